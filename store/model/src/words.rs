@@ -9,7 +9,7 @@ macro_rules! words {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-        $vis enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
+        $vis enum $name { $($(#[$vmeta])* #[doc = concat!("Stored as `", $word, "`.")] #[serde(rename = $word)] $variant),+ }
 
         impl $name {
             /// Every word of the set, in the order of its declaration.

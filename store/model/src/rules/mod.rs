@@ -1,0 +1,3 @@
+//! Pure decisions, table-tested: what may follow, what is chosen, what is said.
+
+pub mod transition;

@@ -357,6 +357,11 @@ pub struct Decided {
 }
 
 impl Decided {
+    /// A decision that changes nothing.
+    pub fn nothing() -> Self {
+        Self { changes: Vec::new(), undo: Vec::new() }
+    }
+
     /// Takes the changes back from memory: the store refused them.
     pub fn take_back(mut self, state: &mut State) {
         while let Some(undo) = self.undo.pop() {

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod column;
+pub mod config;
 pub mod ids;
 pub mod rules;
 pub mod shim;

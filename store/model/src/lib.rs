@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod ids;
+pub mod rules;
 pub mod shim;
 pub mod time;
 pub mod words;

@@ -1,6 +1,7 @@
 //! What dispatch decides about: requests, facts, the passing of time.
 
 use serde_json::Value;
+use wharf_model::config::ProjectConfig;
 use wharf_model::shim::{ChildRef, ExitFrame};
 use wharf_model::{ActionId, ActorType, OperationId, OperationPhase, OperationStatus, RequestRow, RunId, ServiceId};
 use wharf_model::{LeaseId, RequestId, UnixMillis, WorkspaceMode, WorkspaceStrategy};
@@ -43,91 +44,10 @@ pub struct ConfigRead {
     pub project_uuid: wharf_model::ProjectId,
     /// Git's common directory, when it is a repository.
     pub git_common_dir: Option<String>,
-    /// Company's name.
-    pub company: String,
-    /// Project key.
-    pub key: String,
-    /// Name for people.
-    pub name: String,
-    /// Environment that runs use when nothing else says.
-    pub default_environment: Option<String>,
-    /// Hash of everything.
-    pub hash: String,
-    /// Hash of what can execute or carries secrets.
-    pub executable_hash: String,
-    /// What differs from the accepted config, in words.
-    pub difference: Vec<String>,
-    /// Whole config as JSON, kept in the project's row.
-    pub config: Value,
-    /// Agents.
-    pub agents: Vec<AgentSpec>,
-    /// Environments beside `Local`.
-    pub environments: Vec<EnvironmentSpec>,
-    /// Services.
-    pub services: Vec<ServiceSpec>,
-}
-
-/// An agent as configured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AgentSpec {
-    /// Name, unique in the project.
-    pub name: String,
-    /// Adapter.
-    pub adapter: String,
-    /// Environment by name.
-    pub environment: Option<String>,
-    /// 1–50.
-    pub concurrent_runs: i64,
-    /// Whole config as JSON.
-    pub config: Value,
-}
-
-/// An environment as configured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EnvironmentSpec {
-    /// Name.
-    pub name: String,
-    /// Driver.
-    pub driver: wharf_model::Driver,
-    /// Policy.
-    pub lease_policy: wharf_model::LeasePolicy,
-    /// How many leases at once; none = no limit.
-    pub slots: Option<i64>,
-    /// Time to live of a lease.
-    pub ttl_ms: i64,
-    /// Driver's own config.
-    pub config: Value,
-}
-
-/// A service as configured, with what identifies it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServiceSpec {
-    /// Name, unique in the project.
-    pub name: String,
-    /// Command as shown.
-    pub command: String,
-    /// Directory relative to the workspace.
-    pub cwd: String,
-    /// Shared or ephemeral.
-    pub lifecycle: wharf_model::Lifecycle,
-    /// Who shares it.
-    pub reuse: wharf_model::ReuseScope,
-    /// When it is stopped.
-    pub stop_policy: wharf_model::StopPolicy,
-    /// Idle time before a stop.
-    pub idle_ms: Option<i64>,
-    /// Grace of its stop.
-    pub grace_ms: i64,
-    /// Time it may take to become ready.
-    pub start_timeout_ms: i64,
-    /// Reason that switches it off.
-    pub disabled: Option<String>,
-    /// Desired state.
-    pub desired: wharf_model::Desired,
-    /// Part of the reuse key that does not depend on the scope: command, cwd, port, environment.
-    pub identity: String,
-    /// Whole config as JSON.
-    pub config: Value,
+    /// Where else a project with this id still stands: one of the two is a copy.
+    pub also_at: Option<String>,
+    /// What the file says, with defaults filled in.
+    pub config: ProjectConfig,
 }
 
 /// Which workspace a run shall work in, decided before anything is made on disk.
@@ -193,7 +113,13 @@ pub struct OperationEnd {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// A lease was granted by its driver.
-    LeaseAcquired { action: ActionId, lease: LeaseId, provider_lease_id: Option<String>, expires_at: Option<UnixMillis>, metadata: Option<Value> },
+    LeaseAcquired {
+        action: ActionId,
+        lease: LeaseId,
+        provider_lease_id: Option<String>,
+        expires_at: Option<UnixMillis>,
+        metadata: Option<Value>,
+    },
     /// A driver refused.
     LeaseRefused { action: ActionId, lease: LeaseId, message: String },
     /// A lease was given back.
@@ -221,13 +147,34 @@ pub enum Fact {
     /// It cannot be judged, or can again.
     RunObserved { run: RunId, attempt: u32, unknown: Option<String> },
     /// Hashes of a run's log.
-    LogSealed { action: ActionId, run: RunId, log_sha256: String, stdout_sha256: String, stderr_sha256: String, log_bytes: i64 },
+    LogSealed {
+        action: ActionId,
+        run: RunId,
+        log_sha256: String,
+        stdout_sha256: String,
+        stderr_sha256: String,
+        log_bytes: i64,
+    },
     /// A service's process runs.
-    ServiceStarted { service: ServiceId, generation: u32, child: ChildRef, port: Option<i64>, url: Option<String>, adopted: bool },
+    ServiceStarted {
+        service: ServiceId,
+        generation: u32,
+        child: ChildRef,
+        port: Option<i64>,
+        url: Option<String>,
+        adopted: bool,
+    },
     /// A service answers.
     ServiceReady { service: ServiceId, generation: u32 },
     /// A service ended.
-    ServiceEnded { action: ActionId, service: ServiceId, generation: u32, exit: Option<Box<ExitFrame>>, code: Option<String>, message: Option<String> },
+    ServiceEnded {
+        action: ActionId,
+        service: ServiceId,
+        generation: u32,
+        exit: Option<Box<ExitFrame>>,
+        code: Option<String>,
+        message: Option<String>,
+    },
     /// A `wharf` inside a run said something.
     AgentSaid { run: RunId, attempt: u32, message_id: String, kind: String, body: Value },
     /// An action was carried out and needs no more.

@@ -1,7 +1,7 @@
 //! How entities name themselves in the audit trail.
 
-use wharf_model::{AgentRow, EnvironmentRow, Kind, LeaseRow, ProjectRow, RequestRow, RunRow, ServiceRow, WorkspaceRow};
 use wharf_model::{CompanyId, IssueRow};
+use wharf_model::{EnvironmentRow, Kind, LeaseRow, ProjectRow, RequestRow, RunRow, ServiceRow, WorkspaceRow};
 
 use super::About;
 
@@ -67,17 +67,6 @@ pub(crate) fn project(project: &ProjectRow) -> About {
         number: Some(project.key.clone()),
         company: project.company_id,
         project: Some(project.id),
-        run: None,
-    }
-}
-
-pub(crate) fn agent(agent: &AgentRow) -> About {
-    About {
-        entity: "agent",
-        id: agent.id.text(),
-        number: Some(agent.name.clone()),
-        company: agent.company_id,
-        project: Some(agent.project_id),
         run: None,
     }
 }

@@ -80,7 +80,12 @@ pub(crate) fn stop(
     if let Some(run) = d.tx.get::<RunRow>(id).cloned()
         && run.status == RunStatus::Running
     {
-        d.activity(actor, "run.cancelled", &about::run(&run), Some(json!({ "asked": true, "reason": reason.as_str() })));
+        d.activity(
+            actor,
+            "run.cancelled",
+            &about::run(&run),
+            Some(json!({ "asked": true, "reason": reason.as_str() })),
+        );
     }
     Ok(())
 }

@@ -139,10 +139,9 @@ fn claim(d: &mut Deciding<'_, '_>, id: RunId) {
         return;
     };
     if let Some(issue) = run.issue_id {
-        let open = d
-            .tx
-            .get::<IssueRow>(issue)
-            .is_some_and(|i| !matches!(i.status, IssueStatus::Done | IssueStatus::Cancelled));
+        let open =
+            d.tx.get::<IssueRow>(issue)
+                .is_some_and(|i| !matches!(i.status, IssueStatus::Done | IssueStatus::Cancelled));
         if !open {
             finish::cancel_queued(d, id, "issue_terminal_status", "its issue is done or cancelled", None);
             return;

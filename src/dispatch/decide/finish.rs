@@ -28,12 +28,7 @@ pub(crate) fn setup_failed(d: &mut Deciding<'_, '_>, run: RunId, step: Step, cod
         conclude_stopped(d, run);
         return;
     }
-    let end = End {
-        status: RunStatus::Failed,
-        code: Some(code.to_owned()),
-        message: Some(message.to_owned()),
-        detail,
-    };
+    let end = End { status: RunStatus::Failed, code: Some(code.to_owned()), message: Some(message.to_owned()), detail };
     conclude(d, run, end);
 }
 
@@ -194,7 +189,14 @@ fn stopper(run: &RunRow, reason: &str) -> String {
 }
 
 /// No process could be started, and no shim tells why.
-pub(crate) fn not_started(d: &mut Deciding<'_, '_>, action: ActionId, id: RunId, attempt: u32, code: &str, message: &str) {
+pub(crate) fn not_started(
+    d: &mut Deciding<'_, '_>,
+    action: ActionId,
+    id: RunId,
+    attempt: u32,
+    code: &str,
+    message: &str,
+) {
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     if steps::current(d, id, attempt).is_none() {
         return;
@@ -203,7 +205,14 @@ pub(crate) fn not_started(d: &mut Deciding<'_, '_>, action: ActionId, id: RunId,
 }
 
 /// Its keeper died without a record: an end of its own, never a success.
-pub(crate) fn lost(d: &mut Deciding<'_, '_>, action: ActionId, id: RunId, attempt: u32, evidence: &str, output: &RunOutput) {
+pub(crate) fn lost(
+    d: &mut Deciding<'_, '_>,
+    action: ActionId,
+    id: RunId,
+    attempt: u32,
+    evidence: &str,
+    output: &RunOutput,
+) {
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, id, attempt) else { return };
     keep_output(d, id, output);
@@ -250,10 +259,9 @@ fn conclude_at(d: &mut Deciding<'_, '_>, id: RunId, end: End, ended_at: Option<w
     let now = d.now();
     steps::begin(d, id, Step::Finish, Step::Finish.deadline_ms());
     for &step in Step::ALL {
-        let open = d
-            .tx
-            .get::<StepRow>(StepId(id, step))
-            .is_some_and(|s| matches!(s.status, StepStatus::Pending | StepStatus::Running));
+        let open =
+            d.tx.get::<StepRow>(StepId(id, step))
+                .is_some_and(|s| matches!(s.status, StepStatus::Pending | StepStatus::Running));
         if open && step != Step::Finish {
             steps::end(d, id, step, StepStatus::Skipped, "not reached");
         }
@@ -308,10 +316,10 @@ fn conclude_at(d: &mut Deciding<'_, '_>, id: RunId, end: End, ended_at: Option<w
         "status": end.status.as_str(), "errorCode": end.code, "error": end.message,
         "stopReason": run.stop_reason.map(StopReason::as_str), "liveness": liveness.as_str(),
     });
-    let actor = run.stop_requested_by.clone().map_or_else(Actor::system, |by| Actor {
-        kind: wharf_model::ActorType::Operator,
-        id: by,
-    });
+    let actor = run
+        .stop_requested_by
+        .clone()
+        .map_or_else(Actor::system, |by| Actor { kind: wharf_model::ActorType::Operator, id: by });
     if end.status == RunStatus::Cancelled {
         d.activity(&actor, "run.cancelled", &who, Some(details));
     } else {

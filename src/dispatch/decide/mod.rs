@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a process. Ids come from the caller, so that a seeded
 //! schedule decides the same way twice.
 
+pub(crate) mod about;
 pub mod agent_message;
 pub mod cancel;
 pub mod claim;
@@ -92,7 +93,15 @@ impl Deciding<'_, '_> {
     }
 
     /// Intends an effect; it is performed once this decision is durable.
-    pub fn intend(&mut self, kind: ActionKind, entity: &str, id: &str, attempt: u32, fence: Option<i64>, args: Option<Value>) -> ActionId {
+    pub fn intend(
+        &mut self,
+        kind: ActionKind,
+        entity: &str,
+        id: &str,
+        attempt: u32,
+        fence: Option<i64>,
+        args: Option<Value>,
+    ) -> ActionId {
         let action: ActionId = self.id();
         let epoch = self.state().epoch;
         let now = self.now();
@@ -178,7 +187,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
-        Fact::OperationPlanned { run, attempt, operation } => workspace::operation_planned(d, *run, *attempt, operation),
+        Fact::OperationPlanned { run, attempt, operation } => {
+            workspace::operation_planned(d, *run, *attempt, operation)
+        }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created } => {
             workspace::realised(d, *action, *run, *attempt, cwd, *created, *branch_created);
@@ -189,7 +200,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::RunStarted { run, attempt, child, boot_id, at, adopted } => {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
         }
-        Fact::RunEnded { action, run, attempt, exit, output } => finish::ended(d, *action, *run, *attempt, exit, output),
+        Fact::RunEnded { action, run, attempt, exit, output } => {
+            finish::ended(d, *action, *run, *attempt, exit, output)
+        }
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);
         }

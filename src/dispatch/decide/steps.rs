@@ -136,7 +136,10 @@ fn check(environment: &EnvironmentRow, adapter: &str) -> Result<(), (&'static st
     if environment.driver != wharf_model::Driver::Local {
         return Err((
             "unsupported_environment",
-            format!("environment {} has driver {}, which this program cannot use yet", environment.name, environment.driver),
+            format!(
+                "environment {} has driver {}, which this program cannot use yet",
+                environment.name, environment.driver
+            ),
         ));
     }
     if adapter != "process" {

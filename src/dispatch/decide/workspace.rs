@@ -75,9 +75,9 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
         branch_name: plan.branch.clone(),
         provider_type: match plan.strategy {
             WorkspaceStrategy::GitWorktree => "git_worktree",
-            WorkspaceStrategy::ProjectPrimary
-            | WorkspaceStrategy::AdapterManaged
-            | WorkspaceStrategy::CloudSandbox => "local_fs",
+            WorkspaceStrategy::ProjectPrimary | WorkspaceStrategy::AdapterManaged | WorkspaceStrategy::CloudSandbox => {
+                "local_fs"
+            }
         }
         .to_owned(),
         provider_ref: None,

@@ -232,6 +232,21 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Takes a row that stands in the store and was not in memory; not a change.
+    pub fn adopt<E: Kept + 'static + Send>(&mut self, row: E)
+    where
+        E::Id: Send + 'static,
+    {
+        let id = row.id();
+        let before = E::map_mut(self.state).insert(id, row);
+        self.undo.push(Box::new(move |state| {
+            match before {
+                Some(row) => E::map_mut(state).insert(id, row),
+                None => E::map_mut(state).remove(&id),
+            };
+        }));
+    }
+
     /// Changes a row in place; says whether it was there.
     pub fn update<E: Kept + 'static + Send>(&mut self, id: E::Id, change: impl FnOnce(&mut E)) -> bool
     where

@@ -49,11 +49,19 @@ mod tests {
             next_action: None,
         };
         let table = [
-            ("failed beats all", Evidence { status: RunStatus::Failed, useful_actions: true, ..base.clone() }, LivenessState::Failed),
+            (
+                "failed beats all",
+                Evidence { status: RunStatus::Failed, useful_actions: true, ..base.clone() },
+                LivenessState::Failed,
+            ),
             ("issue done", Evidence { issue: Some(IssueStatus::Done), ..base.clone() }, LivenessState::Completed),
             ("issue blocked", Evidence { issue: Some(IssueStatus::Blocked), ..base.clone() }, LivenessState::Blocked),
             ("commented", Evidence { useful_actions: true, ..base.clone() }, LivenessState::Advanced),
-            ("named a next action", Evidence { next_action: Some("push".into()), ..base.clone() }, LivenessState::NeedsFollowup),
+            (
+                "named a next action",
+                Evidence { next_action: Some("push".into()), ..base.clone() },
+                LivenessState::NeedsFollowup,
+            ),
             ("silent", Evidence { output_bytes: 0, ..base.clone() }, LivenessState::EmptyResponse),
             ("no issue", Evidence { issue: None, ..base.clone() }, LivenessState::Completed),
             ("open issue", base, LivenessState::NeedsFollowup),

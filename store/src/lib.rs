@@ -20,3 +20,8 @@ pub use error::StoreError;
 pub use insert_request::{NewRequest, RequestSender};
 pub use open::{Access, Store};
 pub use writer::{ApplyError, Outcomes, Writer};
+
+#[cfg(test)]
+mod schema_test;
+#[cfg(test)]
+mod state_test;

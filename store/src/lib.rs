@@ -1,1 +1,27 @@
-//! .
+//! SQLite and log files of wharf: the one place where the screen, the orchestrator and other
+//! processes meet.
+//!
+//! Who may do what: [`Writer`] belongs to the dispatch thread of the process that holds the
+//! orchestrator's lock; [`RequestSender`] adds request rows from anywhere; [`Reader`] asks and
+//! changes nothing.
+#![warn(missing_docs)]
+
+mod apply;
+mod cell;
+mod directory;
+mod error;
+mod insert_request;
+mod load;
+mod migrate;
+mod open;
+mod writer;
+
+pub use error::StoreError;
+pub use insert_request::{NewRequest, RequestSender};
+pub use open::{Access, Store};
+pub use writer::{ApplyError, Outcomes, Writer};
+
+#[cfg(test)]
+mod schema_test;
+#[cfg(test)]
+mod state_test;

@@ -1,0 +1,10 @@
+//! Framed logs: the files that hold every byte a run wrote (contracts 6.2).
+//!
+//! A shim appends through [`LogWriter`]; everyone else reads. Positions handed out are a frame's
+//! `seq` or a `(stream, offset)` pair, never a place in a file.
+
+pub mod append;
+pub mod frame;
+
+pub use append::{LogOwner, LogWriter};
+pub use frame::{FLAG_GAP, FLAG_REDACTED, FrameHeader, PAYLOAD_MAX, STREAMS, SegmentHeader, Stream};

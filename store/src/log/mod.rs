@@ -5,6 +5,11 @@
 
 pub mod append;
 pub mod frame;
+pub mod read;
+mod seek;
+mod segments;
 
 pub use append::{LogOwner, LogWriter};
 pub use frame::{FLAG_GAP, FLAG_REDACTED, FrameHeader, PAYLOAD_MAX, STREAMS, SegmentHeader, Stream};
+pub use read::{Batch, Damage, Frame, Item, LogReader, OwnedFrame, Position, StreamSet, Tail};
+pub use segments::LogError;

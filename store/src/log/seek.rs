@@ -165,7 +165,7 @@ impl LogReader {
         self.find(ix, |p| p.at <= target, |h, at| at + h.size() > target)
     }
 
-    fn start_of_segment(&self, ix: usize) -> Position {
+    pub(crate) fn start_of_segment(&self, ix: usize) -> Position {
         let mut pos = self.start();
         if ix > 0 {
             pos = Position { segment: self.segments.get(ix).number, at: 0, seq: 0, ns: 0, offsets: [UNKNOWN; 6] };

@@ -34,6 +34,16 @@ pub enum LogError {
         /// The versions.
         message: String,
     },
+    /// A record inside the log is not what it should be.
+    #[error("frame {seq} of the log in {}: {message}", dir.display())]
+    Record {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The frame.
+        seq: u64,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Writing a copy of the stream failed.
     #[error("cannot write the output of the log: {0}")]
     Output(io::Error),

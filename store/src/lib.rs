@@ -12,6 +12,7 @@ mod directory;
 mod error;
 mod insert_request;
 mod load;
+pub mod log;
 mod migrate;
 mod open;
 mod writer;

@@ -5,4 +5,7 @@
 //! lets the actions be performed.
 
 pub mod decide;
+pub mod election;
+pub mod event_loop;
 pub mod input;
+pub mod perform;

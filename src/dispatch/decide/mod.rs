@@ -171,6 +171,19 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
     done(d)
 }
 
+/// Refuses a request outside a decision of its own: the one it would have had broke a rule.
+pub fn refuse(
+    state: &mut State,
+    row: &wharf_model::RequestRow,
+    refusal: &super::input::Refusal,
+    now: UnixMillis,
+    new_id: NewId<'_>,
+) -> Decided {
+    let mut d = Deciding { tx: Tx::new(state, now), new_id };
+    request::refuse(&mut d, row, refusal);
+    done(d).0
+}
+
 fn done(d: Deciding<'_, '_>) -> (Decided, Option<String>) {
     match d.tx.finish() {
         Ok(decided) => (decided, None),

@@ -1,0 +1,119 @@
+//! The `wharf.toml` that is written for a repository which has none.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::PROJECT_FILE;
+use super::text::key_from;
+
+/// What is known about the directory that a config is written for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoFacts {
+    /// Name of the directory.
+    pub name: String,
+    /// Whether it is a git repository with a commit, so that worktrees can be made.
+    pub has_commit: bool,
+    /// Branch that work begins at, when the repository tells.
+    pub base_ref: Option<String>,
+}
+
+/// Why no config was written.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is one already.
+    #[error("{} is there already and is not overwritten", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("{} cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The commented text of a first config: one agent that runs as it stands and needs nothing but a
+/// shell. It loads without a problem.
+pub fn init_text(facts: &RepoFacts) -> String {
+    let key = key_from(&facts.name);
+    let name = quoted(&facts.name);
+    let mode = if facts.has_commit {
+        "mode = \"isolated_workspace\"      # each run works in a git worktree of its own\n\
+         branch = \"{{issue.identifier}}-{{slug}}\"\n"
+    } else {
+        "mode = \"shared_workspace\"        # all runs work here; isolated_workspace needs git and a commit\n"
+    };
+    let base_ref = match &facts.base_ref {
+        Some(base) if facts.has_commit && is_plain(base) => format!("base_ref = {}\n", quoted(base)),
+        Some(_) | None => String::new(),
+    };
+    format!(
+        r##"# What wharf may run here. `wharf config check` judges this file; `wharf config show` tells
+# where each value comes from. A change of anything that can execute waits for your acceptance.
+
+[project]
+key = "{key}"                        # issues are called {key}-1, {key}-2, …
+name = {name}
+
+[workspace]
+{mode}{base_ref}# provision = "./scripts/setup"      # runs once in each new workspace
+concurrency = "serialise"          # in a shared workspace runs wait for each other
+
+# An agent is a program. This one shows what it was told and where it works; put your own in its place.
+[[agent]]
+name = "hello"
+adapter = "process"
+concurrent_runs = 1
+timeout = "10m"                    # 0s = no limit
+grace = "15s"                      # between the polite signal and the other one
+prompt = {{ text = "Say where you are and what is in there." }}
+# env = {{ API_KEY = {{ secret = "api-key" }} }}
+[agent.config]
+command = "echo \"$WHARF_RUN_NUMBER in $PWD\"; cat; ls"
+shell = true                       # false: command is a program, args = ["…"] its arguments
+stdin = "prompt"                   # none | prompt | {{ text = "…" }}
+
+# A service outlives the runs that use it; its address reaches them as WHARF_SERVICE_WEB_URL.
+# [[service]]
+# name = "web"
+# command = "python3 -m http.server $PORT"
+# port = "auto"
+# ready = {{ http = "http://127.0.0.1:{{{{port}}}}/" }}
+# stop = {{ policy = "idle_timeout", idle = "30m" }}
+
+# A secret is looked up at each start, never kept, and starred out of the output.
+# [secret.api-key]
+# env = "API_KEY"                  # or file = "…", or command = ["pass", "show", "api-key"]
+"##
+    )
+}
+
+/// Writes the text into a directory, unless there is a config already; a link in its place is left
+/// alone too.
+pub fn write_init(directory: &Path, facts: &RepoFacts) -> Result<PathBuf, InitError> {
+    let path = directory.join(PROJECT_FILE);
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(init_text(facts).as_bytes()).and_then(|()| file.sync_all()));
+    match written {
+        Ok(()) => Ok(path),
+        Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => Err(InitError::Exists { path }),
+        Err(source) => Err(InitError::Write { path, source }),
+    }
+}
+
+/// A text as a TOML string.
+fn quoted(text: &str) -> String {
+    let text = if text.is_empty() { "project" } else { text };
+    toml::Value::String(text.replace('\0', "")).to_string()
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('-') && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+}

@@ -24,7 +24,7 @@ pub(super) fn agent<'t>(
                 reader.table(s, "config", "agent.config").and_then(|config| process(reader, config))
             } else {
                 let message = format!("agent {name:?} has no [agent.config]");
-                reader.wrong(s.span(), message, "expected [agent.config] with a command below it");
+                reader.missing(s.span(), message, "expected [agent.config] with a command below it");
                 None
             }
         }

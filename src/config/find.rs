@@ -95,3 +95,66 @@ fn main_top(git: &git2::Repository) -> Option<PathBuf> {
     let main = git2::Repository::open(git.commondir()).ok()?;
     main.workdir()?.canonicalize().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(git: &git2::Repository) {
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let tree = git.find_tree(git.index().unwrap().write_tree().unwrap()).unwrap();
+        git.commit(Some("HEAD"), &who, &who, "first", &tree, &[]).unwrap();
+    }
+
+    #[test]
+    fn outside_of_git_the_nearest_config_else_the_directory_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let deep = top.join("a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        let found = find(&deep).unwrap();
+        assert_eq!((found.root, found.has_config, found.repository), (deep.clone(), false, None));
+        std::fs::write(top.join(PROJECT_FILE), "").unwrap();
+        let found = find(&deep).unwrap();
+        assert_eq!((found.config_path(), found.has_config), (top.join(PROJECT_FILE), true));
+    }
+
+    #[test]
+    fn in_a_repository_its_top_and_no_config_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let above = dir.path().canonicalize().unwrap();
+        std::fs::write(above.join(PROJECT_FILE), "").unwrap();
+        let top = above.join("repo");
+        let git = git2::Repository::init(&top).unwrap();
+        std::fs::create_dir(top.join("sub")).unwrap();
+        let found = find(&top.join("sub")).unwrap();
+        assert_eq!((&found.root, found.has_config), (&top, false));
+        assert!(!found.repository.as_ref().unwrap().has_commit);
+        commit(&git);
+        let repository = find(&top).unwrap().repository.unwrap();
+        assert_eq!(repository, Repository { common_dir: top.join(".git"), has_commit: true, top });
+    }
+
+    #[test]
+    fn a_worktree_stands_for_the_main_checkout() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap().join("repo");
+        let git = git2::Repository::init(&top).unwrap();
+        commit(&git);
+        let tree = dir.path().canonicalize().unwrap().join("tree");
+        git.worktree("tree", &tree, None).unwrap();
+        std::fs::create_dir(tree.join("only-here")).unwrap();
+        std::fs::write(tree.join(PROJECT_FILE), "# an agent's").unwrap();
+        for inside in [tree.clone(), tree.join("only-here")] {
+            let found = find(&inside).unwrap();
+            assert_eq!((&found.root, found.has_config), (&top, false));
+            assert_eq!(found.repository.unwrap().common_dir, top.join(".git"));
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_none_is_named() {
+        let error = find(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/at/all"));
+    }
+}

@@ -117,3 +117,59 @@ fn quoted(text: &str) -> String {
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && !name.contains(|c: char| c.is_whitespace() || c.is_control())
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_model::config::{AdapterConfig, WorkspaceMode};
+
+    use super::super::parse_project;
+    use super::*;
+
+    #[test]
+    fn what_is_written_loads() {
+        let names = ["shop", "a \"quoted\\\" name", "日本", "", "7", "tab\tand\nline"];
+        for name in names {
+            for has_commit in [false, true] {
+                let facts = RepoFacts { name: name.into(), has_commit, base_ref: Some("main".into()) };
+                let text = init_text(&facts);
+                let (config, _) = parse_project(&text, PROJECT_FILE, name).unwrap_or_else(|e| panic!("{e}\n{text}"));
+                assert_eq!(config.workspace.base_ref.is_some(), has_commit);
+                let mode = if has_commit { WorkspaceMode::Isolated } else { WorkspaceMode::Shared };
+                assert_eq!(config.workspace.mode, Some(mode));
+                let AdapterConfig::Process(process) = &config.agents[0].adapter;
+                assert!(process.shell);
+            }
+        }
+    }
+
+    /// The lines that are commented out are right too, once their mark is taken away.
+    #[test]
+    fn the_commented_examples_load() {
+        let facts = RepoFacts { name: "shop".into(), has_commit: true, base_ref: None };
+        let bare = |line: &str| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                format!("{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        let text: String = init_text(&facts).lines().map(bare).collect();
+        let (config, _) = parse_project(&text, PROJECT_FILE, "shop").unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert_eq!((config.services.len(), config.secrets.len(), config.agents[0].env.len()), (1, 1, 1));
+        assert!(config.workspace.provision.is_some());
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let facts = RepoFacts { name: "shop".into(), has_commit: false, base_ref: None };
+        let path = write_init(dir.path(), &facts).unwrap();
+        std::fs::write(&path, "# mine").unwrap();
+        assert!(matches!(write_init(dir.path(), &facts), Err(InitError::Exists { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "# mine");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap();
+        assert!(matches!(write_init(dir.path(), &facts), Err(InitError::Exists { .. })));
+    }
+}

@@ -44,7 +44,7 @@ fn command_line(value: &DeValue<'_>) -> Option<CommandLine> {
 /// A path, or `{ text = "…" }`.
 pub(super) fn prompt<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, key: &'static str) -> Option<Prompt> {
     reader.read(section, key, "a prompt", "a path in quotes, or { text = \"…\" }", |value| {
-        filled(value).map(|path| Prompt::File(path)).or_else(|| only_text(value).map(|text| Prompt::Text { text }))
+        filled(value).map(Prompt::File).or_else(|| only_text(value).map(|text| Prompt::Text { text }))
     })
 }
 
@@ -114,7 +114,7 @@ pub(super) fn env<'t>(
             None => {
                 // What stands here may be a secret that was pasted: the value is not repeated in the message.
                 let message = format!("{path}.{key} is not a value for an environment variable");
-                reader.wrong(value.span(), message, "expected a text in quotes, or { secret = \"name\" }");
+                reader.wrong_hidden(value.span(), message, "expected a text in quotes, or { secret = \"name\" }");
             }
         }
     }

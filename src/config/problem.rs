@@ -55,6 +55,15 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Replaces what is marked, and all that follows on its line, by stars.
+    pub(super) fn hide(&mut self) {
+        self.source.truncate(self.mark.start);
+        self.source.push_str("***");
+        self.mark.end = self.source.len();
+    }
+}
+
 fn floor(text: &str, at: usize) -> usize {
     text.floor_char_boundary(at.min(text.len()))
 }

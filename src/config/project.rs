@@ -174,7 +174,11 @@ fn secrets<'t>(reader: &mut Reader<'t>, root: &mut Section<'_, 't>) -> BTreeMap<
         if !value.get_ref().is_table() {
             // Somebody may have put the secret itself here: it is not repeated in the message.
             let message = format!("{place} does not say where the secret comes from");
-            reader.wrong(value.span(), message, "expected { env = \"…\" }, { file = \"…\" } or { command = […] }");
+            reader.wrong_hidden(
+                value.span(),
+                message,
+                "expected { env = \"…\" }, { file = \"…\" } or { command = […] }",
+            );
             continue;
         }
         let Some(mut table) = reader.as_table(key, value, "secret", place.clone()) else { continue };

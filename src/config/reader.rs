@@ -164,6 +164,20 @@ impl<'t> Reader<'t> {
         self.note(Slip::Value, span, message, expected);
     }
 
+    /// Reports something that has to be there and is not.
+    pub fn missing(&mut self, span: Range<usize>, message: impl Into<String>, expected: impl Into<String>) {
+        self.note(Slip::Consequence, span, message, expected);
+    }
+
+    /// Reports a wrong value that may be a secret: the place is marked, what stands there is not shown.
+    pub fn wrong_hidden(&mut self, span: Range<usize>, message: impl Into<String>, expected: impl Into<String>) {
+        let kept = self.slips.len();
+        self.note(Slip::Value, span, message, expected);
+        if let Some((_, problem)) = self.slips.get_mut(kept) {
+            problem.hide();
+        }
+    }
+
     /// Reports a name that nothing has, with a guess.
     pub fn dangling<'k>(
         &mut self,
@@ -436,7 +450,9 @@ impl<'t> Reader<'t> {
                 None if known.is_empty() => "no key is known here".to_owned(),
                 None => format!("known are {}", known.join(", ")),
             };
-            self.wrong(name.span(), message, expected);
+            // Below a broken head of a table, its keys fall to the table before or to the file itself.
+            let slip = if section.path.is_empty() { Slip::Consequence } else { Slip::Value };
+            self.note(slip, name.span(), message, expected);
         }
     }
 }

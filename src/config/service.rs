@@ -29,7 +29,7 @@ pub(super) fn service<'t>(
     service.cwd = directory(reader, s, "cwd").unwrap_or(service.cwd);
     service.env = env(reader, s, references);
     service.port = port(reader, s);
-    let known: &[&str] = if service.port == Port::None { &[] } else { &["port"] };
+    let known: &[&str] = if s.has("port") { &["port"] } else { &[] };
     service.lifecycle = reader.word(s, "lifecycle", Lifecycle::ALL, Lifecycle::as_str).unwrap_or(service.lifecycle);
     service.reuse = reader.word(s, "reuse", Reuse::ALL, Reuse::as_str).unwrap_or(service.reuse);
     service.ready = ready(reader, s, known);
@@ -76,6 +76,10 @@ fn port<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Port {
                 value.as_str().filter(|name| text::is_variable(name)).map(str::to_owned)
             });
             let env = env.unwrap_or_else(|| PORT_VARIABLE.into());
+            // Stored in another shape than written: both parts were written here.
+            for part in ["auto", "fixed"] {
+                reader.remember(format!("{}.{part}", table.path), value.span().start);
+            }
             reader.close(table);
             match (auto, fixed) {
                 (Some(true), None) => Port::Auto { env },
@@ -119,6 +123,8 @@ fn ready<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, known: &[&s
             format!("ready names {} check", if kinds.iter().any(|k| table.has(k)) { "more than one" } else { "no" });
         reader.wrong(value.span(), message, format!("expected one of {}", listed(&kinds)));
     }
+    // Stored in another shape than written.
+    reader.remember(format!("{}.check", table.path), value.span().start);
     if let Some(url) = address(reader, &mut table, "http", known) {
         ready.check = ReadyCheck::Http(url);
     } else if let Some(tcp) = template(reader, &mut table, "tcp", known) {

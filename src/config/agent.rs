@@ -18,21 +18,16 @@ pub(super) fn agent<'t>(
     if !s.has("adapter") {
         reader.need(s, "adapter", "\"process\"");
     }
-    let process = match kind {
-        Some(Adapter::Process) => {
-            if s.has("config") {
-                reader.table(s, "config", "agent.config").and_then(|config| process(reader, config))
-            } else {
-                let message = format!("agent {name:?} has no [agent.config]");
-                reader.missing(s.span(), message, "expected [agent.config] with a command below it");
-                None
-            }
-        }
+    let process = if kind != Some(Adapter::Process) {
         // Settings belong to an adapter: without one that is known, none can be judged.
-        Some(_) | None => {
-            reader.take(s, "config");
-            None
-        }
+        reader.take(s, "config");
+        None
+    } else if s.has("config") {
+        reader.table(s, "config", "agent.config").and_then(|config| process(reader, config))
+    } else {
+        let message = format!("agent {name:?} has no [agent.config]");
+        reader.missing(s.span(), message, "expected [agent.config] with a command below it");
+        None
     };
     let placeholder =
         ProcessConfig { command: String::new(), args: Vec::new(), shell: false, cwd: ".".into(), stdin: Stdin::None };
@@ -47,13 +42,13 @@ pub(super) fn agent<'t>(
     if let Some(runs) = reader.number(s, "concurrent_runs", 1, 50) {
         agent.concurrent_runs = runs as u32;
     }
-    agent.timeout_ms = reader.limit(s, "timeout").unwrap_or(agent.timeout_ms);
+    reader.limit(s, "timeout", &mut agent.timeout_ms);
     agent.grace_ms = reader.duration(s, "grace").unwrap_or(agent.grace_ms);
-    agent.silence_ms = reader.limit(s, "silence").unwrap_or(agent.silence_ms);
+    reader.limit(s, "silence", &mut agent.silence_ms);
     agent.tty = reader.boolean(s, "tty").unwrap_or(agent.tty);
     agent.prompt = prompt(reader, s, "prompt");
     agent.bootstrap = prompt(reader, s, "bootstrap");
-    agent.timer_ms = reader.limit(s, "timer").unwrap_or(agent.timer_ms);
+    reader.limit(s, "timer", &mut agent.timer_ms);
     agent.wake_on_demand = reader.boolean(s, "wake_on_demand").unwrap_or(agent.wake_on_demand);
     agent.retry_lost = reader.boolean(s, "retry_lost").unwrap_or(agent.retry_lost);
     agent.budget = reader.table(s, "budget", "agent.budget").map(|section| budget(reader, section));

@@ -35,7 +35,7 @@ pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, ConfigErrors
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = error.as_bytes()[..valid].split(|b| *b == b'\n').count();
         unreadable(format!("line {line} holds bytes that are no UTF-8"), "save the file as UTF-8")
     })
 }

@@ -52,7 +52,7 @@ pub fn init_text(facts: &RepoFacts) -> String {
         Some(_) | None => String::new(),
     };
     format!(
-        r##"# What wharf may run here. `wharf config check` judges this file; `wharf config show` tells
+        r#"# What wharf may run here. `wharf config check` judges this file; `wharf config show` tells
 # where each value comes from. A change of anything that can execute waits for your acceptance.
 
 [project]
@@ -88,7 +88,7 @@ stdin = "prompt"                   # none | prompt | {{ text = "…" }}
 # A secret is looked up at each start, never kept, and starred out of the output.
 # [secret.api-key]
 # env = "API_KEY"                  # or file = "…", or command = ["pass", "show", "api-key"]
-"##
+"#
     )
 }
 

@@ -24,7 +24,7 @@ pub use reader::{Layer, Origin, Origins};
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};
 
 use project::{References, look_up, project_section, workspace_section};
-use reader::Reader;
+use reader::{Reader, Section};
 
 /// Name of a project's config file.
 pub const PROJECT_FILE: &str = "wharf.toml";
@@ -95,7 +95,7 @@ pub struct Overrides(String);
 impl Overrides {
     /// Takes assignments in their order. They are judged when a config is loaded.
     pub fn new<I: IntoIterator<Item = S>, S: AsRef<str>>(assignments: I) -> Self {
-        Self(assignments.into_iter().map(|line| format!("{}\n", line.as_ref())).collect())
+        Self(assignments.into_iter().fold(String::new(), |all, line| all + line.as_ref() + "\n"))
     }
 }
 
@@ -117,7 +117,7 @@ pub fn load_project(path: &Path, overrides: &Overrides) -> Result<Loaded, Config
 pub fn parse_project(text: &str, shown: &str, directory: &str) -> Result<(ProjectConfig, Origins), ConfigErrors> {
     let mut reader = Reader::new(shown, text, Layer::Project);
     let table = reader.parse();
-    let root = reader.root(&table);
+    let root = Section::root(&table);
     let config = project::project(&mut reader, directory, root);
     judged(config, reader)
 }
@@ -128,7 +128,7 @@ fn override_project(
 ) -> Result<(ProjectConfig, Origins), ConfigErrors> {
     let mut reader = Reader::new(COMMAND_LINE, &overrides.0, Layer::CommandLine);
     let table = reader.parse();
-    let mut root = reader.root(&table);
+    let mut root = Section::root(&table);
     let mut references = References::default();
     if let Some(table) = reader.table(&mut root, "project", "project") {
         project_section(&mut reader, table, &mut config.project, Some(&mut references));
@@ -137,7 +137,7 @@ fn override_project(
         workspace_section(&mut reader, table, &mut config.workspace);
     }
     for key in ["limits", "retention", "ui", "keys"] {
-        reader.pass_over(&mut root, key);
+        root.pass_over(key);
     }
     reader.close(root);
     look_up(&mut reader, &config, &references);
@@ -157,10 +157,10 @@ pub fn load_user(path: Option<&Path>, overrides: &Overrides) -> Result<LoadedUse
     }
     let mut reader = Reader::new(COMMAND_LINE, &overrides.0, Layer::CommandLine);
     let table = reader.parse();
-    let mut root = reader.root(&table);
+    let mut root = Section::root(&table);
     user::sections(&mut reader, &mut root, &mut loaded.config);
     for key in ["project", "workspace"] {
-        reader.pass_over(&mut root, key);
+        root.pass_over(key);
     }
     reader.close(root);
     let (config, later) = judged(loaded.config, reader)?;
@@ -172,7 +172,7 @@ pub fn load_user(path: Option<&Path>, overrides: &Overrides) -> Result<LoadedUse
 pub fn parse_user(text: &str, shown: &str) -> Result<LoadedUser, ConfigErrors> {
     let mut reader = Reader::new(shown, text, Layer::User);
     let table = reader.parse();
-    let root = reader.root(&table);
+    let root = Section::root(&table);
     let mut config = UserConfig::default();
     user::user(&mut reader, root, &mut config);
     let (config, origins) = judged(config, reader)?;

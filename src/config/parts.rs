@@ -104,19 +104,16 @@ pub(super) fn env<'t>(
             continue;
         }
         reader.remember(place_in(&path, key), name.span().start);
-        match env_value(value.get_ref()) {
-            Some(found) => {
-                if let EnvValue::Secret { name } = &found {
-                    references.secrets.push((name.clone(), value.span()));
-                }
-                all.insert(key.to_owned(), found);
-            }
-            None => {
-                // What stands here may be a secret that was pasted: the value is not repeated in the message.
-                let message = format!("{path}.{key} is not a value for an environment variable");
-                reader.wrong_hidden(value.span(), message, "expected a text in quotes, or { secret = \"name\" }");
-            }
+        let Some(found) = env_value(value.get_ref()) else {
+            // What stands here may be a secret that was pasted.
+            let message = format!("{path}.{key} is not a value for an environment variable");
+            reader.wrong_hidden(value.span(), message, "expected a text in quotes, or { secret = \"name\" }");
+            continue;
+        };
+        if let EnvValue::Secret { name } = &found {
+            references.secrets.push((name.clone(), value.span()));
         }
+        all.insert(key.to_owned(), found);
     }
     all
 }

@@ -114,7 +114,7 @@ pub(super) fn workspace_section<'t>(
     w.provision = command(reader, t, "provision").or(w.provision.take());
     w.teardown = command(reader, t, "teardown").or(w.teardown.take());
     w.cleanup = command(reader, t, "cleanup").or(w.cleanup.take());
-    w.timeout_ms = reader.limit(t, "timeout").unwrap_or(w.timeout_ms);
+    reader.limit(t, "timeout", &mut w.timeout_ms);
     w.repo_url = reader.string(t, "repo_url").or(w.repo_url.take());
     reader.close(table);
 }
@@ -155,7 +155,8 @@ fn environment<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_,
 
 fn job<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_, 't>) -> Option<JobConfig> {
     let command = needed_command(reader, &mut table, "command");
-    let timeout_ms = reader.limit(&mut table, "timeout").unwrap_or(Some(300_000));
+    let mut timeout_ms = Some(300_000);
+    reader.limit(&mut table, "timeout", &mut timeout_ms);
     reader.close(table);
     command.map(|command| JobConfig { name, command, timeout_ms })
 }

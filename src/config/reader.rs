@@ -134,11 +134,6 @@ impl<'t> Reader<'t> {
         table
     }
 
-    /// The top of the file as a section.
-    pub fn root<'d>(&self, table: &'d Spanned<DeTable<'t>>) -> Section<'d, 't> {
-        Section { table: table.get_ref(), span: 0..0, kind: "", path: String::new(), asked: Vec::new() }
-    }
-
     /// All problems in the order of the lines, and where the values stood.
     pub fn finish(self) -> (Vec<Problem>, Origins) {
         let is_broken = self.slips.iter().any(|(slip, _)| *slip == Slip::Syntax);
@@ -217,11 +212,6 @@ impl<'t> Reader<'t> {
         let (name, value) = section.table.iter().find(|(name, _)| name.get_ref() == key)?;
         self.remember(section.place(key), name.span().start);
         Some(value)
-    }
-
-    /// Leaves a known key to whoever else reads the same text.
-    pub fn pass_over(&self, section: &mut Section<'_, 't>, key: &'static str) {
-        section.asked.push(key);
     }
 
     /// Takes a key that the section cannot do without.
@@ -396,9 +386,11 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// A duration for which `0s` means none.
-    pub fn limit(&mut self, section: &mut Section<'_, 't>, key: &'static str) -> Option<Option<u64>> {
-        self.duration(section, key).map(|ms| (ms > 0).then_some(ms))
+    /// Sets a duration for which `0s` means none; leaves it as it is when the key is not there.
+    pub fn limit(&mut self, section: &mut Section<'_, 't>, key: &'static str, limit: &mut Option<u64>) {
+        if let Some(ms) = self.duration(section, key) {
+            *limit = (ms > 0).then_some(ms);
+        }
     }
 
     /// A size in bytes, above 0.
@@ -436,7 +428,7 @@ impl<'t> Reader<'t> {
 
     /// Reports every key that nobody asked for.
     pub fn close(&mut self, section: Section<'_, 't>) {
-        for (name, _) in section.table.iter() {
+        for (name, _) in section.table {
             let key = name.get_ref().as_ref();
             if section.asked.contains(&key) {
                 continue;
@@ -458,6 +450,16 @@ impl<'t> Reader<'t> {
 }
 
 impl<'d, 't> Section<'d, 't> {
+    /// The top of a file as a section.
+    pub fn root(table: &'d Spanned<DeTable<'t>>) -> Self {
+        Self { table: table.get_ref(), span: 0..0, kind: "", path: String::new(), asked: Vec::new() }
+    }
+
+    /// Leaves a known key to whoever else reads the same text.
+    pub fn pass_over(&mut self, key: &'static str) {
+        self.asked.push(key);
+    }
+
     /// The place of one of its keys.
     pub fn place(&self, key: &str) -> String {
         place_in(&self.path, key)

@@ -95,19 +95,21 @@ fn port<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Port {
             }
         }
         DeValue::String(word) if word == "auto" => Port::Auto { env: PORT_VARIABLE.into() },
-        other => match number(other) {
-            Some(port) => Port::Fixed { port, env: PORT_VARIABLE.into() },
-            None => {
-                reader.mistyped("port", value, "a port", "\"auto\", 1 to 65535, or { auto = true, env = \"PORT\" }");
-                Port::None
+        other => {
+            if let Some(port) = number(other) {
+                return Port::Fixed { port, env: PORT_VARIABLE.into() };
             }
-        },
+            reader.mistyped("port", value, "a port", "\"auto\", 1 to 65535, or { auto = true, env = \"PORT\" }");
+            Port::None
+        }
     }
 }
 
 fn ready<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, known: &[&str]) -> Ready {
     let mut ready = Ready::default();
     let Some(value) = reader.take(section, "ready") else { return ready };
+    // Stored in another shape than written.
+    reader.remember(format!("{}.check", section.place("ready")), value.span().start);
     if value.get_ref().as_str() == Some("none") {
         return ready;
     }
@@ -123,8 +125,6 @@ fn ready<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, known: &[&s
             format!("ready names {} check", if kinds.iter().any(|k| table.has(k)) { "more than one" } else { "no" });
         reader.wrong(value.span(), message, format!("expected one of {}", listed(&kinds)));
     }
-    // Stored in another shape than written.
-    reader.remember(format!("{}.check", table.path), value.span().start);
     if let Some(url) = address(reader, &mut table, "http", known) {
         ready.check = ReadyCheck::Http(url);
     } else if let Some(tcp) = template(reader, &mut table, "tcp", known) {

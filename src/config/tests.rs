@@ -35,7 +35,7 @@ fn the_users_sample_is_read_whole() {
 }
 
 fn listing(values: &std::collections::BTreeMap<String, String>) -> String {
-    values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
+    values.iter().fold(String::new(), |all, (key, value)| all + key + " = " + value + "\n")
 }
 
 #[test]

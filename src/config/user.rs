@@ -127,10 +127,9 @@ fn limits<'t>(reader: &mut Reader<'t>, mut table: Section<'_, 't>, limits: &mut 
 
 fn retention<'t>(reader: &mut Reader<'t>, mut table: Section<'_, 't>, retention: &mut Retention) {
     let t = &mut table;
-    retention.run_logs_ms = reader.limit(t, "run_logs").unwrap_or(retention.run_logs_ms);
-    retention.snapshots_ms = reader.limit(t, "snapshots").unwrap_or(retention.snapshots_ms);
-    retention.workspaces_after_close_ms =
-        reader.limit(t, "workspaces_after_close").unwrap_or(retention.workspaces_after_close_ms);
+    reader.limit(t, "run_logs", &mut retention.run_logs_ms);
+    reader.limit(t, "snapshots", &mut retention.snapshots_ms);
+    reader.limit(t, "workspaces_after_close", &mut retention.workspaces_after_close_ms);
     reader.close(table);
 }
 

@@ -47,7 +47,7 @@ pub fn is_valid(name: &str) -> bool {
         && !name.contains("..")
         && !name.contains("@{")
         && !name.chars().any(forbidden)
-        && name.split('/').all(|c| !c.is_empty() && !c.starts_with('.') && !c.ends_with(".lock"))
+        && name.split('/').all(|c| !c.is_empty() && !c.starts_with('.') && c.strip_suffix(".lock").is_none())
 }
 
 /// Whether two branches cannot exist at once, because one would be a directory of the other

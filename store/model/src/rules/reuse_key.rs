@@ -89,14 +89,15 @@ pub fn scope(
 ) -> Result<Scope, NoOwner> {
     let kind = scope_kind(written_lifecycle, reuse);
     let id = match kind {
-        ServiceScope::ProjectWorkspace => {
-            facts.project_workspace.map(|id| id.text()).or_else(|| facts.project.map(|id| id.text()))
-        }
+        ServiceScope::ProjectWorkspace => facts
+            .project_workspace
+            .map(super::super::ids::ProjectWorkspaceId::text)
+            .or_else(|| facts.project.map(super::super::ids::ProjectId::text)),
         ServiceScope::ExecutionWorkspace => {
-            facts.execution_workspace.map(|id| id.text()).or_else(|| facts.cwd.map(str::to_owned))
+            facts.execution_workspace.map(super::super::ids::WorkspaceId::text).or_else(|| facts.cwd.map(str::to_owned))
         }
-        ServiceScope::Agent => facts.agent.map(|id| id.text()),
-        ServiceScope::Run => facts.run.map(|id| id.text()),
+        ServiceScope::Agent => facts.agent.map(super::super::ids::AgentId::text),
+        ServiceScope::Run => facts.run.map(super::super::ids::RunId::text),
     };
     id.map(|id| Scope { kind, id }).ok_or(NoOwner(kind))
 }

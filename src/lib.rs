@@ -1,4 +1,4 @@
 //! The program's own room: orchestration, processes, workspaces and services.
 
-// service
+pub mod service;
 pub mod workspace;

@@ -58,7 +58,7 @@ impl WorktreeLock {
                 return Err(WorkspaceError::LockBusy { path, holder, waited_ms: waited.as_millis() });
             }
             // The kernel has no wait with a deadline for this lock; the pause stays short.
-            thread::sleep(pause.min(limit - waited));
+            thread::sleep(pause.min(limit.saturating_sub(waited)));
             pause = (pause * 2).min(Duration::from_millis(50));
         }
         // Only a hint for those who wait; the lock holds without it.

@@ -104,7 +104,8 @@ pub enum Plan {
         created_branch: bool,
     },
     /// An earlier attempt of this very workspace was cut off in its checkout: remove the torso,
-    /// then go on. Nobody has worked in it, since its mark was never written.
+    /// then go on. Nobody has worked in it, since its mark was never written. The caller makes
+    /// sure first that no process of the earlier attempt is left.
     Redo {
         /// The torso.
         path: PathBuf,

@@ -10,7 +10,7 @@ use wharf_model::rules::workspace_environment::{WorkspaceEnvironment, inherited}
 use super::worktree::CommandSpec;
 
 /// How long such a command may take when config does not say.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Builds the command: `$SHELL -c <command>` in the workspace, with the allow-listed part of the
 /// operator's environment and the `WHARF_*` variables about the workspace. A zero time-out means

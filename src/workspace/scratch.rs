@@ -65,6 +65,7 @@ impl Scratch {
     }
 
     pub fn git(&self, cwd: &Path, args: &[&str]) -> String {
+        assert!(cwd.starts_with(&self.root), "tests touch only their own place");
         let output = Command::new("git").args(args).current_dir(cwd).env_clear().envs(operator()).output().unwrap();
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -107,6 +108,7 @@ impl Scratch {
     }
 
     pub fn plan(&self, wanted: &Wanted<'_>) -> Plan {
+        assert!(wanted.directory.starts_with(&self.root), "tests touch only their own place");
         decide(&facts_for(wanted).unwrap())
     }
 

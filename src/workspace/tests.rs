@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -11,6 +13,7 @@ use wharf_model::rules::branch::{is_valid, sanitise};
 
 use super::choose::{Choice, Mode, Strategy as Way, choose};
 use super::inspect::{self, Head, Place};
+use super::lock::WorktreeLock;
 use super::mark::{self, WORKTREE_FILE};
 use super::plan::{Plan, Wanted};
 use super::scratch::{Scratch, operator, run};
@@ -178,6 +181,51 @@ fn a_cut_off_attempt_is_completed_or_redone() {
     let made = s.realise(&wanted);
     assert!(made.created_branch && made.path.join("a.txt").exists());
     let Plan::Reuse { complete_mark: None, .. } = s.plan(&wanted) else { panic!() };
+}
+
+#[test]
+fn a_git_killed_in_its_checkout_leaves_a_torso_that_is_redone() {
+    let s = Scratch::new();
+    fs::write(s.repo.join(".gitattributes"), "z.txt filter=deadly\n").unwrap();
+    fs::write(s.repo.join("z.txt"), "z").unwrap();
+    s.git(&s.repo, &["add", "."]);
+    s.git(&s.repo, &["commit", "-q", "-m", "filtered"]);
+    // The filter's shell is a child of the git that checks out, which is one of the git we start;
+    // the latter must not live to tidy up.
+    let filter = "up=$(cut -d' ' -f4 /proc/$PPID/stat); [ \"$(cat /proc/$up/comm)\" = git ] && kill -9 $up $PPID";
+    s.git(&s.repo, &["config", "filter.deadly.smudge", filter]);
+    let wanted = s.wanted("b");
+    let facts = facts_for(&wanted).unwrap();
+    let plan = super::plan::decide(&facts);
+    super::realise::prepare(&facts, &plan).unwrap();
+    assert_eq!(run(&s.commands(&plan)[0]).status.code(), None, "git was killed");
+    assert!(super::realise::finish(&facts.repo, &plan, s.owner()).is_err(), "a torso is never marked");
+    let other = Wanted { workspace: WorkspaceId(Uuid::now_v7()), ..wanted };
+    assert_all(&s.refusal(&other), &["begun for workspace"]);
+    let Plan::Redo { .. } = s.plan(&wanted) else { panic!("{:?}", s.plan(&wanted)) };
+    s.git(&s.repo, &["config", "--unset", "filter.deadly.smudge"]);
+    let made = s.realise(&wanted);
+    assert!(made.created && made.created_branch && made.path.join("z.txt").exists());
+}
+
+#[test]
+fn many_at_once_take_turns() {
+    let s = Scratch::new();
+    let common = s.repo.join(".git");
+    let create = |branch: &str| {
+        let _turn = WorktreeLock::acquire(&common, Duration::from_mins(1), branch).unwrap();
+        s.realise(&s.wanted(branch)).created
+    };
+    let same: Vec<bool> = thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| create("same"))).collect();
+        all.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(same.iter().filter(|made| **made).count(), 1);
+    let each = ["one", "two", "three", "four"];
+    thread::scope(|scope| {
+        let all: Vec<_> = each.iter().map(|b| scope.spawn(|| create(b))).collect();
+        assert!(all.into_iter().all(|t| t.join().unwrap()));
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use wharf_model::rules::workspace_environment::is_inherited;
 use super::inspect::WorktreeEntry;
 
 /// Longest time a command of ours may take; checking out 50,000 files takes seconds.
-pub const GIT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+pub const GIT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A program with arguments, directory and its whole environment. Its stdin is to be empty, and no
 /// shell takes part.
@@ -107,8 +107,8 @@ impl Git {
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_ASKPASS", "true"),
             ("SSH_ASKPASS", "true"),
-            ("SSH_ASKPASS_REQUIRE", "never"),
-            ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
+            // Never the terminal: an empty answer from the above, and so a failure, instead.
+            ("SSH_ASKPASS_REQUIRE", "force"),
             ("GIT_EDITOR", "true"),
             ("GIT_PAGER", "cat"),
             // Messages stand in operation records; one language for all of them.

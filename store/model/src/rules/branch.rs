@@ -1,5 +1,9 @@
 //! Names of branches: any rendered text becomes a name git accepts.
 
+use super::template::{Placeholder, TemplateError, Values, render};
+
+/// The template in force when config has none.
+pub const DEFAULT_TEMPLATE: &str = "{{issue.identifier}}-{{slug}}";
 /// The branch of a workspace whose template leaves nothing usable.
 pub const FALLBACK_BRANCH: &str = "wharf-work";
 /// Longest branch name that is made, in bytes.
@@ -25,6 +29,11 @@ pub fn sanitise(rendered: &str) -> String {
     let cut = &start[..start.len().min(MAX_BRANCH_BYTES)];
     let name = cut.split('/').map(component).filter(|c| !c.is_empty()).collect::<Vec<_>>().join("/");
     if is_valid(&name) { name } else { FALLBACK_BRANCH.to_owned() }
+}
+
+/// The branch of a workspace: its template with the values put in, then sanitised.
+pub fn name(template: &str, values: &Values) -> Result<String, TemplateError> {
+    Ok(sanitise(&render(template, Placeholder::FOR_BRANCH, values)?))
 }
 
 fn component(text: &str) -> &str {
@@ -91,6 +100,14 @@ mod tests {
         for (input, expected) in table {
             assert_eq!(sanitise(input), expected, "{input:?}");
         }
+    }
+
+    #[test]
+    fn templates_become_branches() {
+        use crate::rules::template::naming;
+        assert_eq!(name(DEFAULT_TEMPLATE, &naming(None, "R-12", "Code fixer")).unwrap(), "R-12-code-fixer");
+        assert_eq!(name("{{agent.name}}", &naming(None, "R-12", "..")).unwrap(), FALLBACK_BRANCH);
+        assert!(name("{{port}}", &naming(None, "R-12", "a")).is_err());
     }
 
     #[test]

@@ -364,6 +364,29 @@ fn a_git_directory_kept_elsewhere_works() {
 }
 
 #[test]
+fn a_checkout_of_a_bare_repository_is_a_project_too() {
+    let s = Scratch::new();
+    s.git(&s.root, &["clone", "-q", "--bare", "shop", "bare.git"]);
+    let checkout = s.root.join("checkout");
+    s.git(&s.root.join("bare.git"), &["worktree", "add", "-q", checkout.to_str().unwrap(), "main"]);
+    let made = {
+        let wanted = Wanted { directory: &checkout, ..s.wanted("b") };
+        let facts = facts_for(&wanted).unwrap();
+        let plan = super::plan::decide(&facts);
+        super::realise::prepare(&facts, &plan).unwrap();
+        let git = Git::new(&checkout, operator());
+        for command in super::realise::commands(&plan, &git, s.workspace).unwrap() {
+            assert!(run(&command).status.success());
+        }
+        super::realise::finish(&facts.repo, &plan, s.owner()).unwrap()
+    };
+    assert_eq!(made.path, checkout.join(".wharf/worktrees/b"));
+    assert_eq!(s.git(&checkout, &["status", "--porcelain"]), "");
+    let held = Wanted { directory: &checkout, ..s.wanted("main") };
+    assert_all(&s.refusal(&held), &["branch main", checkout.to_str().unwrap()]);
+}
+
+#[test]
 fn removing_takes_lock_entry_and_directory() {
     let s = Scratch::new();
     let made = s.realise(&s.wanted("b"));

@@ -9,11 +9,11 @@ use super::inspect::{Head, Place, RepositoryFacts};
 
 words! {
     /// `mode` of `[workspace]`.
-    pub enum Mode {
+    pub enum WorkspaceMode {
         /// Everyone works in the project's directory.
-        SharedWorkspace = "shared_workspace",
+        Shared = "shared_workspace",
         /// Each issue works in a place of its own.
-        IsolatedWorkspace = "isolated_workspace",
+        Isolated = "isolated_workspace",
         /// The operator's own branch, in the project's directory.
         OperatorBranch = "operator_branch",
         /// The agent's own directory; projects play no part.
@@ -23,7 +23,7 @@ words! {
 
 words! {
     /// `strategy` of `[workspace]`; only an isolated workspace has one.
-    pub enum Strategy {
+    pub enum WorkspaceStrategy {
         /// A worktree with its own branch.
         GitWorktree = "git_worktree",
         /// The project's own checkout.
@@ -48,7 +48,7 @@ pub enum Choice {
         /// The repository it belongs to, if any.
         repo: Option<Box<RepositoryFacts>>,
         /// The mode in force.
-        mode: Mode,
+        mode: WorkspaceMode,
         /// For people.
         why: &'static str,
     },
@@ -61,16 +61,16 @@ pub enum Choice {
 pub fn choose(
     directory: PathBuf,
     place: Place,
-    mode: Option<Mode>,
-    strategy: Option<Strategy>,
+    mode: Option<WorkspaceMode>,
+    strategy: Option<WorkspaceStrategy>,
 ) -> Result<Choice, WorkspaceError> {
-    let wanted = mode.unwrap_or(Mode::IsolatedWorkspace);
-    let written = mode.is_some() || strategy == Some(Strategy::GitWorktree);
-    if wanted == Mode::AgentDefault {
+    let wanted = mode.unwrap_or(WorkspaceMode::Isolated);
+    let written = mode.is_some() || strategy == Some(WorkspaceStrategy::GitWorktree);
+    if wanted == WorkspaceMode::AgentDefault {
         return Ok(Choice::AgentHome);
     }
-    let worktree = wanted == Mode::IsolatedWorkspace && strategy != Some(Strategy::ProjectPrimary);
-    let shared = |cwd, repo, why| Choice::Directory { cwd, repo, mode: Mode::SharedWorkspace, why };
+    let worktree = wanted == WorkspaceMode::Isolated && strategy != Some(WorkspaceStrategy::ProjectPrimary);
+    let shared = |cwd, repo, why| Choice::Directory { cwd, repo, mode: WorkspaceMode::Shared, why };
     match place {
         Place::Plain(path) if worktree && written => Err(WorkspaceError::NotARepository { path }),
         Place::Plain(path) if worktree => {

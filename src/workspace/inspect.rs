@@ -211,13 +211,18 @@ pub fn worktrees(repo: &RepositoryFacts) -> Result<Vec<WorktreeEntry>, Workspace
     let list = repo.common_dir.join("worktrees");
     let mut names = match fs::read_dir(&list) {
         Ok(dir) => dir
-            .take(MAX_WORKTREES)
+            .take(MAX_WORKTREES + 1)
             .map(|entry| entry.map(|e| e.path()))
             .collect::<io::Result<Vec<_>>>()
             .map_err(WorkspaceError::io("list the worktrees in", &list))?,
         Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(WorkspaceError::io("list the worktrees in", &list)(e)),
     };
+    if names.len() > MAX_WORKTREES {
+        // Going by a part of the list could give away what the rest of it holds.
+        let message = format!("it has more than {MAX_WORKTREES} worktrees; remove some, then run `git worktree prune`");
+        return Err(WorkspaceError::Git { what: "list the worktrees", path: repo.common_dir.clone(), message });
+    }
     names.sort();
     for private_dir in names {
         // An entry without this file was never finished by git and is pruned by it.

@@ -30,7 +30,7 @@ pub struct WorktreeLock {
 
 impl WorktreeLock {
     /// Takes the lock of a repository, waiting at most `limit`. `holder` is a short text others
-    /// see while they wait, such as "W-9 of process 4711".
+    /// see while they wait, such as "W-9 of process 4711". Blocks the thread, so not for async tasks.
     pub fn acquire(common_dir: &Path, limit: Duration, holder: &str) -> Result<Self, WorkspaceError> {
         let directory = our_dir(common_dir)?;
         let path = directory.join("lock");

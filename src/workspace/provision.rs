@@ -13,16 +13,18 @@ use super::worktree::CommandSpec;
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Builds the command: `$SHELL -c <command>` in the workspace, with the allow-listed part of the
-/// operator's environment and the `WHARF_*` variables about the workspace. A zero time-out means
+/// operator's environment, `program_dir` (of `wharf`) at the end of PATH, and the `WHARF_*`
+/// variables about the workspace. A zero time-out means
 /// the default: such a command never waits for ever.
 pub fn command(
     command: &str,
     cwd: &Path,
     operator: &BTreeMap<String, String>,
+    program_dir: Option<&str>,
     facts: &WorkspaceEnvironment,
     timeout: Option<Duration>,
 ) -> CommandSpec {
-    let env = inherited(operator.iter().map(|(k, v)| (k.as_str(), v.as_str())), false, false);
+    let env = inherited(operator.iter().map(|(k, v)| (k.as_str(), v.as_str())), program_dir, false, false);
     // A relative $SHELL would be looked up in the workspace, where an agent may have put one.
     let shell = env.get("SHELL").filter(|s| s.starts_with('/')).map_or("/bin/sh", String::as_str);
     CommandSpec {
@@ -51,7 +53,7 @@ mod tests {
         let text =
             "printf '%s|%s|%s|%s' \"$PWD\" \"$WHARF_WORKSPACE_BRANCH\" \"$WHARF_WORKSPACE_CREATED\" \"${TOKEN-unset}\"";
         let cwd = dir.path().canonicalize().unwrap();
-        let spec = command(text, &cwd, &operator, &facts, Some(Duration::ZERO));
+        let spec = command(text, &cwd, &operator, None, &facts, Some(Duration::ZERO));
         assert_eq!(spec.timeout, DEFAULT_TIMEOUT);
         let output = Command::new(&spec.argv[0])
             .args(&spec.argv[1..])

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use wharf_model::WorkspaceId;
 use wharf_model::rules::branch::{is_valid, sanitise};
 
-use super::choose::{Choice, Mode, Strategy as Way, choose};
+use super::choose::{Choice, WorkspaceMode, WorkspaceStrategy as Way, choose};
 use super::inspect::{self, Head, Place};
 use super::lock::WorktreeLock;
 use super::mark::{self, WORKTREE_FILE};
@@ -460,22 +460,22 @@ fn choice_table() {
     let answer = |s: &Scratch, mode, strategy| {
         choose(s.repo.clone(), inspect::inspect(&s.repo).unwrap(), mode, strategy).map(|c| match c {
             Choice::Worktree { .. } => "worktree",
-            Choice::Directory { mode: Mode::SharedWorkspace, .. } => "shared",
+            Choice::Directory { mode: WorkspaceMode::Shared, .. } => "shared",
             Choice::Directory { .. } => "directory",
             Choice::AgentHome => "home",
         })
     };
-    let isolated = Some(Mode::IsolatedWorkspace);
+    let isolated = Some(WorkspaceMode::Isolated);
     assert_eq!(answer(&full, None, None).unwrap(), "worktree");
     assert_eq!(answer(&full, isolated, None).unwrap(), "worktree");
     assert_eq!(answer(&full, isolated, Some(Way::ProjectPrimary)).unwrap(), "directory");
-    assert_eq!(answer(&full, Some(Mode::SharedWorkspace), Some(Way::GitWorktree)).unwrap(), "shared");
-    assert_eq!(answer(&full, Some(Mode::OperatorBranch), None).unwrap(), "directory");
-    assert_eq!(answer(&full, Some(Mode::AgentDefault), None).unwrap(), "home");
+    assert_eq!(answer(&full, Some(WorkspaceMode::Shared), Some(Way::GitWorktree)).unwrap(), "shared");
+    assert_eq!(answer(&full, Some(WorkspaceMode::OperatorBranch), None).unwrap(), "directory");
+    assert_eq!(answer(&full, Some(WorkspaceMode::AgentDefault), None).unwrap(), "home");
     assert_eq!(answer(&plain, None, None).unwrap(), "shared");
     assert!(matches!(answer(&plain, isolated, None), Err(WorkspaceError::NotARepository { .. })));
     assert!(matches!(answer(&plain, None, Some(Way::GitWorktree)), Err(WorkspaceError::NotARepository { .. })));
-    assert_eq!(answer(&plain, Some(Mode::SharedWorkspace), None).unwrap(), "shared");
+    assert_eq!(answer(&plain, Some(WorkspaceMode::Shared), None).unwrap(), "shared");
     assert_eq!(answer(&unborn, None, None).unwrap(), "shared");
     assert!(matches!(answer(&unborn, isolated, None), Err(WorkspaceError::NoCommit { .. })));
     assert!(matches!(inspect::inspect(&plain.repo).unwrap(), Place::Plain(_)));

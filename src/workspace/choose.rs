@@ -1,0 +1,108 @@
+//! Which kind of workspace a project gets: what config says, else what the directory allows.
+
+use std::path::PathBuf;
+
+use wharf_model::words;
+
+use super::WorkspaceError;
+use super::inspect::{Head, Place, RepositoryFacts};
+
+words! {
+    /// `mode` of `[workspace]`.
+    pub enum WorkspaceMode {
+        /// Everyone works in the project's directory.
+        Shared = "shared_workspace",
+        /// Each issue works in a place of its own.
+        Isolated = "isolated_workspace",
+        /// The operator's own branch, in the project's directory.
+        OperatorBranch = "operator_branch",
+        /// The agent's own directory; projects play no part.
+        AgentDefault = "agent_default",
+    }
+}
+
+words! {
+    /// `strategy` of `[workspace]`; only an isolated workspace has one.
+    pub enum WorkspaceStrategy {
+        /// A worktree with its own branch.
+        GitWorktree = "git_worktree",
+        /// The project's own checkout.
+        ProjectPrimary = "project_primary",
+    }
+}
+
+/// The kind of workspace, with the sentence that says why it is this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Make or find a worktree of this repository.
+    Worktree {
+        /// The repository.
+        repo: Box<RepositoryFacts>,
+        /// For people.
+        why: &'static str,
+    },
+    /// Work in this directory as it is.
+    Directory {
+        /// Absolute, links resolved.
+        cwd: PathBuf,
+        /// The repository it belongs to, if any.
+        repo: Option<Box<RepositoryFacts>>,
+        /// The mode in force.
+        mode: WorkspaceMode,
+        /// For people.
+        why: &'static str,
+    },
+    /// The agent's home, which the caller knows.
+    AgentHome,
+}
+
+/// Chooses. What config asks for and the directory cannot give is an error; only an absent mode
+/// looks at what is possible, and the answer says so.
+pub fn choose(
+    directory: PathBuf,
+    place: Place,
+    mode: Option<WorkspaceMode>,
+    strategy: Option<WorkspaceStrategy>,
+) -> Result<Choice, WorkspaceError> {
+    let wanted = mode.unwrap_or(WorkspaceMode::Isolated);
+    let written = mode.is_some() || strategy == Some(WorkspaceStrategy::GitWorktree);
+    if wanted == WorkspaceMode::AgentDefault {
+        return Ok(Choice::AgentHome);
+    }
+    let worktree = wanted == WorkspaceMode::Isolated && strategy != Some(WorkspaceStrategy::ProjectPrimary);
+    let shared = |cwd, repo, why| Choice::Directory { cwd, repo, mode: WorkspaceMode::Shared, why };
+    match place {
+        Place::Plain(path) if worktree && written => Err(WorkspaceError::NotARepository { path }),
+        Place::Plain(path) if worktree => {
+            Ok(shared(path, None, "no mode is set and the directory is not in a git repository, so it is shared"))
+        }
+        Place::Plain(path) => {
+            Ok(Choice::Directory { cwd: path, repo: None, mode: wanted, why: "config asks for the directory itself" })
+        }
+        Place::Repository(repo) => match (&repo.top_level, &repo.head) {
+            (None, _) => Err(WorkspaceError::Bare { path: repo.git_dir }),
+            (Some(top), Head::Unborn { name }) if worktree && written => {
+                Err(WorkspaceError::NoCommit { path: top.clone(), branch: name.clone() })
+            }
+            (Some(_), Head::Unborn { .. }) if worktree => Ok(shared(
+                directory,
+                Some(repo),
+                "no mode is set and the repository has no commit yet, so the checkout is shared",
+            )),
+            (Some(_), _) if worktree => Ok(Choice::Worktree {
+                repo,
+                why: if written {
+                    "config asks for a worktree of its own"
+                } else {
+                    "no mode is set and the repository has commits, so each issue gets its own worktree"
+                },
+            }),
+            (Some(_), _) => Ok(Choice::Directory {
+                cwd: directory,
+                repo: Some(repo),
+                mode: wanted,
+                why: "config asks for the project's own checkout",
+            }),
+        },
+    }
+}

@@ -1,5 +1,7 @@
 //! Windows of lines against a plain model of what lines are.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::path::Path;
 
 use proptest::prelude::*;

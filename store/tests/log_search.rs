@@ -1,5 +1,7 @@
 //! Searching against a plain search in the joined stream.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use proptest::prelude::*;
 use wharf_store::log::*;
 

@@ -75,7 +75,8 @@ pub struct Window {
     pub lines: Vec<Line>,
     /// Gaps met while reading, at most a hundred.
     pub gaps: Vec<Gap>,
-    /// Where a forward window would go on.
+    /// Where a forward window would go on: behind the beginning of the last line given. An
+    /// unterminated line that may still grow is asked for again by its own key.
     pub next: LineKey,
     /// Set when the end of the log was reached.
     pub tail: Option<Tail>,
@@ -259,13 +260,15 @@ impl LogLines {
         let end = self.reader.at_seq(key.seq)?;
         // The frame itself may hold lines before the key.
         let reach = 40 + super::frame::PAYLOAD_MAX as u64;
+        // What a writer adds meanwhile is not run after.
+        let last = key.seq.min(end.seq);
         let mut back = BACK_FIRST;
         loop {
             let start = self.reader.back_from(&end, back)?;
             let mut starts: VecDeque<(Position, LineKey)> = VecDeque::with_capacity(n.min(256));
             let mut scan = Scan::at(start);
             let mut text = false;
-            while scan.pos.seq <= key.seq {
+            while scan.pos.seq <= last {
                 let before = scan.pos;
                 match self.text_step(&mut scan, streams)? {
                     TextStep::End(_) => break,
@@ -344,15 +347,14 @@ impl LogLines {
             return Ok(TextStep::Gap(declared(stream, head.seq, self.reader.payload())));
         }
         let jump = before.offset(stream).is_some_and(|o| o != head.offset);
-        let open = match scan.open[t] {
-            Some(open) => open && !jump,
-            None => {
-                let last = byte_before(&mut self.reader, stream, head.offset)?;
-                // Looking elsewhere has cost the reader its buffer.
-                let mut again = before;
-                while again.seq <= head.seq && !matches!(self.reader.step(&mut again, true)?, Step::Frame(_)) {}
-                last.is_some_and(|b| b != b'\n')
-            }
+        let open = if let Some(open) = scan.open[t] {
+            open && !jump
+        } else {
+            let last = byte_before(&mut self.reader, stream, head.offset)?;
+            // Looking elsewhere has cost the reader its buffer.
+            let mut again = before;
+            while again.seq <= head.seq && !matches!(self.reader.step(&mut again, true)?, Step::Frame(_)) {}
+            last.is_some_and(|b| b != b'\n')
         };
         scan.open[t] = Some(self.reader.payload().last().map_or(open, |b| *b != b'\n'));
         Ok(TextStep::Text { head, stream, open, jump })

@@ -218,7 +218,7 @@ impl LogReader {
 
     /// Bytes of all segments together, as last seen.
     pub fn total_bytes(&self) -> u64 {
-        self.segments.all().iter().map(|s| s.len).sum()
+        self.segments.bytes()
     }
 
     /// Wall time at which the shim started, milliseconds; `None` when no segment header tells.

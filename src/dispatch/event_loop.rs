@@ -13,6 +13,7 @@ use uuid::Uuid;
 use wharf_model::state::{Change, Decided, State};
 use wharf_model::{
     ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RunId, RunTextKind,
+    WorkspaceId,
 };
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
@@ -35,10 +36,17 @@ const BREATH: Duration = Duration::from_micros(500);
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
 
 enum Envelope {
-    Input(Input, Option<oneshot::Sender<()>>),
+    Input(Input, Option<oneshot::Sender<Told>>),
     Prepared(Box<RequestRow>, Prepared),
     Wake,
     Stop,
+}
+
+/// What was decided on a fact, as far as whoever told it must know.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told {
+    /// Row of the workspace that was planned.
+    pub workspace: Option<WorkspaceId>,
 }
 
 /// A way to tell the dispatcher something.
@@ -49,12 +57,13 @@ pub struct Inbox {
 
 impl Inbox {
     /// Reports a fact; returns once it is durable, or at once when the dispatcher has ended.
-    pub async fn tell(&self, fact: Fact) {
+    pub async fn tell(&self, fact: Fact) -> Told {
         let (done, committed) = oneshot::channel();
-        if self.sender.send(Envelope::Input(Input::Fact(fact), Some(done))).await.is_ok() {
-            // An error says that the dispatcher ended: the fact will be observed again by the next one.
-            let _ended = committed.await;
+        if self.sender.send(Envelope::Input(Input::Fact(fact), Some(done))).await.is_err() {
+            return Told::default();
         }
+        // An error says that the dispatcher ended: the fact will be observed again by the next one.
+        committed.await.unwrap_or_default()
     }
 
     /// Asks the dispatcher to end after what it is doing.
@@ -217,7 +226,8 @@ struct Loop {
 
 struct Pending {
     decided: Decided,
-    reply: Option<oneshot::Sender<()>>,
+    reply: Option<oneshot::Sender<Told>>,
+    told: Told,
 }
 
 impl Loop {
@@ -415,7 +425,7 @@ impl Loop {
         Ok(())
     }
 
-    fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<()>>) {
+    fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
         let mut new_id = Uuid::now_v7;
         let (decided, defect) = decide(&mut self.state, input, clock::now(), &mut new_id);
         if let Some(defect) = defect {
@@ -423,10 +433,16 @@ impl Loop {
             if let Input::Request(row, _) = input {
                 let refusal = super::input::Refusal::new("internal", format!("this is a defect of wharf: {defect}"));
                 let decided = super::decide::refuse(&mut self.state, row, &refusal, clock::now(), &mut new_id);
-                batch.push(Pending { decided, reply: None });
+                batch.push(Pending { decided, reply: None, told: Told::default() });
             }
         }
-        batch.push(Pending { decided, reply });
+        let told = match input {
+            Input::Fact(Fact::WorkspacePlanned { run, .. }) => {
+                Told { workspace: self.state.runs.get(run).and_then(|r| r.workspace_id) }
+            }
+            _ => Told::default(),
+        };
+        batch.push(Pending { decided, reply, told });
     }
 
     fn commit(&mut self, batch: Vec<Pending>) -> Result<(), StoreError> {
@@ -458,7 +474,7 @@ impl Loop {
         for pending in batch {
             if let Some(reply) = pending.reply {
                 // Whoever told it may have ended meanwhile.
-                let _gone = reply.send(());
+                let _gone = reply.send(pending.told);
             }
         }
         self.state.forget_ended();

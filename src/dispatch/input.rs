@@ -133,7 +133,7 @@ pub enum Fact {
     /// An operation ended.
     OperationEnded { operation: OperationId, end: OperationEnd },
     /// The run's workspace is ready.
-    WorkspaceRealised { action: ActionId, run: RunId, attempt: u32, cwd: String, created: bool, branch_created: bool },
+    WorkspaceRealised { action: ActionId, run: RunId, attempt: u32, cwd: String, created: bool, branch_created: bool, base: Option<(String, String)>, note: String },
     /// It could not be made.
     WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
     /// The adapter's process runs.

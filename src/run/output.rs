@@ -4,8 +4,7 @@ use std::path::Path;
 
 use wharf_model::UnixMillis;
 use wharf_model::shim::ExitFrame;
-use wharf_store::log::frame::Stream;
-use wharf_store::log::read::{Item, LogReader, StreamSet};
+use wharf_store::log::{Item, LogError, LogReader, Stream, StreamSet};
 
 use crate::dispatch::input::RunOutput;
 
@@ -24,53 +23,61 @@ pub fn gather(data: &Path, dir: &str, exit: Option<&ExitFrame>) -> RunOutput {
         stderr_bytes: bytes("stderr"),
         ..RunOutput::default()
     };
-    if let Err(error) = read(data, dir, &mut output) {
+    let path = data.join(dir);
+    if !path.exists() {
+        output.log_ref = None;
+        return output;
+    }
+    if let Err(error) = read(&path, &mut output) {
         tracing::warn!(%error, dir, "the end of a log cannot be read");
     }
     output
 }
 
-fn read(data: &Path, dir: &str, output: &mut RunOutput) -> Result<(), wharf_store::log::segments::LogError> {
-    let path = data.join(dir);
-    if !path.exists() {
-        output.log_ref = None;
-        return Ok(());
-    }
-    let mut log = LogReader::open(&path)?;
+fn read(path: &Path, output: &mut RunOutput) -> Result<(), LogError> {
+    let mut log = LogReader::open(path)?;
     let end = log.end()?;
     output.last_seq = i64::try_from(end.seq().saturating_sub(1)).unwrap_or(i64::MAX);
     let started = log.wall_ms_at_start();
-    for (stream, bytes, excerpt) in [
-        (Stream::Stdout, &mut output.stdout_bytes, &mut output.stdout_excerpt),
-        (Stream::Stderr, &mut output.stderr_bytes, &mut output.stderr_excerpt),
-    ] {
-        let total = end.offset(stream).unwrap_or(u64::try_from(*bytes).unwrap_or(0));
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        let (bytes, excerpt) = match stream {
+            Stream::Stdout => (&mut output.stdout_bytes, &mut output.stdout_excerpt),
+            _ => (&mut output.stderr_bytes, &mut output.stderr_excerpt),
+        };
+        let total = end.offset(stream).unwrap_or_else(|| u64::try_from(*bytes).unwrap_or(0));
         *bytes = i64::try_from(total).unwrap_or(i64::MAX);
         if total == 0 {
             continue;
         }
-        let from = total.saturating_sub(EXCERPT_BYTES);
-        let mut at = log.at_offset(stream, from)?;
-        let mut kept = Vec::new();
-        loop {
-            match log.next_of(&mut at, StreamSet::of(&[stream]))? {
-                Item::Frame(frame) => {
-                    let skip = from.saturating_sub(frame.header.offset).min(frame.payload.len() as u64);
-                    kept.extend_from_slice(&frame.payload[usize::try_from(skip).unwrap_or(0)..]);
-                    if let Some(started) = started {
-                        let at = UnixMillis(started + i64::try_from(frame.header.ns / 1_000_000).unwrap_or(0));
-                        output.last_output_at = output.last_output_at.max(Some(at));
-                    }
-                    if kept.len() as u64 > EXCERPT_BYTES * 2 {
-                        let cut = kept.len() - usize::try_from(EXCERPT_BYTES).unwrap_or(0);
-                        kept.drain(..cut);
-                    }
-                }
-                Item::End(_) => break,
-                _ => {}
-            }
+        let (kept, last_ns) = tail(&mut log, stream, total.saturating_sub(EXCERPT_BYTES))?;
+        if let (Some(started), Some(ns)) = (started, last_ns) {
+            let at = UnixMillis(started.saturating_add(i64::try_from(ns / 1_000_000).unwrap_or(0)));
+            output.last_output_at = output.last_output_at.max(Some(at));
         }
         *excerpt = Some(String::from_utf8_lossy(&kept).into_owned());
     }
     Ok(())
+}
+
+/// Bytes of a stream from an offset on (at most the excerpt), and when the last of them came.
+pub fn tail(log: &mut LogReader, stream: Stream, from: u64) -> Result<(Vec<u8>, Option<u64>), LogError> {
+    let mut at = log.at_offset(stream, from)?;
+    let (mut kept, mut last) = (Vec::new(), None);
+    let most = usize::try_from(EXCERPT_BYTES).unwrap_or(32 * 1024);
+    // Each frame has at least one byte, so an excerpt never needs more frames than this.
+    for _ in 0..EXCERPT_BYTES * 2 {
+        match log.next_of(&mut at, StreamSet::of(&[stream]))? {
+            Item::Frame(frame) => {
+                let skip = from.saturating_sub(frame.head.offset).min(frame.payload.len() as u64);
+                kept.extend_from_slice(&frame.payload[usize::try_from(skip).unwrap_or(0)..]);
+                last = Some(frame.head.ns);
+                if kept.len() > most {
+                    kept.drain(..kept.len() - most);
+                }
+            }
+            Item::Damage(_) => {}
+            Item::End(_) => break,
+        }
+    }
+    Ok((kept, last))
 }

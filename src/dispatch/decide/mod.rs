@@ -204,8 +204,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             workspace::operation_planned(d, *run, *attempt, operation)
         }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
-        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created } => {
-            workspace::realised(d, *action, *run, *attempt, cwd, *created, *branch_created);
+        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
+            let made = workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
+            workspace::realised(d, *action, *run, *attempt, &made);
         }
         Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
             workspace::failed(d, *action, *run, *attempt, message, cause.as_deref());

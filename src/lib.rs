@@ -1,4 +1,6 @@
-//! The program's own room: orchestration, processes, workspaces and services.
+//! Orchestrator, drivers, shim and console of wharf.
 
+pub mod process;
 pub mod service;
+pub mod shim;
 pub mod workspace;

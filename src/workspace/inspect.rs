@@ -58,6 +58,8 @@ impl Head {
 pub struct RepositoryFacts {
     /// Root of the checkout the directory is in; `None` for a bare repository.
     pub top_level: Option<PathBuf>,
+    /// The directory looked at, relative to the checkout's root; empty at the root itself.
+    pub prefix: PathBuf,
     /// The git directory of this checkout.
     pub git_dir: PathBuf,
     /// The git directory all worktrees share.
@@ -99,7 +101,7 @@ pub fn inspect(directory: &Path) -> Result<Place, WorkspaceError> {
     }
     let directory = directory.canonicalize().map_err(WorkspaceError::io("resolve", directory))?;
     match Repository::open_ext(&directory, RepositoryOpenFlags::empty(), &[] as &[&Path]) {
-        Ok(repo) => Ok(Place::Repository(Box::new(read_repository(&repo)?))),
+        Ok(repo) => Ok(Place::Repository(Box::new(read_repository(&repo, &directory)?))),
         Err(e) if e.code() == ErrorCode::NotFound && !directory.join(".git").exists() => Ok(Place::Plain(directory)),
         Err(e) => Err(WorkspaceError::git("open the repository", &directory)(e)),
     }
@@ -123,14 +125,25 @@ pub(crate) fn open(path: &Path) -> Result<Repository, WorkspaceError> {
     Repository::open(path).map_err(WorkspaceError::git("open the repository", path))
 }
 
-fn read_repository(repo: &Repository) -> Result<RepositoryFacts, WorkspaceError> {
+fn read_repository(repo: &Repository, directory: &Path) -> Result<RepositoryFacts, WorkspaceError> {
     let git_dir = resolve(repo.path())?;
     let common_dir = resolve(repo.commondir())?;
     let top_level = repo.workdir().map(resolve).transpose()?;
+    let inside = top_level.as_deref().and_then(|top| directory.strip_prefix(top).ok());
+    let prefix = inside.unwrap_or(Path::new("")).to_owned();
     let linked = repo.is_worktree();
     let main_checkout = if linked { main_of(&common_dir) } else { top_level.clone() };
     let origin_url = repo.find_remote("origin").ok().and_then(|r| r.url().ok().map(str::to_owned));
-    Ok(RepositoryFacts { top_level, git_dir, main_checkout, linked, head: read_head(repo)?, origin_url, common_dir })
+    Ok(RepositoryFacts {
+        top_level,
+        prefix,
+        git_dir,
+        main_checkout,
+        linked,
+        head: read_head(repo)?,
+        origin_url,
+        common_dir,
+    })
 }
 
 /// The main checkout of a common directory, if it says so itself: libgit2 guesses the directory

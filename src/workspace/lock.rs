@@ -13,10 +13,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-
 use super::WorkspaceError;
+use crate::process::lock::try_lock;
 
 /// Directory of ours in a repository's common git directory.
 pub const OUR_DIR: &str = "wharf";
@@ -46,11 +44,8 @@ impl WorktreeLock {
         let start = Instant::now();
         let mut pause = Duration::from_millis(2);
         loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(Errno::INTR) => continue,
-                Err(Errno::WOULDBLOCK) => {}
-                Err(e) => return Err(WorkspaceError::io("lock", &path)(e.into())),
+            if try_lock(&file).map_err(WorkspaceError::io("lock", &path))? {
+                break;
             }
             let waited = start.elapsed();
             if waited >= limit {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_model::{ProjectId, RunId, UnixMillis, WorkspaceId};
 
+use super::containment::contained;
 use super::inspect::{self, AtPath, RepositoryFacts};
 use super::mark::{self, Mark, WORKTREE_FILE};
 use super::plan::{Facts, Plan, Refusal};
@@ -16,6 +17,8 @@ use super::{WorkspaceError, parent};
 pub struct Realised {
     /// Root of the worktree.
     pub path: PathBuf,
+    /// Where runs work: the place in it that the project's directory has in its own checkout.
+    pub cwd: PathBuf,
     /// Its branch.
     pub branch: String,
     /// Its private git directory.
@@ -104,6 +107,7 @@ pub fn finish(repo: &RepositoryFacts, plan: &Plan, owner: For) -> Result<Realise
             let private_dir = check(repo, path, branch)?;
             let mark = mark::read(&private_dir.join(WORKTREE_FILE))?;
             Ok(Realised {
+                cwd: cwd_in(repo, path, branch)?,
                 path: path.clone(),
                 branch: branch.clone(),
                 created: false,
@@ -129,6 +133,7 @@ fn mark_new(
     mark.created_branch = created_branch;
     mark::write(&private_dir.join(WORKTREE_FILE), &mark)?;
     Ok(Realised {
+        cwd: cwd_in(repo, path, branch)?,
         path: path.to_owned(),
         branch: branch.to_owned(),
         private_dir,
@@ -136,6 +141,22 @@ fn mark_new(
         created_branch,
         note: String::new(),
     })
+}
+
+fn cwd_in(repo: &RepositoryFacts, path: &Path, branch: &str) -> Result<PathBuf, WorkspaceError> {
+    if repo.prefix.as_os_str().is_empty() {
+        return Ok(path.to_owned());
+    }
+    // A link in a commit may lead anywhere.
+    let cwd = contained(path, &path.join(&repo.prefix))?;
+    if cwd.is_dir() {
+        return Ok(cwd);
+    }
+    let why = format!(
+        "branch {branch} does not hold the project's directory {}; commit it there, or start from another `base_ref`",
+        repo.prefix.display()
+    );
+    Err(WorkspaceError::NotAsPlanned { path: path.to_owned(), why })
 }
 
 fn check(repo: &RepositoryFacts, path: &Path, branch: &str) -> Result<PathBuf, WorkspaceError> {

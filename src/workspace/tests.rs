@@ -60,6 +60,26 @@ fn reuses_its_own_and_keeps_work_and_origin() {
 }
 
 #[test]
+fn a_project_below_the_root_works_in_the_same_place() {
+    let s = Scratch::new();
+    let sub = s.repo.join("packages/web");
+    fs::create_dir_all(&sub).unwrap();
+    let wanted = Wanted { directory: &sub, ..s.wanted("b") };
+    let facts = facts_for(&wanted).unwrap();
+    let absent = s.carry_out(&facts, &super::plan::decide(&facts)).unwrap_err().to_string();
+    assert_all(&absent, &["branch b", "packages/web", "commit it"]);
+    fs::write(sub.join("x"), "").unwrap();
+    s.git(&s.repo, &["add", "packages"]);
+    s.git(&s.repo, &["commit", "-q", "-m", "web"]);
+    let made = s.realise(&Wanted { branch: "c", ..wanted });
+    assert_eq!(made.path, s.repo.join(".wharf/worktrees/c"));
+    assert_eq!(made.cwd, made.path.join("packages/web"));
+    // The mark was written all the same, so the first one is ours to mend.
+    s.git(&s.repo.join(".wharf/worktrees/b"), &["merge", "-q", "main"]);
+    assert!(!s.realise(&wanted).created);
+}
+
+#[test]
 fn attaches_a_free_branch_without_claiming_it() {
     let s = Scratch::new();
     s.git(&s.repo, &["branch", "there"]);

@@ -69,6 +69,9 @@ pub fn parse(name: &str) -> Option<Signal> {
 /// # Errors
 /// What the kernel says, such as a process of another user.
 pub fn send(process: ProcessRef, signal: Signal) -> io::Result<bool> {
+    if process.pid <= 0 {
+        return Ok(false);
+    }
     let Some(pid) = Pid::from_raw(process.pid) else { return Ok(false) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(fd) => fd,
@@ -94,7 +97,10 @@ pub fn send(process: ProcessRef, signal: Signal) -> io::Result<bool> {
 /// What the kernel says.
 pub fn send_group(pgid: i32, signal: Signal) -> io::Result<bool> {
     // Group 1 and 0 mean something else to kill(2).
-    let Some(group) = Pid::from_raw(pgid).filter(|_| pgid > 1) else { return Ok(false) };
+    if pgid <= 1 {
+        return Ok(false);
+    }
+    let Some(group) = Pid::from_raw(pgid) else { return Ok(false) };
     match rustix::process::kill_process_group(group, signal) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::SRCH) => Ok(false),

@@ -240,14 +240,14 @@ mod tests {
     fn whole_texts_table() {
         let table = [
             ("none", "nothing here", "nothing here"),
-            ("one", "a hunter2hunter2 b", "a *************** b"),
+            ("one", "a hunter2hunter2 b", "a ************** b"),
             ("short values stay", "tiny tiny", "tiny tiny"),
             ("twice in a row", "abcdefghabcdefgh", "****************"),
             ("overlapping values", "abcdefghijkl", "************"),
             ("overlapping itself", "xaaaaaaaaaax", "x**********x"),
             ("almost", "abcdefg abcdefg", "abcdefg abcdefg"),
         ];
-        let s = secrets(&["hunter2hunter2 ", "tiny", "abcdefgh", "efghijkl", "aaaaaaaa"]);
+        let s = secrets(&["hunter2hunter2", "tiny", "abcdefgh", "efghijkl", "aaaaaaaa"]);
         for (name, text, expected) in table {
             let mut bytes = text.as_bytes().to_vec();
             let hit = s.redact_whole(&mut bytes);

@@ -186,7 +186,7 @@ impl Writer {
 
     /// Copies committed pages back into the database as far as readers let it, for quiet moments.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| self.fail(e))
+        open::checkpoint(&self.conn).map_err(|e| self.fail(e))
     }
 
     /// Runs a read in one transaction, so that all its rows are of one moment.
@@ -195,6 +195,13 @@ impl Writer {
         let result = read(&self.conn).map_err(|e| self.fail(e));
         self.roll_back();
         result
+    }
+}
+
+impl Drop for Writer {
+    /// Leaves a database that is whole without its journal, where that can be had; the journal keeps the rest.
+    fn drop(&mut self) {
+        let _ = open::checkpoint(&self.conn);
     }
 }
 

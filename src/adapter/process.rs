@@ -213,6 +213,7 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         redact_count: redact.len() as u32,
         stop_signal: None,
         keep: agent.keep.clone(),
+        boot_id: None,
     };
     Ok((spec, StartMessage { env: start.env, stdin, redact, token: start.token }))
 }

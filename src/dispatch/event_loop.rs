@@ -4,7 +4,7 @@
 //! git, the network, a child or a log: whatever takes time is an executor's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use wharf_model::state::{Change, Decided, State};
 use wharf_model::{
-    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RunId, RunTextKind,
-    WorkspaceId,
+    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RunId, RunTextKind, WorkspaceId,
 };
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
@@ -130,11 +129,12 @@ impl Dispatcher {
     ) -> Result<Self, StoreError> {
         let mut writer = Writer::open(&setup.data)?;
         let epoch = writer.begin_reign()?;
-        elected.begin(epoch).map_err(|e| StoreError::io(&super::election::path(&setup.data), e))?;
+        elected.begin(epoch).map_err(|e| StoreError::io(&super::election::path(&setup.data), "note the reign", e))?;
         let mut state = writer.load_state()?;
         state.epoch = epoch;
         state.concurrent_runs = setup.concurrent_runs;
         let signal = ChangeSignal::open(&setup.data)?;
+        let data = setup.data.clone();
         let (sender, receiver) = mpsc::channel(QUEUE);
         let inbox = Inbox { sender };
         let (publish, reign) = watch::channel(Reign::default());
@@ -161,7 +161,7 @@ impl Dispatcher {
         let thread = std::thread::Builder::new()
             .name("dispatch".into())
             .spawn(move || looped.run())
-            .map_err(|e| StoreError::io(Path::new("dispatch thread"), e))?;
+            .map_err(|e| StoreError::io(&data, "start the dispatch thread", e))?;
         Ok(Self { inbox, reign, thread: Some(thread) })
     }
 
@@ -354,11 +354,20 @@ impl Loop {
         }
         let state = &self.state;
         let about = |entity: &str, id: String, attempt: u32| {
-            state.actions.values().filter(|a| a.entity_type == entity && a.entity_id == id && a.attempt == attempt).map(|a| a.id).collect::<Vec<_>>()
+            state
+                .actions
+                .values()
+                .filter(|a| a.entity_type == entity && a.entity_id == id && a.attempt == attempt)
+                .map(|a| a.id)
+                .collect::<Vec<_>>()
         };
         let seen = match fact {
-            Fact::RunStarted { run, attempt, .. } | Fact::RunObserved { run, attempt, .. } => about("run", run.text(), *attempt),
-            Fact::WorkspacePlanned { run, attempt, .. } | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
+            Fact::RunStarted { run, attempt, .. } | Fact::RunObserved { run, attempt, .. } => {
+                about("run", run.text(), *attempt)
+            }
+            Fact::WorkspacePlanned { run, attempt, .. } | Fact::OperationPlanned { run, attempt, .. } => {
+                about("run", run.text(), *attempt)
+            }
             Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
@@ -386,7 +395,9 @@ impl Loop {
         }
         let needs = matches!(
             RequestKind::parse(&row.kind),
-            Some(RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart)
+            Some(
+                RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
+            )
         ) && row.args.get("path").is_some();
         if needs {
             self.preparing.insert(row.id);

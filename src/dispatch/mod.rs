@@ -8,4 +8,6 @@ pub mod decide;
 pub mod election;
 pub mod event_loop;
 pub mod input;
+pub mod orchestrator;
 pub mod perform;
+pub mod prepare;

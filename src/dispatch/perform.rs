@@ -1,10 +1,9 @@
 //! Handing intended effects to executors, with the rows they need: executors hold no store.
 
-
 use wharf_model::state::State;
 use wharf_model::{
-    ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationId, OperationRow, ProjectRow,
-    RunId, RunRow, ServiceId, ServiceRow, WorkspaceRow,
+    ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationId, OperationRow,
+    ProjectRow, RunId, RunRow, ServiceId, ServiceRow, WorkspaceRow,
 };
 
 /// Performs actions beside the loop and reports facts.
@@ -150,4 +149,3 @@ fn run_job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
 pub fn open_operation(job: &RunJob, phase: wharf_model::OperationPhase) -> Option<OperationId> {
     job.operations.iter().find(|o| o.phase == phase).map(|o| o.id)
 }
-

@@ -39,7 +39,8 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
             let _ended = sender.send(seen).await;
         }
     };
-    let keeping = ctx.keeper.keep(&dir, build, seen);
+    let kept = dir.clone();
+    let keeping = ctx.keeper.keep(&kept, build, seen);
     tokio::pin!(keeping);
     let end = loop {
         tokio::select! {
@@ -86,14 +87,9 @@ impl Heard {
     async fn on(&mut self, seen: Seen, boot_id: &str) {
         let (run, attempt) = (self.run, self.attempt);
         let fact = match seen {
-            Seen::Started { child, at_ms, adopted } => Fact::RunStarted {
-                run,
-                attempt,
-                child,
-                boot_id: boot_id.to_owned(),
-                at: UnixMillis(at_ms),
-                adopted,
-            },
+            Seen::Started { child, at_ms, adopted } => {
+                Fact::RunStarted { run, attempt, child, boot_id: boot_id.to_owned(), at: UnixMillis(at_ms), adopted }
+            }
             Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },
             Seen::Known => Fact::RunObserved { run, attempt, unknown: None },
             Seen::Message => return self.messages().await,
@@ -113,7 +109,8 @@ impl Heard {
             let full = frames.frames.len() >= MESSAGES_MAX;
             for frame in frames.frames {
                 self.next_seq = frame.seq + 1;
-                let Ok(message) = frame.body.and_then(|b| serde_json::from_value::<AgentMessage>(b).map_err(|e| e.to_string()))
+                let Ok(message) =
+                    frame.body.and_then(|b| serde_json::from_value::<AgentMessage>(b).map_err(|e| e.to_string()))
                 else {
                     continue;
                 };
@@ -142,12 +139,10 @@ fn build(ctx: &Context, job: &RunJob, dir: &str) -> Result<(Spec, StartMessage),
     let broken = |what: &str, e: String| CannotStart { code: "adapter_failed".into(), message: format!("{what}: {e}") };
     let agent: AgentConfig = serde_json::from_value(job.agent.config.clone())
         .map_err(|e| broken("the agent's accepted config cannot be read", e.to_string()))?;
-    let project: ProjectConfig = job
-        .project
-        .config
-        .clone()
-        .ok_or_else(|| broken("the project", "has no accepted config".into()))
-        .and_then(|c| serde_json::from_value(c).map_err(|e| broken("the accepted config cannot be read", e.to_string())))?;
+    let project: ProjectConfig =
+        job.project.config.clone().ok_or_else(|| broken("the project", "has no accepted config".into())).and_then(
+            |c| serde_json::from_value(c).map_err(|e| broken("the accepted config cannot be read", e.to_string())),
+        )?;
     let cwd = job.workspace.as_ref().and_then(|w| w.cwd.clone()).unwrap_or_else(|| job.project.path.clone());
     let directory = process::directory(&agent, Path::new(&cwd)).map_err(adapter)?;
     let prompt = match &job.prompt {

@@ -117,7 +117,7 @@ impl Keeper {
         match end {
             Watched::Exited(exit) => End::Exited(exit),
             Watched::Gone => match verdict(&path).await {
-                Ok(Verdict::Ended(exit)) => End::Exited(Box::new(exit)),
+                Ok(Verdict::Ended(exit)) => End::Exited(exit),
                 Ok(Verdict::NeverStarted) => End::NotStarted {
                     code: "exec_failed".into(),
                     message: said(&path).unwrap_or_else(|| "the shim ended before it started anything".into()),
@@ -129,9 +129,9 @@ impl Keeper {
         }
     }
 
-    fn ended(&self, dir: &str, exit: ExitFrame) -> End {
+    fn ended(&self, dir: &str, exit: Box<ExitFrame>) -> End {
         self.unlink(dir, None);
-        End::Exited(Box::new(exit))
+        End::Exited(exit)
     }
 
     /// Its keeper died: what it started is found by its tag and stopped, and the end is recorded as lost.
@@ -145,7 +145,7 @@ impl Keeper {
         .await;
         self.unlink(dir, None);
         let found = match stopped {
-            Ok(Ok(done)) => format!("{done}"),
+            Ok(Ok(done)) => format!("{} of its processes were found and stopped, {} by force", done.asked, done.killed),
             Ok(Err(error)) => format!("its processes could not be looked for: {error}"),
             Err(panic) => panic.to_string(),
         };
@@ -290,7 +290,8 @@ impl Keeper {
         }
         let (mut link, _) = Link::open(&path, self.epoch).await?;
         link.send(&Control::Stop { reason: reason.to_owned(), grace_ms }).await?;
-        let answer = tokio::time::timeout(ANSWER_LIMIT, link.next()).await.map_err(|_| "no answer to stop".to_owned())?;
+        let answer =
+            tokio::time::timeout(ANSWER_LIMIT, link.next()).await.map_err(|_| "no answer to stop".to_owned())?;
         match answer? {
             Some(ControlReply::Error { code, message }) => Err(format!("{code}: {message}")),
             Some(_) | None => Ok(()),
@@ -309,7 +310,7 @@ async fn verdict(path: &Path) -> Result<Verdict, String> {
         if !path.exists() {
             return Ok(Verdict::NeverStarted);
         }
-        adopt::verdict(&path).map_err(|e| format!("{}: {e}", path.display()))
+        adopt::judge(&path).map_err(|e| format!("{}: {e}", path.display()))
     })
     .await
     .map_err(|e| e.to_string())?

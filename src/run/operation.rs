@@ -49,7 +49,11 @@ pub async fn carry_out(ctx: &Context, job: &RunJob, phase: OperationPhase, comma
                 Some(cannot.message.clone())
             } else if exit.stop.as_ref().is_some_and(|s| s.delivered) {
                 let why = exit.stop.as_ref().map_or("stop", |s| s.reason.as_str());
-                Some(if why == "timeout" { format!("it took longer than {timeout_ms} ms") } else { format!("stopped ({why})") })
+                Some(if why == "timeout" {
+                    format!("it took longer than {timeout_ms} ms")
+                } else {
+                    format!("stopped ({why})")
+                })
             } else if let Some(signal) = &exit.signal {
                 Some(format!("killed by {signal}"))
             } else {

@@ -14,9 +14,8 @@ const EXCERPT_BYTES: u64 = 32 * 1024;
 /// Gathers bytes, excerpts and the last moment of output. A log that cannot be read gives what the
 /// exit frame says.
 pub fn gather(data: &Path, dir: &str, exit: Option<&ExitFrame>) -> RunOutput {
-    let bytes = |name: &str| {
-        exit.and_then(|e| e.streams.get(name)).map_or(0, |s| i64::try_from(s.bytes).unwrap_or(i64::MAX))
-    };
+    let bytes =
+        |name: &str| exit.and_then(|e| e.streams.get(name)).map_or(0, |s| i64::try_from(s.bytes).unwrap_or(i64::MAX));
     let mut output = RunOutput {
         log_ref: Some(dir.to_owned()),
         stdout_bytes: bytes("stdout"),

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wharf_model::config::{CommandLine, ProjectConfig};
+use wharf_model::config::{CommandLine, ProjectConfig, WorkspaceMode as ConfiguredMode};
 use wharf_model::rules::branch;
-use wharf_model::rules::template::{Placeholder, Values, slug};
+use wharf_model::rules::template::{IssueName, Placeholder, naming};
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
 use wharf_model::{ActionRow, Kind, OperationPhase, WorkspaceId, WorkspaceMode, WorkspaceStrategy};
 
@@ -64,8 +64,7 @@ async fn make(ctx: &Context, job: &RunJob) -> Result<Made, String> {
         .ok_or_else(|| "the project has no accepted config".to_owned())
         .and_then(|c| serde_json::from_value(c).map_err(|e| format!("the accepted config cannot be read: {e}")))?;
     let directory = PathBuf::from(&job.project.path);
-    let mode = config.workspace.mode.and_then(|m| choose::WorkspaceMode::parse(m.as_str()));
-    let strategy = config.workspace.strategy.and_then(|s| choose::WorkspaceStrategy::parse(s.as_str()));
+    let (mode, strategy) = (config.workspace.mode, config.workspace.strategy);
     let place = directory.clone();
     let choice = blocking(move || {
         let found = inspect::inspect(&place).map_err(|e| e.to_string())?;
@@ -106,7 +105,7 @@ async fn in_place(
     job: &RunJob,
     cwd: PathBuf,
     repo: Option<Box<RepositoryFacts>>,
-    mode: choose::WorkspaceMode,
+    mode: ConfiguredMode,
     why: &'static str,
 ) -> Result<Made, String> {
     let branch = repo.as_ref().and_then(|r| r.head.branch().map(str::to_owned));
@@ -142,7 +141,8 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
     let (repo_at, place, branch_at, home_at) = (repo.clone(), parent_setting.clone(), branch.clone(), home.clone());
     let path = blocking(move || {
         let worktrees = inspect::worktrees(&repo_at).map_err(|e| e.to_string())?;
-        let parent = parent::locate(Some(&place), &repo_at, &worktrees, home_at.as_deref()).map_err(|e| e.to_string())?;
+        let parent =
+            parent::locate(Some(&place), &repo_at, &worktrees, home_at.as_deref()).map_err(|e| e.to_string())?;
         Ok(parent.join(branch_at))
     })
     .await?;
@@ -202,8 +202,14 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
         blocking(move || realise::finish(&repo_done, &plan_done, owner).map_err(|e| e.to_string())).await?;
     drop(lock);
     if untouched {
-        operation::record(ctx, job, OperationPhase::WorktreePrepare, &realised.note, &realised.path.display().to_string())
-            .await;
+        operation::record(
+            ctx,
+            job,
+            OperationPhase::WorktreePrepare,
+            &realised.note,
+            &realised.path.display().to_string(),
+        )
+        .await;
     }
     Ok(Made {
         workspace,
@@ -219,20 +225,12 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
 
 /// The branch of a run; one without an issue is named by its number and its agent.
 fn branch_name(job: &RunJob, template: &str) -> Result<String, String> {
-    let mut values = Values::default();
-    values.set(Placeholder::AgentId, job.agent.id.text());
-    values.set(Placeholder::AgentName, &job.agent.name);
-    values.set(Placeholder::ProjectId, job.project.id.text());
-    values.set(Placeholder::ProjectKey, &job.project.key);
-    if let Some(issue) = &job.issue {
-        values.set(Placeholder::IssueId, issue.id.text());
-        values.set(Placeholder::IssueIdentifier, &issue.identifier);
-        values.set(Placeholder::IssueTitle, &issue.title);
-        values.set(Placeholder::Slug, slug(&issue.title, &issue.identifier));
-    } else {
-        values.set(Placeholder::IssueIdentifier, Kind::Run.number(job.run.number));
-        values.set(Placeholder::Slug, slug(&job.agent.name, &job.agent.name));
-    }
+    let id = job.issue.as_ref().map(|i| i.id.text()).unwrap_or_default();
+    let issue = job.issue.as_ref().map(|i| IssueName { id: &id, identifier: &i.identifier, title: &i.title });
+    let values = naming(issue, &Kind::Run.number(job.run.number), &job.agent.name)
+        .with(Placeholder::AgentId, job.agent.id.text())
+        .with(Placeholder::ProjectId, job.project.id.text())
+        .with(Placeholder::ProjectKey, &job.project.key);
     branch::name(template, &values).map_err(|e| e.to_string())
 }
 

@@ -2,3 +2,4 @@
 
 pub mod port;
 pub mod readiness;
+pub mod serve;

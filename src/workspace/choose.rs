@@ -2,34 +2,10 @@
 
 use std::path::PathBuf;
 
-use wharf_model::words;
+use wharf_model::config::{WorkspaceMode, WorkspaceStrategy};
 
 use super::WorkspaceError;
 use super::inspect::{Head, Place, RepositoryFacts};
-
-words! {
-    /// `mode` of `[workspace]`.
-    pub enum WorkspaceMode {
-        /// Everyone works in the project's directory.
-        Shared = "shared_workspace",
-        /// Each issue works in a place of its own.
-        Isolated = "isolated_workspace",
-        /// The operator's own branch, in the project's directory.
-        OperatorBranch = "operator_branch",
-        /// The agent's own directory; projects play no part.
-        AgentDefault = "agent_default",
-    }
-}
-
-words! {
-    /// `strategy` of `[workspace]`; only an isolated workspace has one.
-    pub enum WorkspaceStrategy {
-        /// A worktree with its own branch.
-        GitWorktree = "git_worktree",
-        /// The project's own checkout.
-        ProjectPrimary = "project_primary",
-    }
-}
 
 /// The kind of workspace, with the sentence that says why it is this one.
 #[derive(Debug, Clone, PartialEq, Eq)]

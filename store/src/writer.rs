@@ -163,6 +163,19 @@ impl Writer {
         load::entity(&self.conn, kind, id).map_err(|e| self.fail(e))
     }
 
+    /// A long text of a run; `None` when it has none of this kind.
+    pub fn run_text(
+        &self,
+        run: wharf_model::RunId,
+        kind: wharf_model::RunTextKind,
+    ) -> Result<Option<String>, StoreError> {
+        use rusqlite::OptionalExtension as _;
+        self.conn
+            .prepare_cached("SELECT body FROM run_texts WHERE run_id = ?1 AND kind = ?2")
+            .and_then(|mut q| q.query_row([run.text(), kind.as_str().to_owned()], |row| row.get(0)).optional())
+            .map_err(|e| self.fail(e))
+    }
+
     /// Requests that nobody has answered yet, oldest first.
     pub fn pending_requests(&self, limit: usize) -> Result<Vec<RequestRow>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -205,7 +205,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
-            let made = workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
+            let made =
+                workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
             workspace::realised(d, *action, *run, *attempt, &made);
         }
         Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
@@ -234,8 +235,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::ServiceEnded { action, service, generation, exit, code, message } => {
             service::ended(d, *action, *service, *generation, exit.as_deref(), code.clone(), message.clone());
         }
-        Fact::AgentSaid { run, attempt, message_id, kind, body } => {
-            agent_message::said(d, *run, *attempt, message_id, kind, body);
+        Fact::AgentSaid { run, attempt, seq, message_id, kind, body } => {
+            let said = agent_message::Said { attempt: *attempt, seq: *seq, message_id, kind, body };
+            agent_message::said(d, *run, &said);
         }
         Fact::ActionDone { action } => {
             d.end_action(*action, ActionStatus::Done, None);

@@ -372,6 +372,11 @@ pub enum ControlReply {
     DiskOk,
     /// Pushed when a descendant holds a stream open after the child's end.
     Leaky,
+    /// Pushed when a `wharf` inside has said something: the frame is in the log.
+    Message {
+        /// Number of its frame.
+        seq: u64,
+    },
     /// Pushed once the exit frame is durable.
     Exited {
         /// The exit frame.

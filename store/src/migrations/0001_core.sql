@@ -409,6 +409,7 @@ CREATE TABLE runs (
     stderr_bytes INTEGER,
     stdout_sha256 TEXT,
     stderr_sha256 TEXT,
+    agent_seq INTEGER NOT NULL DEFAULT 0,
     last_output_at INTEGER,
     last_output_seq INTEGER NOT NULL,
     last_output_stream TEXT,

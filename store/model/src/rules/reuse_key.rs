@@ -9,31 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{AgentId, ProjectId, ProjectWorkspaceId, RunId, WorkspaceId};
-use crate::words;
-
-words! {
-    /// Whether a service may serve more than one run.
-    pub enum Lifecycle {
-        /// Kept and reused within its scope; the default.
-        Shared = "shared",
-        /// Made for one user and never reused.
-        Ephemeral = "ephemeral",
-    }
-}
-
-words! {
-    /// Whose processes a service belongs to.
-    pub enum ReuseScope {
-        /// One for the project's sources.
-        ProjectWorkspace = "project_workspace",
-        /// One for each place runs work in.
-        ExecutionWorkspace = "execution_workspace",
-        /// One for each agent.
-        Agent = "agent",
-        /// One for each run.
-        Run = "run",
-    }
-}
+use crate::{Lifecycle, ReuseScope};
 
 /// The lifecycle in force: one that is not written means shared, here and in [`scope_kind`].
 pub fn lifecycle(written: Option<Lifecycle>) -> Lifecycle {

@@ -12,6 +12,8 @@ use crate::cell::{columns, read_at};
 /// All rows of a type that a condition names.
 pub(crate) fn rows<R: Row>(conn: &Connection, rest: &str, params: impl Params) -> rusqlite::Result<Vec<R>> {
     let sql = format!("SELECT {} FROM {} {rest}", columns::<R>(""), R::TABLE);
+    #[cfg(test)]
+    crate::view_test::SEEN.with_borrow_mut(|seen| seen.iter_mut().for_each(|s| s.push(sql.clone())));
     conn.prepare_cached(&sql)?.query_map(params, |row| read_at(row, 0))?.collect()
 }
 

@@ -202,6 +202,12 @@ impl Writer {
         open::checkpoint(&self.conn).map_err(|e| self.fail(e))
     }
 
+    /// The connection, for tests that take its room away.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.conn
+    }
+
     /// Runs a read in one transaction, so that all its rows are of one moment.
     fn reading<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         self.run("BEGIN").map_err(|e| self.fail(e))?;

@@ -1,4 +1,5 @@
 //! Real files in every state they should not be in: nothing is lost, nothing is changed, and the error says what.
+#![allow(clippy::unwrap_used, reason = "the whole file is tests")]
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
@@ -19,10 +20,14 @@ fn counter(name: &str, value: i64) -> Change {
 /// A store with something in it, closed.
 fn store() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path()).unwrap();
+    fill(dir.path());
+    dir
+}
+
+fn fill(dir: &Path) {
+    let mut writer = Writer::open(dir).unwrap();
     writer.begin_reign().unwrap();
     assert_eq!(writer.commit(&[vec![counter("run", 7)]]).unwrap(), vec![Ok(())]);
-    dir
 }
 
 fn db(dir: &Path) -> std::path::PathBuf {
@@ -58,7 +63,7 @@ fn refused(dir: &Path, code: &str) {
     for error in opened {
         let error: StoreError = error.expect("a hostile store was opened");
         assert_eq!(error.code(), code, "{error}");
-        assert!(error.to_string().contains("wharf") || error.to_string().contains("/"), "names no path: {error}");
+        assert!(error.to_string().contains(&dir.display().to_string()), "names no path: {error}");
     }
     assert!(snapshot(dir) == before, "a refused store was changed");
 }
@@ -148,6 +153,7 @@ fn a_newer_directory_is_left_alone() {
 
 #[test]
 fn damaged_files_are_refused_and_kept() {
+    type Deed = Box<dyn Fn(&Path)>;
     let head = |bytes: &'static [u8], at: u64| {
         move |path: &Path| {
             let mut file = OpenOptions::new().write(true).open(path).unwrap();
@@ -162,7 +168,7 @@ fn damaged_files_are_refused_and_kept() {
             OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
         }
     };
-    let deeds: Vec<(&str, Box<dyn Fn(&Path)>)> = vec![
+    let deeds: Vec<(&str, Deed)> = vec![
         ("zeroed header", Box::new(head(&[0; 100], 0))),
         ("other first bytes", Box::new(head(b"SQLite farmat", 0))),
         ("impossible page size", Box::new(head(&[3, 77], 16))),
@@ -180,9 +186,9 @@ fn damaged_files_are_refused_and_kept() {
         ),
     ];
     for (name, deed) in deeds {
-        let dir = store();
+        let dir = tempfile::Builder::new().prefix(name).tempdir().unwrap();
+        fill(dir.path());
         deed(&db(dir.path()));
-        eprintln!("{name}");
         refused(dir.path(), "store_damaged");
     }
 }

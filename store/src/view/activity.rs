@@ -29,7 +29,7 @@ pub struct ActivityQuery {
 }
 
 /// Rows by which the order of writing may differ from the order of time after the wall clock stepped.
-const SLACK: i64 = 10_000;
+const SLACK: i64 = 2_000;
 
 impl ActivityQuery {
     pub(crate) fn rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<(i64, ActivityRow)>> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use wharf_model::column::{Cell, Column};
 use wharf_model::*;
@@ -135,35 +135,39 @@ const WINDOW: i64 = 5_000;
 /// How long a search for rare rows goes on before it hands out what it found.
 const SEARCH: Duration = Duration::from_millis(60);
 /// How far the order of queueing may differ from the order of numbers after the wall clock stepped.
-const SLACK: i64 = 10_000;
+const SLACK: i64 = 2_000;
 /// Rows up to which counts are exact.
 const COUNT_LIMIT: i64 = 100_000;
 /// Queued runs whose position is told.
 const QUEUE_LIMIT: i64 = 10_000;
 
 impl RunQuery {
-    fn conditions(&self) -> Conditions {
+    /// The conditions; with `indexed`, the most telling one may choose the index, and no other.
+    ///
+    /// The database keeps no statistics, so it would take any: the company's, say, which is that of all runs.
+    fn conditions(&self, indexed: bool) -> Conditions {
+        let narrow: [(&str, Option<Cell>); 7] = [
+            ("lineage", self.filter.lineage.as_ref().map(Column::to_cell)),
+            ("issue_id", self.filter.issue.as_ref().map(Column::to_cell)),
+            ("workspace_id", self.filter.workspace.as_ref().map(Column::to_cell)),
+            ("agent_id", self.filter.agent.as_ref().map(Column::to_cell)),
+            ("environment_id", self.filter.environment.as_ref().map(Column::to_cell)),
+            ("project_id", self.project.as_ref().map(Column::to_cell)),
+            ("company_id", self.company.as_ref().map(Column::to_cell)),
+        ];
         let mut all = Conditions::default();
-        all.equal("r.project_id", self.project.as_ref());
-        all.equal("r.agent_id", self.filter.agent.as_ref());
-        all.equal("r.issue_id", self.filter.issue.as_ref());
-        all.equal("r.environment_id", self.filter.environment.as_ref());
-        all.equal("r.workspace_id", self.filter.workspace.as_ref());
-        all.equal("r.lineage", self.filter.lineage.as_ref());
-        all.equal("r.company_id", self.company.as_ref());
+        let mut free = indexed;
+        for (column, value) in narrow {
+            if let Some(value) = value {
+                all.with(&format!("{}r.{column} = ?", if free { "" } else { "+" }), [value]);
+                free = false;
+            }
+        }
         if let Some(since) = self.filter.since {
             all.with("+r.queued_at >= ?", [since.to_cell()]);
-            all.with(
-                "r.number >= ifnull((SELECT number FROM runs WHERE queued_at >= ? ORDER BY queued_at LIMIT 1), 0) - ?",
-                [since.to_cell(), Cell::Int(SLACK)],
-            );
         }
         if let Some(until) = self.filter.until {
             all.with("+r.queued_at < ?", [until.to_cell()]);
-            all.with(
-                "r.number <= ifnull((SELECT number FROM runs WHERE queued_at < ? ORDER BY queued_at DESC LIMIT 1), 0) + ?",
-                [until.to_cell(), Cell::Int(SLACK)],
-            );
         }
         if let Some(text) = self.filter.text.as_deref().filter(|t| !t.is_empty()) {
             let found =
@@ -172,6 +176,15 @@ impl RunQuery {
             all.with(&format!("({})", found.join(" OR ")), vec![anywhere(text); found.len()]);
         }
         all
+    }
+
+    fn tells_more_than_project(&self) -> bool {
+        let f = &self.filter;
+        f.lineage.is_some()
+            || f.issue.is_some()
+            || f.workspace.is_some()
+            || f.agent.is_some()
+            || f.environment.is_some()
     }
 
     fn open_statuses(&self) -> bool {
@@ -198,7 +211,7 @@ impl RunQuery {
     }
 
     pub(crate) fn open_rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<RunLine>> {
-        let mut all = self.conditions();
+        let mut all = self.conditions(false);
         all.term(OPEN);
         if !self.filter.statuses.is_empty() {
             all.with(
@@ -207,7 +220,8 @@ impl RunQuery {
             );
         }
         all.with("r.number < ?", [Cell::Int(below)]);
-        all.run(conn, SELECT, &format!("ORDER BY r.number DESC LIMIT {limit}"), first)
+        let select = SELECT.replacen("FROM runs r", "FROM runs r INDEXED BY runs_open", 1);
+        all.run(conn, &select, &format!("ORDER BY r.number DESC LIMIT {limit}"), first)
     }
 
     /// Ended rows with numbers from `from` to below `below`.
@@ -226,9 +240,11 @@ impl RunQuery {
         };
         // One question for each state: each is answered by one index, however rare the state.
         for status in &ended {
-            let mut all = self.conditions();
+            // A state has an index of its own; where something tells more than the project, that one is better.
+            let by_status = status.is_some() && !self.tells_more_than_project();
+            let mut all = self.conditions(!by_status);
             match status {
-                Some(status) => all.equal("r.status", Some(status)),
+                Some(status) => all.equal(if by_status { "r.status" } else { "+r.status" }, Some(status)),
                 None => all.term(ENDED),
             }
             all.with("r.number < ? AND r.number >= ?", [Cell::Int(below), Cell::Int(from)]);
@@ -265,28 +281,18 @@ impl Reader {
             rows = self.read(|conn| query.open_rows(conn, start.below, want))?;
         }
         let mut next = None;
-        let mut below = if start.open { i64::MAX } else { start.below };
-        if !query.ended_statuses() {
-            below = 0;
-        }
-        while rows.len() <= limit && below > 1 {
-            let missing = want - rows.len() as i64;
-            let from = if query.is_direct() {
-                0
-            } else {
-                if below == i64::MAX {
-                    below = self.read(highest_run)?.saturating_add(1);
+        if query.ended_statuses() && rows.len() <= limit {
+            let (low, high) = self.read(|conn| bounds(conn, &query.filter))?;
+            let mut below = if start.open { high + 1 } else { start.below.min(high + 1) };
+            while rows.len() <= limit && below > low {
+                let missing = want - rows.len() as i64;
+                let from = if query.is_direct() { low } else { (below - WINDOW).max(low) };
+                rows.extend(self.read(|conn| query.ended_rows(conn, from, below, missing))?);
+                below = from;
+                if rows.len() <= limit && below > low && begun.elapsed() > SEARCH {
+                    next = Some(RunCursor { open: false, below });
+                    break;
                 }
-                (below - WINDOW).max(0)
-            };
-            rows.extend(self.read(|conn| query.ended_rows(conn, from, below, missing))?);
-            if rows.len() > limit {
-                break;
-            }
-            below = from;
-            if below > 1 && begun.elapsed() > SEARCH {
-                next = Some(RunCursor { open: false, below });
-                break;
             }
         }
         if rows.len() > limit {
@@ -308,12 +314,17 @@ impl Reader {
         Ok(rows.pop())
     }
 
-    /// How many runs a question shows, and how many its filter hides; exact up to 100 000.
+    /// How many runs a question shows, and how many its filter hides; exact up to 100 000 and while counting is quick.
     pub fn run_counts(&self, query: &RunQuery) -> Result<Counts, StoreError> {
         let scope = RunQuery { filter: RunFilter::default(), ..query.clone() };
-        let all = self.read(|conn| count(conn, &scope))?;
-        let shown = if query.filter == RunFilter::default() { all } else { self.read(|conn| count(conn, query))? };
-        Ok(Counts { shown, hidden: (all - shown).max(0), at_least: all > COUNT_LIMIT || shown > COUNT_LIMIT })
+        let counted = |query: &RunQuery| match self.read(|conn| count(conn, query)) {
+            Ok(n) => Ok((n, n > COUNT_LIMIT)),
+            Err(StoreError::TooSlow { .. }) => Ok((0, true)),
+            Err(e) => Err(e),
+        };
+        let all = counted(&scope)?;
+        let shown = if query.filter == RunFilter::default() { all } else { counted(query)? };
+        Ok(Counts { shown: shown.0, hidden: (all.0 - shown.0).max(0), at_least: all.1 || shown.1 })
     }
 
     /// Fills in who waits at which place: by priority, then by age.
@@ -337,12 +348,28 @@ impl Reader {
     }
 }
 
-fn highest_run(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached("SELECT ifnull(max(number), 0) FROM runs")?.query_row([], |row| row.get(0))
+/// The lowest and the highest number that the times of a question can mean.
+fn bounds(conn: &Connection, filter: &RunFilter) -> rusqlite::Result<(i64, i64)> {
+    let highest: i64 =
+        conn.prepare_cached("SELECT ifnull(max(number), 0) FROM runs")?.query_row([], |row| row.get(0))?;
+    let edge = |sql: &str, at: UnixMillis| -> rusqlite::Result<Option<i64>> {
+        conn.prepare_cached(sql)?.query_row([at.0], |row| row.get(0)).optional()
+    };
+    let low = match filter.since {
+        Some(at) => edge("SELECT number FROM runs WHERE queued_at >= ?1 ORDER BY queued_at LIMIT 1", at)?
+            .map_or(highest + 1, |n| (n - SLACK).max(0)),
+        None => 0,
+    };
+    let high = match filter.until {
+        Some(at) => edge("SELECT number FROM runs WHERE queued_at < ?1 ORDER BY queued_at DESC LIMIT 1", at)?
+            .map_or(0, |n| (n + SLACK).min(highest)),
+        None => highest,
+    };
+    Ok((low, high))
 }
 
 fn count(conn: &Connection, query: &RunQuery) -> rusqlite::Result<i64> {
-    let mut all = query.conditions();
+    let mut all = query.conditions(true);
     if !query.filter.statuses.is_empty() {
         all.with(
             &format!("r.status IN ({})", holes(query.filter.statuses.len())),

@@ -30,7 +30,7 @@ impl MachineLimits {
     /// Reads the operator's config; a wrong one is told and its defaults are used, so that a slip
     /// in it never keeps anyone from stopping a run.
     pub fn read() -> (Self, Option<String>) {
-        let path = crate::config::user::user_config_path(|name| std::env::var_os(name));
+        let path = crate::config::user_config_path(|name| std::env::var_os(name));
         let (limits, error) = match crate::config::load_user(path.as_deref(), &crate::config::Overrides::default()) {
             Ok(loaded) => (loaded.config.limits, None),
             Err(errors) => (wharf_model::config::Limits::default(), Some(errors.render(None))),

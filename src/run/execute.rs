@@ -164,8 +164,9 @@ fn build(ctx: &Context, job: &RunJob, dir: &str) -> Result<(Spec, StartMessage),
         has_terminal: false,
     };
     let mut env = allowed(&ctx.operator, allow);
-    env.extend(facts(ctx, job, dir, &tag, &token, &cwd, &home).variables());
     env.extend(own.env);
+    // Last, so that no setting can make a run believe it is another.
+    env.extend(facts(ctx, job, dir, &tag, &token, &cwd, &home).variables());
     let log = LogSpec { quota_bytes: ctx.log_quota, on_quota: ctx.on_quota, ..LogSpec::default() };
     process::start(ProcessStart {
         run_id: job.run.id.text(),

@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock. Time comes in as a value.
 #![warn(missing_docs)]
 
+pub mod filter;
 pub mod ids;
 pub mod shim;
 pub mod time;

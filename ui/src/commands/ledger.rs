@@ -1,0 +1,6 @@
+//! Commands on runs.
+
+use crate::command::Command;
+
+/// The table.
+pub const COMMANDS: &[Command] = &[];

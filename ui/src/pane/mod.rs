@@ -1,0 +1,4 @@
+//! Parts that screens are made of.
+
+pub mod output;
+pub mod table;

@@ -95,6 +95,9 @@ pub fn split(body: Rect, columns: u16, rows: u16, wish: Wish) -> Split {
         second_heads,
         words,
     };
+    if body.is_empty() {
+        return Split { list: none, pane: none, line: None, second_heads, words };
+    }
     if !wish.any && !(wish.beside && columns >= 130) {
         return one(true);
     }
@@ -121,7 +124,8 @@ pub fn split(body: Rect, columns: u16, rows: u16, wish: Wish) -> Split {
         _ => 3,
     }
     .min(body.height.saturating_sub(3))
-    .max(1);
+    .max(1)
+    .min(body.height);
     Split {
         list: Rect::new(body.x, body.y, body.width, list),
         pane: Rect::new(body.x, body.y + list, body.width, body.height - list),

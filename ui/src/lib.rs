@@ -37,6 +37,10 @@ pub mod overlay;
 pub mod pane;
 pub mod rows;
 pub mod screen;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod theme;
 

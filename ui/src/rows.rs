@@ -23,7 +23,7 @@ wharf_model::words! {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page<R> {
     /// Rows; with `after: None` all live ones first, then the newest ended ones.
     pub rows: Vec<R>,
@@ -33,6 +33,12 @@ pub struct Page<R> {
     pub hidden: u64,
     /// Whether ended rows follow the last one.
     pub more: bool,
+}
+
+impl<R> Default for Page<R> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), total: 0, hidden: 0, more: false }
+    }
 }
 
 /// One run in the ledger.

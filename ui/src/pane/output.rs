@@ -122,6 +122,9 @@ pub struct OutputPane {
     dragging: bool,
     jump_target: bool,
     drawn_note: Option<u64>,
+    /// Lines before this one, or behind that one, were asked for and did not come: not asked again by itself.
+    floor: Option<u64>,
+    ceiling: Option<u64>,
 }
 
 /// The regular expression of a search: without case unless a capital is typed.
@@ -160,6 +163,8 @@ impl OutputPane {
             dragging: false,
             jump_target: false,
             drawn_note: None,
+            floor: None,
+            ceiling: None,
         }
     }
 
@@ -215,10 +220,10 @@ impl OutputPane {
         };
         let rows = u64::from(area.height).max(20);
         let view = if self.follow { last } else { self.top.0 };
-        if first > 0 && view.saturating_sub(first) < 2 * rows {
+        if first > 0 && self.floor != Some(first) && view.saturating_sub(first) < 2 * rows {
             out.ask_once(self.question(Position::Line(first.saturating_sub(u64::from(CHUNK)))));
         }
-        if last + 1 < self.total_lines {
+        if last + 1 < self.total_lines && self.ceiling != Some(last) {
             if self.follow && self.total_lines - last > u64::from(CHUNK) * 4 {
                 out.ask_once(self.question(Position::End));
             } else if self.follow || last.saturating_sub(view) < 2 * rows {
@@ -228,7 +233,8 @@ impl OutputPane {
     }
 
     /// The log has grown.
-    pub fn grew(&self, out: &mut Outbox) {
+    pub fn grew(&mut self, out: &mut Outbox) {
+        self.ceiling = None;
         match self.lines.back() {
             Some(last) => out.ask(self.question(Position::Line(last.number))),
             None => out.ask(self.question(Position::End)),
@@ -254,6 +260,7 @@ impl OutputPane {
         self.total_bytes = part.total_bytes;
         self.state = part.state.clone();
         self.started_at = part.started_at.or(self.started_at);
+        let ends = (self.lines.front().map(|l| l.number), self.lines.back().map(|l| l.number));
         let jump = matches!(from, Position::Time(_) | Position::Percent(_))
             || (self.jump_target && matches!(from, Position::Line(_)));
         if let (Some(new_first), Some(new_last)) =
@@ -304,6 +311,15 @@ impl OutputPane {
                 self.top = (wanted, 0);
             }
             self.trim();
+        }
+        if let (Position::Line(n), (Some(front), Some(back))) = (*from, ends)
+            && (self.lines.front().map(|l| l.number), self.lines.back().map(|l| l.number)) == (Some(front), Some(back))
+        {
+            if n < front {
+                self.floor = Some(front);
+            } else {
+                self.ceiling = Some(back);
+            }
         }
         let first = self.lines.front().map_or(0, |l| l.number);
         for note in &part.notes {
@@ -514,6 +530,7 @@ impl OutputPane {
         self.streams = self.streams.next();
         self.lines.clear();
         self.notes.clear();
+        (self.floor, self.ceiling) = (None, None);
         self.selection = None;
         self.total_lines = 0;
         self.asked_at = Some(env.now);

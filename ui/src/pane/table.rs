@@ -16,8 +16,14 @@ use crate::theme::{Ground, Ink};
 pub const ROWS_MAX: usize = 5000;
 /// Rows asked for at once.
 pub const PAGE: u32 = 200;
-/// Rows the cursor keeps from the edge.
-const MARGIN: usize = 2;
+/// Rows the cursor keeps from the edge; short lists cannot spare as many.
+const fn margin(height: usize) -> usize {
+    match height {
+        0..=2 => 0,
+        3..=8 => 1,
+        _ => 2,
+    }
+}
 
 /// A row of a list.
 pub trait Row {
@@ -156,7 +162,8 @@ impl<R: Row> Table<R> {
         let have: BTreeSet<i64> = self.rows.iter().map(Row::number).collect();
         let mut rows = std::mem::take(&mut self.rows);
         rows.extend(page.rows.into_iter().filter(|r| !have.contains(&r.number())));
-        self.more = page.more && rows.len() < ROWS_MAX;
+        // A page without anything new ends it, or it would be asked for without end.
+        self.more = page.more && rows.len() > have.len() && rows.len() < ROWS_MAX;
         self.total = page.total;
         self.hidden = page.hidden;
         self.set(rows);
@@ -285,7 +292,7 @@ impl<R: Row> Table<R> {
         let last_top = entries.len().saturating_sub(height);
         self.top = self.top.min(last_top);
         if let Some(at) = entries.iter().position(|e| self.is_cursor(*e)) {
-            let margin = MARGIN.min(height.saturating_sub(1) / 2);
+            let margin = margin(height);
             if at < self.top + margin {
                 self.top = at.saturating_sub(margin);
             } else if at + margin >= self.top + height {
@@ -303,7 +310,7 @@ impl<R: Row> Table<R> {
         let last_top = entries.len().saturating_sub(height) as i64;
         self.top = (self.top as i64).saturating_add(by).clamp(0, last_top) as usize;
         let Some(at) = entries.iter().position(|e| self.is_cursor(*e)) else { return };
-        let margin = MARGIN.min(height.saturating_sub(1) / 2);
+        let margin = margin(height);
         let low = if self.top == 0 { 0 } else { self.top + margin };
         let high = if self.top as i64 == last_top { entries.len() } else { self.top + height.saturating_sub(margin) };
         let wanted = at.clamp(low, high.saturating_sub(1).max(low));

@@ -514,7 +514,7 @@ impl Screen for Ledger {
     }
 
     fn output_grew(&mut self, owner: Owner, out: &mut Outbox) {
-        if let Some(pane) = self.panes.first().filter(|p| p.owner() == owner && self.tab == Tab::Output) {
+        if let Some(pane) = self.panes.first_mut().filter(|p| p.owner() == owner && self.tab == Tab::Output) {
             pane.grew(out);
         }
     }

@@ -1,5 +1,7 @@
 //! The console's state and the one function that changes it.
 
+use std::collections::BTreeMap;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -14,6 +16,8 @@ use crate::frame;
 use crate::keymap::{Key, Keymap, Meaning, Override};
 use crate::layout;
 use crate::msg::{Answer, Msg, RequestOutcome, Tone};
+use crate::overlay::confirm::Confirm;
+use crate::overlay::quit::Quit;
 use crate::overlay::toast::{self, Toast};
 use crate::overlay::{After, Overlay};
 use crate::rows::Header;
@@ -77,6 +81,8 @@ pub struct App {
     chord: Vec<Key>,
     chord_at: UnixMillis,
     deferred: Option<&'static Command>,
+    /// Confirmed requests that are not answered yet, to be shown again when things changed meanwhile.
+    confirmed: BTreeMap<u64, Confirm>,
 }
 
 impl App {
@@ -105,6 +111,7 @@ impl App {
             chord: Vec::new(),
             chord_at: settings.now,
             deferred: None,
+            confirmed: BTreeMap::new(),
         };
         if !problems.is_empty() {
             let text = format!("{} in the keymap", crate::format::plural(problems.len() as u64, "wrong line"));
@@ -199,6 +206,13 @@ impl App {
     }
 
     fn key(&mut self, key: KeyEvent) {
+        if layout::bands(self.env.size.0, self.env.size.1, false).is_none() && self.overlay.is_none() {
+            // Only one sentence is on the screen: nothing that cannot be seen is done.
+            if matches!(key.code, KeyCode::Char('q' | 'Q')) {
+                self.outbox.push(Effect::Quit(QuitChoice::Leave));
+            }
+            return;
+        }
         if let Some(mut overlay) = self.overlay.take() {
             let after = overlay.key(key, self);
             if after == After::Stays && self.overlay.is_none() {
@@ -318,7 +332,17 @@ impl App {
 
     fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
         let Some(title) = self.outbox.close(tag) else { return };
+        let confirmed = self.confirmed.remove(&tag);
         match outcome {
+            RequestOutcome::Refused { code, .. }
+                if code == "changed_since_preview" && self.overlay.is_none() && confirmed.is_some() =>
+            {
+                self.say(Tone::Warn, format!("{title}: things have changed meanwhile; read again what would happen"));
+                if let Some(mut confirm) = confirmed {
+                    confirm.again(self.env.now, &mut self.outbox);
+                    self.overlay = Some(Overlay::Confirm(Box::new(confirm)));
+                }
+            }
             RequestOutcome::Done { words } => self.say(Tone::Good, format!("{title}: {words}")),
             RequestOutcome::Refused { words, .. } => self.say(Tone::Bad, format!("{title}: {words}")),
         }
@@ -326,9 +350,16 @@ impl App {
     }
 
     fn edited(&mut self, words: Option<String>) {
-        if words.is_none() {
-            self.say(Tone::Bad, "The editor gave nothing back; the text is as it was".to_owned());
+        match (words, &mut self.overlay) {
+            (Some(words), Some(Overlay::NewRun(form))) => form.edited(&words),
+            (Some(_), _) => {}
+            (None, _) => self.say(Tone::Bad, "The editor gave nothing back; the text is as it was".to_owned()),
         }
+    }
+
+    /// Remembers what a request was confirmed with.
+    pub fn confirmed(&mut self, tag: u64, confirm: Confirm) {
+        self.confirmed.insert(tag, confirm);
     }
 
     fn refresh(&mut self) {
@@ -396,6 +427,11 @@ impl App {
 
     /// Leaves, or asks when something is alive.
     pub fn quit(&mut self) {
-        self.outbox.push(Effect::Quit(QuitChoice::Leave));
+        let h = &self.header;
+        if h.running + h.services + h.needs_person > 0 {
+            self.open(Overlay::Quit(Quit::default()));
+        } else {
+            self.outbox.push(Effect::Quit(QuitChoice::Leave));
+        }
     }
 }

@@ -22,6 +22,11 @@ impl LineEdit {
         Self { cursor: text.len(), text, multiline: false }
     }
 
+    /// An empty input of several lines.
+    pub fn lines() -> Self {
+        Self { multiline: true, ..Self::default() }
+    }
+
     /// What has been typed.
     pub fn text(&self) -> &str {
         &self.text

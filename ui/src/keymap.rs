@@ -201,7 +201,7 @@ impl Keymap {
         };
         let command = command::all()
             .find(|c| c.name == name)
-            .ok_or_else(|| format!("there is no command {name:?}; `wharf keys` lists them"))?;
+            .ok_or_else(|| format!("there is no command {name:?}; help (?) lists what there is"))?;
         if !command.places.contains(&place) {
             return Err(format!("{name} is not for {}, only for {}", o.place, names(command.places)));
         }

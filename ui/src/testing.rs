@@ -308,6 +308,45 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
         Question::Runs { .. } => Answer::Runs(Page { total: 1042, ..Page::default() }),
         Question::Header => Answer::Header(header()),
         Question::Output { .. } => Answer::Output(output()),
+        Question::CancelPreview(_) => Answer::Preview(Preview {
+            lines: vec![
+                PreviewLine {
+                    verb: PreviewVerb::Stops,
+                    what: "R-1042 fixer SHOP-17".into(),
+                    how: "SIGTERM, 15s, then SIGKILL".into(),
+                },
+                PreviewLine {
+                    verb: PreviewVerb::Keeps,
+                    what: "W-9 and its branch".into(),
+                    how: "3 uncommitted files stay".into(),
+                },
+                PreviewLine { verb: PreviewVerb::Frees, what: "L-88 on Local".into(), how: "R-1046 can start".into() },
+            ],
+            note: "R-1042 is recorded as cancelled by operator. No new run starts in its place. This cannot be undone."
+                .into(),
+            expect: vec![Expect { id: run_id(1042).text(), version: 1 }],
+            at: NOW,
+            refused: None,
+        }),
+        Question::FormAgents => Answer::FormAgents(FormAgents {
+            agents: vec![
+                FormAgent {
+                    name: "docs".into(),
+                    adapter: "codex 0.42.0".into(),
+                    slots: (0, 1),
+                    ..FormAgent::default()
+                },
+                FormAgent {
+                    name: "fixer".into(),
+                    adapter: "claude 2.1.4".into(),
+                    slots: (2, 2),
+                    ..FormAgent::default()
+                },
+            ],
+            issues: vec![IssueName { identifier: "SHOP-17".into(), title: "Fix flaky checkout test".into() }],
+            environments: vec!["Local".into(), "box-1".into()],
+            workspaces: vec![("W-9".into(), "3 uncommitted files".into())],
+        }),
         Question::Search { .. } => Answer::Search(SearchHits { lines: vec![1190, 1199], total: 2, percent: 100 }),
         _ => return None,
     }))

@@ -7,9 +7,12 @@ use crate::draw::Canvas;
 use crate::effect::Question;
 use crate::msg::Answer;
 
+pub mod confirm;
 pub mod help;
 pub mod messages;
+pub mod new_run;
 pub mod palette;
+pub mod quit;
 pub mod toast;
 pub mod whichkey;
 
@@ -31,6 +34,12 @@ pub enum Overlay {
     Help(help::Help),
     /// Toasts of this session, and conditions.
     Messages(messages::Messages),
+    /// What would happen, before it does.
+    Confirm(Box<confirm::Confirm>),
+    /// A form for a new run.
+    NewRun(Box<new_run::NewRun>),
+    /// What becomes of live runs.
+    Quit(quit::Quit),
 }
 
 impl Overlay {
@@ -40,6 +49,9 @@ impl Overlay {
             Self::Palette(o) => o.key(key, app),
             Self::Help(o) => o.key(key, app),
             Self::Messages(o) => o.key(key),
+            Self::Confirm(o) => o.key(key, app),
+            Self::NewRun(o) => o.key(key, app),
+            Self::Quit(o) => o.key(key, app),
         }
     }
 
@@ -47,13 +59,18 @@ impl Overlay {
     pub fn paste(&mut self, words: &str) {
         match self {
             Self::Palette(o) => o.paste(words),
-            Self::Help(_) | Self::Messages(_) => {}
+            Self::NewRun(o) => o.paste(words),
+            Self::Help(_) | Self::Messages(_) | Self::Confirm(_) | Self::Quit(_) => {}
         }
     }
 
     /// Takes an answer.
     pub fn answer(&mut self, question: &Question, answer: &Result<Answer, String>, app: &App) {
-        let _ = (question, answer, app);
+        match self {
+            Self::Confirm(o) => o.answer(question, answer, app.env.now),
+            Self::NewRun(o) if *question == Question::FormAgents => o.answer(answer),
+            _ => {}
+        }
     }
 
     /// Draws.
@@ -62,6 +79,9 @@ impl Overlay {
             Self::Palette(o) => o.view(app, canvas),
             Self::Help(o) => o.view(app, canvas),
             Self::Messages(o) => o.view(app, canvas),
+            Self::Confirm(o) => o.view(app, canvas),
+            Self::NewRun(o) => o.view(app, canvas),
+            Self::Quit(o) => o.view(app, canvas),
         }
     }
 }

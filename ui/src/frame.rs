@@ -62,7 +62,7 @@ fn too_small(app: &App, canvas: &mut Canvas<'_>, area: Rect) {
 
 /// Entries of the strip: screen, first column, column behind it.
 fn strip(app: &App) -> Vec<(ScreenId, u16, u16)> {
-    let mut x = text::width(&app.header.project) as u16 + 2;
+    let mut x = text::width(&app.header.project).min(40) as u16 + 3;
     ScreenId::ALL
         .iter()
         .map(|screen| {
@@ -173,7 +173,12 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
         wanted.extend(app.current().typing_hints().iter().map(|(k, w)| ((*k).to_owned(), (*w).to_owned(), None)));
     } else {
         let places = app.places();
-        for command in command::all().filter(|c| !c.hint.is_empty() && app.is_here(c)) {
+        // An empty screen teaches what can be done at all; else hints stay where they are, legal or not.
+        let empty = app.current().is_empty();
+        let told = |c: &Command| {
+            if empty { (c.legal)(app).is_ok() && c.name != "filter.edit" } else { c.name != "quit" }
+        };
+        for command in command::all().filter(|c| !c.hint.is_empty() && app.is_here(c) && told(c)) {
             let Some(key) = app.keymap.keys_of(&places, command).into_iter().next() else { continue };
             let entry = (key, command.hint.to_owned(), Some(command));
             match command.name {

@@ -263,6 +263,79 @@ pub fn output() -> OutputLines {
     out
 }
 
+/// Facts of a run as drawn for R-1042.
+pub fn detail(line: RunLine) -> RunDetail {
+    let at = |ms: i64| Some(NOW.plus(ms - 252_000));
+    let step = |name: &str, title: &str, from: i64, to: Option<i64>| StepLine {
+        name: name.into(),
+        title: title.into(),
+        status: if to.is_some() { "succeeded" } else { "running" }.into(),
+        started_at: at(from),
+        finished_at: to.and_then(at),
+        deadline_at: None,
+        error: None,
+    };
+    let span = |step: &str, title: &str, from: i64, to: Option<i64>| SpanLine {
+        step: step.into(),
+        title: title.into(),
+        started_at: NOW.plus(from - 252_000),
+        finished_at: to.and_then(at),
+        failed: false,
+    };
+    let fact = |label: &str, value: &str, remark: &str| Fact {
+        label: label.into(),
+        value: value.into(),
+        remark: remark.into(),
+        bad: false,
+    };
+    RunDetail {
+        line,
+        steps: vec![
+            step("resolve", "resolve environment", 0, Some(10)),
+            step("check", "check adapter", 10, Some(30)),
+            step("acquire", "acquire lease L-88", 30, Some(70)),
+            step("realise", "realise workspace W-9", 70, Some(1_480)),
+            step("target", "target and services", 1_480, Some(2_100)),
+            step("execute", "execute  process 4711", 2_104, None),
+            StepLine { status: "pending".into(), started_at: None, ..step("finish", "release", 0, None) },
+        ],
+        spans: vec![
+            span("realise", "git worktree add", 80, Some(460)),
+            span("realise", "provision npm ci", 470, Some(1_440)),
+            span("execute", "Bash cargo test", 3_000, Some(9_210)),
+            span("execute", "Bash for i in $(seq 50)", 99_000, None),
+        ],
+        facts: vec![
+            FactBlock {
+                facts: vec![
+                    fact("PROCESS", "pid 4711", "started 12:04:31.104"),
+                    fact("shim", "pid 4709, answers", "lock held, protocol 1"),
+                ],
+            },
+            FactBlock {
+                facts: vec![
+                    fact("WORKSPACE", "W-9", "~/src/shop/.wharf/worktrees/SHOP-17-fix-flaky-checkout"),
+                    fact("LEASE", "L-88", "Local, ephemeral, fence 412, live"),
+                ],
+            },
+        ],
+        deadlines: vec![DeadlineLine {
+            name: "run limit".into(),
+            allowed_ms: Some(1_800_000),
+            at: NOW.plus(1_548_000),
+            remark: String::new(),
+        }],
+        activity: vec![ActivityLine {
+            number: 1,
+            at: NOW.plus(-253_000),
+            who: "operator".into(),
+            action: "run.start".into(),
+            entity: "R-1042".into(),
+            details: "asked for the run".into(),
+        }],
+    }
+}
+
 /// The counters as drawn.
 pub fn header() -> Header {
     Header {
@@ -308,6 +381,9 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
         Question::Runs { .. } => Answer::Runs(Page { total: 1042, ..Page::default() }),
         Question::Header => Answer::Header(header()),
         Question::Output { .. } => Answer::Output(output()),
+        Question::RunDetail(id) => {
+            Answer::RunDetail(runs().rows.into_iter().find(|r| r.id == *id).map(|r| Box::new(detail(r))))
+        }
         Question::CancelPreview(_) => Answer::Preview(Preview {
             lines: vec![
                 PreviewLine {

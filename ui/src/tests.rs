@@ -25,6 +25,7 @@ fn the_ledger_is_as_drawn_at_160x45() {
     bench.assert_drawn(WIDE, Rect::new(78, 1, 82, 1));
     bench.assert_drawn(WIDE, Rect::new(78, 3, 82, 41));
     bench.assert_drawn(WIDE, Rect::new(104, 0, 56, 1));
+    bench.assert_drawn(WIDE, Rect::new(0, 0, 17, 1));
 }
 
 #[test]
@@ -61,7 +62,11 @@ fn snapshots() {
         bench.type_in("ok");
         bench.keys("Enter");
         insta::assert_snapshot!(format!("search-{size}"), bench.text());
-        bench.keys("Esc Esc Left x");
+        bench.keys("Esc t l");
+        insta::assert_snapshot!(format!("timeline-{size}"), bench.text());
+        bench.keys("t d");
+        insta::assert_snapshot!(format!("detail-{size}"), bench.text());
+        bench.keys("t o Esc Left x");
         insta::assert_snapshot!(format!("confirm-{size}"), bench.text());
         bench.keys("Esc n");
         bench.type_in("Run it again");

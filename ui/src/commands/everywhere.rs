@@ -79,7 +79,10 @@ pub const COMMANDS: &[Command] = &[
     plain("suspend", "To the shell; fg comes back", "to the shell", &["ctrl-z"], |app| {
         app.outbox.push(Effect::Suspend)
     }),
-    plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], |app| app.quit()),
+    Command {
+        hint: "quit",
+        ..plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], |app| app.quit())
+    },
     plain("quit.leave", "Quit, live runs go on", "quit, leave all", &["Q"], |app| {
         app.outbox.push(Effect::Quit(QuitChoice::Leave));
     }),

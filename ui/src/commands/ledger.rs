@@ -60,6 +60,8 @@ pub const COMMANDS: &[Command] = &[
         },
     },
     tab("tab.output", "Output", &["t o"], |app| app.ledger.show_tab(Tab::Output)),
+    tab("tab.timeline", "Timeline", &["t l"], |app| app.ledger.show_tab(Tab::Timeline)),
+    tab("tab.detail", "Detail", &["t d"], |app| app.ledger.show_tab(Tab::Detail)),
 ];
 
 /// Marked runs, else the one under the cursor.

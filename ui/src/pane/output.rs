@@ -125,6 +125,8 @@ pub struct OutputPane {
     /// Lines before this one, or behind that one, were asked for and did not come: not asked again by itself.
     floor: Option<u64>,
     ceiling: Option<u64>,
+    /// The terminal has no room for times.
+    narrow: bool,
 }
 
 /// The regular expression of a search: without case unless a capital is typed.
@@ -165,6 +167,7 @@ impl OutputPane {
             drawn_note: None,
             floor: None,
             ceiling: None,
+            narrow: false,
         }
     }
 
@@ -209,6 +212,7 @@ impl OutputPane {
 
     /// Asks for what the view lacks.
     pub fn settle(&mut self, env: &Env, out: &mut Outbox, area: Rect) {
+        self.narrow = env.size.0 < 80;
         if !self.known && self.error.is_none() {
             self.asked_at.get_or_insert(env.now);
             out.ask_once(self.question(Position::End));
@@ -356,7 +360,7 @@ impl OutputPane {
     }
 
     fn times_shown(&self, width: u16) -> Times {
-        if width < 50 { Times::Off } else { self.times }
+        if width < 50 || self.narrow { Times::Off } else { self.times }
     }
 
     fn text_width(&self, width: u16) -> usize {

@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
+use wharf_model::RunId;
 
 use super::listing::Listing;
 use super::{FocusMove, Motion, Mouse, Screen};
@@ -10,9 +11,11 @@ use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
 use crate::env::{Env, Outbox};
 use crate::format;
+use crate::glyph::Class;
 use crate::msg::{Answer, Tone};
 use crate::pane::output::{Drag, OutputPane};
 use crate::pane::table::{Cell, Column, Row};
+use crate::pane::{facts, timeline};
 use crate::rows::*;
 use crate::theme::Ink;
 
@@ -24,15 +27,21 @@ const PANES_MAX: usize = 12;
 pub enum Tab {
     /// What it printed.
     Output,
+    /// Steps and where the time went.
+    Timeline,
+    /// Every fact.
+    Detail,
 }
 
 impl Tab {
     /// Every tab that exists, in their order.
-    pub const ALL: &'static [Self] = &[Self::Output];
+    pub const ALL: &'static [Self] = &[Self::Output, Self::Timeline, Self::Detail];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Output => "Output",
+            Self::Timeline => "Timeline",
+            Self::Detail => "Detail",
         }
     }
 }
@@ -55,12 +64,24 @@ pub struct Ledger {
     /// The stream shown first, then those seen before it.
     panes: Vec<OutputPane>,
     clicked: Option<i64>,
+    detail: Option<Result<Box<RunDetail>, String>>,
+    /// The run whose facts are shown or asked for.
+    detail_of: Option<RunId>,
+    scroll: usize,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Runs { filter, after, limit };
-        Self { list: Listing::new("Runs", true, ask), tab: Tab::Output, panes: Vec::new(), clicked: None }
+        Self {
+            list: Listing::new("Runs", true, ask),
+            tab: Tab::Output,
+            panes: Vec::new(),
+            clicked: None,
+            detail: None,
+            detail_of: None,
+            scroll: 0,
+        }
     }
 }
 
@@ -110,6 +131,73 @@ impl Ledger {
         self.panes.truncate(PANES_MAX);
     }
 
+    /// Asks for the facts of the selected run when they are shown and not known.
+    fn want_detail(&mut self, out: &mut Outbox) {
+        let id = self.run().map(|r| r.id);
+        if self.detail_of != id {
+            self.detail_of = id;
+            self.detail = None;
+            self.scroll = 0;
+        }
+        if let (Some(id), None) = (id, &self.detail) {
+            out.ask_once(Question::RunDetail(id));
+        }
+    }
+
+    /// Every fact as rows, what the list knows first.
+    fn facts(&self, detail: &RunDetail, env: &Env) -> Vec<FactBlock> {
+        let run = &detail.line;
+        let (class, word) = run.state();
+        let fact = |label: &str, value: String, remark: String| Fact { label: label.into(), value, remark, bad: false };
+        let status = if run.is_live() { run.now_words(env.now, env.zone) } else { run.outcome_words().0 };
+        let moment = |at| format::full(at, env.zone);
+        let mut first = vec![
+            fact("RUN", run.name(), run.id.text()),
+            Fact { bad: class == Class::Bad, ..fact("status", format!("{} {word}", class.glyph()), status) },
+            fact("queued", moment(run.queued_at), String::new()),
+        ];
+        if let Some(at) = run.started_at {
+            first.push(fact("started", moment(at), String::new()));
+        }
+        if let Some(at) = run.finished_at {
+            let took = run.took_ms().map_or_else(String::new, |ms| format!("took {}", format::took(ms)));
+            first.push(fact("ended", moment(at), took));
+        }
+        let mut blocks = vec![FactBlock { facts: first }];
+        blocks.extend(detail.facts.iter().cloned());
+        let mut label = "ACTIVITY";
+        let activity = detail
+            .activity
+            .iter()
+            .map(|a| {
+                let words = format!("{} {} {}", format::moment(a.at, env.now, env.zone), a.who, a.details);
+                fact(std::mem::take(&mut label), words, String::new())
+            })
+            .collect();
+        blocks.push(FactBlock { facts: activity });
+        blocks
+    }
+
+    fn view_detail(&self, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
+        match &self.detail {
+            None => {
+                let dim = canvas.ink(Ink::Dim);
+                canvas.put(area.x + 1, area.y, area.width.saturating_sub(1), "reading…", dim);
+            }
+            Some(Err(words)) => {
+                let bad = canvas.ink(Ink::Bad);
+                let line = format!("✗ {words}");
+                let room = usize::from(area.width.saturating_sub(2));
+                for (i, (a, b)) in crate::text::wrap(&line, room).into_iter().enumerate().take(usize::from(area.height))
+                {
+                    canvas.put(area.x + 1, area.y + i as u16, area.width - 1, &line[a..b], bad);
+                }
+            }
+            Some(Ok(detail)) if self.tab == Tab::Timeline => timeline::view(env, canvas, area, detail, self.scroll),
+            Some(Ok(detail)) => facts::view(canvas, area, &self.facts(detail, env), self.scroll),
+        }
+    }
+
     fn values(&self, field: &str) -> Vec<String> {
         let mut values: Vec<String> = self
             .list
@@ -138,7 +226,7 @@ impl Ledger {
             .map(|tab| {
                 let width = tab.title().len() as u16 + 2;
                 let span = (*tab, x, x + width);
-                x += width + 1;
+                x += width;
                 span
             })
             .collect()
@@ -199,6 +287,7 @@ impl Ledger {
                     pane.view(env, canvas, content);
                 }
             }
+            Tab::Timeline | Tab::Detail => self.view_detail(env, canvas, content),
         }
     }
 }
@@ -286,11 +375,17 @@ impl Screen for Ledger {
         }
         match self.tab {
             Tab::Output => vec![Place::Stream, Place::Text, Place::Ledger],
+            Tab::Timeline | Tab::Detail => vec![Place::Text, Place::Ledger],
         }
     }
 
     fn refresh(&mut self, _env: &Env, out: &mut Outbox) {
         self.list.refresh(out);
+        if self.tab != Tab::Output
+            && let Some(id) = self.detail_of
+        {
+            out.ask(Question::RunDetail(id));
+        }
     }
 
     fn answer(&mut self, question: &Question, answer: &Result<Answer, String>, env: &Env, out: &mut Outbox) {
@@ -311,6 +406,15 @@ impl Screen for Ledger {
                     pane.answer(question, Err(words));
                 }
             }
+            (Question::RunDetail(id), answer) if Some(*id) == self.detail_of => match answer {
+                Ok(Answer::RunDetail(Some(detail))) => self.detail = Some(Ok(detail.clone())),
+                Ok(Answer::RunDetail(None)) => {
+                    let name = self.run().map_or_else(|| id.text(), RunLine::name);
+                    self.detail = Some(Err(format!("{name} is not in the ledger any more.")));
+                }
+                Ok(_) => {}
+                Err(words) => self.detail = Some(Err(words.clone())),
+            },
             (Question::Search { owner, .. }, Ok(Answer::Search(hits))) => {
                 let area = self.content(env);
                 if let Some(pane) = self.panes.iter_mut().find(|p| p.owner() == *owner) {
@@ -325,6 +429,17 @@ impl Screen for Ledger {
         self.list.settle(env, out);
         self.choose_pane();
         let area = self.content(env);
+        if self.tab != Tab::Output && !area.is_empty() {
+            self.want_detail(out);
+            let limit = match (&self.detail, self.tab) {
+                (Some(Ok(d)), Tab::Timeline) => {
+                    timeline::height(d, env).saturating_sub(usize::from(area.height.saturating_sub(1)))
+                }
+                (Some(Ok(d)), _) => facts::clamp(self.scroll, &self.facts(d, env), area.height),
+                _ => 0,
+            };
+            self.scroll = self.scroll.min(limit);
+        }
         if self.tab == Tab::Output
             && !area.is_empty()
             && self.run().is_some()
@@ -337,6 +452,20 @@ impl Screen for Ledger {
     fn motion(&mut self, motion: Motion, env: &Env, out: &mut Outbox) {
         if !self.list.detail {
             self.list.motion(motion, env);
+            return;
+        }
+        if self.tab != Tab::Output {
+            let page = i64::from(self.content(env).height.max(3)) - 2;
+            let by = match motion {
+                Motion::Rows(n) => n,
+                Motion::HalfPages(n) => n * (page / 2).max(1),
+                Motion::Pages(n) => n * page,
+                Motion::First => i64::MIN,
+                Motion::Last => i64::MAX,
+                Motion::Sideways(_) => 0,
+            };
+            // `settle` knows how far it goes.
+            self.scroll = (self.scroll as i64).saturating_add(by).clamp(0, 100_000) as usize;
             return;
         }
         let Some((pane, area)) = self.pane_mut(env) else { return };
@@ -432,6 +561,8 @@ impl Screen for Ledger {
                 if in_list {
                     let height = self.list.height(env);
                     self.list.table.scroll(by, height, split.second_heads);
+                } else if in_pane && self.tab != Tab::Output {
+                    self.scroll = self.scroll.saturating_add_signed(by as isize);
                 } else if in_pane && let Some((pane, area)) = self.pane_mut(env) {
                     pane.scroll(by, area);
                 }

@@ -1,8 +1,11 @@
 //! Shims that die, directories used twice, starts that never happen: the verdict is right.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod shim_common;
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -62,7 +65,7 @@ fn a_broken_spec_is_refused_without_a_trace() {
     place.write();
     std::fs::write(place.dir.join("spec.json"), "{").unwrap();
     place.spawn();
-    assert_eq!(place.wait().code(), Some(101));
+    assert_eq!(place.wait().code(), Some(wharf::shim::EXIT_SPEC_REFUSED));
     assert!(place.errors().contains("spec.json does not read"), "{}", place.errors());
     assert!(!place.dir.join("shim.lock").exists());
 }
@@ -88,7 +91,6 @@ fn die_at(place: &mut Place, point: &str) {
         let _ = client.ask(&Control::Stop { reason: "operator".to_owned(), grace_ms: 50 });
     }
     let status = shim.wait().unwrap();
-    use std::os::unix::process::ExitStatusExt;
     assert_eq!(status.signal(), Some(9), "{point} was not reached: {status}");
 }
 

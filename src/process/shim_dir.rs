@@ -79,9 +79,8 @@ pub fn replace_file(dir: &Path, name: &str, content: &[u8], durable: bool) -> io
 fn reserve(dir: &Path) -> io::Result<()> {
     let file = File::options().write(true).create_new(true).mode(0o600).open(dir.join(names::RESERVE))?;
     match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
-        Ok(()) => Ok(()),
         // Best effort where the file system cannot set space aside.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -123,6 +123,8 @@ proptest! {
         prop_assert_eq!(tail.lines[0].number, Some(first as u64));
         // Any byte of the line finds it.
         let line = &expected[at];
+        let length = log.measure(&window.lines[0]).unwrap();
+        prop_assert_eq!(length, (!line.unterminated).then_some(line.bytes.len() as u64));
         for inside in [0, line.bytes.len() as u64 / 2, (line.bytes.len() as u64).saturating_sub(1)] {
             let window = log.window(Anchor::Offset(line.stream, line.offset + inside), n, set).unwrap();
             prop_assert_eq!(&all(&window)[..], want);
@@ -175,6 +177,11 @@ fn a_line_of_a_hundred_megabytes_is_cut_and_measured() {
     // Within the usual budget its end is not found, with a larger one it is.
     let window = log.window(Anchor::Number(1), 2, set).unwrap();
     assert!(window.limited && window.lines[0].cut && !window.lines[0].len_known);
+    let long = window.lines[0].clone();
+    log.count(10 << 20).unwrap();
+    assert_eq!(log.measure(&long).unwrap(), None);
+    log.count(u64::MAX).unwrap();
+    assert_eq!(log.measure(&long).unwrap(), Some(400 * PAYLOAD_MAX as u64));
     assert_eq!(log.tail_lines(1, set).unwrap().lines[0].bytes, b"after");
     let window = log.tail_lines(2, set).unwrap();
     assert_eq!((window.lines.len(), window.limited), (1, true));

@@ -124,6 +124,13 @@ impl LineIndex {
         Some(self.marks[after.saturating_sub(1)])
     }
 
+    /// The last mark at which line `number` of one stream (by its text index) had not ended.
+    pub fn before_end(&self, text: usize, number: u64) -> LineMark {
+        let ended = |m: &LineMark| m.starts[text] > number + 1 || (m.starts[text] == number + 1 && !m.open[text]);
+        let after = self.marks.partition_point(|m| !ended(m));
+        self.marks[after.saturating_sub(1)]
+    }
+
     fn note(&mut self) {
         // The first mark always stands, so there is a last one.
         if self.marks.last().is_some_and(|m| self.head.bytes < m.bytes + self.stride) {

@@ -190,7 +190,8 @@ impl LogReader {
                     if hit(&head, at) {
                         return Ok(here);
                     }
-                    self.marks.of(pos.segment).note(&pos);
+                    // Its own beginning is sure, its end is not before the next frame fits.
+                    self.marks.of(pos.segment).note(&here);
                 }
                 Step::Damage(_) => {}
                 Step::End(_) => return Ok(pos),

@@ -308,10 +308,53 @@ impl LogLines {
         }
     }
 
-    /// Number of the line at `key`, when counting has come that far.
+    /// The whole length of a line whose `len` is not known, by the counts: without reading all of
+    /// it. `None` until lines are counted up to its end.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn measure(&mut self, line: &Line) -> Result<Option<u64>, LogError> {
+        let own = StreamSet::of(&[line.stream]);
+        let Some(text) = text_index(line.stream.number()).filter(|_| !line.headless) else { return Ok(None) };
+        let Some(number) = self.number_of(line.key, own)? else { return Ok(None) };
+        let mark = self.index.before_end(text, number);
+        let begun = mark.starts[text] > number;
+        let mut scan = if begun { Scan::mark(&mark) } else { Scan::at(self.reader.at_seq(line.key.seq)?) };
+        let counted = self.index.head().pos.seq;
+        let mut end = if begun { mark.pos.offset(line.stream).unwrap_or(line.offset) } else { line.offset };
+        while scan.pos.seq < counted {
+            match self.text_step(&mut scan, own)? {
+                TextStep::Text { head, open, .. } => {
+                    let first = head.seq == line.key.seq;
+                    if !open && !first {
+                        return Ok(Some(end.saturating_sub(line.offset)));
+                    }
+                    let skip = if first { line.key.index as usize } else { 0 };
+                    let rest = self.reader.payload().get(skip..).unwrap_or_default();
+                    if let Some(feed) = memchr::memchr(b'\n', rest) {
+                        return Ok(Some(head.offset + (skip + feed) as u64 - line.offset));
+                    }
+                    end = head.offset + u64::from(head.len);
+                }
+                TextStep::Gap(_) | TextStep::Other => {}
+                TextStep::End(_) => break,
+            }
+        }
+        Ok(None)
+    }
+
     fn number(&mut self, window: &mut Window, streams: StreamSet) -> Result<(), LogError> {
         let Some(first) = window.lines.first().filter(|l| !l.headless).map(|l| l.key) else { return Ok(()) };
-        let Some(mark) = self.index.before_seq(first.seq) else { return Ok(()) };
+        let Some(number) = self.number_of(first, streams)? else { return Ok(()) };
+        for (line, number) in window.lines.iter_mut().zip(number..) {
+            line.number = Some(number);
+        }
+        Ok(())
+    }
+
+    /// Number of the line at `first`, when counting has come that far.
+    fn number_of(&mut self, first: LineKey, streams: StreamSet) -> Result<Option<u64>, LogError> {
+        let Some(mark) = self.index.before_seq(first.seq) else { return Ok(None) };
         let mut number = mark.lines(streams);
         let mut scan = Scan::mark(&mark);
         while scan.pos.seq <= first.seq {
@@ -323,10 +366,7 @@ impl LogLines {
                 TextStep::End(_) => break,
             }
         }
-        for (line, number) in window.lines.iter_mut().zip(number..) {
-            line.number = Some(number);
-        }
-        Ok(())
+        Ok(Some(number))
     }
 
     /// One frame on; afterwards the scan knows whether the frame's last line goes on.

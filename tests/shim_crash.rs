@@ -171,6 +171,43 @@ fn a_living_shim_is_recognised_and_a_killed_one_is_lost() {
 }
 
 #[test]
+fn a_directory_can_be_made_again_until_it_is_taken() {
+    let mut place = Place::sh("exit 0");
+    place.write();
+    std::fs::remove_file(place.dir.join("spec.json")).unwrap();
+    place.write();
+    place.spawn();
+    place.finish();
+    let again = wharf::process::shim_dir::write_shim_dir(&place.dir, &place.spec).unwrap_err();
+    assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+
+    let live = place.root.path().join("live");
+    let link = wharf::process::shim_dir::link_live(&live, &place.spec, &place.dir).unwrap();
+    assert_eq!(wharf::process::shim_dir::link_live(&live, &place.spec, &place.dir).unwrap(), link);
+    assert_eq!(link, live.join(format!("run-{}-1", place.spec.id)));
+    assert!(matches!(judge(&link).unwrap(), Verdict::Ended(_)), "a link is as good as the directory");
+    let elsewhere = wharf::process::shim_dir::link_live(&live, &place.spec, place.root.path());
+    assert_eq!(elsewhere.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    wharf::process::shim_dir::unlink_live(&link).unwrap();
+    wharf::process::shim_dir::unlink_live(&link).unwrap();
+}
+
+#[test]
+fn a_stopped_shim_gives_no_answer_and_is_still_alive() {
+    let mut place = Place::sh("exec sleep 60");
+    place.start();
+    let mut client = place.watch();
+    let Verdict::Live(Some(id)) = judge(&place.dir).unwrap() else { panic!("not seen alive") };
+    signal::send(id.shim, signal::Signal::STOP).unwrap();
+    let answer = wharf::process::client::ControlClient::connect(&place.dir, 5, Duration::from_millis(100));
+    assert!(matches!(answer, Err(wharf::process::client::ClientError::NoAnswer(_))), "{answer:?}");
+    assert!(matches!(judge(&place.dir).unwrap(), Verdict::Live(Some(_))));
+    signal::send(id.shim, signal::Signal::CONT).unwrap();
+    client.ask(&Control::Stop { reason: "operator".to_owned(), grace_ms: 1_000 }).unwrap();
+    assert_eq!(place.finish().by, EndedBy::Stop);
+}
+
+#[test]
 fn a_missing_directory_is_an_error_and_no_verdict() {
     assert!(judge(std::path::Path::new("/no/such/dir")).is_err());
 }

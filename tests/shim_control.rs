@@ -1,5 +1,7 @@
 //! The control and agent sockets of a real shim.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod shim_common;
 
 use std::io::{BufRead, BufReader, Write};
@@ -138,6 +140,7 @@ fn agent_messages_are_stored_and_answered() {
     let mut place = Place::sh("exec sleep 60");
     place.message.token = Some("tok-123456789".to_owned());
     place.message.redact = vec!["the-secret-value".to_owned()];
+    place.spec.redact_count = 1;
     place.start();
     let mut client = place.watch();
     let path = place.dir.join("agent.sock");

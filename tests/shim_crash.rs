@@ -1,8 +1,11 @@
 //! Shims that die, directories used twice, starts that never happen: the verdict is right.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod shim_common;
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -62,7 +65,7 @@ fn a_broken_spec_is_refused_without_a_trace() {
     place.write();
     std::fs::write(place.dir.join("spec.json"), "{").unwrap();
     place.spawn();
-    assert_eq!(place.wait().code(), Some(101));
+    assert_eq!(place.wait().code(), Some(wharf::shim::EXIT_SPEC_REFUSED));
     assert!(place.errors().contains("spec.json does not read"), "{}", place.errors());
     assert!(!place.dir.join("shim.lock").exists());
 }
@@ -88,7 +91,6 @@ fn die_at(place: &mut Place, point: &str) {
         let _ = client.ask(&Control::Stop { reason: "operator".to_owned(), grace_ms: 50 });
     }
     let status = shim.wait().unwrap();
-    use std::os::unix::process::ExitStatusExt;
     assert_eq!(status.signal(), Some(9), "{point} was not reached: {status}");
 }
 
@@ -166,6 +168,43 @@ fn a_living_shim_is_recognised_and_a_killed_one_is_lost() {
     assert_eq!(place.tagged().len(), 1, "the child lives on and is found by its tag");
     let done = terminate::tagged(&place.spec.tag, LIMIT, &[]).unwrap();
     assert_eq!((done.asked, done.killed, done.survivors.len()), (1, 0, 0));
+}
+
+#[test]
+fn a_directory_can_be_made_again_until_it_is_taken() {
+    let mut place = Place::sh("exit 0");
+    place.write();
+    std::fs::remove_file(place.dir.join("spec.json")).unwrap();
+    place.write();
+    place.spawn();
+    place.finish();
+    let again = wharf::process::shim_dir::write_shim_dir(&place.dir, &place.spec).unwrap_err();
+    assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+
+    let live = place.root.path().join("live");
+    let link = wharf::process::shim_dir::link_live(&live, &place.spec, &place.dir).unwrap();
+    assert_eq!(wharf::process::shim_dir::link_live(&live, &place.spec, &place.dir).unwrap(), link);
+    assert_eq!(link, live.join(format!("run-{}-1", place.spec.id)));
+    assert!(matches!(judge(&link).unwrap(), Verdict::Ended(_)), "a link is as good as the directory");
+    let elsewhere = wharf::process::shim_dir::link_live(&live, &place.spec, place.root.path());
+    assert_eq!(elsewhere.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    wharf::process::shim_dir::unlink_live(&link).unwrap();
+    wharf::process::shim_dir::unlink_live(&link).unwrap();
+}
+
+#[test]
+fn a_stopped_shim_gives_no_answer_and_is_still_alive() {
+    let mut place = Place::sh("exec sleep 60");
+    place.start();
+    let mut client = place.watch();
+    let Verdict::Live(Some(id)) = judge(&place.dir).unwrap() else { panic!("not seen alive") };
+    signal::send(id.shim, signal::Signal::STOP).unwrap();
+    let answer = wharf::process::client::ControlClient::connect(&place.dir, 5, Duration::from_millis(100));
+    assert!(matches!(answer, Err(wharf::process::client::ClientError::NoAnswer(_))), "{answer:?}");
+    assert!(matches!(judge(&place.dir).unwrap(), Verdict::Live(Some(_))));
+    signal::send(id.shim, signal::Signal::CONT).unwrap();
+    client.ask(&Control::Stop { reason: "operator".to_owned(), grace_ms: 1_000 }).unwrap();
+    assert_eq!(place.finish().by, EndedBy::Stop);
 }
 
 #[test]

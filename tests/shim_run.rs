@@ -1,5 +1,7 @@
 //! Ordinary runs through a real shim: bytes, ends, environment, descriptors.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod shim_common;
 
 use std::os::unix::fs::PermissionsExt;
@@ -115,6 +117,9 @@ fn a_shell_command_runs_in_the_shell_of_the_environment() {
     assert_eq!(place.text(Stream::Stdout), "/bin/bash\n");
 }
 
+/// Name, command, directory, expected code, words of the message.
+type Row<'a> = (&'a str, Vec<&'a str>, Option<&'a str>, &'a str, &'a str);
+
 #[test]
 fn what_cannot_be_started_is_told_apart() {
     let root = tempfile::tempdir().unwrap();
@@ -132,7 +137,7 @@ fn what_cannot_be_started_is_told_apart() {
     let foreign = file("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xf3\xff\x01\0\0\0", 0o755);
     let long = "x".repeat(200_000);
     let dir = root.path().to_str().unwrap().to_owned();
-    let table: [(&str, Vec<&str>, Option<&str>, &str, &str); 13] = [
+    let table: [Row<'_>; 13] = [
         ("not along PATH", vec!["no-such-command-here"], None, "command_not_found", "along the child's PATH"),
         ("no such file", vec!["/no/such/file"], None, "command_not_found", "there is no /no/such/file"),
         ("empty name", vec![""], None, "command_not_found", "empty"),
@@ -178,6 +183,10 @@ fn what_comes_later_is_refused_in_words() {
     refuse(|p| p.spec.argv.clear(), "empty");
     refuse(|p| drop(p.message.env.insert("A=B".to_owned(), String::new())), "A=B");
     refuse(|p| p.message.redact = vec!["s".repeat(200_000)], "200000 bytes");
+    refuse(|p| p.spec.redact_count = 1, "1 values are to be redacted, but 0 came");
+    refuse(|p| p.message.stdin = Some(String::new()), "standard input");
+    refuse(|p| p.spec.stdin = StdinMode::Sent, "standard input");
+    refuse(|p| p.spec.limits.extend([("memory_bytes".to_owned(), 1)]), "memory_bytes");
 }
 
 #[test]
@@ -222,6 +231,7 @@ fn secrets_are_replaced_over_borders_of_writes() {
          head -c 300000 /dev/zero | tr '\\0' x; printf correct-horse-battery; printf correct-horse",
     );
     place.message.redact = vec!["correct-horse-battery".to_owned(), "short".to_owned()];
+    place.spec.redact_count = 2;
     assert_eq!(place.run().code, Some(0));
     let stars = "*".repeat(21);
     let expected = format!("a={stars};{}{stars}correct-horse", "x".repeat(300_000));

@@ -98,8 +98,7 @@ fn read_end(dir: &Path) -> Result<Option<ExitFrame>, AdoptError> {
         return Ok(Some(copy));
     }
     match from_log {
-        Ok(_) => Ok(None),
-        Err(LogError::Missing { .. }) => Ok(None),
+        Ok(_) | Err(LogError::Missing { .. }) => Ok(None),
         Err(e) => Err(unknown(dir, "its log cannot be read", e)),
     }
 }

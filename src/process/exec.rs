@@ -1,7 +1,7 @@
 //! Starting a child that waits: it exists and can be recorded before it runs anything.
 //!
 //! For a small process with one thread (the shim). Forking is cheap there, and it gives what
-//! posix_spawn does not: the step that failed, and a child that ends by itself when its parent
+//! `posix_spawn` does not: the step that failed, and a child that ends by itself when its parent
 //! dies before it was let go. The orchestrator never forks; it spawns shims (see `spawn`).
 
 use std::ffi::CString;

@@ -133,6 +133,7 @@ mod tests {
     fn a_peeked_child_can_still_be_reaped_once() {
         let table = [("exit 7", Some(7), None), ("kill -9 $$", None, Some(9))];
         for (script, code, signal) in table {
+            #[expect(clippy::zombie_processes, reason = "reaping it by number is what is tested")]
             let child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
             let pid = child.id() as i32;
             let seen = wait_for_end(pid);

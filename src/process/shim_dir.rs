@@ -36,16 +36,20 @@ pub mod names {
 pub const RESERVE_BYTES: u64 = 64 * 1024;
 
 /// Makes the directory (mode 0700; its parents too where missing), with `spec.json` and the
-/// reserve, all durable. The boot id is filled in.
+/// reserve, all durable. The boot id is filled in. May be repeated until a shim has taken the
+/// directory: whoever was interrupted in between cannot know how far it came.
 ///
 /// # Errors
-/// [`io::ErrorKind::AlreadyExists`] when the directory exists: it is used once. Otherwise what the
-/// file system says, with the path.
+/// [`io::ErrorKind::AlreadyExists`] when a shim has taken it: a directory is used once. Otherwise
+/// what the file system says, with the path.
 pub fn write_shim_dir(dir: &Path, spec: &Spec) -> io::Result<()> {
     let words = |what: &str, e: io::Error| io::Error::new(e.kind(), format!("cannot {what} {}: {e}", dir.display()));
     let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| words("make the parents of", e))?;
-    DirBuilder::new().mode(0o700).create(dir).map_err(|e| words("make the directory", e))?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_unused(dir) => {}
+        made => made.map_err(|e| words("make the directory", e))?,
+    }
     kill_point("run.dir_made");
     let spec = Spec { boot_id: Some(identity::boot_id()?), ..spec.clone() };
     let json = serde_json::to_vec(&spec)?;
@@ -95,12 +99,17 @@ pub fn replace_file(dir: &Path, name: &str, content: &[u8], durable: bool) -> io
     if durable { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
+/// Whether no shim has taken the directory.
+fn is_unused(dir: &Path) -> bool {
+    let is_free = |name: &str| matches!(dir.join(name).try_exists(), Ok(false));
+    dir.is_dir() && is_free(names::LOCK) && is_free(names::ID)
+}
+
 fn reserve(dir: &Path) -> io::Result<()> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(dir.join(names::RESERVE))?;
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(dir.join(names::RESERVE))?;
     match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
-        Ok(()) => Ok(()),
         // Best effort where the file system cannot set space aside.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

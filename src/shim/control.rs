@@ -53,16 +53,14 @@ impl Shim {
         let Some(epoch) = self.control.connection(index).map(|c| c.state.epoch) else {
             return (bad_request("the connection has ended"), false);
         };
-        if let Control::Hello { v, epoch, version } = message {
-            return self.hello(index, v, epoch, &version);
-        }
         match epoch {
+            _ if matches!(message, Control::Hello { .. }) => {}
             None => return (bad_request("hello must come first"), false),
             Some(epoch) if epoch < self.epoch => return (self.stale(epoch), false),
             Some(_) => {}
         }
         let answer = match message {
-            Control::Hello { .. } => bad_request("hello comes once"),
+            Control::Hello { v, epoch, version } => return self.hello(index, v, epoch, &version),
             Control::Status => self.status(),
             Control::Stop { reason, grace_ms } => {
                 self.ask_stop(&reason, grace_ms, EndedBy::Stop);

@@ -25,7 +25,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
-use wharf_model::shim::{ControlReply, EndedBy, OnQuota, SpawnError, Spec, StartMessage};
+use wharf_model::shim::{ControlReply, EndedBy, OnQuota, SpawnError, Spec, StartMessage, StdinMode};
 use wharf_store::log::LogOwner;
 
 use crate::process::kill_point::kill_point;
@@ -52,7 +52,7 @@ const FAREWELL_NS: u64 = clock::ms(1_000);
 /// Runs the shim for a directory to its end and gives the exit status of the process.
 ///
 /// Statuses: 0 the end is recorded, or there was no start message; 100 the directory was used
-/// before; 101 nothing was started, the error file says why; 102 the end could not be recorded.
+/// before; 102 the end could not be recorded; 103 nothing was started, the error file says why.
 pub fn main(dir: Option<&OsStr>) -> i32 {
     let Some(dir) = dir.map(Path::new).filter(|d| !d.as_os_str().is_empty()) else {
         complain("needs the directory to keep");
@@ -79,9 +79,10 @@ fn keep(mut keeper: Keeper) -> i32 {
             shim.start_child(message);
             shim.run()
         }
-        Err((dir, error)) => {
+        Err(failed) => {
+            let (keeper, error) = *failed;
             complain(&error.message);
-            if exit_record::write_copy_only(dir.dir.path(), error) { 0 } else { EXIT_UNRECORDED }
+            if exit_record::write_copy_only(keeper.dir.path(), error) { 0 } else { EXIT_UNRECORDED }
         }
     }
 }
@@ -124,7 +125,7 @@ struct Shim {
 }
 
 impl Shim {
-    fn new(keeper: Keeper, message: &StartMessage) -> Result<Self, (Keeper, SpawnError)> {
+    fn new(keeper: Keeper, message: &StartMessage) -> Result<Self, Box<(Keeper, SpawnError)>> {
         let spec = keeper.spec.clone();
         let made = (|| {
             let words = |what: &str, e: std::io::Error| SpawnError {
@@ -150,11 +151,11 @@ impl Shim {
         })();
         let (journal, control, agents) = match made {
             Ok(made) => made,
-            Err(error) => return Err((keeper, error)),
+            Err(error) => return Err(Box::new((keeper, error))),
         };
         let secrets = match Secrets::new(&message.redact) {
             Ok(secrets) => secrets,
-            Err(words) => return Err((keeper, spawn_child::refused(words))),
+            Err(words) => return Err(Box::new((keeper, spawn_child::refused(words)))),
         };
         Ok(Self {
             pump: Pump::new(&spec, secrets),
@@ -208,7 +209,7 @@ impl Shim {
             Err(error) => {
                 // Unheld, the child ends without having run anything.
                 drop(held);
-                self.reap_unstarted(pid);
+                Self::reap_unstarted(pid);
                 return Err(spawn_child::refused(format!("the child could not be recorded: {error}")));
             }
         };
@@ -218,7 +219,7 @@ impl Shim {
         let started_at = clock::awake_ns();
         if let Err(failure) = held.go(spawn_child::EXEC_LIMIT) {
             let error = spawn_child::explain(failure, &program, &self.spec);
-            self.reap_unstarted(pid);
+            Self::reap_unstarted(pid);
             return Err(error);
         }
         self.tree.set_child(child);
@@ -238,7 +239,7 @@ impl Shim {
     }
 
     /// Takes the end of a child that never executed. It is ending or dead; bounded all the same.
-    fn reap_unstarted(&self, pid: i32) {
+    fn reap_unstarted(pid: i32) {
         for _ in 0..1_000 {
             match crate::process::reap::reap(pid) {
                 Ok(None) => std::thread::sleep(std::time::Duration::from_millis(1)),
@@ -380,10 +381,9 @@ impl Shim {
             Life::Starting | Life::Over(_) => Some(now),
         };
         let agents = self.agents.as_ref().and_then(|desk| desk.server.next_due());
-        [life, self.journal.next_due(), self.pump.next_due(), self.control.next_due(), agents]
-            .into_iter()
-            .flatten()
-            .min()
+        // Held bytes cannot go while the disk refuses; its next try is the time to look again.
+        let pump = self.pump.next_due().filter(|_| !self.journal.is_blocked());
+        [life, self.journal.next_due(), pump, self.control.next_due(), agents].into_iter().flatten().min()
     }
 
     /// Lets watchers take the news of the end, for a bounded time.
@@ -441,8 +441,22 @@ fn check(spec: &Spec, message: &StartMessage) -> Result<(), SpawnError> {
             "the environment lacks WHARF_TAG with the spec's tag, by which its processes are found".to_owned(),
         );
     }
-    if spec.stdin == wharf_model::shim::StdinMode::Sent && message.stdin.is_none() {
-        return refused("the spec says that standard input is sent, but the start message has none".to_owned());
+    match (spec.stdin, &message.stdin) {
+        (StdinMode::Sent, None) => {
+            return refused("the spec says that standard input is sent, but the start message has none".to_owned());
+        }
+        (StdinMode::None, Some(_)) => {
+            return refused("the start message has standard input, but the spec says that none is sent".to_owned());
+        }
+        _ => {}
+    }
+    if message.redact.len() != spec.redact_count as usize {
+        // Rather no run than one whose output shows a secret.
+        let (told, came) = (spec.redact_count, message.redact.len());
+        return refused(format!("the spec says that {told} values are to be redacted, but {came} came"));
+    }
+    if let Some(key) = spec.limits.keys().next() {
+        return refused(format!("limits come later: this version cannot keep the limit {key:?}; remove it"));
     }
     Ok(())
 }

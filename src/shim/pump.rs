@@ -101,10 +101,10 @@ impl Pump {
     /// Pipe of a source, when it should be read now.
     pub fn wanted(&self, source: usize, journal: &Journal) -> Option<BorrowedFd<'_>> {
         let pipe = self.sources[source].pipe.as_ref()?;
+        // While the disk refuses, one more read may be held: without it the end of a stream would
+        // not be seen behind a record that waits for room.
         let waits = self.discarding.is_none()
-            && (self.pending.is_some()
-                || (journal.is_blocked() && self.on_full == OnFull::Block)
-                || (self.is_at_quota(journal) && self.on_quota == OnQuota::Block));
+            && (self.pending.is_some() || (self.is_at_quota(journal) && self.on_quota == OnQuota::Block));
         (!waits).then(|| pipe.as_fd())
     }
 

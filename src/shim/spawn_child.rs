@@ -188,7 +188,7 @@ fn head(file: &Path) -> Vec<u8> {
 
 fn interpreter(head: &[u8]) -> Option<String> {
     let line = head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?;
-    let word = line.split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty())?;
+    let word = line.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;
     Some(String::from_utf8_lossy(word).into_owned())
 }
 

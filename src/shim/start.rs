@@ -18,7 +18,8 @@ use crate::process::signal::SignalFile;
 use crate::process::{exec, identity, lock};
 
 /// Exit status when a spec or the surroundings made a start impossible; nothing was left behind.
-pub const EXIT_REFUSED: i32 = 101;
+/// Not 101, which is what a panic gives.
+pub const EXIT_REFUSED: i32 = 103;
 /// Exit status when the end could not be recorded.
 pub const EXIT_UNRECORDED: i32 = 102;
 

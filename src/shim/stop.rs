@@ -5,6 +5,7 @@ use wharf_model::shim::{ControlReply, EndedBy};
 
 use super::clock;
 use super::pump::Missed;
+use super::tree::signal_each;
 use super::{Life, Shim};
 use crate::process::kill_point::kill_point;
 use crate::process::reap::Ended;
@@ -184,7 +185,8 @@ impl Shim {
         if now.saturating_sub(gone_at) > DRAIN_LIMIT_NS {
             self.pump.discard(Missed::DiskFull);
         }
-        let drained = self.pump.is_finished() && !self.journal.is_blocked();
+        // Records that wait for room do not hold this up: the reserve is given back for them.
+        let drained = self.pump.is_finished();
         let held = quiet_over && !self.pump.has_pending() && !self.journal.is_blocked() && self.pump.is_held_open();
         // Someone outside the tree who writes without end must not keep the run alive either.
         let flooded = now.saturating_sub(gone_at) > KILL_LIMIT_NS
@@ -192,7 +194,7 @@ impl Shim {
             && !self.journal.is_blocked()
             && !self.pump.is_finished();
         let given_up = self.pump.is_discarding() && now.saturating_sub(gone_at) > DRAIN_LIMIT_NS + KILL_LIMIT_NS;
-        if drained || held || flooded || given_up || (self.pump.is_discarding() && self.pump.is_finished()) {
+        if drained || held || flooded || given_up {
             self.begin_record(now);
         }
     }
@@ -219,8 +221,8 @@ impl Shim {
             clearing.asked_ms = Some(clock::wall_ms());
             let at = now.saturating_add(clock::ms(self.spec.grace_ms));
             clearing.kill_at = Some(stop_kill_at.map_or(at, |stop| stop.min(at)));
-            let reached = self.tree.signal_each(&left, Signal::TERM);
-            self.tree.signal_each(&left, Signal::CONT);
+            let reached = signal_each(&left, Signal::TERM);
+            signal_each(&left, Signal::CONT);
             self.journal.control(&json!({
                 "t": "signal_sent", "signal": "SIGTERM", "why": "leftover", "processes": reached, "names": comms(&left),
             }));

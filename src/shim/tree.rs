@@ -93,11 +93,6 @@ impl Tree {
         Ok(any)
     }
 
-    /// Sends a signal to each process given; one that refuses does not spare the others.
-    pub fn signal_each(&self, processes: &[ProcStat], signal: Signal) -> u32 {
-        processes.iter().filter(|p| signal::send(p.id, signal).unwrap_or(false)).count() as u32
-    }
-
     /// Kills the group and everything below this process that may not stay. To be repeated until
     /// [`Tree::left`] is empty.
     ///
@@ -162,4 +157,10 @@ impl Tree {
         self.reap_orphans()?;
         Ok(!self.keep.is_empty() || reap::peek_any()? == Children::None)
     }
+}
+
+/// Sends a signal to each process given and counts those it reached; one that refuses does not
+/// spare the others.
+pub fn signal_each(processes: &[ProcStat], signal: Signal) -> u32 {
+    processes.iter().filter(|p| signal::send(p.id, signal).unwrap_or(false)).count() as u32
 }

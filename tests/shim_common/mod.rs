@@ -148,7 +148,7 @@ impl Place {
                     assert!(matches!(tail, Tail::Clean), "{tail:?}");
                     return frames;
                 }
-                other => panic!("damage in the log: {other:?}"),
+                Item::Damage(damage) => panic!("damage in the log: {damage:?}"),
             }
         }
     }

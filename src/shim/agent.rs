@@ -76,7 +76,7 @@ impl Shim {
             Taken::Yes => {
                 // Whoever watches reads it from the log.
                 let seq = self.journal.seq();
-                self.control.push(&ControlReply::Message { seq });
+                self.push(&ControlReply::Message { seq });
                 Ok(message.message_id)
             }
             Taken::NotNow => Err(("disk_full", "the log cannot be written now; send it again".to_owned())),

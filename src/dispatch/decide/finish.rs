@@ -22,7 +22,9 @@ struct End {
 
 /// A step before the adapter failed: the run failed with the step's code, or was cancelled if a stop was asked.
 pub(crate) fn setup_failed(d: &mut Deciding<'_, '_>, run: RunId, step: Step, code: &str, message: &str, detail: Value) {
-    let asked = d.tx.get::<RunRow>(run).is_some_and(|r| r.stop_requested_at.is_some());
+    // A driver may refuse long after the run has given up waiting for it.
+    let Some(row) = d.tx.get::<RunRow>(run).filter(|r| r.status == RunStatus::Running) else { return };
+    let asked = row.stop_requested_at.is_some();
     steps::end(d, run, step, StepStatus::Failed, format!("{code}: {message}"));
     if asked {
         conclude_stopped(d, run);

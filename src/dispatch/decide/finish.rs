@@ -9,7 +9,7 @@ use wharf_model::{
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
 
-use super::{Deciding, about, lease, service, steps};
+use super::{Deciding, about, lease, service, steps, workspace};
 use crate::dispatch::input::{Actor, RunOutput};
 
 /// An end, as it will stand in the run's row.
@@ -357,6 +357,9 @@ fn give_back_everything(d: &mut Deciding<'_, '_>, run: &RunRow, end: &End) {
             .values()
             .any(|r| r.id != run.id && r.workspace_id == Some(workspace) && r.status == RunStatus::Running);
         let now = d.now();
+        // Stopped or out of time while it was being made: its executor's word will come too late to count.
+        let why = end.message.clone().unwrap_or_else(|| "its run ended".to_owned());
+        workspace::given_up(d, workspace, run.id, &why);
         d.tx.update::<WorkspaceRow>(workspace, |w| {
             w.last_used_at = now;
             if !busy && w.status == WorkspaceStatus::Active {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, Step,
+    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step,
     StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
@@ -175,7 +175,11 @@ pub(crate) fn realised(
 ) {
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, run_id, attempt) else { return };
-    let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else { return };
+    let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else {
+        let message = "its workspace was made without having been planned";
+        finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", message, Value::Null);
+        return;
+    };
     let now = d.now();
     d.tx.update::<WorkspaceRow>(workspace.id, |w| {
         w.status = WorkspaceStatus::Active;
@@ -214,13 +218,7 @@ pub(crate) fn failed(
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     if let Some(workspace) = run.workspace_id {
-        d.tx.update::<WorkspaceRow>(workspace, |w| {
-            if w.status == WorkspaceStatus::Realising {
-                w.status = WorkspaceStatus::Failed;
-                w.failure_reason = Some(message.to_owned());
-                w.deadline_at = None;
-            }
-        });
+        given_up(d, workspace, run_id, message);
     }
     if run.step != Some(Step::Realise) {
         return;
@@ -230,4 +228,21 @@ pub(crate) fn failed(
         .and_then(|e| d.state().environments.get(&e))
         .map_or(Value::Null, |e| steps::environment_detail(e, cause.or(Some(message))));
     finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", message, detail);
+}
+
+/// Nobody goes on making a workspace: it failed, unless another run is at it too.
+pub(crate) fn given_up(d: &mut Deciding<'_, '_>, workspace: WorkspaceId, by: RunId, message: &str) {
+    let others = d.state().runs.values().any(|r| {
+        r.id != by && r.workspace_id == Some(workspace) && r.status == RunStatus::Running && r.step == Some(Step::Realise)
+    });
+    if others {
+        return;
+    }
+    d.tx.update::<WorkspaceRow>(workspace, |w| {
+        if w.status == WorkspaceStatus::Realising {
+            w.status = WorkspaceStatus::Failed;
+            w.failure_reason = Some(message.to_owned());
+            w.deadline_at = None;
+        }
+    });
 }

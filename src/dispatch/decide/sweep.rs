@@ -215,7 +215,9 @@ fn services(d: &mut Deciding<'_, '_>) {
     let now = d.now();
     let rows: Vec<ServiceRow> = d.state().services.values().filter(|s| s.status.is_live()).cloned().collect();
     for s in rows {
-        if s.status == ServiceStatus::Running && due(s.idle_deadline_at, now) {
+        let stoppable = matches!(s.status, ServiceStatus::Starting | ServiceStatus::Running);
+        if stoppable && due(s.idle_deadline_at, now) {
+            // One that nobody waits for any more is not started to its end either.
             service::stop(d, s.id, "idle");
         } else if due(s.deadline_at, now) {
             match s.status {

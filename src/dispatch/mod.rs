@@ -6,3 +6,6 @@
 
 pub mod decide;
 pub mod input;
+
+#[cfg(test)]
+mod simulate;

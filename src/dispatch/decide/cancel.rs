@@ -65,7 +65,7 @@ pub(crate) fn stop(
             let args = json!({ "reason": reason.as_str(), "grace_ms": grace });
             d.intend(ActionKind::StopShim, "run", &id.text(), run.attempt, run.fence, Some(args));
         }
-        Some(Step::Realise) => stop_operations(d, id, grace),
+        Some(Step::Realise) => stop_operations(d, id, grace, reason.as_str()),
         // The driver's answer ends it; a local lease is answered at once.
         Some(Step::Acquire) => {}
         Some(Step::Target) => {
@@ -91,7 +91,7 @@ pub(crate) fn stop(
 }
 
 /// Stops the processes that prepare the run's workspace; the step then ends by itself.
-fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64) {
+pub(crate) fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64, reason: &str) {
     let open: Vec<OperationRow> = d
         .state()
         .operations
@@ -100,7 +100,7 @@ fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64) {
         .cloned()
         .collect();
     for operation in open {
-        let args: Value = json!({ "reason": "operator", "grace_ms": grace });
+        let args: Value = json!({ "reason": reason, "grace_ms": grace });
         d.intend(ActionKind::StopShim, "operation", &operation.id.text(), operation.attempt, None, Some(args));
     }
 }

@@ -9,7 +9,7 @@ use wharf_model::{
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
 
-use super::{Deciding, about, lease, service, steps, workspace};
+use super::{Deciding, about, cancel, lease, service, steps, workspace};
 use crate::dispatch::input::{Actor, RunOutput};
 
 /// An end, as it will stand in the run's row.
@@ -327,6 +327,7 @@ fn conclude_at(d: &mut Deciding<'_, '_>, id: RunId, end: End, ended_at: Option<w
     } else {
         d.activity(&Actor::system(), "run.ended", &who, Some(details));
     }
+    cancel::stop_operations(d, id, run.stop_grace_ms.unwrap_or(run.grace_ms), "run_ended");
     give_back_everything(d, &run, &end);
     end_agent(d, &run, &end);
     steps::end(d, id, Step::Finish, StepStatus::Succeeded, end.status.as_str());

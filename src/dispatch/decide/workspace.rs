@@ -6,7 +6,7 @@ use wharf_model::{
     StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
-use super::{Deciding, about, finish, steps};
+use super::{Deciding, about, cancel, finish, steps};
 use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
@@ -132,6 +132,9 @@ pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt
         created_at: now,
         updated_at: now,
     });
+    if let Some(reason) = run.stop_reason {
+        cancel::stop_operations(d, run_id, run.stop_grace_ms.unwrap_or(run.grace_ms), reason.as_str());
+    }
 }
 
 /// An operation ended.

@@ -197,16 +197,16 @@ fn leases(d: &mut Deciding<'_, '_>) {
         .values()
         .filter(|l| match l.status {
             LeaseStatus::PendingCleanup => due(l.next_try_at, now),
-            LeaseStatus::Releasing => due(l.deadline_at, now),
+            LeaseStatus::Acquiring | LeaseStatus::Releasing => due(l.deadline_at, now),
             _ => false,
         })
         .map(|l| (l.id, l.status))
         .collect();
     for (id, status) in late {
-        if status == LeaseStatus::PendingCleanup {
-            lease::give_back(d, id, LeaseEnd::Released, None);
-        } else {
-            lease::park(d, id, "the driver did not answer in time");
+        match status {
+            LeaseStatus::PendingCleanup => lease::give_back(d, id, LeaseEnd::Released, None),
+            LeaseStatus::Acquiring => lease::unanswered(d, id),
+            _ => lease::park(d, id, "the driver did not answer in time"),
         }
     }
 }
@@ -268,7 +268,7 @@ pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(|r| r.deadline_at);
     let leases = state.leases.values().map(|l| match l.status {
         LeaseStatus::PendingCleanup => l.next_try_at,
-        LeaseStatus::Releasing => l.deadline_at,
+        LeaseStatus::Acquiring | LeaseStatus::Releasing => l.deadline_at,
         _ => None,
     });
     let services = state.services.values().filter(|s| s.status.is_live());

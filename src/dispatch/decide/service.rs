@@ -289,6 +289,8 @@ pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
     });
     let args = json!({ "reason": reason, "grace_ms": service.grace_ms });
     d.intend(ActionKind::StopShim, "service", &id.text(), service.generation, None, Some(args));
+    // One that could not be started yet is not tried again: its executor sees the stop and says so.
+    super::hurry(d, ActionKind::StartService, &id.text());
     if reason != RESTART {
         // Whoever asks for it from now on waits for its next generation.
         let why = if reason == START_TIMEOUT { "it was not ready in time" } else { "it was stopped" };

@@ -79,6 +79,13 @@ impl Sim {
                         return Err(format!("action {} ended and changed", action.kind));
                     }
                 }
+                Change::Put { row: AnyRow::Operation(operation), .. } if operation.version == 1 => {
+                    let run = operation.run_id.and_then(|r| self.disk.rows.runs.get(&r));
+                    let stops = |c: &Change| matches!(c, Change::Put { row: AnyRow::Action(a), .. } if a.kind == ActionKind::StopShim);
+                    if run.is_some_and(|r| r.stop_requested_at.is_some()) && !changes.iter().any(stops) {
+                        return Err(format!("operation {} begins after its run was asked to stop", operation.number));
+                    }
+                }
                 Change::Put { row: AnyRow::Service(service), .. } => self.observe_service(service, changes)?,
                 Change::Activity(row) => {
                     let asked = row.details.as_ref().is_some_and(|d| d["asked"] == serde_json::json!(true));
@@ -117,6 +124,15 @@ impl Sim {
         let expected = self.expected(run);
         if !expected.contains(&run.status) {
             return Err(format!("R-{} is {} and should be one of {expected:?}", run.number, run.status));
+        }
+        let rows = &self.disk.rows;
+        for operation in rows.operations.values().filter(|o| o.run_id == Some(run.id) && o.status == OperationStatus::Running) {
+            let stops = |a: &ActionRow| a.kind == ActionKind::StopShim && a.entity_id == operation.id.text();
+            let before = rows.actions.values().any(|a| stops(a));
+            let now = changes.iter().any(|c| matches!(c, Change::Put { row: AnyRow::Action(a), .. } if stops(a)));
+            if !before && !now {
+                return Err(format!("R-{} ends and operation {} goes on unasked", run.number, operation.number));
+            }
         }
         if let Some(effect) = self.books.releases.remove(&run.id) {
             self.books.saw("release carried out");
@@ -324,6 +340,72 @@ impl Sim {
         Ok(())
     }
 
+    /// Nothing waits that could go on, and nothing is overdue that nobody looks at.
+    pub fn check_waiting(&self) -> Result<(), String> {
+        if self.memory.is_none() {
+            return Ok(());
+        }
+        let rows = &self.disk.rows;
+        let running: Vec<&RunRow> = rows.runs.values().filter(|r| r.status == RunStatus::Running).collect();
+        let full = running.len() as i64 >= MACHINE;
+        for run in rows.runs.values().filter(|r| r.status == RunStatus::Queued && !full) {
+            let limit = rows.agents.get(&run.agent_id).map_or(0, |a| a.concurrent_runs);
+            let serial = rows.projects.get(&run.project_id).is_some_and(|p| p.key == "SHARE");
+            let busy = running.iter().filter(|r| r.agent_id == run.agent_id).count() as i64 >= limit
+                || running.iter().any(|r| run.issue_id.is_some() && r.issue_id == run.issue_id)
+                || running.iter().any(|r| serial && r.project_id == run.project_id);
+            if !busy {
+                return Err(format!("R-{} waits and nothing is in its way", run.number));
+            }
+        }
+        let late = |at: Option<UnixMillis>| at.is_some_and(|at| at < self.now().plus(-1));
+        for lease in rows.leases.values().filter(|l| !l.status.is_terminal()) {
+            if late(lease.deadline_at) || late(lease.next_try_at) {
+                return Err(format!("L-{} is {} and overdue since {:?}", lease.number, lease.status, lease.deadline_at));
+            }
+        }
+        for workspace in rows.workspaces.values().filter(|w| w.status == WorkspaceStatus::Realising) {
+            // Its run's step keeps the time; a second run may come to it later.
+            let made = running.iter().any(|r| r.workspace_id == Some(workspace.id) && r.step == Some(Step::Realise));
+            if !made {
+                return Err(format!("W-{} is realising and no run makes it", workspace.number));
+            }
+        }
+        for action in rows.actions.values() {
+            if !matches!(action.status, ActionStatus::Pending | ActionStatus::Performing) || action.kind == ActionKind::SealLog {
+                continue;
+            }
+            let id = action.entity_id.parse::<uuid::Uuid>().unwrap_or_default();
+            let over = match action.entity_type.as_str() {
+                "run" => rows.runs.get(&RunId(id)).is_none_or(|r| r.status.is_terminal()),
+                "lease" => rows.leases.get(&LeaseId(id)).is_none_or(|l| l.status.is_terminal()),
+                "service" => rows
+                    .services
+                    .get(&ServiceId(id))
+                    .is_none_or(|s| !s.status.is_live() || s.generation != action.attempt),
+                "operation" => rows.operations.get(&OperationId(id)).is_none_or(|o| o.status != OperationStatus::Running),
+                _ => true,
+            };
+            if over {
+                return Err(format!("{} of {} {id} is open though that has ended", action.kind, action.entity_type));
+            }
+        }
+        let mut releases: BTreeSet<&str> = BTreeSet::new();
+        for action in rows.actions.values().filter(|a| a.kind == ActionKind::ReleaseLease) {
+            let open = matches!(action.status, ActionStatus::Pending | ActionStatus::Performing);
+            if open && !releases.insert(&action.entity_id) {
+                return Err(format!("lease {} is released twice at once", action.entity_id));
+            }
+        }
+        let mut said: BTreeSet<Option<RunId>> = BTreeSet::new();
+        for comment in self.disk.comments.iter().filter(|c| c.author_type == "agent") {
+            if !said.insert(comment.run_id) {
+                return Err(format!("what {:?} said once was taken twice", comment.run_id));
+            }
+        }
+        Ok(())
+    }
+
     /// Memory holds what a new reign would load.
     pub fn check_memory(&self) -> Result<(), String> {
         let Some(memory) = &self.memory else { return Ok(()) };
@@ -346,6 +428,17 @@ impl Sim {
         self.check_commit()?;
         if let Some(memory) = &self.memory {
             self.compare(memory)?;
+        }
+        let parked = |id: &RunId| rows.leases.values().any(|l| l.run_id == Some(*id) && !l.status.is_terminal());
+        let kept = self.memory.as_ref().and_then(|m| m.runs.keys().find(|id| !parked(id)));
+        if let Some(run) = kept {
+            return Err(format!("memory keeps {run}, which has ended"));
+        }
+        let own = self.memory.as_ref().map_or(0, |m| {
+            m.services.values().filter(|s| s.scope_type == ReuseScope::Run && !s.status.is_live()).count()
+        });
+        if own > 0 {
+            return Err(format!("memory keeps {own} services of runs that have ended"));
         }
         for run in rows.runs.values() {
             if !run.status.is_terminal() {

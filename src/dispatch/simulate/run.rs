@@ -174,6 +174,7 @@ impl Sim {
             }
             return Ok(());
         }
+        self.check_waiting()?;
         if self.chaos && self.rng.permille(4) {
             let jump = self.rng.range(-600_000, 1_200_000);
             self.wall += jump;

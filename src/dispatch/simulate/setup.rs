@@ -40,7 +40,9 @@ pub fn config(key: &str) -> ConfigRead {
             services.push(service("once", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::OnRunFinish));
             services.push(service("own", Lifecycle::Shared, Reuse::Agent, StopPolicy::IdleTimeout));
             services.push(service("tmp", Lifecycle::Ephemeral, Reuse::Run, StopPolicy::Manual));
-            vec![agent("fixer", 2, None), agent("tester", 1, Some(40_000)), agent("plain", 3, None)]
+            let mut astray = agent("astray", 1, None);
+            astray.environment = Some("nowhere".into());
+            vec![agent("fixer", 2, None), agent("tester", 1, Some(40_000)), agent("plain", 3, None), astray]
         }
         "SHARE" => {
             workspace.mode = Some(WorkspaceMode::Shared);

@@ -230,7 +230,7 @@ impl RunLine {
 
     /// Since the last byte, while a process may print.
     pub fn silent_ms(&self, now: UnixMillis) -> Option<i64> {
-        if !self.is_running() { None } else { self.last_output_at.map(|at| at.until(now)) }
+        if self.is_running() { self.last_output_at.map(|at| at.until(now)) } else { None }
     }
 }
 

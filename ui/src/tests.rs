@@ -9,7 +9,7 @@ use wharf_model::filter::Filter;
 
 use crate::app::App;
 use crate::effect::{Effect, Question, QuitChoice};
-use crate::msg::{Answer, Msg, RequestOutcome};
+use crate::msg::{Answer, Msg, RequestOutcome, Tone};
 use crate::overlay::Overlay;
 use crate::rows::Page;
 use crate::testing::*;
@@ -221,5 +221,82 @@ proptest! {
                 prop_assert!(!cell.symbol().chars().any(char::is_control), "{:?}", cell.symbol());
             }
         }
+    }
+}
+
+#[test]
+fn toasts_lie_in_the_corner_as_drawn() {
+    const DRAWN: &str = include_str!("../mockups/toasts-80.txt");
+    let mut bench = Bench::drawn(80, 24);
+    bench.send(Msg::Toast(Tone::Good, "R-1038 done, advanced · 2m03".into()));
+    bench.send(Msg::Toast(Tone::Bad, "S-11 worker gave up after 5 restarts · w why".into()));
+    bench.send(Msg::Toast(Tone::Warn, "R-1040 asks: may it run rm -rf dist? · i opens".into()));
+    bench.assert_drawn(DRAWN, Rect::new(0, 11, 80, 12));
+    bench.send(Msg::Tick(NOW.plus(4_000)));
+    assert!(!bench.text().contains("R-1038 done"), "good news go after four seconds");
+    assert!(bench.text().contains("S-11 worker"), "bad news stay");
+    bench.keys("i Esc");
+    assert!(!bench.text().contains("S-11 worker"), "until they are read");
+}
+
+#[test]
+fn a_banner_takes_the_row_above_the_hints_and_goes_with_its_condition() {
+    const DRAWN: &str = include_str!("../mockups/banner-disk-80.txt");
+    let mut bench = Bench::drawn(80, 24);
+    let text = "Disk full since 12:08:40. Children wait, nothing is lost.".to_owned();
+    bench.send(Msg::Banner { key: "disk", tone: Tone::Bad, text, advice: "Free some space.".into() });
+    bench.assert_drawn(DRAWN, Rect::new(0, 22, 80, 1));
+    bench.keys("i");
+    assert!(bench.text().contains("Free some space."));
+    bench.keys("Esc");
+    bench.send(Msg::BannerOver("disk"));
+    bench.assert_drawn(SMALL, Rect::new(0, 11, 80, 12));
+}
+
+#[test]
+fn a_chord_shows_its_ways_on_after_a_while_or_when_asked() {
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("t");
+    assert!(!bench.text().contains("Timeline     "));
+    bench.send(Msg::Tick(NOW.plus(400)));
+    assert!(bench.text().contains("┌─ t ─"), "{}", bench.text());
+    bench.keys("d");
+    assert!(bench.text().contains("[Detail]"));
+    bench.keys("t ?");
+    assert!(bench.text().contains("┌─ t ─"));
+    bench.keys("q");
+    assert!(bench.app.overlay.is_none() && bench.effects.is_empty(), "an unknown key ends the chord and does nothing");
+}
+
+#[test]
+fn clicks_act_as_their_keys() {
+    let mut bench = Bench::drawn(160, 45);
+    let click = |column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    bench.send(click(5, 4));
+    assert_eq!(bench.app.ledger.run().unwrap().number, 1045);
+    assert!(!bench.app.ledger.list.detail);
+    bench.send(click(5, 4));
+    assert!(bench.app.ledger.list.detail, "the second click opens");
+    bench.send(click(90, 2));
+    assert!(bench.text().contains("[Timeline]"), "{}", bench.text());
+    let at = bench.text().lines().last().unwrap().find("palette").unwrap() as u16;
+    bench.send(click(at, 44));
+    assert!(matches!(bench.app.overlay, Some(Overlay::Palette(_))));
+}
+
+#[test]
+fn without_colour_nothing_has_one() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.app.env.theme.depth = crate::theme::Depth::None;
+    for cell in bench.buffer().content() {
+        assert_eq!(
+            (cell.fg, cell.bg),
+            (ratatui::style::Color::Reset, ratatui::style::Color::Reset),
+            "{:?}",
+            cell.symbol()
+        );
     }
 }

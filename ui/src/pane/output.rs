@@ -1016,3 +1016,6 @@ pub enum Drag {
     /// It went up.
     End,
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,13 @@ macro_rules! id {
             type Err = uuid::Error;
             fn from_str(s: &str) -> Result<Self, Self::Err> { Uuid::parse_str(s).map(Self) }
         }
+        impl $crate::column::Column for $name {
+            fn to_cell(&self) -> $crate::column::Cell { $crate::column::Cell::Text(self.text()) }
+            fn from_cell(cell: $crate::column::Cell) -> Result<Self, String> {
+                let text = <String as $crate::column::Column>::from_cell(cell)?;
+                text.parse().map_err(|_| format!("expected a UUID, found {text:?}"))
+            }
+        }
         impl From<Uuid> for $name { fn from(id: Uuid) -> Self { Self(id) } }
     )+};
 }

@@ -26,6 +26,13 @@ macro_rules! words {
             }
         }
 
+        impl $crate::column::Column for $name {
+            fn to_cell(&self) -> $crate::column::Cell { $crate::column::Cell::Text(self.as_str().to_owned()) }
+            fn from_cell(cell: $crate::column::Cell) -> Result<Self, String> {
+                <String as $crate::column::Column>::from_cell(cell)?.parse::<Self>().map_err(|e| e.to_string())
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())

@@ -1,0 +1,74 @@
+//! What a `wharf` inside a run says: comments and its next action, limited to that run and its issue.
+
+use serde_json::{Value, json};
+use wharf_model::{ActorType, CommentId, CommentRow, RunId, RunRow};
+
+use super::{Deciding, about};
+use crate::dispatch::input::Actor;
+
+/// Longest comment or next action that is kept, in bytes; longer ones are cut and say so.
+const TEXT_MAX_BYTES: usize = 16 * 1024;
+
+fn cut(text: &str) -> String {
+    if text.len() <= TEXT_MAX_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=TEXT_MAX_BYTES).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    format!("{} … ({} bytes cut)", &text[..end], text.len() - end)
+}
+
+/// One message as it stands in the run's log.
+pub(crate) struct Said<'a> {
+    /// Attempt whose log it is in.
+    pub attempt: u32,
+    /// Number of its frame.
+    pub seq: i64,
+    /// Sender's id of it.
+    pub message_id: &'a str,
+    /// Kind without `agent.`.
+    pub kind: &'a str,
+    /// Arguments.
+    pub body: &'a Value,
+}
+
+/// Takes one message; one that was taken before (its frame is not beyond the last) changes nothing.
+pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, said: &Said<'_>) {
+    let Said { attempt, seq, message_id, kind, body } = *said;
+    let known = d.tx.get::<RunRow>(run_id).cloned().filter(|r| r.attempt == attempt && r.agent_seq < seq);
+    let Some(run) = known else { return };
+    d.tx.update::<RunRow>(run_id, |r| r.agent_seq = seq);
+    let agent = d.state().agents.get(&run.agent_id).map_or_else(|| run.agent_id.text(), |a| a.name.clone());
+    let actor = Actor { kind: ActorType::Agent, id: agent };
+    let payload = json!({ "message_id": message_id, "kind": kind });
+    let text = body.get("text").and_then(Value::as_str).or_else(|| body.as_str()).map(cut);
+    let now = d.now();
+    match (kind, text) {
+        ("comment", Some(text)) => {
+            let id: CommentId = d.id();
+            d.tx.comment(CommentRow {
+                id,
+                company_id: run.company_id,
+                issue_id: run.issue_id,
+                run_id: Some(run_id),
+                author_type: "agent".into(),
+                author_id: actor.id.clone(),
+                body: text.clone(),
+                created_at: now,
+            });
+            d.tx.update::<RunRow>(run_id, |r| r.last_useful_action_at = Some(now));
+            d.tx.event(run_id, "agent.comment", "info", text, Some(payload));
+            let who = run.issue_id.and_then(|i| d.state().issues.get(&i)).map(about::issue);
+            let mut who = who.unwrap_or_else(|| about::run(&run));
+            who.run = Some(run_id);
+            d.activity(&actor, "issue.commented", &who, None);
+        }
+        ("next_action", Some(text)) => {
+            d.tx.update::<RunRow>(run_id, |r| r.next_action = Some(text.clone()));
+            d.tx.event(run_id, "agent.next_action", "info", text, Some(payload));
+        }
+        (kind, _) => {
+            let message = format!("message of kind {kind:?} is not understood and was kept in the log only");
+            d.tx.event(run_id, "agent.unknown", "warn", message, Some(payload));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Stopping a run, wherever it is.
+
+use serde_json::{Value, json};
+use wharf_model::{
+    ActionKind, DeadlineKind, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step, StopReason,
+};
+
+use super::{Deciding, about, finish, service};
+use crate::dispatch::input::{Actor, Refusal};
+
+/// Time beyond the grace within which a stopped run must have ended, or it cannot be judged.
+const MARGIN_MS: i64 = 15_000;
+
+/// Asks a run to stop. While queued it ends at once; in a step it ends as soon as nothing of it lives.
+pub(crate) fn stop(
+    d: &mut Deciding<'_, '_>,
+    id: RunId,
+    reason: StopReason,
+    grace_ms: Option<i64>,
+    actor: &Actor,
+) -> Result<(), Refusal> {
+    let Some(run) = d.tx.get::<RunRow>(id).cloned() else {
+        return Err(Refusal::new("id_unknown", "there is no such run"));
+    };
+    let number = wharf_model::Kind::Run.number(run.number);
+    match run.status {
+        RunStatus::Queued | RunStatus::ScheduledRetry => {
+            finish::cancel_queued(d, id, "cancelled", &format!("cancelled by {}", actor.id), Some(actor));
+            return Ok(());
+        }
+        RunStatus::Running => {}
+        ended => {
+            return Err(Refusal::new(
+                "illegal_state",
+                format!(
+                    "{number} is {ended} since {}; there is nothing to stop",
+                    run.finished_at.unwrap_or(run.updated_at).rfc3339()
+                ),
+            ));
+        }
+    }
+    let now = d.now();
+    let grace = grace_ms.unwrap_or(run.grace_ms).clamp(0, 3_600_000);
+    // A repeated stop may shorten the grace, never lengthen it.
+    let grace = run.stop_grace_ms.map_or(grace, |before| before.min(grace));
+    let again = run.stop_requested_at.is_some();
+    d.tx.update::<RunRow>(id, |r| {
+        r.stop_reason.get_or_insert(reason);
+        r.stop_requested_at.get_or_insert(now);
+        r.stop_requested_by.get_or_insert_with(|| actor.id.clone());
+        r.stop_grace_ms = Some(grace);
+        let deadline = now.plus(grace + MARGIN_MS);
+        r.deadline_at = Some(r.deadline_at.filter(|_| again).map_or(deadline, |before| before.min(deadline)));
+        r.deadline_kind = Some(DeadlineKind::Awake);
+    });
+    d.tx.event(
+        id,
+        "lifecycle",
+        "warn",
+        format!("stop asked by {}, grace {grace} ms", actor.id),
+        Some(json!({ "reason": reason.as_str(), "grace_ms": grace })),
+    );
+    match run.step {
+        Some(Step::Execute) => {
+            let args = json!({ "reason": reason.as_str(), "grace_ms": grace });
+            d.intend(ActionKind::StopShim, "run", &id.text(), run.attempt, run.fence, Some(args));
+        }
+        Some(Step::Realise) => stop_operations(d, id, grace),
+        // The driver's answer ends it; a local lease is answered at once.
+        Some(Step::Acquire) => {}
+        Some(Step::Target) => {
+            service::leave_all(d, id);
+            finish::conclude_stopped(d, id);
+        }
+        Some(Step::Resolve | Step::Check | Step::Finish) | None => finish::conclude_stopped(d, id),
+    }
+    if again {
+        return Ok(());
+    }
+    if let Some(run) = d.tx.get::<RunRow>(id).cloned()
+        && run.status == RunStatus::Running
+    {
+        d.activity(
+            actor,
+            "run.cancelled",
+            &about::run(&run),
+            Some(json!({ "asked": true, "reason": reason.as_str() })),
+        );
+    }
+    Ok(())
+}
+
+/// Stops the processes that prepare the run's workspace; the step then ends by itself.
+fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64) {
+    let open: Vec<OperationRow> = d
+        .state()
+        .operations
+        .values()
+        .filter(|o| o.run_id == Some(run) && o.status == OperationStatus::Running)
+        .cloned()
+        .collect();
+    for operation in open {
+        let args: Value = json!({ "reason": "operator", "grace_ms": grace });
+        d.intend(ActionKind::StopShim, "operation", &operation.id.text(), operation.attempt, None, Some(args));
+    }
+}

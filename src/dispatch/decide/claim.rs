@@ -1,0 +1,220 @@
+//! Which queued run may start: machine, agent, issue and workspace must all have room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use wharf_model::{
+    AgentId, AgentRow, AgentRuntimeRow, AgentStatus, IssueId, IssueRow, IssueStatus, ProjectId, RunId, RunRow,
+    RunStatus, WakeupRow, WakeupStatus,
+};
+
+use super::{Deciding, finish, steps};
+
+/// Claims as many queued runs as there is room for.
+pub(crate) fn claim_ready(d: &mut Deciding<'_, '_>) {
+    for run in candidates(d) {
+        claim(d, run);
+    }
+}
+
+/// Why a queued run does not start now. The words are shown as they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// The machine runs as many as it may.
+    Machine {
+        /// Its limit.
+        limit: i64,
+    },
+    /// The agent runs as many as it may.
+    Agent {
+        /// Its limit.
+        limit: i64,
+    },
+    /// Another run works on the same issue.
+    Issue {
+        /// That run.
+        run: RunId,
+    },
+    /// Another run works in the same shared checkout.
+    Checkout {
+        /// That run.
+        run: RunId,
+    },
+}
+
+/// What is taken at the moment.
+#[derive(Default)]
+struct Taken {
+    machine: i64,
+    agents: BTreeMap<AgentId, i64>,
+    issues: BTreeMap<IssueId, RunId>,
+    checkouts: BTreeMap<ProjectId, RunId>,
+}
+
+impl Taken {
+    fn by(d: &Deciding<'_, '_>) -> Self {
+        let mut taken = Self::default();
+        for run in d.state().runs.values().filter(|r| r.status == RunStatus::Running) {
+            taken.add(d, run);
+        }
+        taken
+    }
+
+    fn add(&mut self, d: &Deciding<'_, '_>, run: &RunRow) {
+        self.machine += 1;
+        *self.agents.entry(run.agent_id).or_default() += 1;
+        if let Some(issue) = run.issue_id {
+            self.issues.entry(issue).or_insert(run.id);
+        }
+        if serialises(d, run.project_id) {
+            self.checkouts.entry(run.project_id).or_insert(run.id);
+        }
+    }
+
+    fn gate(&self, d: &Deciding<'_, '_>, run: &RunRow) -> Option<Gate> {
+        let limit = d.state().concurrent_runs;
+        if self.machine >= limit {
+            return Some(Gate::Machine { limit });
+        }
+        let limit = d.state().agents.get(&run.agent_id).map_or(20, |a| a.concurrent_runs.clamp(1, 50));
+        if self.agents.get(&run.agent_id).copied().unwrap_or(0) >= limit {
+            return Some(Gate::Agent { limit });
+        }
+        if let Some(other) = run.issue_id.and_then(|i| self.issues.get(&i)) {
+            return Some(Gate::Issue { run: *other });
+        }
+        if serialises(d, run.project_id)
+            && let Some(other) = self.checkouts.get(&run.project_id)
+        {
+            return Some(Gate::Checkout { run: *other });
+        }
+        None
+    }
+}
+
+/// Whether runs of this project share one checkout and must follow one another.
+fn serialises(d: &Deciding<'_, '_>, project: ProjectId) -> bool {
+    d.state().projects.get(&project).and_then(|p| p.config.as_ref()).is_some_and(|config| {
+        config["workspace"]["mode"] == json!("shared_workspace") && config["workspace"]["concurrency"] != json!("allow")
+    })
+}
+
+fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
+    let mut queued: Vec<&RunRow> = d.state().runs.values().filter(|r| r.status == RunStatus::Queued).collect();
+    if queued.is_empty() {
+        return Vec::new();
+    }
+    queued.sort_by_key(|r| (rank(d, r), r.priority, r.number));
+    let mut taken = Taken::by(d);
+    let mut out = Vec::new();
+    for run in queued {
+        // A run whose agent went away meanwhile is claimed in order to end it.
+        if taken.gate(d, run).is_none() {
+            taken.add(d, run);
+            out.push(run.id);
+        }
+        if taken.machine >= d.state().concurrent_runs {
+            break;
+        }
+    }
+    out
+}
+
+/// Work on an issue under way goes first, then other issues, then the rest (reference 3.3).
+fn rank(d: &Deciding<'_, '_>, run: &RunRow) -> u8 {
+    match run.issue_id.and_then(|i| d.state().issues.get(&i)).map(|i| i.status) {
+        Some(IssueStatus::InProgress) => 0,
+        Some(_) => 1,
+        None => 2,
+    }
+}
+
+fn claim(d: &mut Deciding<'_, '_>, id: RunId) {
+    let Some(run) = d.tx.get::<RunRow>(id).cloned() else { return };
+    let now = d.now();
+    let agent = d.tx.get::<AgentRow>(run.agent_id).cloned();
+    let Some(agent) = agent.filter(|a| a.status.is_invokable()) else {
+        let status = d.tx.get::<AgentRow>(run.agent_id).map_or("gone", |a| a.status.as_str());
+        finish::cancel_queued(d, id, "agent_not_invokable", &format!("its agent is {status}"), None);
+        return;
+    };
+    if let Some(issue) = run.issue_id {
+        let open =
+            d.tx.get::<IssueRow>(issue)
+                .is_some_and(|i| !matches!(i.status, IssueStatus::Done | IssueStatus::Cancelled));
+        if !open {
+            finish::cancel_queued(d, id, "issue_terminal_status", "its issue is done or cancelled", None);
+            return;
+        }
+    }
+    let attempt = run.attempt + 1;
+    d.tx.update::<RunRow>(id, |r| {
+        r.status = RunStatus::Running;
+        r.attempt = attempt;
+        r.started_at.get_or_insert(now);
+        r.deadline_at = None;
+        r.deadline_kind = None;
+    });
+    if let Some(wakeup) = run.wakeup_request_id {
+        d.tx.update::<WakeupRow>(wakeup, |w| {
+            w.status = WakeupStatus::Claimed;
+            w.claimed_at = Some(now);
+        });
+    }
+    if let Some(issue) = run.issue_id {
+        d.tx.update::<IssueRow>(issue, |i| {
+            i.execution_run_id = Some(id);
+            i.execution_agent_name_key = Some(agent.name.trim().to_lowercase());
+            i.execution_locked_at = Some(now);
+            if matches!(i.status, IssueStatus::Backlog | IssueStatus::Todo) {
+                i.status = IssueStatus::InProgress;
+                i.started_at.get_or_insert(now);
+            }
+        });
+    }
+    if d.tx.get::<AgentRuntimeRow>(agent.id).is_none() {
+        d.tx.put(AgentRuntimeRow {
+            agent_id: agent.id,
+            company_id: agent.company_id,
+            adapter_type: agent.adapter_type.clone(),
+            session_id: None,
+            state_json: json!({}),
+            last_run_id: None,
+            last_run_status: None,
+            total_input_tokens: 0,
+            total_output_tokens: 0,
+            total_cached_input_tokens: 0,
+            total_cost_microusd: None,
+            last_error: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        });
+    }
+    if agent.status != AgentStatus::Running {
+        d.tx.update::<AgentRow>(agent.id, |a| a.status = AgentStatus::Running);
+    }
+    d.tx.event(id, "lifecycle", "info", format!("claimed, attempt {attempt}"), None);
+    steps::lay_out(d, id, attempt);
+    steps::enter(d, id);
+}
+
+/// The gate each queued run waits at, for those who ask why.
+pub fn gates(d: &Deciding<'_, '_>) -> BTreeMap<RunId, Gate> {
+    let mut taken = Taken::by(d);
+    let mut queued: Vec<&RunRow> = d.state().runs.values().filter(|r| r.status == RunStatus::Queued).collect();
+    queued.sort_by_key(|r| (rank(d, r), r.priority, r.number));
+    let mut out = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for run in queued {
+        if seen.insert(run.id) {
+            match taken.gate(d, run) {
+                Some(gate) => {
+                    out.insert(run.id, gate);
+                }
+                None => taken.add(d, run),
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,404 @@
+//! Projects and their config: what the file says becomes rows once somebody has accepted it.
+
+use serde_json::{Value, json};
+use wharf_model::config::{AgentConfig, EnvironmentConfig, ProjectConfig, executable_difference};
+use wharf_model::{
+    AgentId, AgentRow, AgentStatus, CompanyId, CompanyRow, CompanyStatus, Driver, EnvironmentId, EnvironmentRow,
+    EnvironmentStatus, Origin, ProjectId, ProjectRow, ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
+};
+
+use super::{Deciding, about, service};
+use crate::dispatch::input::{Actor, ConfigRead, Prepared, Refusal};
+
+/// The first explicit verb on a project accepts its config; a later change of what can execute stays pending.
+/// Gives the project, when the request came with one.
+pub(crate) fn first_verb(
+    d: &mut Deciding<'_, '_>,
+    prepared: &Prepared,
+    actor: &Actor,
+) -> Result<Option<ProjectId>, Refusal> {
+    let Prepared::Config(read) = prepared else { return Ok(None) };
+    let id = ensure_project(d, read, actor)?;
+    let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else { return Ok(None) };
+    let hash = read.config.executable_hash();
+    match &project.accepted_executable_hash {
+        None => take(d, id, &read.config, actor),
+        Some(accepted) if *accepted == hash => {
+            if project.config_hash.as_deref() != Some(&read.config.content_hash()) || project.pending_config.is_some() {
+                put_in_force(d, id, &read.config);
+            }
+        }
+        Some(_) => hold(d, &project, &read.config, &hash),
+    }
+    Ok(Some(id))
+}
+
+/// `config.accept`: puts the file as it stands into force.
+pub(crate) fn accept(d: &mut Deciding<'_, '_>, prepared: &Prepared, actor: &Actor) -> Result<Value, Refusal> {
+    let Prepared::Config(read) = prepared else {
+        return Err(Refusal::new("config_invalid", "the config was not read"));
+    };
+    let id = ensure_project(d, read, actor)?;
+    let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
+    let hash = read.config.executable_hash();
+    take(d, id, &read.config, actor);
+    Ok(json!({ "project_id": id.text(), "changed": before.as_deref() != Some(&hash) }))
+}
+
+/// `project.add`: the project is known; nothing of its config may run yet.
+pub(crate) fn add_project(d: &mut Deciding<'_, '_>, prepared: &Prepared, actor: &Actor) -> Result<Value, Refusal> {
+    let Prepared::Config(read) = prepared else {
+        return Err(Refusal::new("config_invalid", "the config was not read"));
+    };
+    let id = ensure_project(d, read, actor)?;
+    let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else {
+        return Err(Refusal::new("internal", "the project's row is gone"));
+    };
+    let hash = read.config.executable_hash();
+    if project.accepted_executable_hash.is_none() {
+        announce(d, &project, &read.config);
+    } else {
+        first_verb(d, prepared, actor)?;
+    }
+    let pending = d.tx.get::<ProjectRow>(id).and_then(|p| p.pending_executable_hash.clone()).is_some();
+    Ok(json!({ "project_id": id.text(), "key": project.key, "pending": pending, "executable_hash": hash }))
+}
+
+/// The agent that a request names, by id or by its name in the project.
+pub(crate) fn agent_named(
+    d: &Deciding<'_, '_>,
+    row: &RequestRow,
+    project: Option<ProjectId>,
+) -> Result<AgentId, Refusal> {
+    if let Some(id) = row.target_id.as_deref().and_then(|t| t.parse::<AgentId>().ok()) {
+        return Ok(id);
+    }
+    let name = row.args.get("agent").and_then(Value::as_str).or(row.target_id.as_deref()).unwrap_or_default();
+    let agents: Vec<&AgentRow> = d
+        .state()
+        .agents
+        .values()
+        .filter(|a| project.is_none_or(|p| a.project_id == p) && a.status != AgentStatus::Archived)
+        .collect();
+    let found: Vec<&&AgentRow> = agents.iter().filter(|a| a.name == name).collect();
+    match found.as_slice() {
+        [one] => Ok(one.id),
+        [] => {
+            let mut names: Vec<&str> = agents.iter().map(|a| a.name.as_str()).collect();
+            names.sort_unstable();
+            let known =
+                if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+            Err(Refusal::new("agent_not_found", format!("no agent of this project is called {name}; {known}")))
+        }
+        _ => Err(Refusal::new("id_ambiguous", format!("several projects have an agent {name}; say which project"))),
+    }
+}
+
+/// The service that a request names, by id or by its name in the project.
+pub(crate) fn service_named(
+    d: &Deciding<'_, '_>,
+    row: &RequestRow,
+    project: Option<ProjectId>,
+) -> Result<ServiceId, Refusal> {
+    let text = row.target_id.as_deref().unwrap_or_default();
+    if let Ok(id) = text.parse::<ServiceId>()
+        && d.state().services.contains_key(&id)
+    {
+        return Ok(id);
+    }
+    let name = row.args.get("service").and_then(Value::as_str).unwrap_or(text);
+    d.state()
+        .services
+        .values()
+        .filter(|s| s.name == name && project.is_none_or(|p| s.project_id == p))
+        .max_by_key(|s| s.number)
+        .map(|s| s.id)
+        .ok_or_else(|| Refusal::new("id_unknown", format!("no service of this project is called {name}")))
+}
+
+fn ensure_company(d: &mut Deciding<'_, '_>, name: &str) -> CompanyId {
+    if let Some(company) = d.state().companies.values().find(|c| c.name == name) {
+        return company.id;
+    }
+    let id: CompanyId = d.id();
+    let now = d.now();
+    d.tx.put(CompanyRow {
+        id,
+        name: name.to_owned(),
+        status: CompanyStatus::Active,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    id
+}
+
+fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) -> Result<ProjectId, Refusal> {
+    let company = ensure_company(d, &read.config.project.company);
+    let id = read.project_uuid;
+    let key = &read.config.project.key;
+    if let Some(other) = d.state().projects.values().find(|p| p.id != id && p.key == *key && p.removed_at.is_none()) {
+        return Err(Refusal::new(
+            "project_ambiguous",
+            format!("key {key} belongs to {}; set another `key` under [project]", other.path),
+        ));
+    }
+    let now = d.now();
+    if let Some(project) = d.tx.get::<ProjectRow>(id).cloned() {
+        if project.path != read.path {
+            if let Some(original) = &read.also_at {
+                return Err(Refusal::new(
+                    "project_ambiguous",
+                    format!(
+                        "{} and {original} carry the same project id; remove the file `wharf/project` in the git directory of the copy",
+                        read.path
+                    ),
+                ));
+            }
+            d.tx.update::<ProjectRow>(id, |p| p.path.clone_from(&read.path));
+            let details = json!({ "from": project.path, "to": read.path });
+            d.activity(actor, "project.moved", &about::project(&project), Some(details));
+        }
+        d.tx.update::<ProjectRow>(id, |p| {
+            p.git_common_dir.clone_from(&read.git_common_dir);
+            p.removed_at = None;
+        });
+    } else {
+        let project = ProjectRow {
+            id,
+            company_id: company,
+            key: key.clone(),
+            name: read.config.project.name.clone(),
+            path: read.path.clone(),
+            git_common_dir: read.git_common_dir.clone(),
+            issue_counter: 0,
+            config_hash: None,
+            config: None,
+            accepted_executable_hash: None,
+            accepted_by: None,
+            accepted_at: None,
+            pending_executable_hash: None,
+            pending_config: None,
+            default_environment: None,
+            removed_at: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        d.tx.put(project.clone());
+        d.activity(actor, "project.added", &about::project(&project), Some(json!({ "path": read.path })));
+    }
+    let primary = d.state().project_workspaces.values().find(|w| w.project_id == id && w.is_primary).map(|w| w.id);
+    if let Some(primary) = primary {
+        d.tx.update::<ProjectWorkspaceRow>(primary, |w| w.cwd = Some(read.path.clone()));
+    } else {
+        let primary: ProjectWorkspaceId = d.id();
+        d.tx.put(ProjectWorkspaceRow {
+            id: primary,
+            company_id: company,
+            project_id: id,
+            name: "primary".into(),
+            source_type: "local_path".into(),
+            cwd: Some(read.path.clone()),
+            repo_url: None,
+            repo_ref: None,
+            default_ref: None,
+            setup_command: None,
+            cleanup_command: None,
+            is_primary: true,
+            metadata: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        });
+    }
+    Ok(id)
+}
+
+/// Accepts a config: it is in force from now on, and it is kept who said so.
+fn take(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig, actor: &Actor) {
+    let now = d.now();
+    let hash = config.executable_hash();
+    let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
+    put_in_force(d, id, config);
+    d.tx.update::<ProjectRow>(id, |p| {
+        p.accepted_executable_hash = Some(hash.clone());
+        p.accepted_by = Some(actor.id.clone());
+        p.accepted_at = Some(now);
+    });
+    if before.as_deref() != Some(&hash)
+        && let Some(project) = d.tx.get::<ProjectRow>(id).cloned()
+    {
+        let details = json!({ "hash": hash, "before": before });
+        d.activity(actor, "config.accepted", &about::project(&project), Some(details));
+    }
+}
+
+/// A change of what can execute waits for somebody to accept it; what is in force stays.
+fn hold(d: &mut Deciding<'_, '_>, project: &ProjectRow, config: &ProjectConfig, hash: &str) {
+    if project.pending_executable_hash.as_deref() == Some(hash) {
+        return;
+    }
+    d.tx.update::<ProjectRow>(project.id, |p| {
+        p.pending_executable_hash = Some(hash.to_owned());
+        p.pending_config = serde_json::to_value(config).ok();
+    });
+    let old: Option<ProjectConfig> = project.config.clone().and_then(|c| serde_json::from_value(c).ok());
+    let changes: Vec<String> =
+        old.map(|old| executable_difference(&old, config).iter().map(|c| c.path.clone()).collect()).unwrap_or_default();
+    let details = json!({ "hash": hash, "changes": changes });
+    d.activity(&Actor::system(), "config.changed", &about::project(project), Some(details));
+}
+
+/// Shows what an unaccepted config would bring: agents that wait for approval.
+fn announce(d: &mut Deciding<'_, '_>, project: &ProjectRow, config: &ProjectConfig) {
+    d.tx.update::<ProjectRow>(project.id, |p| {
+        p.pending_executable_hash = Some(config.executable_hash());
+        p.pending_config = serde_json::to_value(config).ok();
+        p.name.clone_from(&config.project.name);
+        p.key.clone_from(&config.project.key);
+    });
+    agents(d, project.id, project.company_id, &config.agents, AgentStatus::PendingApproval);
+}
+
+fn put_in_force(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig) {
+    d.tx.update::<ProjectRow>(id, |p| {
+        p.key.clone_from(&config.project.key);
+        p.name.clone_from(&config.project.name);
+        p.default_environment.clone_from(&config.project.default_environment);
+        p.config_hash = Some(config.content_hash());
+        p.config = serde_json::to_value(config).ok();
+        p.pending_executable_hash = None;
+        p.pending_config = None;
+    });
+    let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else { return };
+    environments(d, project.company_id, id, &config.environments);
+    agents(d, id, project.company_id, &config.agents, AgentStatus::Idle);
+    service::ensure_rows(d, &project);
+}
+
+fn agents(
+    d: &mut Deciding<'_, '_>,
+    project: ProjectId,
+    company: CompanyId,
+    wanted: &[AgentConfig],
+    status: AgentStatus,
+) {
+    let now = d.now();
+    for config in wanted {
+        let value = serde_json::to_value(config).unwrap_or(Value::Null);
+        let adapter = config.adapter.adapter().as_str().to_owned();
+        let known = d.state().agents.values().find(|a| a.project_id == project && a.name == config.name).map(|a| a.id);
+        if let Some(id) = known {
+            d.tx.update::<AgentRow>(id, |a| {
+                a.adapter_type = adapter;
+                a.default_environment.clone_from(&config.environment);
+                a.concurrent_runs = i64::from(config.concurrent_runs);
+                a.config = value;
+                if matches!(a.status, AgentStatus::PendingApproval | AgentStatus::Archived) {
+                    a.status = status;
+                    a.status_reason = None;
+                }
+            });
+        } else {
+            let id: AgentId = d.id();
+            d.tx.put(AgentRow {
+                id,
+                company_id: company,
+                project_id: project,
+                name: config.name.clone(),
+                origin: Origin::Config,
+                adapter_type: adapter,
+                status,
+                status_reason: (status == AgentStatus::PendingApproval)
+                    .then(|| "its config is not accepted yet".into()),
+                default_environment: config.environment.clone(),
+                concurrent_runs: i64::from(config.concurrent_runs),
+                config: value,
+                last_run_at: None,
+                version: 0,
+                created_at: now,
+                updated_at: now,
+            });
+        }
+    }
+    let gone: Vec<AgentId> = d
+        .state()
+        .agents
+        .values()
+        .filter(|a| a.project_id == project && a.origin == Origin::Config && a.status != AgentStatus::Archived)
+        .filter(|a| !wanted.iter().any(|w| w.name == a.name))
+        .map(|a| a.id)
+        .collect();
+    for id in gone {
+        d.tx.update::<AgentRow>(id, |a| {
+            a.status = AgentStatus::Archived;
+            a.status_reason = Some("removed from the config".into());
+        });
+    }
+}
+
+fn environments(d: &mut Deciding<'_, '_>, company: CompanyId, project: ProjectId, wanted: &[EnvironmentConfig]) {
+    let now = d.now();
+    for config in wanted {
+        let known = d
+            .state()
+            .environments
+            .values()
+            .find(|e| e.company_id == company && e.name == config.name && e.origin == Origin::Config)
+            .map(|e| e.id);
+        let value = json!({ "project": project.text(), "config": config.config });
+        let driver = config.driver;
+        // A second row of driver local would break "one Local per company": the name stands for it.
+        if driver == Driver::Local {
+            continue;
+        }
+        let policy = config.lease_policy;
+        if let Some(id) = known {
+            d.tx.update::<EnvironmentRow>(id, |e| {
+                e.driver = driver;
+                e.lease_policy = policy;
+                e.slots = config.slots.map(i64::from);
+                e.ttl_ms = i64::try_from(config.ttl_ms).unwrap_or(600_000);
+                e.config = value;
+                e.status = EnvironmentStatus::Active;
+            });
+            continue;
+        }
+        let id: EnvironmentId = d.id();
+        let number = d.tx.next_number("environment");
+        let row = EnvironmentRow {
+            id,
+            number,
+            company_id: company,
+            name: config.name.clone(),
+            description: None,
+            origin: Origin::Config,
+            driver,
+            status: EnvironmentStatus::Active,
+            lease_policy: policy,
+            slots: config.slots.map(i64::from),
+            ttl_ms: i64::try_from(config.ttl_ms).unwrap_or(600_000),
+            fence_counter: 0,
+            config: value,
+            metadata: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        d.tx.put(row.clone());
+        d.activity(&Actor::system(), "environment.created", &about::environment(&row), None);
+    }
+    let gone: Vec<EnvironmentRow> = d
+        .state()
+        .environments
+        .values()
+        .filter(|e| e.origin == Origin::Config && e.config["project"] == json!(project.text()))
+        .filter(|e| e.status == EnvironmentStatus::Active && !wanted.iter().any(|w| w.name == e.name))
+        .cloned()
+        .collect();
+    for row in gone {
+        d.tx.update::<EnvironmentRow>(row.id, |e| e.status = EnvironmentStatus::Archived);
+        d.activity(&Actor::system(), "environment.archived", &about::environment(&row), None);
+    }
+}

@@ -1,0 +1,262 @@
+//! Leases: a row before the driver is called, granted with a fence, given back without fail.
+
+use serde_json::{Value, json};
+use wharf_model::{
+    ActionId, ActionKind, ActionStatus, CleanupStatus, CompanyId, Driver, EnvironmentId, EnvironmentRow,
+    EnvironmentStatus, LeaseEnd, LeaseId, LeasePolicy, LeaseRow, LeaseStatus, Origin, RunId, RunRow, RunStatus, Step,
+    StepStatus, UnixMillis,
+};
+
+use super::{Deciding, about, finish, steps};
+use crate::dispatch::input::Actor;
+
+/// Time a driver has to give a lease back.
+const RELEASING_MS: i64 = 2 * 60_000;
+/// First delay before a failed clean-up is tried again; doubles up to [`CLEANUP_DELAY_MAX_MS`].
+const CLEANUP_DELAY_MS: i64 = 60_000;
+const CLEANUP_DELAY_MAX_MS: i64 = 60 * 60_000;
+/// Tries after which a clean-up waits for an operator.
+pub(crate) const CLEANUP_TRIES_MAX: i64 = 12;
+
+/// The company's own environment, made when it is first needed; there is never a second one.
+pub(crate) fn ensure_local(d: &mut Deciding<'_, '_>, company: CompanyId) -> EnvironmentRow {
+    let found = d.state().environments.values().find(|e| e.company_id == company && e.driver == Driver::Local).cloned();
+    if let Some(found) = found {
+        return found;
+    }
+    let id: EnvironmentId = d.id();
+    let number = d.tx.next_number("environment");
+    let now = d.now();
+    d.tx.put(EnvironmentRow {
+        id,
+        number,
+        company_id: company,
+        name: "Local".into(),
+        description: Some("This machine, without a sandbox".into()),
+        origin: Origin::Manual,
+        driver: Driver::Local,
+        status: EnvironmentStatus::Active,
+        lease_policy: LeasePolicy::Ephemeral,
+        slots: None,
+        ttl_ms: 10 * 60_000,
+        fence_counter: 0,
+        config: json!({}),
+        metadata: Some(json!({ "managedByWharf": true, "defaultForCompany": true })),
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    let row = d.tx.get::<EnvironmentRow>(id).cloned();
+    let Some(row) = row else { unreachable!("a row that was just put is there") };
+    d.activity(&Actor::system(), "environment.created", &about::environment(&row), None);
+    row
+}
+
+/// Asks the driver for a lease; the row stands before the driver is called.
+pub(crate) fn ask(d: &mut Deciding<'_, '_>, run_id: RunId, environment: &EnvironmentRow) {
+    let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else { return };
+    if d.state().open_leases_of(run_id).any(|l| l.environment_id == environment.id) {
+        return;
+    }
+    let id: LeaseId = d.id();
+    let number = d.tx.next_number("lease");
+    let now = d.now();
+    d.tx.put(LeaseRow {
+        id,
+        number,
+        company_id: run.company_id,
+        environment_id: environment.id,
+        run_id: Some(run_id),
+        issue_id: run.issue_id,
+        execution_workspace_id: None,
+        status: LeaseStatus::Acquiring,
+        lease_policy: environment.lease_policy,
+        fence: None,
+        provider: environment.driver.as_str().to_owned(),
+        provider_lease_id: None,
+        acquired_at: None,
+        last_used_at: None,
+        expires_at: None,
+        deadline_at: Step::Acquire.deadline_ms().map(|ms| now.plus(ms)),
+        released_at: None,
+        end_reason: None,
+        failure_reason: None,
+        cleanup_status: None,
+        cleanup_attempts: 0,
+        next_try_at: None,
+        metadata: Some(json!({ "driver": environment.driver.as_str() })),
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    d.tx.update::<RunRow>(run_id, |r| r.lease_id = Some(id));
+    d.intend(ActionKind::AcquireLease, "lease", &id.text(), run.attempt, None, None);
+}
+
+/// The driver granted it.
+pub(crate) fn acquired(
+    d: &mut Deciding<'_, '_>,
+    action: ActionId,
+    id: LeaseId,
+    provider_lease_id: Option<String>,
+    expires_at: Option<UnixMillis>,
+    metadata: Option<Value>,
+) {
+    d.end_action(action, ActionStatus::Done, None);
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    if lease.status != LeaseStatus::Acquiring {
+        return;
+    }
+    let now = d.now();
+    let mut fence = 0;
+    d.tx.update::<EnvironmentRow>(lease.environment_id, |e| {
+        e.fence_counter += 1;
+        fence = e.fence_counter;
+    });
+    let ttl = d.state().environments.get(&lease.environment_id).map_or(600_000, |e| e.ttl_ms);
+    d.tx.update::<LeaseRow>(id, |l| {
+        l.status = LeaseStatus::Active;
+        l.fence = Some(fence);
+        l.provider_lease_id = provider_lease_id;
+        l.acquired_at = Some(now);
+        l.last_used_at = Some(now);
+        // A local lease lives as long as its run; only a provider's own expiry is kept here.
+        l.expires_at = expires_at.or((l.provider != "local").then(|| now.plus(ttl)));
+        l.deadline_at = None;
+        if metadata.is_some() {
+            l.metadata = metadata;
+        }
+    });
+    let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
+    let details = json!({
+        "environmentId": lease.environment_id.text(), "driver": lease.provider, "leasePolicy": lease.lease_policy.as_str(),
+        "provider": lease.provider, "issueId": lease.issue_id.map(wharf_model::IssueId::text), "fence": fence,
+    });
+    d.activity(&Actor::system(), "environment.lease_acquired", &about::lease(&lease, project), Some(details));
+    let Some(run) = lease.run_id.and_then(|r| d.tx.get::<RunRow>(r)).cloned() else {
+        give_back(d, id, LeaseEnd::Released, None);
+        return;
+    };
+    if run.status != RunStatus::Running || run.step != Some(Step::Acquire) {
+        give_back(d, id, LeaseEnd::Released, None);
+        return;
+    }
+    d.tx.update::<RunRow>(run.id, |r| r.fence = Some(fence));
+    steps::end(d, run.id, Step::Acquire, StepStatus::Succeeded, wharf_model::Kind::Lease.number(lease.number));
+    steps::realise(d, run.id);
+}
+
+/// The driver refused.
+pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, message: &str) {
+    d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    if lease.status != LeaseStatus::Acquiring {
+        return;
+    }
+    let now = d.now();
+    d.tx.update::<LeaseRow>(id, |l| {
+        l.status = LeaseStatus::Failed;
+        l.end_reason = Some(LeaseEnd::Failed);
+        l.failure_reason = Some(message.to_owned());
+        l.released_at = Some(now);
+        l.deadline_at = None;
+    });
+    if let Some(run) = lease.run_id {
+        let detail = d
+            .state()
+            .environments
+            .get(&lease.environment_id)
+            .map_or(Value::Null, |e| steps::environment_detail(e, Some(message)));
+        finish::setup_failed(d, run, Step::Acquire, "lease_acquire_failed", message, detail);
+    }
+}
+
+/// Begins to give a lease back, with the end it will have.
+pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, reason: Option<String>) {
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    let now = d.now();
+    match lease.status {
+        LeaseStatus::Active | LeaseStatus::Retained | LeaseStatus::PendingCleanup => {
+            d.tx.update::<LeaseRow>(id, |l| {
+                l.status = LeaseStatus::Releasing;
+                l.end_reason.get_or_insert(end);
+                if l.failure_reason.is_none() {
+                    l.failure_reason = reason;
+                }
+                l.deadline_at = Some(now.plus(RELEASING_MS));
+                l.next_try_at = None;
+                l.cleanup_attempts += 1;
+            });
+            d.intend(ActionKind::ReleaseLease, "lease", &id.text(), 1, lease.fence, None);
+        }
+        LeaseStatus::Waiting => {
+            d.tx.update::<LeaseRow>(id, |l| {
+                l.status = LeaseStatus::Failed;
+                l.end_reason = Some(LeaseEnd::Failed);
+                l.failure_reason = reason;
+                l.released_at = Some(now);
+            });
+        }
+        // The driver is being asked: whether it granted is known when it answers, and `acquired` gives it back then.
+        LeaseStatus::Acquiring
+        | LeaseStatus::Releasing
+        | LeaseStatus::Released
+        | LeaseStatus::Expired
+        | LeaseStatus::Failed => {}
+    }
+}
+
+/// The driver gave it back.
+pub(crate) fn released(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId) {
+    d.end_action(action, ActionStatus::Done, None);
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    if lease.status != LeaseStatus::Releasing {
+        return;
+    }
+    let now = d.now();
+    let end = lease.end_reason.unwrap_or(LeaseEnd::Released);
+    d.tx.update::<LeaseRow>(id, |l| {
+        l.status = match end {
+            LeaseEnd::Released => LeaseStatus::Released,
+            LeaseEnd::Failed => LeaseStatus::Failed,
+            LeaseEnd::Expired => LeaseStatus::Expired,
+        };
+        l.end_reason = Some(end);
+        l.released_at = Some(now);
+        l.deadline_at = None;
+        l.cleanup_status = (l.provider != "local").then_some(CleanupStatus::Success);
+    });
+    let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
+    let details = json!({
+        "environmentId": lease.environment_id.text(), "driver": lease.provider, "leasePolicy": lease.lease_policy.as_str(),
+        "status": end.as_str(), "failureReason": lease.failure_reason,
+    });
+    d.activity(&Actor::system(), "environment.lease_released", &about::lease(&lease, project), Some(details));
+}
+
+/// Giving it back failed; it waits and is tried again. Never an obstacle for another lease.
+pub(crate) fn release_failed(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, message: &str) {
+    d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
+    park(d, id, message);
+}
+
+/// Puts a lease that could not be given back into the clean-up queue.
+pub(crate) fn park(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    if lease.status != LeaseStatus::Releasing {
+        return;
+    }
+    let tries = lease.cleanup_attempts;
+    let delay = CLEANUP_DELAY_MS.saturating_mul(1 << tries.clamp(1, 7).saturating_sub(1)).min(CLEANUP_DELAY_MAX_MS);
+    let next = (tries < CLEANUP_TRIES_MAX).then(|| d.now().plus(delay));
+    d.tx.update::<LeaseRow>(id, |l| {
+        l.status = LeaseStatus::PendingCleanup;
+        l.cleanup_status = Some(CleanupStatus::Failed);
+        l.failure_reason = Some(message.to_owned());
+        l.next_try_at = next;
+        l.deadline_at = None;
+    });
+    let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
+    let details = json!({ "code": "lease_cleanup_failed", "error": message, "attempt": tries });
+    d.activity(&Actor::system(), "environment.lease_cleanup_failed", &about::lease(&lease, project), Some(details));
+}

@@ -1,0 +1,247 @@
+//! The pure core: one input, one moment, a state; out come the rows to write and the actions to perform.
+//!
+//! Nothing here reads a clock, a file or a process. Ids come from the caller, so that a seeded
+//! schedule decides the same way twice.
+
+pub(crate) mod about;
+pub mod agent_message;
+pub mod cancel;
+pub mod claim;
+pub mod config;
+pub mod finish;
+pub mod lease;
+pub mod release;
+pub mod request;
+pub mod run_start;
+pub mod service;
+pub mod steps;
+pub mod sweep;
+pub mod workspace;
+
+use serde_json::Value;
+use uuid::Uuid;
+use wharf_model::state::{Decided, State, Tx};
+use wharf_model::{
+    ActionId, ActionKind, ActionRow, ActionStatus, ActivityId, ActivityRow, CompanyId, ProjectId, RunId, UnixMillis,
+};
+
+use super::input::{Actor, Fact, Input};
+
+/// Where new ids come from.
+pub type NewId<'a> = &'a mut dyn FnMut() -> Uuid;
+
+/// One decision under way.
+pub struct Deciding<'a, 'i> {
+    /// The changes so far, over the state.
+    pub tx: Tx<'a>,
+    new_id: NewId<'i>,
+}
+
+/// What an entity is, for the audit trail and for actions.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Kind in a word.
+    pub entity: &'static str,
+    /// UUID.
+    pub id: String,
+    /// Number for people.
+    pub number: Option<String>,
+    /// Company.
+    pub company: CompanyId,
+    /// Project.
+    pub project: Option<ProjectId>,
+    /// Run concerned.
+    pub run: Option<RunId>,
+}
+
+impl Deciding<'_, '_> {
+    /// The moment of the decision.
+    pub fn now(&self) -> UnixMillis {
+        self.tx.now
+    }
+
+    /// The state as changed so far.
+    pub fn state(&self) -> &State {
+        self.tx.state()
+    }
+
+    /// A fresh id.
+    pub fn id<T: From<Uuid>>(&mut self) -> T {
+        T::from((self.new_id)())
+    }
+
+    /// Adds a row of the audit trail.
+    pub fn activity(&mut self, actor: &Actor, action: &str, about: &About, details: Option<Value>) {
+        let id: ActivityId = self.id();
+        let created_at = self.now();
+        let agent_id = about.run.and_then(|run| self.state().runs.get(&run)).map(|run| run.agent_id);
+        self.tx.activity(ActivityRow {
+            id,
+            company_id: about.company,
+            project_id: about.project,
+            actor_type: actor.kind,
+            actor_id: actor.id.clone(),
+            action: action.to_owned(),
+            entity_type: about.entity.to_owned(),
+            entity_id: about.id.clone(),
+            entity_number: about.number.clone(),
+            run_id: about.run,
+            agent_id,
+            details,
+            created_at,
+        });
+    }
+
+    /// Intends an effect; it is performed once this decision is durable.
+    pub fn intend(
+        &mut self,
+        kind: ActionKind,
+        entity: &str,
+        id: &str,
+        attempt: u32,
+        fence: Option<i64>,
+        args: Option<Value>,
+    ) -> ActionId {
+        let action: ActionId = self.id();
+        let epoch = self.state().epoch;
+        let now = self.now();
+        self.tx.put(ActionRow {
+            id: action,
+            kind,
+            entity_type: entity.to_owned(),
+            entity_id: id.to_owned(),
+            attempt,
+            fence,
+            epoch_created: epoch,
+            // Performing at once: the commit that holds this row is what allows the effect.
+            status: ActionStatus::Performing,
+            tries: 1,
+            next_try_at: None,
+            last_error: None,
+            args,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        });
+        action
+    }
+
+    /// Ends an action; says whether it was still open.
+    pub fn end_action(&mut self, action: ActionId, status: ActionStatus, error: Option<String>) -> bool {
+        let open = self.tx.get::<ActionRow>(action).is_some_and(|a| is_open(a.status));
+        if open {
+            self.tx.update::<ActionRow>(action, |a| {
+                a.status = status;
+                a.last_error = error;
+                a.next_try_at = None;
+            });
+        }
+        open
+    }
+}
+
+/// Whether an action is still to be performed or being performed.
+pub fn is_open(status: ActionStatus) -> bool {
+    matches!(status, ActionStatus::Pending | ActionStatus::Performing)
+}
+
+/// Decides one input and makes the changes in `state`.
+///
+/// The caller writes the changes; if the store refuses them it takes them back with
+/// [`Decided::take_back`]. A change that the table of legality forbids is a defect: the input's
+/// changes are taken back here, the defect is returned beside an empty decision.
+pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'_>) -> (Decided, Option<String>) {
+    let mut d = Deciding { tx: Tx::new(state, now), new_id };
+    match input {
+        Input::Begin => sweep::begin(&mut d),
+        Input::Sweep => sweep::overdue(&mut d),
+        Input::Request(row, prepared) => {
+            if let Err(refusal) = request::accept(&mut d, row, prepared) {
+                let Deciding { tx, new_id } = d;
+                tx.roll_back();
+                d = Deciding { tx: Tx::new(state, now), new_id };
+                request::refuse(&mut d, row, &refusal);
+                return done(d);
+            }
+        }
+        Input::Fact(fact) => on_fact(&mut d, fact),
+    }
+    claim::claim_ready(&mut d);
+    request::settle(&mut d);
+    done(d)
+}
+
+/// Refuses a request outside a decision of its own: the one it would have had broke a rule.
+pub fn refuse(
+    state: &mut State,
+    row: &wharf_model::RequestRow,
+    refusal: &super::input::Refusal,
+    now: UnixMillis,
+    new_id: NewId<'_>,
+) -> Decided {
+    let mut d = Deciding { tx: Tx::new(state, now), new_id };
+    request::refuse(&mut d, row, refusal);
+    done(d).0
+}
+
+fn done(d: Deciding<'_, '_>) -> (Decided, Option<String>) {
+    match d.tx.finish() {
+        Ok(decided) => (decided, None),
+        Err(illegal) => (Decided::nothing(), Some(illegal.to_string())),
+    }
+}
+
+fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
+    match fact {
+        Fact::LeaseAcquired { action, lease, provider_lease_id, expires_at, metadata } => {
+            lease::acquired(d, *action, *lease, provider_lease_id.clone(), *expires_at, metadata.clone());
+        }
+        Fact::LeaseRefused { action, lease, message } => lease::refused(d, *action, *lease, message),
+        Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
+        Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
+        Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
+        Fact::OperationPlanned { run, attempt, operation } => {
+            workspace::operation_planned(d, *run, *attempt, operation)
+        }
+        Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
+        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
+            let made =
+                workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
+            workspace::realised(d, *action, *run, *attempt, &made);
+        }
+        Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
+            workspace::failed(d, *action, *run, *attempt, message, cause.as_deref());
+        }
+        Fact::RunStarted { run, attempt, child, boot_id, at, adopted } => {
+            steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
+        }
+        Fact::RunEnded { action, run, attempt, exit, output } => {
+            finish::ended(d, *action, *run, *attempt, exit, output)
+        }
+        Fact::RunNotStarted { action, run, attempt, code, message } => {
+            finish::not_started(d, *action, *run, *attempt, code, message);
+        }
+        Fact::RunLost { action, run, attempt, evidence, output } => {
+            finish::lost(d, *action, *run, *attempt, evidence, output);
+        }
+        Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
+        Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
+            finish::sealed(d, *action, *run, log_sha256, stdout_sha256, stderr_sha256, *log_bytes);
+        }
+        Fact::ServiceStarted { service, generation, child, port, url, adopted } => {
+            service::started(d, *service, *generation, *child, *port, url.clone(), *adopted);
+        }
+        Fact::ServiceReady { service, generation } => service::ready(d, *service, *generation),
+        Fact::ServiceEnded { action, service, generation, exit, code, message } => {
+            service::ended(d, *action, *service, *generation, exit.as_deref(), code.clone(), message.clone());
+        }
+        Fact::AgentSaid { run, attempt, seq, message_id, kind, body } => {
+            let said = agent_message::Said { attempt: *attempt, seq: *seq, message_id, kind, body };
+            agent_message::said(d, *run, &said);
+        }
+        Fact::ActionDone { action } => {
+            d.end_action(*action, ActionStatus::Done, None);
+        }
+        Fact::ActionFailed { action, error } => sweep::action_failed(d, *action, error),
+    }
+}

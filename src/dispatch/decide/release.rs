@@ -1,0 +1,62 @@
+//! `lease.release`: carried out exactly as its preview said, or refused.
+
+use serde_json::{Value, json};
+use wharf_model::rules::release::{self, Judged, ReleaseFacts};
+use wharf_model::state::State;
+use wharf_model::{LeaseEnd, LeaseId, RequestRow, StopReason};
+
+use super::{Deciding, cancel, lease};
+use crate::dispatch::input::{Actor, Refusal};
+
+/// Gathers the rows that a release concerns from memory, as the preview gathers them from the store.
+pub(crate) fn facts(state: &State, id: LeaseId) -> Option<ReleaseFacts> {
+    let lease = state.leases.get(&id)?.clone();
+    let run = lease.run_id.and_then(|r| state.runs.get(&r)).cloned();
+    let services = run.as_ref().map_or_else(Vec::new, |run| {
+        state
+            .services_of(run.id)
+            .filter_map(|s| state.services.get(&s))
+            .map(|s| (s.clone(), state.users_of(s.id).filter(|u| *u != run.id).count()))
+            .collect()
+    });
+    let workspace = run.as_ref().and_then(|r| r.workspace_id).and_then(|w| state.workspaces.get(&w)).cloned();
+    Some(ReleaseFacts { lease, run, services, workspace })
+}
+
+/// Accepts a release: stops the holder, or gives the lease back at once when nobody holds it.
+pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, id: LeaseId, actor: &Actor) -> Result<Value, Refusal> {
+    let facts = facts(d.state(), id).ok_or_else(|| Refusal::new("id_unknown", "there is no such lease"))?;
+    let effect = release::effect(&facts).map_err(|e| Refusal::new("illegal_state", e.to_string()))?;
+    check_unchanged(row, &effect.judged)?;
+    let result = json!({ "effect": serde_json::to_value(&effect).unwrap_or(Value::Null) });
+    if let Some(run) = effect.stops_run {
+        let grace = row.args.get("grace_ms").and_then(Value::as_i64);
+        cancel::stop(d, run, StopReason::Operator, grace, actor)?;
+    } else {
+        lease::give_back(d, id, LeaseEnd::Released, Some(format!("released by {}", actor.id)));
+    }
+    Ok(result)
+}
+
+/// Refuses when a row that the preview judged has changed since.
+pub(crate) fn check_unchanged(row: &RequestRow, judged: &[Judged]) -> Result<(), Refusal> {
+    let Some(expect) = &row.expect else { return Ok(()) };
+    let expected: Vec<Judged> = serde_json::from_value(expect.clone())
+        .map_err(|e| Refusal::new("illegal_state", format!("`expect` is no list of id and version: {e}")))?;
+    for wanted in &expected {
+        let now = judged.iter().find(|j| j.id == wanted.id);
+        if now.is_none_or(|j| j.version != wanted.version) {
+            return Err(Refusal::new(
+                "changed_since_preview",
+                "what the preview showed has changed meanwhile; look at the new preview and confirm again",
+            ));
+        }
+    }
+    if expected.len() != judged.len() {
+        return Err(Refusal::new(
+            "changed_since_preview",
+            "more is concerned now than the preview showed; look at the new preview and confirm again",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,508 @@
+//! Services: found again by their key, shared by users that are rows, stopped by their policy.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use wharf_model::config::{CommandLine, EnvValue, Port, ServiceConfig};
+use wharf_model::rules::release::{AfterLastUser, after_last_user};
+use wharf_model::rules::reuse_key;
+use wharf_model::shim::{ChildRef, EndedBy, ExitFrame};
+use wharf_model::{
+    ActionId, ActionKind, ActionStatus, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus,
+    ServiceId, ServiceRow, ServiceStatus, Step, WorkspaceRow,
+};
+
+use super::{Deciding, about, finish, steps};
+use crate::dispatch::input::{Actor, Refusal};
+
+/// Time beyond its own limits after which a service whose executor says nothing is failed.
+const MARGIN_MS: i64 = 15_000;
+
+/// For whom a service is wanted.
+struct Wanted<'a> {
+    project: &'a ProjectRow,
+    run: Option<&'a RunRow>,
+    /// Directory of the workspace that its `cwd` is relative to.
+    base: String,
+}
+
+/// Services that a run's agent names, as configured when they were accepted.
+fn configured(project: &ProjectRow) -> Vec<ServiceConfig> {
+    project
+        .config
+        .as_ref()
+        .and_then(|c| c.get("services"))
+        .and_then(|s| serde_json::from_value(s.clone()).ok())
+        .unwrap_or_default()
+}
+
+/// Makes the run a user of every service its agent names, and starts those that do not run.
+/// A service that is switched off or cannot be owned fails the run, and the others are given back.
+pub(crate) fn gather(d: &mut Deciding<'_, '_>, run_id: RunId) {
+    let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else { return };
+    let Some(project) = d.tx.get::<ProjectRow>(run.project_id).cloned() else { return };
+    let names: Vec<String> = d
+        .state()
+        .agents
+        .get(&run.agent_id)
+        .and_then(|a| a.config.get("services"))
+        .and_then(|s| serde_json::from_value(s.clone()).ok())
+        .unwrap_or_default();
+    if names.is_empty() {
+        return;
+    }
+    let services = configured(&project);
+    let base = run
+        .workspace_id
+        .and_then(|w| d.tx.get::<WorkspaceRow>(w))
+        .and_then(|w| w.cwd.clone())
+        .unwrap_or_else(|| project.path.clone());
+    for name in names {
+        let Some(config) = services.iter().find(|s| s.name == name) else {
+            let message = format!("service {name:?} is not in the accepted config of {}", project.key);
+            return fail_target(d, run_id, "service_start_failed", &message);
+        };
+        if let Some(reason) = &config.disabled {
+            let message = format!("service {name:?} is switched off: {reason}");
+            return fail_target(d, run_id, "service_start_failed", &message);
+        }
+        let wanted = Wanted { project: &project, run: Some(&run), base: base.clone() };
+        let service = match find_or_make(d, &wanted, config) {
+            Ok(service) => service,
+            Err(refusal) => return fail_target(d, run_id, refusal.code, &refusal.message),
+        };
+        let reused = d.tx.get::<ServiceRow>(service).is_some_and(|s| s.status == ServiceStatus::Running);
+        d.tx.add_user(service, run_id, reused);
+        let now = d.now();
+        d.tx.update::<ServiceRow>(service, |s| {
+            s.last_used_at = now;
+            s.idle_deadline_at = None;
+        });
+        let status = d.tx.get::<ServiceRow>(service).map(|s| s.status);
+        if matches!(status, Some(ServiceStatus::Stopped | ServiceStatus::Failed)) {
+            begin(d, service, Some(run_id), &Actor::system());
+        }
+    }
+}
+
+fn fail_target(d: &mut Deciding<'_, '_>, run: RunId, code: &str, message: &str) {
+    finish::setup_failed(d, run, Step::Target, code, message, Value::Null);
+}
+
+/// The row of a configured service for one owner; the same key always finds the same row.
+fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceConfig) -> Result<ServiceId, Refusal> {
+    let (scope, cwd, key) = identify(d, wanted, config)?;
+    let found = d
+        .state()
+        .services
+        .values()
+        .filter(|s| s.project_id == wanted.project.id && s.name == config.name)
+        .filter(|s| match &key {
+            Some(key) => s.reuse_key.as_ref() == Some(key),
+            None => s.reuse_key.is_none() && s.scope_id == scope.id,
+        })
+        .max_by_key(|s| s.number)
+        .map(|s| s.id);
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    let id: ServiceId = d.id();
+    let number = d.tx.next_number("service");
+    let now = d.now();
+    let primary =
+        d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
+    d.tx.put(ServiceRow {
+        id,
+        number,
+        company_id: wanted.project.company_id,
+        project_id: wanted.project.id,
+        project_workspace_id: primary,
+        execution_workspace_id: wanted.run.and_then(|r| r.workspace_id),
+        issue_id: None,
+        owner_agent_id: wanted.run.map(|r| r.agent_id).filter(|_| scope.kind == ReuseScope::Agent),
+        started_by_run_id: None,
+        name: config.name.clone(),
+        scope_type: scope.kind,
+        scope_id: scope.id,
+        reuse_key: key,
+        lifecycle: config.lifecycle,
+        status: ServiceStatus::Stopped,
+        health: Health::Unknown,
+        desired: config.desired,
+        generation: 0,
+        command: shown(&config.command),
+        cwd,
+        port: None,
+        url: None,
+        provider: "local_process".into(),
+        stop_policy: config.stop.policy,
+        idle_ms: i64::try_from(config.stop.idle_ms).ok(),
+        grace_ms: i64::try_from(config.stop.grace_ms).unwrap_or(10_000),
+        config: serde_json::to_value(config).unwrap_or(Value::Null),
+        process_pid: None,
+        process_start_ticks: None,
+        exit_code: None,
+        signal: None,
+        stop_reason: None,
+        error_code: None,
+        error: None,
+        log_ref: None,
+        started_at: None,
+        ready_at: None,
+        stopped_at: None,
+        last_used_at: now,
+        deadline_at: None,
+        idle_deadline_at: None,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    Ok(id)
+}
+
+fn shown(command: &CommandLine) -> String {
+    match command {
+        CommandLine::Shell(line) => line.clone(),
+        CommandLine::Argv(args) => args.join(" "),
+    }
+}
+
+fn identify(
+    d: &Deciding<'_, '_>,
+    wanted: &Wanted<'_>,
+    config: &ServiceConfig,
+) -> Result<(reuse_key::Scope, String, Option<String>), Refusal> {
+    let primary =
+        d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
+    let lifecycle = Some(config.lifecycle);
+    let reuse = Some(config.reuse);
+    let facts = reuse_key::ScopeFacts {
+        project_workspace: primary,
+        project: Some(wanted.project.id),
+        execution_workspace: wanted.run.and_then(|r| r.workspace_id),
+        cwd: wanted.run.map(|_| wanted.base.as_str()),
+        agent: wanted.run.map(|r| r.agent_id),
+        run: wanted.run.map(|r| r.id),
+    };
+    // An ephemeral service belongs to one run whatever its written scope says.
+    let reuse =
+        if lifecycle == Some(Lifecycle::Ephemeral) && wanted.run.is_some() { Some(ReuseScope::Run) } else { reuse };
+    let scope = reuse_key::scope(lifecycle, reuse, &facts)
+        .map_err(|e| Refusal::new("service_start_failed", format!("{}: {e}", config.name)))?;
+    // A project's service runs in the project's own checkout, whichever run asked first.
+    let base = if scope.kind == ReuseScope::ProjectWorkspace { &wanted.project.path } else { &wanted.base };
+    let cwd = if config.cwd == "." { base.clone() } else { format!("{}/{}", base.trim_end_matches('/'), config.cwd) };
+    let env: BTreeMap<String, String> = config
+        .env
+        .iter()
+        .map(|(name, value)| {
+            let text = match value {
+                EnvValue::Text(text) => text.clone(),
+                EnvValue::Secret { name } => format!("secret:{name}"),
+            };
+            (name.clone(), text)
+        })
+        .collect();
+    let identity = reuse_key::ServiceIdentity {
+        scope: &scope,
+        name: &config.name,
+        command: match &config.command {
+            CommandLine::Shell(line) => reuse_key::CommandLine::Shell(line),
+            CommandLine::Argv(args) => reuse_key::CommandLine::Argv(args),
+        },
+        cwd: &cwd,
+        explicit_port: match config.port {
+            Port::Fixed { port, .. } => Some(port),
+            Port::None | Port::Auto { .. } => None,
+        },
+        env: &env,
+    };
+    let key = reuse_key::reuse_key(lifecycle, &identity);
+    Ok((scope, cwd, key))
+}
+
+/// Makes rows for the services that the project owns, so that they can be seen and started by hand.
+pub(crate) fn ensure_rows(d: &mut Deciding<'_, '_>, project: &ProjectRow) {
+    for config in configured(project) {
+        let wanted = Wanted { project, run: None, base: project.path.clone() };
+        // One that belongs to a run or an agent gets its row when such an owner asks for it.
+        let _ = find_or_make(d, &wanted, &config);
+    }
+}
+
+/// Starts a service: a new generation, with its intent.
+fn begin(d: &mut Deciding<'_, '_>, id: ServiceId, run: Option<RunId>, actor: &Actor) {
+    let now = d.now();
+    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    let limit: i64 = serde_json::from_value::<ServiceConfig>(service.config.clone())
+        .ok()
+        .and_then(|c| i64::try_from(c.ready.timeout_ms).ok())
+        .unwrap_or(30_000);
+    let generation = service.generation + 1;
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.status = ServiceStatus::Starting;
+        s.generation = generation;
+        s.health = Health::Unknown;
+        s.started_by_run_id = run;
+        s.started_at = Some(now);
+        s.ready_at = None;
+        s.stopped_at = None;
+        s.exit_code = None;
+        s.signal = None;
+        s.stop_reason = None;
+        s.error = None;
+        s.error_code = None;
+        s.process_pid = None;
+        s.process_start_ticks = None;
+        s.idle_deadline_at = None;
+        s.deadline_at = Some(now.plus(limit + MARGIN_MS));
+    });
+    d.intend(ActionKind::StartService, "service", &id.text(), generation, None, None);
+    d.activity(actor, "service.started", &about::service(&service), Some(json!({ "generation": generation })));
+}
+
+/// Stops a service; its users keep their rows and see it go.
+pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
+    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    if !matches!(service.status, ServiceStatus::Starting | ServiceStatus::Running) {
+        return;
+    }
+    let now = d.now();
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.status = ServiceStatus::Stopping;
+        s.stop_reason = Some(reason.to_owned());
+        s.idle_deadline_at = None;
+        s.deadline_at = Some(now.plus(s.grace_ms + MARGIN_MS));
+    });
+    let args = json!({ "reason": reason, "grace_ms": service.grace_ms });
+    d.intend(ActionKind::StopShim, "service", &id.text(), service.generation, None, Some(args));
+}
+
+/// The current generation of a service; a fact about an earlier one changes nothing.
+fn current(d: &Deciding<'_, '_>, id: ServiceId, generation: u32) -> Option<ServiceRow> {
+    d.tx.get::<ServiceRow>(id).filter(|s| s.generation == generation && s.status.is_live()).cloned()
+}
+
+/// Its process runs.
+pub(crate) fn started(
+    d: &mut Deciding<'_, '_>,
+    id: ServiceId,
+    generation: u32,
+    child: ChildRef,
+    port: Option<i64>,
+    url: Option<String>,
+    adopted: bool,
+) {
+    let Some(service) = current(d, id, generation) else { return };
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.process_pid = Some(child.pid);
+        s.process_start_ticks = i64::try_from(child.start_ticks).ok();
+        if port.is_some() {
+            s.port = port;
+        }
+        if url.is_some() {
+            s.url = url;
+        }
+    });
+    if adopted {
+        d.activity(&Actor::system(), "service.adopted", &about::service(&service), Some(json!({ "pid": child.pid })));
+    }
+}
+
+/// It answers: those who wait for it go on.
+pub(crate) fn ready(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32) {
+    let Some(service) = current(d, id, generation) else { return };
+    if service.status != ServiceStatus::Starting {
+        return;
+    }
+    let now = d.now();
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.status = ServiceStatus::Running;
+        s.health = Health::Healthy;
+        s.ready_at = Some(now);
+        s.deadline_at = None;
+    });
+    let details = json!({ "port": service.port, "url": service.url });
+    d.activity(&Actor::system(), "service.ready", &about::service(&service), Some(details));
+    let users: Vec<RunId> = d.state().users_of(id).collect();
+    if users.is_empty() && service.started_by_run_id.is_some() {
+        unused(d, id);
+    }
+    for run in users {
+        steps::target_ready(d, run);
+    }
+}
+
+/// Its process ended, was never started, or never became ready.
+pub(crate) fn ended(
+    d: &mut Deciding<'_, '_>,
+    action: ActionId,
+    id: ServiceId,
+    generation: u32,
+    exit: Option<&ExitFrame>,
+    code: Option<String>,
+    message: Option<String>,
+) {
+    d.end_action(action, ActionStatus::Done, None);
+    let Some(service) = current(d, id, generation) else { return };
+    let ours = service.status == ServiceStatus::Stopping
+        || exit.is_some_and(|e| e.by == EndedBy::Stop && service.stop_reason.is_some());
+    let clean = code.is_none() && exit.is_some_and(|e| e.code == Some(0));
+    let never_ready = service.status == ServiceStatus::Starting;
+    // One that ends before it was ready failed, even with exit code 0.
+    let status = if ours || (clean && !never_ready) { ServiceStatus::Stopped } else { ServiceStatus::Failed };
+    let message = message.or_else(|| exit.map(describe));
+    let failed = status == ServiceStatus::Failed;
+    let now = d.now();
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.status = status;
+        s.health = if failed { Health::Unhealthy } else { Health::Unknown };
+        s.exit_code = exit.and_then(|e| e.code);
+        s.signal = exit.and_then(|e| e.signal.clone());
+        s.error_code = failed.then(|| code.clone().unwrap_or_else(|| "service_start_failed".into()));
+        s.error = failed.then(|| message.clone().unwrap_or_default());
+        s.stopped_at = Some(now);
+        s.deadline_at = None;
+        s.idle_deadline_at = None;
+        s.process_pid = None;
+        s.process_start_ticks = None;
+    });
+    end_stop_actions(d, id, generation);
+    let details = json!({ "status": status.as_str(), "error": message, "generation": generation });
+    d.activity(&Actor::system(), "service.stopped", &about::service(&service), Some(details));
+    let users: Vec<RunId> = d.state().users_of(id).collect();
+    for run in users {
+        let waits =
+            d.tx.get::<RunRow>(run).is_some_and(|r| r.status == RunStatus::Running && r.step == Some(Step::Target));
+        if waits {
+            let number = Kind::Service.number(service.number);
+            let why = message.clone().unwrap_or_else(|| "it was stopped".into());
+            let code = code.clone().unwrap_or_else(|| "service_start_failed".into());
+            fail_target(d, run, &code, &format!("service {} ({number}) did not become ready: {why}", service.name));
+        } else {
+            let text = format!("service {} ended while in use", service.name);
+            d.tx.event(run, "service", "warn", text, None);
+        }
+    }
+    if d.state().requests.values().any(|r| restart_waits(r, id)) {
+        begin(d, id, None, &Actor::system());
+    }
+}
+
+fn restart_waits(request: &wharf_model::RequestRow, id: ServiceId) -> bool {
+    request.kind == "service.restart"
+        && request.status == wharf_model::RequestStatus::Accepted
+        && request.target_id.as_deref() == Some(&id.text())
+        && request.result.as_ref().is_some_and(|r| r["phase"] == json!("stopping"))
+}
+
+fn describe(exit: &ExitFrame) -> String {
+    match (&exit.spawn_error, &exit.signal, exit.code) {
+        (Some(error), _, _) => error.message.clone(),
+        (None, Some(signal), _) => format!("killed by {signal}"),
+        (None, None, Some(code)) => format!("exit {code}"),
+        (None, None, None) => "ended without an exit code".to_owned(),
+    }
+}
+
+fn end_stop_actions(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32) {
+    let open: Vec<ActionId> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.entity_type == "service" && a.entity_id == id.text() && a.attempt <= generation)
+        .filter(|a| super::is_open(a.status))
+        .map(|a| a.id)
+        .collect();
+    for action in open {
+        d.end_action(action, ActionStatus::Superseded, None);
+    }
+}
+
+/// A run gives back all its services; each then follows its stop policy.
+pub(crate) fn leave_all(d: &mut Deciding<'_, '_>, run: RunId) {
+    let services: Vec<ServiceId> = d.state().services_of(run).collect();
+    let now = d.now();
+    for id in services {
+        d.tx.remove_user(id, run);
+        d.tx.update::<ServiceRow>(id, |s| s.last_used_at = now);
+        if d.state().users_of(id).next().is_none() {
+            unused(d, id);
+        }
+    }
+}
+
+/// The last user has left: the policy says what follows.
+fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
+    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    if !matches!(service.status, ServiceStatus::Starting | ServiceStatus::Running) {
+        return;
+    }
+    match after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) {
+        AfterLastUser::Stop => stop(d, id, "unused"),
+        AfterLastUser::Idle(ms) => {
+            let at = d.now().plus(ms);
+            d.tx.update::<ServiceRow>(id, |s| s.idle_deadline_at = Some(at));
+        }
+        AfterLastUser::Keep => {}
+    }
+}
+
+/// `service.start` by hand.
+pub(crate) fn start_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Actor) -> Result<Value, Refusal> {
+    let service = known(d, id)?;
+    let number = Kind::Service.number(service.number);
+    match service.status {
+        ServiceStatus::Running | ServiceStatus::Starting => Ok(json!({ "already": service.status.as_str() })),
+        ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {
+            if let Some(reason) = service.config.get("disabled").and_then(Value::as_str) {
+                return Err(Refusal::new(
+                    "illegal_state",
+                    format!("{number} {} is switched off: {reason}", service.name),
+                ));
+            }
+            begin(d, id, None, actor);
+            Ok(json!({ "generation": service.generation + 1 }))
+        }
+        ServiceStatus::Stopping => {
+            Err(Refusal::new("illegal_state", format!("{number} is stopping; start it again once it has stopped")))
+        }
+    }
+}
+
+/// `service.stop` by hand.
+pub(crate) fn stop_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId) -> Result<Value, Refusal> {
+    let service = known(d, id)?;
+    let number = Kind::Service.number(service.number);
+    match service.status {
+        ServiceStatus::Starting | ServiceStatus::Running => {
+            stop(d, id, "operator");
+            Ok(json!({ "users": d.state().users_of(id).count() }))
+        }
+        ServiceStatus::Stopping => Ok(json!({ "already": "stopping" })),
+        other => Err(Refusal::new(
+            "illegal_state",
+            format!("{number} {} is {other}; there is nothing to stop", service.name),
+        )),
+    }
+}
+
+/// `service.restart` by hand: stops it first when it runs.
+pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Actor) -> Result<Value, Refusal> {
+    let service = known(d, id)?;
+    match service.status {
+        ServiceStatus::Starting | ServiceStatus::Running => {
+            stop(d, id, "restart");
+            Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
+        }
+        ServiceStatus::Stopping => Ok(json!({ "phase": "stopping", "generation": service.generation + 1 })),
+        ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {
+            start_by_hand(d, id, actor)?;
+            Ok(json!({ "phase": "starting", "generation": service.generation + 1 }))
+        }
+    }
+}
+
+fn known(d: &Deciding<'_, '_>, id: ServiceId) -> Result<ServiceRow, Refusal> {
+    d.tx.get::<ServiceRow>(id).cloned().ok_or_else(|| Refusal::new("id_unknown", "there is no such service"))
+}

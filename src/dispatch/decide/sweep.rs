@@ -1,0 +1,274 @@
+//! Deadlines: every state that can wait has one, and this is the one place that acts on them.
+
+use wharf_model::state::State;
+use wharf_model::{
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseStatus, Observation, OperationId,
+    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
+    ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
+};
+
+use super::{Deciding, cancel, finish, is_open, lease, service, steps, workspace};
+use crate::dispatch::input::{Actor, OperationEnd};
+
+/// How often a failing action is tried before it is given up.
+const TRIES_MAX: i64 = 8;
+
+/// A reign begins: what was being performed is intended anew, since every action can be repeated.
+pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
+    let epoch = d.state().epoch;
+    let open: Vec<ActionId> = d.state().actions.values().filter(|a| is_open(a.status)).map(|a| a.id).collect();
+    for id in open {
+        d.tx.update::<ActionRow>(id, |a| {
+            a.status = ActionStatus::Performing;
+            a.epoch_created = epoch;
+            a.next_try_at = None;
+        });
+    }
+}
+
+/// An action failed in a way that may pass.
+pub(crate) fn action_failed(d: &mut Deciding<'_, '_>, id: ActionId, error: &str) {
+    let Some(action) = d.tx.get::<ActionRow>(id).cloned() else { return };
+    if !is_open(action.status) {
+        return;
+    }
+    if action.tries >= TRIES_MAX {
+        d.end_action(id, ActionStatus::Failed, Some(error.to_owned()));
+        given_up(d, &action, error);
+        return;
+    }
+    let delay = 250_i64 << action.tries.clamp(0, 7);
+    let at = d.now().plus(delay);
+    d.tx.update::<ActionRow>(id, |a| {
+        a.status = ActionStatus::Pending;
+        a.next_try_at = Some(at);
+        a.last_error = Some(error.to_owned());
+        a.tries += 1;
+    });
+}
+
+/// Nothing is left to try: whoever waits for the action must not wait for ever.
+fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
+    match action.kind {
+        ActionKind::SpawnShim => {
+            if let Ok(run) = action.entity_id.parse::<RunId>() {
+                finish::not_started(d, action.id, run, action.attempt, "exec_failed", error);
+            }
+        }
+        ActionKind::StopShim => {
+            if let Ok(run) = action.entity_id.parse::<RunId>() {
+                steps::observed(d, run, action.attempt, Some(&format!("it could not be asked to stop: {error}")));
+            }
+        }
+        ActionKind::AcquireLease => {
+            if let Ok(id) = action.entity_id.parse::<LeaseId>() {
+                lease::refused(d, action.id, id, error);
+            }
+        }
+        ActionKind::ReleaseLease => {
+            if let Ok(id) = action.entity_id.parse::<LeaseId>() {
+                lease::park(d, id, error);
+            }
+        }
+        ActionKind::RealiseWorkspace => {
+            if let Ok(run) = action.entity_id.parse::<RunId>() {
+                workspace::failed(d, action.id, run, action.attempt, error, None);
+            }
+        }
+        ActionKind::StartService => {
+            if let Ok(id) = action.entity_id.parse::<ServiceId>() {
+                let code = Some("service_start_failed".to_owned());
+                service::ended(d, action.id, id, action.attempt, None, code, Some(error.to_owned()));
+            }
+        }
+        ActionKind::SealLog => {}
+    }
+}
+
+/// Acts on everything that is overdue.
+pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
+    requests(d);
+    actions(d);
+    step_deadlines(d);
+    runs(d);
+    leases(d);
+    services(d);
+    operations(d);
+}
+
+fn due(at: Option<UnixMillis>, now: UnixMillis) -> bool {
+    at.is_some_and(|at| at <= now)
+}
+
+fn requests(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let late: Vec<RequestId> = d
+        .state()
+        .requests
+        .values()
+        .filter(|r| r.status == RequestStatus::Pending && r.expires_at <= now)
+        .map(|r| r.id)
+        .collect();
+    for id in late {
+        d.tx.update::<RequestRow>(id, |r| {
+            r.status = RequestStatus::Expired;
+            r.answered_at = Some(now);
+            r.finished_at = Some(now);
+        });
+    }
+}
+
+fn actions(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let ready: Vec<ActionId> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.status == ActionStatus::Pending && due(a.next_try_at, now))
+        .map(|a| a.id)
+        .collect();
+    for id in ready {
+        d.tx.update::<ActionRow>(id, |a| {
+            a.status = ActionStatus::Performing;
+            a.next_try_at = None;
+        });
+    }
+}
+
+fn step_deadlines(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let late: Vec<(RunId, Step)> = d
+        .state()
+        .steps
+        .values()
+        .filter(|s| s.status == StepStatus::Running && due(s.deadline_at, now))
+        .map(|s| (s.run_id, s.step))
+        .collect();
+    for (run, step) in late {
+        let running = d.tx.get::<RunRow>(run).is_some_and(|r| r.status == RunStatus::Running && r.step == Some(step));
+        if !running {
+            d.tx.update::<StepRow>(wharf_model::StepId(run, step), |s| s.deadline_at = None);
+            continue;
+        }
+        let limit = step.deadline_ms().unwrap_or(0) / 1000;
+        let message = format!("step {step} did not end within {limit} s");
+        let code = match step {
+            Step::Acquire => "lease_acquire_failed",
+            Step::Realise => "workspace_realization_failed",
+            Step::Target => "transport_resolution_failed",
+            Step::Resolve | Step::Check | Step::Execute | Step::Finish => "timeout",
+        };
+        finish::setup_failed(d, run, step, code, &message, serde_json::Value::Null);
+    }
+}
+
+fn runs(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let late: Vec<RunRow> =
+        d.state().runs.values().filter(|r| !r.status.is_terminal() && due(r.deadline_at, now)).cloned().collect();
+    for run in late {
+        match run.status {
+            RunStatus::Queued | RunStatus::ScheduledRetry => {
+                finish::cancel_queued(d, run.id, "queue_deadline", "it waited in the queue for a day", None);
+            }
+            RunStatus::Running if run.stop_requested_at.is_some() => {
+                d.tx.update::<RunRow>(run.id, |r| {
+                    r.deadline_at = None;
+                    r.observation = Observation::Unknown;
+                    r.observation_evidence = Some("a stop was asked and its end has not been seen in time".into());
+                });
+            }
+            // The shim keeps the time-out itself; this only asks again where it did not act.
+            RunStatus::Running if run.step == Some(Step::Execute) => {
+                let _ = cancel::stop(d, run.id, StopReason::Timeout, None, &Actor::system());
+            }
+            _ => {
+                d.tx.update::<RunRow>(run.id, |r| r.deadline_at = None);
+            }
+        }
+    }
+}
+
+fn leases(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let late: Vec<(LeaseId, LeaseStatus)> = d
+        .state()
+        .leases
+        .values()
+        .filter(|l| match l.status {
+            LeaseStatus::PendingCleanup => due(l.next_try_at, now),
+            LeaseStatus::Releasing => due(l.deadline_at, now),
+            _ => false,
+        })
+        .map(|l| (l.id, l.status))
+        .collect();
+    for (id, status) in late {
+        if status == LeaseStatus::PendingCleanup {
+            lease::give_back(d, id, LeaseEnd::Released, None);
+        } else {
+            lease::park(d, id, "the driver did not answer in time");
+        }
+    }
+}
+
+fn services(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let rows: Vec<ServiceRow> = d.state().services.values().filter(|s| s.status.is_live()).cloned().collect();
+    for s in rows {
+        if s.status == ServiceStatus::Running && due(s.idle_deadline_at, now) {
+            service::stop(d, s.id, "idle");
+        } else if due(s.deadline_at, now) {
+            match s.status {
+                ServiceStatus::Starting => {
+                    d.tx.update::<ServiceRow>(s.id, |s| s.deadline_at = None);
+                    service::stop(d, s.id, "start_timeout");
+                }
+                _ => {
+                    d.tx.update::<ServiceRow>(s.id, |s| {
+                        s.deadline_at = None;
+                        s.error = Some("its end has not been seen in time".into());
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn operations(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let late: Vec<OperationId> = d
+        .state()
+        .operations
+        .values()
+        .filter(|o| o.status == OperationStatus::Running && due(o.deadline_at, now))
+        .map(|o| o.id)
+        .collect();
+    for id in late {
+        let end = OperationEnd {
+            status: OperationStatus::Failed,
+            exit_code: None,
+            signal: None,
+            error: Some("its end has not been seen in time".into()),
+            stdout_excerpt: None,
+            stderr_excerpt: None,
+        };
+        workspace::operation_ended(d, id, &end);
+    }
+}
+
+/// The next moment at which something is overdue; none when nothing waits.
+pub fn next_deadline(state: &State) -> Option<UnixMillis> {
+    let requests = state.requests.values().filter(|r| r.status == RequestStatus::Pending).map(|r| Some(r.expires_at));
+    let actions = state.actions.values().filter(|a| a.status == ActionStatus::Pending).map(|a| a.next_try_at);
+    let steps = state.steps.values().filter(|s| s.status == StepStatus::Running).map(|s| s.deadline_at);
+    let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(|r| r.deadline_at);
+    let leases = state.leases.values().map(|l| match l.status {
+        LeaseStatus::PendingCleanup => l.next_try_at,
+        LeaseStatus::Releasing => l.deadline_at,
+        _ => None,
+    });
+    let services = state.services.values().filter(|s| s.status.is_live());
+    let services = services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]);
+    let operations = state.operations.values().filter(|o| o.status == OperationStatus::Running).map(|o| o.deadline_at);
+    requests.chain(actions).chain(steps).chain(runs).chain(leases).chain(services).chain(operations).flatten().min()
+}

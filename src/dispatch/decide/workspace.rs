@@ -1,0 +1,245 @@
+//! Execution workspaces: one row for each, found again by their directory.
+
+use serde_json::{Value, json};
+use wharf_model::{
+    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, Step,
+    StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
+};
+
+use super::{Deciding, about, finish, steps};
+use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace};
+
+/// Where a run will work is decided; the row stands before anything is made on disk.
+pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
+    let Some(run) = steps::current(d, run_id, attempt) else { return };
+    let now = d.now();
+    let known = d
+        .state()
+        .workspaces
+        .values()
+        .find(|w| w.project_id == run.project_id && w.cwd.as_deref() == Some(&plan.cwd) && w.mode == plan.mode)
+        .map(|w| (w.id, w.status));
+    let id = if let Some((id, status)) = known {
+        // Another run works in it: it stays in use while this one joins.
+        if !matches!(status, WorkspaceStatus::Active | WorkspaceStatus::Realising) {
+            d.tx.update::<WorkspaceRow>(id, |w| {
+                w.status = WorkspaceStatus::Realising;
+                w.deadline_at = Step::Realise.deadline_ms().map(|ms| now.plus(ms));
+            });
+        }
+        d.tx.update::<WorkspaceRow>(id, |w| {
+            w.branch_name.clone_from(&plan.branch);
+            w.base_ref.clone_from(&plan.base_ref);
+            if w.base_commit.is_none() {
+                w.base_commit.clone_from(&plan.base_commit);
+            }
+            w.last_used_at = now;
+        });
+        id
+    } else {
+        insert(d, &run, plan)
+    };
+    d.tx.update::<RunRow>(run_id, |r| r.workspace_id = Some(id));
+    if let Some(lease) = run.lease_id {
+        d.tx.update::<LeaseRow>(lease, |l| l.execution_workspace_id = Some(id));
+    }
+    if let Some(remark) = &plan.remark {
+        d.tx.event(run_id, "workspace", "warn", remark.clone(), None);
+    }
+}
+
+fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> WorkspaceId {
+    let id: WorkspaceId = d.id();
+    let number = d.tx.next_number("workspace");
+    let now = d.now();
+    let project_workspace =
+        d.state().project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary).map(|w| w.id);
+    let environment_id = run.environment_id;
+    d.tx.put(WorkspaceRow {
+        id,
+        number,
+        company_id: run.company_id,
+        project_id: run.project_id,
+        project_workspace_id: project_workspace,
+        source_issue_id: run.issue_id.filter(|_| plan.mode != WorkspaceMode::SharedWorkspace),
+        derived_from_execution_workspace_id: None,
+        mode: plan.mode,
+        strategy_type: plan.strategy,
+        name: plan.name.clone(),
+        status: WorkspaceStatus::Realising,
+        cwd: Some(plan.cwd.clone()),
+        repo_root: plan.repo_root.clone(),
+        repo_url: None,
+        base_ref: plan.base_ref.clone(),
+        base_commit: plan.base_commit.clone(),
+        branch_name: plan.branch.clone(),
+        provider_type: match plan.strategy {
+            WorkspaceStrategy::GitWorktree => "git_worktree",
+            WorkspaceStrategy::ProjectPrimary | WorkspaceStrategy::AdapterManaged | WorkspaceStrategy::CloudSandbox => {
+                "local_fs"
+            }
+        }
+        .to_owned(),
+        provider_ref: None,
+        created_by_runtime: false,
+        branch_created_by_runtime: false,
+        environment_id,
+        last_used_at: now,
+        deadline_at: Step::Realise.deadline_ms().map(|ms| now.plus(ms)),
+        closed_at: None,
+        cleanup_eligible_at: None,
+        failure_reason: None,
+        metadata: None,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    id
+}
+
+/// An operation is about to begin: its row stands before its process.
+pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, planned: &PlannedOperation) {
+    let Some(run) = steps::current(d, run_id, attempt) else { return };
+    if d.tx.get::<OperationRow>(planned.id).is_some() {
+        return;
+    }
+    let number = d.tx.next_number("operation");
+    let now = d.now();
+    d.tx.put(OperationRow {
+        id: planned.id,
+        number,
+        company_id: run.company_id,
+        project_id: run.project_id,
+        execution_workspace_id: run.workspace_id,
+        run_id: Some(run_id),
+        phase: planned.phase,
+        command: planned.command.clone(),
+        cwd: planned.cwd.clone(),
+        status: OperationStatus::Running,
+        attempt: 1,
+        exit_code: None,
+        signal: None,
+        error: None,
+        log_ref: planned.log_ref.clone(),
+        stdout_excerpt: None,
+        stderr_excerpt: None,
+        metadata: None,
+        started_at: now,
+        finished_at: None,
+        // The shim keeps the limit itself; this one only finds operations whose shim is gone.
+        deadline_at: Some(now.plus(planned.timeout_ms + 60_000)),
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+}
+
+/// An operation ended.
+pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &OperationEnd) {
+    let open = d.tx.get::<OperationRow>(id).is_some_and(|o| o.status == OperationStatus::Running);
+    if !open {
+        return;
+    }
+    let now = d.now();
+    d.tx.update::<OperationRow>(id, |o| {
+        o.status = end.status;
+        o.exit_code = end.exit_code;
+        o.signal.clone_from(&end.signal);
+        o.error.clone_from(&end.error);
+        o.stdout_excerpt.clone_from(&end.stdout_excerpt);
+        o.stderr_excerpt.clone_from(&end.stderr_excerpt);
+        o.finished_at = Some(now);
+        o.deadline_at = None;
+    });
+    let stops: Vec<ActionId> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.entity_type == "operation" && a.entity_id == id.text() && super::is_open(a.status))
+        .map(|a| a.id)
+        .collect();
+    for action in stops {
+        d.end_action(action, ActionStatus::Superseded, None);
+    }
+}
+
+/// What an executor found or made.
+pub(crate) struct Made<'a> {
+    /// Directory.
+    pub cwd: &'a str,
+    /// Whether it was made now.
+    pub created: bool,
+    /// Whether its branch was made by us.
+    pub branch_created: bool,
+    /// Base as named and as a commit.
+    pub base: Option<&'a (String, String)>,
+    /// One sentence for people.
+    pub note: &'a str,
+}
+
+/// The run's workspace is ready.
+pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId, attempt: u32, made: &Made<'_>) {
+    let Made { cwd, created, branch_created, base, note } = *made;
+    d.end_action(action, ActionStatus::Done, None);
+    let Some(run) = steps::current(d, run_id, attempt) else { return };
+    let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else { return };
+    let now = d.now();
+    d.tx.update::<WorkspaceRow>(workspace.id, |w| {
+        w.status = WorkspaceStatus::Active;
+        w.cwd = Some(cwd.to_owned());
+        // What was made once stays ours: a later reuse must not forget it.
+        w.created_by_runtime |= created;
+        w.branch_created_by_runtime |= branch_created;
+        if let (Some((name, commit)), true) = (base, w.base_commit.is_none()) {
+            w.base_ref = Some(name.clone());
+            w.base_commit = Some(commit.clone());
+        }
+        w.deadline_at = None;
+        w.failure_reason = None;
+        w.last_used_at = now;
+    });
+    if let Some(issue) = run.issue_id.filter(|_| workspace.mode != WorkspaceMode::SharedWorkspace) {
+        d.tx.update::<IssueRow>(issue, |i| i.execution_workspace_id = Some(workspace.id));
+    }
+    if run.step != Some(Step::Realise) {
+        return;
+    }
+    let verb = if created { "workspace.realised" } else { "workspace.reused" };
+    let details = json!({ "cwd": cwd, "branch": workspace.branch_name, "note": note });
+    d.tx.event(run_id, "workspace", "info", note.to_owned(), None);
+    d.activity(&Actor::system(), verb, &about::workspace(&workspace, Some(run_id)), Some(details));
+    let outcome = if created { "created" } else { "reused" };
+    let number = wharf_model::Kind::Workspace.number(workspace.number);
+    steps::end(d, run_id, Step::Realise, StepStatus::Succeeded, format!("{number} {outcome}"));
+    steps::target(d, run_id);
+}
+
+/// It could not be made; the run fails with the reason, and what was there stays.
+pub(crate) fn failed(
+    d: &mut Deciding<'_, '_>,
+    action: ActionId,
+    run_id: RunId,
+    attempt: u32,
+    message: &str,
+    cause: Option<&str>,
+) {
+    d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
+    let Some(run) = steps::current(d, run_id, attempt) else { return };
+    if let Some(workspace) = run.workspace_id {
+        d.tx.update::<WorkspaceRow>(workspace, |w| {
+            if w.status == WorkspaceStatus::Realising {
+                w.status = WorkspaceStatus::Failed;
+                w.failure_reason = Some(message.to_owned());
+                w.deadline_at = None;
+            }
+        });
+    }
+    if run.step != Some(Step::Realise) {
+        return;
+    }
+    let detail = run
+        .environment_id
+        .and_then(|e| d.state().environments.get(&e))
+        .map_or(Value::Null, |e| steps::environment_detail(e, cause.or(Some(message))));
+    finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", message, detail);
+}

@@ -1,0 +1,253 @@
+//! What dispatch decides about: requests, facts, the passing of time.
+
+use serde_json::Value;
+use wharf_model::config::ProjectConfig;
+use wharf_model::shim::{ChildRef, ExitFrame};
+use wharf_model::{ActionId, ActorType, OperationId, OperationPhase, OperationStatus, RequestRow, RunId, ServiceId};
+use wharf_model::{LeaseId, RequestId, UnixMillis, WorkspaceMode, WorkspaceStrategy};
+
+/// One thing to decide about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A reign began: open actions are intended anew.
+    Begin,
+    /// A request row that waits, with what had to be read for it.
+    Request(Box<RequestRow>, Prepared),
+    /// Something that was observed; never refused, at most late.
+    Fact(Fact),
+    /// Time passed: whatever is overdue is dealt with.
+    Sweep,
+}
+
+/// What was read from outside before a request is decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prepared {
+    /// Nothing was needed.
+    Nothing,
+    /// The project's config as it stands in its file now.
+    Config(Box<ConfigRead>),
+    /// Reading failed; the request is refused with this.
+    Failed {
+        /// Error code.
+        code: String,
+        /// In words.
+        message: String,
+    },
+}
+
+/// A project's config, read and validated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigRead {
+    /// Main checkout or directory, absolute.
+    pub path: String,
+    /// Id kept inside the project.
+    pub project_uuid: wharf_model::ProjectId,
+    /// Git's common directory, when it is a repository.
+    pub git_common_dir: Option<String>,
+    /// Where else a project with this id still stands: one of the two is a copy.
+    pub also_at: Option<String>,
+    /// What the file says, with defaults filled in.
+    pub config: ProjectConfig,
+}
+
+/// Which workspace a run shall work in, decided before anything is made on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedWorkspace {
+    /// Mode.
+    pub mode: WorkspaceMode,
+    /// Strategy.
+    pub strategy: WorkspaceStrategy,
+    /// Name for people.
+    pub name: String,
+    /// Directory; the key by which a workspace is found again.
+    pub cwd: String,
+    /// Top level of the repository.
+    pub repo_root: Option<String>,
+    /// Branch.
+    pub branch: Option<String>,
+    /// Base as named.
+    pub base_ref: Option<String>,
+    /// Base as a commit.
+    pub base_commit: Option<String>,
+    /// Whether it is there already.
+    pub reused: bool,
+    /// A reason why it is not what was configured; said to the operator.
+    pub remark: Option<String>,
+}
+
+/// An operation on a workspace, about to begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedOperation {
+    /// Its id, chosen by the executor so that it can name the directory.
+    pub id: OperationId,
+    /// Phase.
+    pub phase: OperationPhase,
+    /// Command as shown.
+    pub command: Option<String>,
+    /// Directory.
+    pub cwd: Option<String>,
+    /// Time it may take.
+    pub timeout_ms: i64,
+    /// Where its log will be, relative to the data directory.
+    pub log_ref: Option<String>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperationEnd {
+    /// Outcome.
+    pub status: OperationStatus,
+    /// Exit code.
+    pub exit_code: Option<i32>,
+    /// Signal by name.
+    pub signal: Option<String>,
+    /// Cause in words.
+    pub error: Option<String>,
+    /// Last output.
+    pub stdout_excerpt: Option<String>,
+    /// Last error output.
+    pub stderr_excerpt: Option<String>,
+}
+
+/// What executors, timers and shims observed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// A lease was granted by its driver.
+    LeaseAcquired {
+        action: ActionId,
+        lease: LeaseId,
+        provider_lease_id: Option<String>,
+        expires_at: Option<UnixMillis>,
+        metadata: Option<Value>,
+    },
+    /// A driver refused.
+    LeaseRefused { action: ActionId, lease: LeaseId, message: String },
+    /// A lease was given back.
+    LeaseReleased { action: ActionId, lease: LeaseId },
+    /// Giving it back failed.
+    LeaseReleaseFailed { action: ActionId, lease: LeaseId, message: String },
+    /// It was decided where a run shall work.
+    WorkspacePlanned { run: RunId, attempt: u32, plan: PlannedWorkspace },
+    /// An operation is about to begin.
+    OperationPlanned { run: RunId, attempt: u32, operation: PlannedOperation },
+    /// An operation ended.
+    OperationEnded { operation: OperationId, end: OperationEnd },
+    /// The run's workspace is ready.
+    WorkspaceRealised {
+        action: ActionId,
+        run: RunId,
+        attempt: u32,
+        cwd: String,
+        created: bool,
+        branch_created: bool,
+        base: Option<(String, String)>,
+        note: String,
+    },
+    /// It could not be made.
+    WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
+    /// The adapter's process runs.
+    RunStarted { run: RunId, attempt: u32, child: ChildRef, boot_id: String, at: UnixMillis, adopted: bool },
+    /// The adapter ended; its tree is gone.
+    RunEnded { action: ActionId, run: RunId, attempt: u32, exit: Box<ExitFrame>, output: RunOutput },
+    /// No process could be started.
+    RunNotStarted { action: ActionId, run: RunId, attempt: u32, code: String, message: String },
+    /// Its keeper died without a record.
+    RunLost { action: ActionId, run: RunId, attempt: u32, evidence: String, output: RunOutput },
+    /// It cannot be judged, or can again.
+    RunObserved { run: RunId, attempt: u32, unknown: Option<String> },
+    /// Hashes of a run's log.
+    LogSealed {
+        action: ActionId,
+        run: RunId,
+        log_sha256: String,
+        stdout_sha256: String,
+        stderr_sha256: String,
+        log_bytes: i64,
+    },
+    /// A service's process runs.
+    ServiceStarted {
+        service: ServiceId,
+        generation: u32,
+        child: ChildRef,
+        port: Option<i64>,
+        url: Option<String>,
+        adopted: bool,
+    },
+    /// A service answers.
+    ServiceReady { service: ServiceId, generation: u32 },
+    /// A service ended.
+    ServiceEnded {
+        action: ActionId,
+        service: ServiceId,
+        generation: u32,
+        exit: Option<Box<ExitFrame>>,
+        code: Option<String>,
+        message: Option<String>,
+    },
+    /// A `wharf` inside a run said something.
+    AgentSaid { run: RunId, attempt: u32, seq: i64, message_id: String, kind: String, body: Value },
+    /// An action was carried out and needs no more.
+    ActionDone { action: ActionId },
+    /// An action failed and may be tried again.
+    ActionFailed { action: ActionId, error: String },
+}
+
+/// What is known of a run's output at its end.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunOutput {
+    /// Directory of the log, relative to the data directory.
+    pub log_ref: Option<String>,
+    /// Last bytes of stdout, as text.
+    pub stdout_excerpt: Option<String>,
+    /// Last bytes of stderr, as text.
+    pub stderr_excerpt: Option<String>,
+    /// Bytes of stdout.
+    pub stdout_bytes: i64,
+    /// Bytes of stderr.
+    pub stderr_bytes: i64,
+    /// Number of the last frame.
+    pub last_seq: i64,
+    /// When the last output came.
+    pub last_output_at: Option<UnixMillis>,
+}
+
+/// Who acts, for rows of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Kind.
+    pub kind: ActorType,
+    /// Name.
+    pub id: String,
+}
+
+impl Actor {
+    /// The program itself.
+    pub fn system() -> Self {
+        Self { kind: ActorType::System, id: "wharf".into() }
+    }
+}
+
+/// Why a request is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Error code of contracts 10.
+    pub code: &'static str,
+    /// In words, with the entity and what can be done.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with a code and words.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// A request that asked for something that is now so, or can no longer be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Request.
+    pub request: RequestId,
+    /// Result for its row.
+    pub result: Value,
+}

@@ -1,0 +1,104 @@
+//! Environments and the leases runs hold on them.
+
+use serde_json::Value;
+
+use crate::*;
+
+words! {
+    /// How an environment is reached.
+    pub enum Driver { Local = "local", Ssh = "ssh", Sandbox = "sandbox", Plugin = "plugin" }
+}
+
+words! {
+    /// Whether an environment may be leased.
+    pub enum EnvironmentStatus { Active = "active", Archived = "archived" }
+}
+
+words! {
+    /// How long what a lease got is kept.
+    pub enum LeasePolicy {
+        Ephemeral = "ephemeral",
+        ReuseByEnvironment = "reuse_by_environment",
+        ReuseByExecutionWorkspace = "reuse_by_execution_workspace",
+        RetainOnFailure = "retain_on_failure",
+    }
+}
+
+words! {
+    /// Where a lease is in its life.
+    pub enum LeaseStatus {
+        Waiting = "waiting",
+        Acquiring = "acquiring",
+        Active = "active",
+        Releasing = "releasing",
+        Retained = "retained",
+        PendingCleanup = "pending_cleanup",
+        Released = "released",
+        Expired = "expired",
+        Failed = "failed",
+    }
+}
+
+impl LeaseStatus {
+    /// Whether this state is never left.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Released | Self::Expired | Self::Failed)
+    }
+}
+
+words! {
+    /// Decides the terminal state of a lease.
+    pub enum LeaseEnd { Released = "released", Failed = "failed", Expired = "expired" }
+}
+
+words! {
+    /// Whether the provider's side was cleaned up; absent until it was tried.
+    pub enum CleanupStatus { Pending = "pending", Success = "success", Failed = "failed" }
+}
+
+row! {
+    /// An environment. Every company has one of driver local, named `Local`.
+    entity EnvironmentRow in "environments" key id: EnvironmentId {
+        number: i64,
+        company_id: CompanyId,
+        name: String,
+        description: Option<String>,
+        origin: Origin,
+        driver: Driver,
+        status: EnvironmentStatus,
+        lease_policy: LeasePolicy,
+        slots: Option<i64>,
+        ttl_ms: i64,
+        fence_counter: i64,
+        config: Value,
+        metadata: Option<Value>,
+    }
+}
+
+row! {
+    /// A lease: who holds an environment, since when, until when.
+    entity LeaseRow in "environment_leases" key id: LeaseId {
+        number: i64,
+        company_id: CompanyId,
+        environment_id: EnvironmentId,
+        run_id: Option<RunId>,
+        issue_id: Option<IssueId>,
+        execution_workspace_id: Option<WorkspaceId>,
+        status: LeaseStatus,
+        lease_policy: LeasePolicy,
+        fence: Option<i64>,
+        provider: String,
+        provider_lease_id: Option<String>,
+        acquired_at: Option<UnixMillis>,
+        last_used_at: Option<UnixMillis>,
+        expires_at: Option<UnixMillis>,
+        deadline_at: Option<UnixMillis>,
+        released_at: Option<UnixMillis>,
+        end_reason: Option<LeaseEnd>,
+        failure_reason: Option<String>,
+        cleanup_status: Option<CleanupStatus>,
+        cleanup_attempts: i64,
+        next_try_at: Option<UnixMillis>,
+        metadata: Option<Value>,
+    }
+}

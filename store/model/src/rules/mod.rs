@@ -1,0 +1,9 @@
+//! Pure decisions, table-tested: what may follow, what is chosen, what is said.
+
+pub mod branch;
+pub mod liveness;
+pub mod release;
+pub mod reuse_key;
+pub mod template;
+pub mod transition;
+pub mod workspace_environment;

@@ -1,0 +1,182 @@
+//! Which state may follow which: the one table of legality (contracts 5), used live and on recovery.
+
+use crate::state::AnyRow;
+use crate::*;
+
+/// A change that no rule allows; a defect of ours, never of the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{entity} {id} may not go from {from} to {to}")]
+pub struct Illegal {
+    /// Kind of the row.
+    pub entity: &'static str,
+    /// Its key.
+    pub id: String,
+    /// State before, `-` when there was none.
+    pub from: String,
+    /// State after.
+    pub to: String,
+}
+
+/// Whether a run may go from one status to another; staying is always allowed while not ended.
+pub const fn run(from: Option<RunStatus>, to: RunStatus) -> bool {
+    use RunStatus::*;
+    match (from, to) {
+        (None, Queued | ScheduledRetry)
+        | (Some(ScheduledRetry), ScheduledRetry | Queued | Cancelled)
+        | (Some(Queued), Queued | Running | Cancelled)
+        | (Some(Running), Running | Succeeded | Failed | Cancelled | TimedOut | Lost)
+        // Facts about an ended run (hashes of its log, liveness) are still written; its status stays.
+        | (Some(Succeeded), Succeeded)
+        | (Some(Failed), Failed)
+        | (Some(Cancelled), Cancelled)
+        | (Some(TimedOut), TimedOut)
+        | (Some(Lost), Lost) => true,
+        _ => false,
+    }
+}
+
+/// Whether a step may go from one status to another.
+pub const fn step(from: Option<StepStatus>, to: StepStatus) -> bool {
+    use StepStatus::*;
+    matches!((from, to), (None, _) | (Some(Pending), _) | (Some(Running), Running | Succeeded | Failed | Skipped))
+}
+
+/// Whether a lease may go from one status to another.
+pub const fn lease(from: Option<LeaseStatus>, to: LeaseStatus) -> bool {
+    use LeaseStatus::*;
+    match (from, to) {
+        (None, Waiting | Acquiring)
+        | (Some(Waiting), Waiting | Acquiring | Failed)
+        | (Some(Acquiring), Acquiring | Active | Failed | PendingCleanup)
+        | (Some(Active), Active | Releasing | Retained)
+        | (Some(Retained), Retained | Releasing)
+        | (Some(Releasing), Releasing | Released | Failed | Expired | PendingCleanup)
+        | (Some(PendingCleanup), PendingCleanup | Releasing) => true,
+        _ => false,
+    }
+}
+
+/// Whether a service may go from one status to another.
+pub const fn service(from: Option<ServiceStatus>, to: ServiceStatus) -> bool {
+    use ServiceStatus::*;
+    match (from, to) {
+        (None, Starting | Stopped)
+        | (Some(Starting), Starting | Running | Failed | Stopping | Backoff)
+        | (Some(Running), Running | Stopping | Backoff | Stopped | Failed)
+        | (Some(Stopping), Stopping | Stopped | Failed)
+        | (Some(Backoff), Backoff | Starting | Stopped | Failed)
+        | (Some(Stopped), Stopped | Starting)
+        | (Some(Failed), Failed | Starting) => true,
+        _ => false,
+    }
+}
+
+/// Whether a workspace may go from one status to another.
+pub const fn workspace(from: Option<WorkspaceStatus>, to: WorkspaceStatus) -> bool {
+    use WorkspaceStatus::*;
+    match (from, to) {
+        (None, Realising)
+        | (Some(Realising), Realising | Active | Failed)
+        | (Some(Active), Active | Idle | Missing | InReview | Archiving | Realising)
+        | (Some(Idle), Idle | Active | InReview | Archiving | Missing | Realising)
+        | (Some(InReview), InReview | Idle | Archiving)
+        | (Some(Failed), Failed | Archiving | Realising)
+        | (Some(Archiving), Archiving | Archived | CleanupFailed)
+        | (Some(CleanupFailed), CleanupFailed | Archiving)
+        | (Some(Missing), Missing | Realising | Archived)
+        | (Some(Archived), Archived | Realising) => true,
+        _ => false,
+    }
+}
+
+/// Whether a request may go from one status to another.
+pub const fn request(from: Option<RequestStatus>, to: RequestStatus) -> bool {
+    use RequestStatus::*;
+    match (from, to) {
+        (None, Pending)
+        | (Some(Pending), Pending | Accepted | Done | Failed | Refused | Expired)
+        | (Some(Accepted), Accepted | Done | Failed) => true,
+        _ => false,
+    }
+}
+
+/// Whether an action may go from one status to another.
+pub const fn action(from: Option<ActionStatus>, to: ActionStatus) -> bool {
+    use ActionStatus::*;
+    match (from, to) {
+        (None, Pending | Performing) | (Some(Pending | Performing), _) => true,
+        _ => false,
+    }
+}
+
+/// Checks a change of any row against the table.
+pub fn check(old: Option<&AnyRow>, new: &AnyRow) -> Result<(), Illegal> {
+    macro_rules! judge {
+        ($variant:ident, $rule:path, $entity:literal, $new:ident) => {{
+            let from = match old {
+                Some(AnyRow::$variant(old)) => Some(old.status),
+                _ => None,
+            };
+            if $rule(from, $new.status) {
+                Ok(())
+            } else {
+                Err(Illegal {
+                    entity: $entity,
+                    id: format!("{:?}", column::Entity::id(&**$new)),
+                    from: from.map_or("-", |s| s.as_str()).to_owned(),
+                    to: $new.status.as_str().to_owned(),
+                })
+            }
+        }};
+    }
+    match new {
+        AnyRow::Run(new) => judge!(Run, run, "run", new),
+        AnyRow::Step(new) => judge!(Step, step, "step", new),
+        AnyRow::Lease(new) => judge!(Lease, lease, "lease", new),
+        AnyRow::Service(new) => judge!(Service, service, "service", new),
+        AnyRow::Workspace(new) => judge!(Workspace, workspace, "workspace", new),
+        AnyRow::Request(new) => judge!(Request, request, "request", new),
+        AnyRow::Action(new) => judge!(Action, action, "action", new),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_states_are_never_left() {
+        for &from in RunStatus::ALL.iter().filter(|s| s.is_terminal()) {
+            for &to in RunStatus::ALL {
+                assert_eq!(run(Some(from), to), from == to, "run {from} -> {to}");
+            }
+        }
+        for &from in LeaseStatus::ALL.iter().filter(|s| s.is_terminal()) {
+            for &to in LeaseStatus::ALL {
+                assert!(!lease(Some(from), to), "lease {from} -> {to}");
+            }
+        }
+        for &from in RequestStatus::ALL.iter().filter(|s| s.is_terminal()) {
+            for &to in RequestStatus::ALL {
+                assert!(!request(Some(from), to), "request {from} -> {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_can_be_reached_from_nothing() {
+        let mut seen: Vec<RunStatus> = RunStatus::ALL.iter().copied().filter(|s| run(None, *s)).collect();
+        let mut at = 0;
+        while at < seen.len() {
+            let from = seen[at];
+            for &to in RunStatus::ALL {
+                if run(Some(from), to) && !seen.contains(&to) {
+                    seen.push(to);
+                }
+            }
+            at += 1;
+        }
+        assert_eq!(seen.len(), RunStatus::ALL.len());
+    }
+}

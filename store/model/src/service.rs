@@ -1,0 +1,110 @@
+//! Runtime services that runs share, and who uses them.
+
+use serde_json::Value;
+
+use crate::*;
+
+words! {
+    /// Where a service is in its life.
+    pub enum ServiceStatus {
+        Starting = "starting",
+        Running = "running",
+        Stopping = "stopping",
+        Backoff = "backoff",
+        Stopped = "stopped",
+        Failed = "failed",
+    }
+}
+
+impl ServiceStatus {
+    /// Whether a process of it may live.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Stopping)
+    }
+}
+
+words! {
+    /// Whether a service answers.
+    pub enum Health { Unknown = "unknown", Healthy = "healthy", Unhealthy = "unhealthy" }
+}
+
+words! {
+    /// What an operator wants of a service.
+    pub enum Desired { Running = "running", Stopped = "stopped", Manual = "manual" }
+}
+
+words! {
+    /// Whether several runs may use one process of it.
+    pub enum Lifecycle { Shared = "shared", Ephemeral = "ephemeral" }
+}
+
+words! {
+    /// Who shares a service.
+    pub enum ReuseScope {
+        ProjectWorkspace = "project_workspace",
+        ExecutionWorkspace = "execution_workspace",
+        Agent = "agent",
+        Run = "run",
+    }
+}
+
+words! {
+    /// What happens when the last user leaves.
+    pub enum StopPolicy { Manual = "manual", IdleTimeout = "idle_timeout", OnRunFinish = "on_run_finish" }
+}
+
+row! {
+    /// A runtime service. `generation` rises with each start; `config` is what it was started with.
+    entity ServiceRow in "workspace_runtime_services" key id: ServiceId {
+        number: i64,
+        company_id: CompanyId,
+        project_id: ProjectId,
+        project_workspace_id: Option<ProjectWorkspaceId>,
+        execution_workspace_id: Option<WorkspaceId>,
+        issue_id: Option<IssueId>,
+        owner_agent_id: Option<AgentId>,
+        started_by_run_id: Option<RunId>,
+        name: String,
+        scope_type: ReuseScope,
+        scope_id: String,
+        reuse_key: Option<String>,
+        lifecycle: Lifecycle,
+        status: ServiceStatus,
+        health: Health,
+        desired: Desired,
+        generation: u32,
+        command: String,
+        cwd: String,
+        port: Option<i64>,
+        url: Option<String>,
+        provider: String,
+        stop_policy: StopPolicy,
+        idle_ms: Option<i64>,
+        grace_ms: i64,
+        config: Value,
+        process_pid: Option<i32>,
+        process_start_ticks: Option<i64>,
+        exit_code: Option<i32>,
+        signal: Option<String>,
+        stop_reason: Option<String>,
+        error_code: Option<String>,
+        error: Option<String>,
+        log_ref: Option<String>,
+        started_at: Option<UnixMillis>,
+        ready_at: Option<UnixMillis>,
+        stopped_at: Option<UnixMillis>,
+        last_used_at: UnixMillis,
+        deadline_at: Option<UnixMillis>,
+        idle_deadline_at: Option<UnixMillis>,
+    }
+}
+
+row! {
+    /// A run that uses a service.
+    append ServiceUserRow in "service_users" {
+        service_id: ServiceId,
+        run_id: RunId,
+        since: UnixMillis,
+        reused: bool,
+    }
+}

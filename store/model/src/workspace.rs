@@ -1,0 +1,115 @@
+//! Execution workspaces: where runs work, and the operations that prepare them.
+
+use serde_json::Value;
+
+use crate::*;
+
+words! {
+    /// How a workspace relates to the project's checkout.
+    pub enum WorkspaceMode {
+        SharedWorkspace = "shared_workspace",
+        IsolatedWorkspace = "isolated_workspace",
+        OperatorBranch = "operator_branch",
+        AdapterManaged = "adapter_managed",
+        CloudSandbox = "cloud_sandbox",
+    }
+}
+
+words! {
+    /// How a workspace is made.
+    pub enum WorkspaceStrategy {
+        ProjectPrimary = "project_primary",
+        GitWorktree = "git_worktree",
+        AdapterManaged = "adapter_managed",
+        CloudSandbox = "cloud_sandbox",
+    }
+}
+
+words! {
+    /// Where a workspace is in its life.
+    pub enum WorkspaceStatus {
+        Realising = "realising",
+        Active = "active",
+        Idle = "idle",
+        InReview = "in_review",
+        Archiving = "archiving",
+        Archived = "archived",
+        CleanupFailed = "cleanup_failed",
+        Failed = "failed",
+        Missing = "missing",
+    }
+}
+
+row! {
+    /// One workspace; reused by many runs, never one row a run.
+    entity WorkspaceRow in "execution_workspaces" key id: WorkspaceId {
+        number: i64,
+        company_id: CompanyId,
+        project_id: ProjectId,
+        project_workspace_id: Option<ProjectWorkspaceId>,
+        source_issue_id: Option<IssueId>,
+        derived_from_execution_workspace_id: Option<WorkspaceId>,
+        mode: WorkspaceMode,
+        strategy_type: WorkspaceStrategy,
+        name: String,
+        status: WorkspaceStatus,
+        cwd: Option<String>,
+        repo_root: Option<String>,
+        repo_url: Option<String>,
+        base_ref: Option<String>,
+        base_commit: Option<String>,
+        branch_name: Option<String>,
+        provider_type: String,
+        provider_ref: Option<String>,
+        created_by_runtime: bool,
+        branch_created_by_runtime: bool,
+        environment_id: Option<EnvironmentId>,
+        last_used_at: UnixMillis,
+        deadline_at: Option<UnixMillis>,
+        closed_at: Option<UnixMillis>,
+        cleanup_eligible_at: Option<UnixMillis>,
+        failure_reason: Option<String>,
+        metadata: Option<Value>,
+    }
+}
+
+words! {
+    /// What an operation is for.
+    pub enum OperationPhase {
+        WorktreePrepare = "worktree_prepare",
+        WorkspaceProvision = "workspace_provision",
+        WorkspaceTeardown = "workspace_teardown",
+        WorktreeCleanup = "worktree_cleanup",
+    }
+}
+
+words! {
+    /// How an operation went.
+    pub enum OperationStatus { Running = "running", Succeeded = "succeeded", Failed = "failed", Skipped = "skipped" }
+}
+
+row! {
+    /// One recorded operation on a workspace; its output is a framed log like a run's.
+    entity OperationRow in "workspace_operations" key id: OperationId {
+        number: i64,
+        company_id: CompanyId,
+        project_id: ProjectId,
+        execution_workspace_id: Option<WorkspaceId>,
+        run_id: Option<RunId>,
+        phase: OperationPhase,
+        command: Option<String>,
+        cwd: Option<String>,
+        status: OperationStatus,
+        attempt: u32,
+        exit_code: Option<i32>,
+        signal: Option<String>,
+        error: Option<String>,
+        log_ref: Option<String>,
+        stdout_excerpt: Option<String>,
+        stderr_excerpt: Option<String>,
+        metadata: Option<Value>,
+        started_at: UnixMillis,
+        finished_at: Option<UnixMillis>,
+        deadline_at: Option<UnixMillis>,
+    }
+}

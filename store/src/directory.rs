@@ -1,0 +1,203 @@
+//! The data directory: whose it is, where it lies, and whether a store may live in it.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+/// Format of the directory, in its file VERSION.
+const FORMAT: i64 = 1;
+/// Rights of group and others.
+const OTHERS: u32 = 0o077;
+/// Longest VERSION file that is read.
+const VERSION_LIMIT: usize = 64;
+
+/// Path of the database.
+pub(crate) fn database(dir: &Path) -> PathBuf {
+    dir.join("wharf.db")
+}
+
+/// Path of the database's journal.
+pub(crate) fn journal(dir: &Path) -> PathBuf {
+    dir.join("wharf.db-wal")
+}
+
+/// Makes the directory when it is not there, for this user only.
+pub(crate) fn make(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| StoreError::io(dir, "cannot make the data directory", e))
+}
+
+/// Refuses a directory of another user, on a network file system, or that is none.
+pub(crate) fn check(dir: &Path) -> Result<(), StoreError> {
+    let meta = match fs::metadata(dir) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing { path: dir.to_owned() }),
+        Err(e) => return Err(StoreError::io(dir, "cannot look at the data directory", e)),
+    };
+    let refuse = |cause: String| Err(StoreError::Refused { path: dir.to_owned(), cause });
+    if !meta.is_dir() {
+        return refuse("this is no directory; set WHARF_DATA_DIR to one".into());
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if meta.uid() != me {
+        return refuse(format!(
+            "the directory belongs to user {}, wharf runs as user {me}; run it as the owner, or set WHARF_DATA_DIR",
+            meta.uid()
+        ));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return refuse(format!(
+            "others may write here (mode {:o}); look who did, then take it away with chmod 700",
+            meta.mode() & 0o7777
+        ));
+    }
+    match network_name(dir, meta.dev())? {
+        None => Ok(()),
+        Some(name) => refuse(format!(
+            "this lies on a network file system ({name}), where locks and syncs cannot be trusted; set WHARF_DATA_DIR to a local disk"
+        )),
+    }
+}
+
+/// Refuses a directory that cannot be written; takes the group's and others' rights away.
+pub(crate) fn check_writable(dir: &Path) -> Result<(), StoreError> {
+    use rustix::fs::Access;
+    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|e| StoreError::io(dir, "cannot write to the data directory", e.into()))?;
+    close_to_others(dir, 0o700)
+}
+
+/// Takes rights of group and others away from a file or directory of ours.
+pub(crate) fn close_to_others(path: &Path, mode: u32) -> Result<(), StoreError> {
+    let found = fs::metadata(path).map_err(|e| StoreError::io(path, "cannot look at it", e))?.mode();
+    if found & OTHERS == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|e| StoreError::io(path, "cannot take rights of others away", e))
+}
+
+/// Reads VERSION: whether there is one. A format of the future is refused before anything is opened.
+pub(crate) fn version(dir: &Path) -> Result<bool, StoreError> {
+    let path = dir.join("VERSION");
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(StoreError::io(&path, "cannot be read", e)),
+    };
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(VERSION_LIMIT)]).trim().to_owned();
+    match shown.parse::<i64>() {
+        Ok(FORMAT) => Ok(true),
+        Ok(found) if found > FORMAT => Err(StoreError::Newer { path, found, known: FORMAT }),
+        _ => Err(StoreError::Damaged { path, cause: format!("expected {FORMAT}, found {shown:?}") }),
+    }
+}
+
+/// Writes VERSION durably; the last thing done when a store is made.
+pub(crate) fn write_version(dir: &Path) -> Result<(), StoreError> {
+    let (path, made) = (dir.join("VERSION"), dir.join("VERSION.new"));
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&made)?;
+        writeln!(file, "{FORMAT}")?;
+        file.sync_all()?;
+        fs::rename(&made, &path)?;
+        fs::File::open(dir)?.sync_all()
+    };
+    write().map_err(|e| StoreError::io(&path, "cannot be written", e))
+}
+
+/// Kinds of file systems, by `f_type`, that live on another machine.
+const NETWORK: &[(u32, &str)] = &[
+    (0x6969, "nfs"),
+    (0x517b, "smb"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x0102_1997, "9p"),
+    (0x5346_414f, "afs"),
+    (0x7375_7245, "coda"),
+    (0x00c3_6400, "ceph"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x564c, "ncp"),
+    (0x786f_4256, "vboxsf"),
+];
+/// Any file system of a user's process; the mount table tells which.
+const FUSE: u32 = 0x6573_5546;
+/// FUSE file systems whose bytes lie elsewhere.
+const NETWORK_FUSE: &[&str] = &[
+    "sshfs",
+    "rclone",
+    "s3fs",
+    "goofys",
+    "gcsfuse",
+    "curlftpfs",
+    "davfs",
+    "glusterfs",
+    "ceph",
+    "smbnetfs",
+    "gvfsd-fuse",
+];
+
+fn network_name(dir: &Path, device: u64) -> Result<Option<String>, StoreError> {
+    let found = rustix::fs::statfs(dir).map_err(|e| StoreError::io(dir, "cannot tell the file system", e.into()))?;
+    // The word's width differs between machines; all kinds fit into 32 bits.
+    let kind = found.f_type as u32;
+    if let Some((_, name)) = NETWORK.iter().find(|(magic, _)| *magic == kind) {
+        return Ok(Some((*name).to_owned()));
+    }
+    if kind != FUSE {
+        return Ok(None);
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    Ok(fuse_name(&mounts, rustix::fs::major(device), rustix::fs::minor(device)))
+}
+
+/// The name of a network file system among the mounts, when the device is one.
+fn fuse_name(mounts: &str, major: u32, minor: u32) -> Option<String> {
+    let device = format!("{major}:{minor}");
+    let line = mounts.lines().find(|l| l.split_ascii_whitespace().nth(2) == Some(device.as_str()))?;
+    let kind = line.split_once(" - ")?.1.split_ascii_whitespace().next()?;
+    let name = kind.strip_prefix("fuse.")?;
+    NETWORK_FUSE.iter().any(|n| name.starts_with(n)).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuse_by_name() {
+        let mounts = "25 1 0:22 / /proc rw shared:5 - proc proc rw\n\
+                      90 1 0:51 / /home/a/far rw,nosuid - fuse.sshfs a@b:/ rw,user_id=1\n\
+                      91 1 0:52 / /mnt/ntfs rw - fuseblk /dev/sdb1 rw\n\
+                      92 1 0:53 / /mnt/over rw - fuse.fuse-overlayfs x rw\n";
+        assert_eq!(fuse_name(mounts, 0, 51).as_deref(), Some("sshfs"));
+        for minor in [22, 52, 53, 99] {
+            assert_eq!(fuse_name(mounts, 0, minor), None, "{minor}");
+        }
+    }
+
+    #[test]
+    fn version_file_table() {
+        let table: [(&[u8], Result<bool, &str>); 7] = [
+            (b"1\n", Ok(true)),
+            (b"1", Ok(true)),
+            (b"2\n", Err("store_newer")),
+            (b"", Err("store_damaged")),
+            (b"0", Err("store_damaged")),
+            (b"\xff\xfe", Err("store_damaged")),
+            (b"one", Err("store_damaged")),
+        ];
+        for (bytes, expected) in table {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("VERSION"), bytes).unwrap();
+            assert_eq!(version(dir.path()).map_err(|e| e.code()), expected, "{bytes:?}");
+        }
+        assert!(!version(tempfile::tempdir().unwrap().path()).unwrap());
+    }
+}

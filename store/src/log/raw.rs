@@ -1,0 +1,140 @@
+//! The exact bytes of streams, for copying out; every gap on the way is reported.
+
+use std::io::Write;
+
+use serde::Deserialize;
+
+use super::frame::{FLAG_GAP, Stream};
+use super::read::{Damage, Item, LogReader, Position, StreamSet, Tail};
+use super::segments::LogError;
+
+/// Gaps listed in one answer; further ones are only counted.
+const GAPS_LISTED: usize = 1000;
+
+/// Bytes that are not in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gap {
+    /// The shim itself left them out and said so.
+    Declared {
+        /// Stream they belong to.
+        stream: Stream,
+        /// Number of the record.
+        seq: u64,
+        /// How many; `None` when the record does not tell.
+        bytes: Option<u64>,
+        /// Why, in the shim's words.
+        reason: String,
+    },
+    /// The files are damaged.
+    Damage(Damage),
+    /// A stream jumps: what stood between was in damaged frames.
+    Missing {
+        /// The stream.
+        stream: Stream,
+        /// First offset that is missing.
+        from: u64,
+        /// First offset that is there again.
+        to: u64,
+    },
+}
+
+/// What a copy did.
+#[derive(Debug)]
+pub struct Copied {
+    /// Payload bytes written.
+    pub bytes: u64,
+    /// Gaps in order, at most a thousand of them.
+    pub gaps: Vec<Gap>,
+    /// Gaps altogether.
+    pub gap_count: u64,
+    /// Where to go on, also for following a live log.
+    pub next: Position,
+    /// Set when the end was reached; `None` when `max_bytes` was.
+    pub tail: Option<Tail>,
+}
+
+impl Copied {
+    fn gap(&mut self, gap: Gap) {
+        self.gap_count += 1;
+        if self.gaps.len() < GAPS_LISTED {
+            self.gaps.push(gap);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct GapRecord {
+    bytes: Option<u64>,
+    #[serde(default)]
+    reason: String,
+}
+
+/// The gap that a record with [`FLAG_GAP`] declares.
+pub(crate) fn declared(stream: Stream, seq: u64, payload: &[u8]) -> Gap {
+    let record = serde_json::from_slice(payload)
+        .unwrap_or_else(|e| GapRecord { bytes: None, reason: format!("the gap record cannot be read: {e}") });
+    Gap::Declared { stream, seq, bytes: record.bytes, reason: record.reason }
+}
+
+/// Copies the payloads of `streams` in the order of their frames from `from` on, until at least
+/// `max_bytes` are written or the log ends. Nothing is added between frames.
+///
+/// # Errors
+/// [`LogError::Output`] when `out` fails (some bytes may have been written), or a failed read.
+pub fn copy_to(
+    reader: &mut LogReader,
+    out: &mut impl Write,
+    streams: StreamSet,
+    from: Position,
+    max_bytes: u64,
+) -> Result<Copied, LogError> {
+    copy(reader, out, streams, from, max_bytes, 0)
+}
+
+/// Copies one stream from exactly `offset` on.
+///
+/// # Errors
+/// As [`copy_to`].
+pub fn copy_from_offset(
+    reader: &mut LogReader,
+    out: &mut impl Write,
+    stream: Stream,
+    offset: u64,
+    max_bytes: u64,
+) -> Result<Copied, LogError> {
+    let from = reader.at_offset(stream, offset)?;
+    copy(reader, out, StreamSet::of(&[stream]), from, max_bytes, offset)
+}
+
+fn copy(
+    reader: &mut LogReader,
+    out: &mut impl Write,
+    streams: StreamSet,
+    from: Position,
+    max_bytes: u64,
+    offset: u64,
+) -> Result<Copied, LogError> {
+    let mut done = Copied { bytes: 0, gaps: Vec::new(), gap_count: 0, next: from, tail: None };
+    let mut next = from;
+    while done.bytes < max_bytes && done.tail.is_none() {
+        let before = next.offsets;
+        match reader.next_of(&mut next, streams)? {
+            Item::Damage(damage) => done.gap(Gap::Damage(damage)),
+            Item::End(tail) => done.tail = Some(tail),
+            Item::Frame(f) if f.head.flags & FLAG_GAP != 0 => {
+                done.gap(declared(f.stream, f.head.seq, f.payload));
+            }
+            Item::Frame(f) => {
+                let known = before[f.stream.index()];
+                if known < f.head.offset {
+                    done.gap(Gap::Missing { stream: f.stream, from: known, to: f.head.offset });
+                }
+                let skip = offset.saturating_sub(f.head.offset).min(f.payload.len() as u64) as usize;
+                out.write_all(&f.payload[skip..]).map_err(LogError::Output)?;
+                done.bytes += (f.payload.len() - skip) as u64;
+            }
+        }
+        done.next = next;
+    }
+    Ok(done)
+}

@@ -1,0 +1,200 @@
+//! The segment files of one directory: which there are, how long they are, reading bytes of them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::frame::{SEGMENT_HEADER, SegmentHeader, segment_name, segment_number};
+
+/// Why a log cannot be read at all. Damage inside a log is no error: it is reported as a gap.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The directory holds no segment.
+    #[error("{} holds no log: no file out.NNNNNN.wlog is in it", dir.display())]
+    Missing {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+    /// A newer program wrote it.
+    #[error("cannot read the log {}: {message}; read it with the version that wrote it", path.display())]
+    Version {
+        /// The segment.
+        path: PathBuf,
+        /// The versions.
+        message: String,
+    },
+    /// A record inside the log is not what it should be.
+    #[error("frame {seq} of the log in {}: {message}", dir.display())]
+    Record {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The frame.
+        seq: u64,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Writing a copy of the stream failed.
+    #[error("cannot write the output of the log: {0}")]
+    Output(io::Error),
+}
+
+/// What is known of a segment's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Head {
+    Good(SegmentHeader),
+    /// Not all of it is there yet.
+    Short,
+    Damaged,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub number: u32,
+    /// Bytes of the segments before it.
+    pub start: u64,
+    pub len: u64,
+    pub head: Head,
+}
+
+impl Segment {
+    /// Place of the first frame.
+    pub fn body(&self) -> u64 {
+        match self.head {
+            Head::Good(h) => u64::from(h.header_len),
+            Head::Short | Head::Damaged => SEGMENT_HEADER as u64,
+        }
+    }
+}
+
+/// Segments in order of their numbers, with one file kept open.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    dir: PathBuf,
+    list: Vec<Segment>,
+    open: Option<(u32, File)>,
+}
+
+impl Segments {
+    pub fn open(dir: &Path) -> Result<Self, LogError> {
+        let failed = |source| LogError::Io { what: "list the log directory", path: dir.to_owned(), source };
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(failed)? {
+            numbers.extend(entry.map_err(failed)?.file_name().to_str().and_then(segment_number));
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None };
+        for number in numbers {
+            let segment = all.inspect(number, all.bytes())?;
+            all.list.push(segment);
+        }
+        if all.list.is_empty() {
+            return Err(LogError::Missing { dir: dir.to_owned() });
+        }
+        Ok(all)
+    }
+
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn get(&self, ix: usize) -> Segment {
+        self.list[ix]
+    }
+
+    pub fn index_of(&self, number: u32) -> Option<usize> {
+        self.list.binary_search_by_key(&number, |s| s.number).ok()
+    }
+
+    pub fn is_last(&self, ix: usize) -> bool {
+        ix + 1 == self.list.len()
+    }
+
+    pub fn all(&self) -> &[Segment] {
+        &self.list
+    }
+
+    /// Bytes of all segments together.
+    pub fn bytes(&self) -> u64 {
+        self.list.last().map_or(0, |s| s.start + s.len)
+    }
+
+    pub fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(segment_name(number))
+    }
+
+    /// Looks for more bytes and more segments; true when there are any. A segment that has a
+    /// successor never grows again, so its length is read after the successor was seen.
+    pub fn grow(&mut self) -> Result<bool, LogError> {
+        let last = self.list.len() - 1;
+        let (number, known) = (self.list[last].number, self.list[last].len);
+        let next = number.checked_add(1).filter(|n| self.path(*n).exists());
+        let now = self.inspect(number, self.list[last].start)?;
+        let headed = self.list[last].head != now.head;
+        self.list[last] = now;
+        if let Some(next) = next {
+            let segment = self.inspect(next, self.bytes())?;
+            self.list.push(segment);
+        }
+        Ok(next.is_some() || headed || now.len != known)
+    }
+
+    /// Reads at `at` until `buf` is full or the file ends; the count of bytes read.
+    pub fn read_at(&mut self, number: u32, at: u64, buf: &mut [u8]) -> Result<usize, LogError> {
+        let path = self.path(number);
+        let file = self.file(number)?;
+        let mut done = 0;
+        while done < buf.len() {
+            match file.read_at(&mut buf[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(LogError::Io { what: "read the log", path, source }),
+            }
+        }
+        Ok(done)
+    }
+
+    fn file(&mut self, number: u32) -> Result<&File, LogError> {
+        if self.open.as_ref().is_none_or(|(n, _)| *n != number) {
+            let path = self.path(number);
+            let file = File::open(&path).map_err(|source| LogError::Io { what: "open the log", path, source })?;
+            self.open = Some((number, file));
+        }
+        // The line above has just filled it.
+        Ok(&self.open.as_ref().expect("a file is open").1)
+    }
+
+    fn inspect(&mut self, number: u32, start: u64) -> Result<Segment, LogError> {
+        let path = self.path(number);
+        let len = match self.file(number)?.metadata() {
+            Ok(meta) => meta.len(),
+            Err(source) => return Err(LogError::Io { what: "look at the log", path, source }),
+        };
+        let mut bytes = [0; SEGMENT_HEADER];
+        let read = self.read_at(number, 0, &mut bytes)?;
+        let head = if read < SEGMENT_HEADER {
+            Head::Short
+        } else {
+            match SegmentHeader::decode(&bytes) {
+                Ok(header) => Head::Good(header),
+                Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                    return Err(LogError::Version { path, message: e.to_string() });
+                }
+                Err(_) => Head::Damaged,
+            }
+        };
+        Ok(Segment { number, start, len, head })
+    }
+}

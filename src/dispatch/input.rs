@@ -133,7 +133,16 @@ pub enum Fact {
     /// An operation ended.
     OperationEnded { operation: OperationId, end: OperationEnd },
     /// The run's workspace is ready.
-    WorkspaceRealised { action: ActionId, run: RunId, attempt: u32, cwd: String, created: bool, branch_created: bool },
+    WorkspaceRealised {
+        action: ActionId,
+        run: RunId,
+        attempt: u32,
+        cwd: String,
+        created: bool,
+        branch_created: bool,
+        base: Option<(String, String)>,
+        note: String,
+    },
     /// It could not be made.
     WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
     /// The adapter's process runs.
@@ -176,7 +185,7 @@ pub enum Fact {
         message: Option<String>,
     },
     /// A `wharf` inside a run said something.
-    AgentSaid { run: RunId, attempt: u32, message_id: String, kind: String, body: Value },
+    AgentSaid { run: RunId, attempt: u32, seq: i64, message_id: String, kind: String, body: Value },
     /// An action was carried out and needs no more.
     ActionDone { action: ActionId },
     /// An action failed and may be tried again.

@@ -5,7 +5,12 @@
 //! lets the actions be performed.
 
 pub mod decide;
+pub mod election;
+pub mod event_loop;
 pub mod input;
+pub mod orchestrator;
+pub mod perform;
+pub mod prepare;
 
 #[cfg(test)]
 mod simulate;

@@ -137,14 +137,12 @@ impl Statements {
                     "INSERT INTO counters (name, value) VALUES (?1, ?2) \
                      ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > value",
                 )?;
-                match raise.execute((name, value))? {
-                    1 => Ok(()),
-                    _ => {
-                        let found: i64 =
-                            conn.query_row("SELECT value FROM counters WHERE name = ?1", [name], |row| row.get(0))?;
-                        Err(conflict("counters", name.clone(), value - 1, found))
-                    }
+                if raise.execute((name, value))? == 1 {
+                    return Ok(());
                 }
+                let found: i64 =
+                    conn.query_row("SELECT value FROM counters WHERE name = ?1", [name], |row| row.get(0))?;
+                Err(conflict("counters", name.clone(), value - 1, found))
             }
         }
     }

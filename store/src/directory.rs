@@ -9,6 +9,8 @@ use crate::StoreError;
 
 /// Format of the directory, in its file VERSION.
 const FORMAT: i64 = 1;
+/// Rights of group and others.
+const OTHERS: u32 = 0o077;
 /// Longest VERSION file that is read.
 const VERSION_LIMIT: usize = 64;
 
@@ -74,7 +76,7 @@ pub(crate) fn check_writable(dir: &Path) -> Result<(), StoreError> {
 /// Takes rights of group and others away from a file or directory of ours.
 pub(crate) fn close_to_others(path: &Path, mode: u32) -> Result<(), StoreError> {
     let found = fs::metadata(path).map_err(|e| StoreError::io(path, "cannot look at it", e))?.mode();
-    if found & 0o077 == 0 {
+    if found & OTHERS == 0 {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(mode))

@@ -133,7 +133,8 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn io(path: &Path, doing: &'static str, source: std::io::Error) -> Self {
+    /// What the file system said while `doing` something with `path`, told apart by kind.
+    pub fn io(path: &Path, doing: &'static str, source: std::io::Error) -> Self {
         use std::io::ErrorKind as K;
         let path = path.to_owned();
         match source.kind() {

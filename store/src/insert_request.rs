@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params_from_iter};
 use serde_json::Value;
 use wharf_model::column::Row;
@@ -47,6 +48,7 @@ impl RequestSender {
     /// Opens a store that another process made.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let (path, conn) = open::open_for_requests(dir)?;
+        conn.authorizer(Some(only_requests)).map_err(|e| StoreError::sqlite(&path, e))?;
         Ok(Self { path, conn })
     }
 
@@ -56,6 +58,18 @@ impl RequestSender {
     /// [`StoreError::IdempotencyConflict`] when it did not.
     pub fn send(&mut self, request: &NewRequest) -> Result<RequestRow, StoreError> {
         send(&self.path, &mut self.conn, request)
+    }
+}
+
+/// What this connection may do: read, and add request rows.
+fn only_requests(asked: AuthContext<'_>) -> Authorization {
+    match asked.action {
+        AuthAction::Read { .. }
+        | AuthAction::Select
+        | AuthAction::Function { .. }
+        | AuthAction::Transaction { .. }
+        | AuthAction::Insert { table_name: RequestRow::TABLE } => Authorization::Allow,
+        _ => Authorization::Deny,
     }
 }
 
@@ -125,4 +139,28 @@ fn used_before(conn: &Connection, new: &NewRequest, key: &str) -> rusqlite::Resu
     conn.prepare_cached(&sql)?
         .query_row((new.actor_type.as_str(), &new.actor_id, key), |row| read_at(row, 0))
         .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_test::make;
+
+    #[test]
+    fn nothing_but_requests_can_be_written() {
+        let (dir, _writer, _) = make::store();
+        let sender = RequestSender::open(dir.path()).unwrap();
+        for sql in [
+            "UPDATE requests SET status = 'done'",
+            "DELETE FROM requests",
+            "INSERT INTO counters VALUES ('run', 9)",
+            "UPDATE meta SET value = 9",
+            "DROP TABLE requests",
+            "PRAGMA user_version = 9",
+            "ATTACH ':memory:' AS other",
+        ] {
+            let error = StoreError::sqlite(dir.path(), sender.conn.execute_batch(sql).unwrap_err());
+            assert_eq!(error.code(), "store_read_only", "{sql}: {error}");
+        }
+    }
 }

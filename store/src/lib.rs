@@ -8,6 +8,7 @@
 
 mod apply;
 mod cell;
+mod changes;
 mod directory;
 mod error;
 mod insert_request;
@@ -15,14 +16,20 @@ mod load;
 pub mod log;
 mod migrate;
 mod open;
+mod reader;
+pub mod view;
 mod writer;
 
+pub use changes::{ChangeSignal, Checked};
 pub use error::StoreError;
 pub use insert_request::{NewRequest, RequestSender};
 pub use open::{Access, Store};
+pub use reader::Reader;
 pub use writer::{ApplyError, Outcomes, Writer};
 
 #[cfg(test)]
 mod schema_test;
 #[cfg(test)]
 mod state_test;
+#[cfg(test)]
+mod view_test;

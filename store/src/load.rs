@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, Params};
-use wharf_model::column::{Column, Row};
+use wharf_model::column::Row;
 use wharf_model::state::{AnyRow, Kept, State};
 use wharf_model::*;
 
-use crate::cell::{Bound, columns, read_at};
+use crate::cell::{columns, read_at};
 
 /// All rows of a type that a condition names.
 pub(crate) fn rows<R: Row>(conn: &Connection, rest: &str, params: impl Params) -> rusqlite::Result<Vec<R>> {
     let sql = format!("SELECT {} FROM {} {rest}", columns::<R>(""), R::TABLE);
+    #[cfg(test)]
+    crate::view_test::SEEN.with_borrow_mut(|seen| seen.iter_mut().for_each(|s| s.push(sql.clone())));
     conn.prepare_cached(&sql)?.query_map(params, |row| read_at(row, 0))?.collect()
 }
 
@@ -104,10 +106,4 @@ pub(crate) fn entity(conn: &Connection, kind: &str, id: &str) -> rusqlite::Resul
         "action" | ActionRow::TABLE => one::<ActionRow>(conn, id),
         _ => Ok(None),
     }
-}
-
-/// The row with a number, in a table that has numbers.
-pub(crate) fn by_number<R: Row>(conn: &Connection, number: i64) -> rusqlite::Result<Option<R>> {
-    let sql = format!("SELECT {} FROM {} WHERE number = ?1", columns::<R>(""), R::TABLE);
-    conn.prepare_cached(&sql)?.query_row([Bound(&number.to_cell())], |row| read_at(row, 0)).optional()
 }

@@ -30,10 +30,20 @@ pub(crate) fn migrate(dir: &Path, path: &Path, conn: &mut Connection, found: i64
     if found == SCHEMA {
         return Ok(());
     }
+    raise(dir, path, conn, found, &MIGRATIONS)
+}
+
+fn raise(
+    dir: &Path,
+    path: &Path,
+    conn: &mut Connection,
+    found: i64,
+    migrations: &Migrations<'_>,
+) -> Result<(), StoreError> {
     if found > 0 {
         backup(dir, conn, &format!("schema-{found}"))?;
     }
-    MIGRATIONS.to_latest(conn).map_err(|e| match e {
+    migrations.to_latest(conn).map_err(|e| match e {
         rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::sqlite(path, err),
         other => StoreError::Internal { path: path.to_owned(), cause: format!("cannot raise the schema: {other}") },
     })
@@ -74,8 +84,51 @@ pub(crate) fn backup(dir: &Path, conn: &Connection, why: &str) -> Result<PathBuf
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
     #[test]
     fn migrations_are_whole() {
-        super::MIGRATIONS.validate().unwrap();
+        MIGRATIONS.validate().unwrap();
+    }
+
+    fn two_steps(second: &str) -> (tempfile::TempDir, Result<(), StoreError>, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wharf.db");
+        let mut conn = Connection::open(&path).unwrap();
+        let first = M::up("CREATE TABLE kept (n INTEGER) STRICT; INSERT INTO kept VALUES (41);");
+        Migrations::new(vec![first.clone()]).to_latest(&mut conn).unwrap();
+        let both = Migrations::new(vec![first, M::up(second)]);
+        let result = raise(dir.path(), &path, &mut conn, 1, &both);
+        (dir, result, conn)
+    }
+
+    fn only_backup(dir: &Path) -> Connection {
+        let files: Vec<_> = fs::read_dir(dir.join("backups")).unwrap().map(|f| f.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        assert_eq!(fs::metadata(&files[0]).unwrap().mode() & 0o7777, 0o600);
+        Connection::open(&files[0]).unwrap()
+    }
+
+    fn kept(conn: &Connection) -> (i64, i64) {
+        let n = conn.query_row("SELECT n FROM kept", [], |row| row.get(0)).unwrap();
+        (n, conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap())
+    }
+
+    #[test]
+    fn an_older_store_is_backed_up_and_raised() {
+        let (dir, result, conn) = two_steps("UPDATE kept SET n = n + 1;");
+        result.unwrap();
+        assert_eq!(kept(&conn), (42, 2));
+        assert_eq!(kept(&only_backup(dir.path())), (41, 1));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_older_store() {
+        let (dir, result, conn) = two_steps("UPDATE kept SET n = n + 1; INSERT INTO nowhere VALUES (1);");
+        assert_eq!(result.unwrap_err().code(), "internal");
+        assert_eq!(kept(&conn), (41, 1));
+        assert_eq!(kept(&only_backup(dir.path())), (41, 1));
     }
 }

@@ -84,13 +84,18 @@ impl Store {
         if found > SCHEMA {
             return Err(StoreError::Newer { path, found, known: SCHEMA });
         }
+        if found > 0 {
+            check_journal(dir, &path, &conn)?;
+        }
         prepare(&conn).map_err(fail)?;
         migrate::migrate(dir, &path, &mut conn, found)?;
         check_whole(&path, &conn)?;
+        reserve(dir, &path, &conn)?;
+        // What the journal alone holds would go with it; from here on it holds only what is new.
+        checkpoint(&conn).map_err(fail)?;
         if !has_version {
             directory::write_version(dir)?;
         }
-        reserve(dir, &path, &conn)?;
         Ok(Self { dir: dir.to_owned(), path, conn, access: Access::Create })
     }
 
@@ -219,6 +224,50 @@ pub(crate) fn meta(path: &Path, conn: &Connection, key: &str) -> Result<i64, Sto
             }
             e => StoreError::sqlite(path, e),
         })
+}
+
+/// Copies committed pages from the journal back into the database, as far as readers let it.
+pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Refuses a journal that another store left here: its pages would be written over ours.
+fn check_journal(dir: &Path, path: &Path, conn: &Connection) -> Result<(), StoreError> {
+    let journal = directory::journal(dir);
+    if size(&journal)?.is_none_or(|n| n == 0) {
+        return Ok(());
+    }
+    let id = |conn: &Connection| -> rusqlite::Result<String> {
+        conn.query_row("SELECT value FROM meta WHERE key = 'store_id'", [], |row| row.get(0))
+    };
+    // The database as it is without the journal. After a crash it may not be readable alone: that says nothing.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let Ok(alone) = Connection::open_with_flags(uri_without_journal(path), flags).and_then(|c| id(&c)) else {
+        return Ok(());
+    };
+    let together = id(conn).map_err(|e| match e {
+        rusqlite::Error::QueryReturnedNoRows => {
+            StoreError::Damaged { path: path.to_owned(), cause: "meta has no store_id".into() }
+        }
+        e => StoreError::sqlite(path, e),
+    })?;
+    if alone == together {
+        return Ok(());
+    }
+    Err(StoreError::Damaged { path: journal, cause: "this journal belongs to another store".into() })
+}
+
+fn uri_without_journal(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
 }
 
 fn check_whole(path: &Path, conn: &Connection) -> Result<(), StoreError> {

@@ -96,8 +96,7 @@ pub(crate) mod make {
             "continuation_attempt": 0, "issue_comment_status": "not_applicable", "log_compressed": false,
             "last_output_seq": 0, "last_output_bytes": 0, "version": 0, "created_at": 0, "updated_at": 0,
         });
-        use wharf_model::column::Row;
-        for column in RunRow::COLUMNS {
+        for column in <RunRow as wharf_model::column::Row>::COLUMNS {
             if value.get(*column).is_none() {
                 value[*column] = serde_json::Value::Null;
             }
@@ -465,4 +464,25 @@ fn ended_rows_are_still_found_by_key() {
     }
     assert_eq!(writer.load_entity("run", "nothing").unwrap(), None);
     assert_eq!(writer.load_entity("dragon", &id).unwrap(), None);
+}
+
+#[test]
+fn a_full_disk_refuses_the_batch_and_work_goes_on_later() {
+    let (_dir, mut writer, mut state) = make::store();
+    let mut tx = Tx::new(&mut state, UnixMillis(5));
+    tx.put(make::run(100, 1));
+    let first = tx.finish().unwrap().changes;
+    let big = || {
+        vec![Change::Text(RunTextRow { run_id: make::id(100), kind: RunTextKind::Prompt, body: "x".repeat(1 << 20) })]
+    };
+    let pages: i64 = writer.connection().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = |writer: &Writer, n: i64| {
+        writer.connection().query_row(&format!("PRAGMA max_page_count = {n}"), [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    limit(&writer, pages + 20);
+    let error = writer.commit(&[first.clone(), big()]).unwrap_err();
+    assert_eq!(error.code(), "disk_full", "{error}");
+    assert!(writer.load_state().unwrap().runs.is_empty(), "nothing of the batch is there");
+    limit(&writer, 1_000_000);
+    assert_eq!(writer.commit(&[first, big()]).unwrap(), vec![Ok(()), Ok(())]);
 }

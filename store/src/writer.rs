@@ -163,6 +163,19 @@ impl Writer {
         load::entity(&self.conn, kind, id).map_err(|e| self.fail(e))
     }
 
+    /// A long text of a run; `None` when it has none of this kind.
+    pub fn run_text(
+        &self,
+        run: wharf_model::RunId,
+        kind: wharf_model::RunTextKind,
+    ) -> Result<Option<String>, StoreError> {
+        use rusqlite::OptionalExtension as _;
+        self.conn
+            .prepare_cached("SELECT body FROM run_texts WHERE run_id = ?1 AND kind = ?2")
+            .and_then(|mut q| q.query_row([run.text(), kind.as_str().to_owned()], |row| row.get(0)).optional())
+            .map_err(|e| self.fail(e))
+    }
+
     /// Requests that nobody has answered yet, oldest first.
     pub fn pending_requests(&self, limit: usize) -> Result<Vec<RequestRow>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -186,7 +199,13 @@ impl Writer {
 
     /// Copies committed pages back into the database as far as readers let it, for quiet moments.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| self.fail(e))
+        open::checkpoint(&self.conn).map_err(|e| self.fail(e))
+    }
+
+    /// The connection, for tests that take its room away.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.conn
     }
 
     /// Runs a read in one transaction, so that all its rows are of one moment.
@@ -195,6 +214,13 @@ impl Writer {
         let result = read(&self.conn).map_err(|e| self.fail(e));
         self.roll_back();
         result
+    }
+}
+
+impl Drop for Writer {
+    /// Leaves a database that is whole without its journal, where that can be had; the journal keeps the rest.
+    fn drop(&mut self) {
+        let _ = open::checkpoint(&self.conn);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Frames written are the frames read: over segments, after cuts and flipped bits, and while the
 //! writer is at work.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 

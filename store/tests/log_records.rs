@@ -1,5 +1,7 @@
 //! Exit frames, copies of streams, digests, and a writer that meets a full disk.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::path::Path;
 use std::process::Command;
 
@@ -96,9 +98,9 @@ fn copies_digests_and_gaps() {
     for n in 0..200u32 {
         let part = n.to_le_bytes().repeat(n as usize % 7);
         if n % 3 == 0 {
-            err.extend(&part)
+            err.extend(&part);
         } else {
-            out.extend(&part)
+            out.extend(&part);
         }
         w.append(if n % 3 == 0 { Stream::Stderr } else { Stream::Stdout }, 0, &part, n.into()).unwrap();
         if n == 100 {
@@ -132,7 +134,7 @@ fn copies_digests_and_gaps() {
     copy_to(&mut r, &mut copy, StreamSet::OUTPUT, pos, u64::MAX).unwrap();
     assert_eq!(copy, b"later");
 
-    let sum = |b: &[u8]| Sha256::digest(b).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let sum = |b: &[u8]| format!("{:x}", Sha256::digest(b));
     let hashes = r.hashes(|_| true).unwrap().unwrap();
     let all: Vec<u8> = files(dir.path()).iter().flat_map(|f| std::fs::read(f).unwrap()).collect();
     assert_eq!(hashes.stdout_sha256, sum(&out));

@@ -1,1 +1,49 @@
-//! .
+//! The console's screens, pure: messages in, frames and effects out.
+//!
+//! Nothing here reads a clock, a file or a socket. The shell feeds [`App::update`] with [`Msg`] and
+//! carries out the [`Effect`]s it returns; [`App::view`] draws what is known. Every question of the
+//! screens ([`effect::Question`]) must be answered once with [`Msg::Rows`], an error included, because
+//! each question is open at most once.
+//!
+//! # Adding a screen
+//!
+//! 1. `rows.rs`: plain rows in the operator's words; `effect.rs`: a `Question`; `msg.rs`: an `Answer`.
+//! 2. `screen/<name>.rs`: a struct with a [`screen::listing::Listing`] (table, filter line, pages, split,
+//!    focus) and an `impl Screen`. `screen/ledger.rs` is the example: columns are data, `answer` takes
+//!    only what is asked now, `settle` asks for what became visible, `view` draws.
+//! 3. `screen/mod.rs`: a `ScreenId` with digit and title. `app.rs`: a field, an arm in `current` and
+//!    `parts`, and a line in `answer`.
+//! 4. `command.rs`: its `Place`s and the sets in which they are active; `commands/<name>.rs`: its rows
+//!    of the one command table, named in `TABLES`. Hint row, help, palette and keymap follow by
+//!    themselves, and tests refuse clashes.
+//! 5. Tests: `testing.rs` builds an app with rows and renders it to text.
+#![warn(missing_docs)]
+
+pub mod ansi;
+pub mod app;
+pub mod command;
+mod commands;
+pub mod draw;
+pub mod effect;
+pub mod env;
+pub mod format;
+mod frame;
+pub mod glyph;
+pub mod input;
+pub mod keymap;
+pub mod layout;
+pub mod msg;
+pub mod overlay;
+pub mod pane;
+pub mod rows;
+pub mod screen;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod theme;
+
+pub use app::{App, Settings};
+pub use effect::Effect;
+pub use msg::Msg;

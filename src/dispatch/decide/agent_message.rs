@@ -17,9 +17,26 @@ fn cut(text: &str) -> String {
     format!("{} … ({} bytes cut)", &text[..end], text.len() - end)
 }
 
-/// Takes one message; one that was taken before (told by its id) changes nothing.
-pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, message_id: &str, kind: &str, body: &Value) {
-    let Some(run) = d.tx.get::<RunRow>(run_id).cloned().filter(|r| r.attempt == attempt) else { return };
+/// One message as it stands in the run's log.
+pub(crate) struct Said<'a> {
+    /// Attempt whose log it is in.
+    pub attempt: u32,
+    /// Number of its frame.
+    pub seq: i64,
+    /// Sender's id of it.
+    pub message_id: &'a str,
+    /// Kind without `agent.`.
+    pub kind: &'a str,
+    /// Arguments.
+    pub body: &'a Value,
+}
+
+/// Takes one message; one that was taken before (its frame is not beyond the last) changes nothing.
+pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, said: &Said<'_>) {
+    let Said { attempt, seq, message_id, kind, body } = *said;
+    let known = d.tx.get::<RunRow>(run_id).cloned().filter(|r| r.attempt == attempt && r.agent_seq < seq);
+    let Some(run) = known else { return };
+    d.tx.update::<RunRow>(run_id, |r| r.agent_seq = seq);
     let agent = d.state().agents.get(&run.agent_id).map_or_else(|| run.agent_id.text(), |a| a.name.clone());
     let actor = Actor { kind: ActorType::Agent, id: agent };
     let payload = json!({ "message_id": message_id, "kind": kind });

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 use wharf_model::config::{AgentConfig, EnvironmentConfig, ProjectConfig, executable_difference};
 use wharf_model::{
     AgentId, AgentRow, AgentStatus, CompanyId, CompanyRow, CompanyStatus, Driver, EnvironmentId, EnvironmentRow,
-    EnvironmentStatus, LeasePolicy, Origin, ProjectId, ProjectRow, ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow,
-    ServiceId,
+    EnvironmentStatus, Origin, ProjectId, ProjectRow, ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
 };
 
 use super::{Deciding, about, service};
@@ -349,12 +348,12 @@ fn environments(d: &mut Deciding<'_, '_>, company: CompanyId, project: ProjectId
             .find(|e| e.company_id == company && e.name == config.name && e.origin == Origin::Config)
             .map(|e| e.id);
         let value = json!({ "project": project.text(), "config": config.config });
-        let driver = Driver::parse(config.driver.as_str()).unwrap_or(Driver::Local);
+        let driver = config.driver;
         // A second row of driver local would break "one Local per company": the name stands for it.
         if driver == Driver::Local {
             continue;
         }
-        let policy = LeasePolicy::parse(config.lease_policy.as_str()).unwrap_or(LeasePolicy::Ephemeral);
+        let policy = config.lease_policy;
         if let Some(id) = known {
             d.tx.update::<EnvironmentRow>(id, |e| {
                 e.driver = driver;

@@ -189,6 +189,19 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
     done(d)
 }
 
+/// Refuses a request outside a decision of its own: the one it would have had broke a rule.
+pub fn refuse(
+    state: &mut State,
+    row: &wharf_model::RequestRow,
+    refusal: &super::input::Refusal,
+    now: UnixMillis,
+    new_id: NewId<'_>,
+) -> Decided {
+    let mut d = Deciding { tx: Tx::new(state, now), new_id };
+    request::refuse(&mut d, row, refusal);
+    done(d).0
+}
+
 fn done(d: Deciding<'_, '_>) -> (Decided, Option<String>) {
     match d.tx.finish() {
         Ok(decided) => (decided, None),
@@ -209,8 +222,10 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             workspace::operation_planned(d, *run, *attempt, operation)
         }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
-        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created } => {
-            workspace::realised(d, *action, *run, *attempt, cwd, *created, *branch_created);
+        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
+            let made =
+                workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
+            workspace::realised(d, *action, *run, *attempt, &made);
         }
         Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
             workspace::failed(d, *action, *run, *attempt, message, cause.as_deref());
@@ -238,8 +253,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::ServiceEnded { action, service, generation, exit, code, message } => {
             service::ended(d, *action, *service, *generation, exit.as_deref(), code.clone(), message.clone());
         }
-        Fact::AgentSaid { run, attempt, message_id, kind, body } => {
-            agent_message::said(d, *run, *attempt, message_id, kind, body);
+        Fact::AgentSaid { run, attempt, seq, message_id, kind, body } => {
+            let said = agent_message::Said { attempt: *attempt, seq: *seq, message_id, kind, body };
+            agent_message::said(d, *run, &said);
         }
         Fact::ActionDone { action } => {
             d.end_action(*action, ActionStatus::Done, None);

@@ -147,6 +147,7 @@ pub(crate) fn accept(
         stderr_bytes: None,
         stdout_sha256: None,
         stderr_sha256: None,
+        agent_seq: 0,
         last_output_at: None,
         last_output_seq: 0,
         last_output_stream: None,

@@ -8,8 +8,8 @@ use wharf_model::rules::release::{AfterLastUser, after_last_user};
 use wharf_model::rules::reuse_key;
 use wharf_model::shim::{ChildRef, EndedBy, ExitFrame};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, Desired, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow,
-    RunStatus, ServiceId, ServiceRow, ServiceStatus, Step, StopPolicy, WorkspaceRow,
+    ActionId, ActionKind, ActionStatus, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus,
+    ServiceId, ServiceRow, ServiceStatus, Step, WorkspaceRow,
 };
 
 use super::{Deciding, about, finish, steps};
@@ -124,23 +124,23 @@ fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceC
         project_workspace_id: primary,
         execution_workspace_id: wanted.run.and_then(|r| r.workspace_id),
         issue_id: None,
-        owner_agent_id: wanted.run.map(|r| r.agent_id).filter(|_| scope.kind == reuse_key::ServiceScope::Agent),
+        owner_agent_id: wanted.run.map(|r| r.agent_id).filter(|_| scope.kind == ReuseScope::Agent),
         started_by_run_id: None,
         name: config.name.clone(),
-        scope_type: ReuseScope::parse(scope.kind.as_str()).unwrap_or(ReuseScope::Run),
+        scope_type: scope.kind,
         scope_id: scope.id,
         reuse_key: key,
-        lifecycle: lifecycle_of(config),
+        lifecycle: config.lifecycle,
         status: ServiceStatus::Stopped,
         health: Health::Unknown,
-        desired: Desired::parse(config.desired.as_str()).unwrap_or(Desired::Manual),
+        desired: config.desired,
         generation: 0,
         command: shown(&config.command),
         cwd,
         port: None,
         url: None,
         provider: "local_process".into(),
-        stop_policy: StopPolicy::parse(config.stop.policy.as_str()).unwrap_or(StopPolicy::Manual),
+        stop_policy: config.stop.policy,
         idle_ms: i64::try_from(config.stop.idle_ms).ok(),
         grace_ms: i64::try_from(config.stop.grace_ms).unwrap_or(10_000),
         config: serde_json::to_value(config).unwrap_or(Value::Null),
@@ -165,10 +165,6 @@ fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceC
     Ok(id)
 }
 
-fn lifecycle_of(config: &ServiceConfig) -> Lifecycle {
-    Lifecycle::parse(config.lifecycle.as_str()).unwrap_or(Lifecycle::Shared)
-}
-
 fn shown(command: &CommandLine) -> String {
     match command {
         CommandLine::Shell(line) => line.clone(),
@@ -183,8 +179,8 @@ fn identify(
 ) -> Result<(reuse_key::Scope, String, Option<String>), Refusal> {
     let primary =
         d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
-    let lifecycle = reuse_key::ServiceLifecycle::parse(config.lifecycle.as_str());
-    let reuse = reuse_key::ServiceScope::parse(config.reuse.as_str());
+    let lifecycle = Some(config.lifecycle);
+    let reuse = Some(config.reuse);
     let facts = reuse_key::ScopeFacts {
         project_workspace: primary,
         project: Some(wanted.project.id),
@@ -194,16 +190,12 @@ fn identify(
         run: wanted.run.map(|r| r.id),
     };
     // An ephemeral service belongs to one run whatever its written scope says.
-    let reuse = if lifecycle == Some(reuse_key::ServiceLifecycle::Ephemeral) && wanted.run.is_some() {
-        Some(reuse_key::ServiceScope::Run)
-    } else {
-        reuse
-    };
+    let reuse =
+        if lifecycle == Some(Lifecycle::Ephemeral) && wanted.run.is_some() { Some(ReuseScope::Run) } else { reuse };
     let scope = reuse_key::scope(lifecycle, reuse, &facts)
         .map_err(|e| Refusal::new("service_start_failed", format!("{}: {e}", config.name)))?;
     // A project's service runs in the project's own checkout, whichever run asked first.
-    let base =
-        if scope.kind == reuse_key::ServiceScope::ProjectWorkspace { &wanted.project.path } else { &wanted.base };
+    let base = if scope.kind == ReuseScope::ProjectWorkspace { &wanted.project.path } else { &wanted.base };
     let cwd = if config.cwd == "." { base.clone() } else { format!("{}/{}", base.trim_end_matches('/'), config.cwd) };
     let env: BTreeMap<String, String> = config
         .env

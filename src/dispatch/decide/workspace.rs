@@ -166,16 +166,23 @@ pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &O
     }
 }
 
+/// What an executor found or made.
+pub(crate) struct Made<'a> {
+    /// Directory.
+    pub cwd: &'a str,
+    /// Whether it was made now.
+    pub created: bool,
+    /// Whether its branch was made by us.
+    pub branch_created: bool,
+    /// Base as named and as a commit.
+    pub base: Option<&'a (String, String)>,
+    /// One sentence for people.
+    pub note: &'a str,
+}
+
 /// The run's workspace is ready.
-pub(crate) fn realised(
-    d: &mut Deciding<'_, '_>,
-    action: ActionId,
-    run_id: RunId,
-    attempt: u32,
-    cwd: &str,
-    created: bool,
-    branch_created: bool,
-) {
+pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId, attempt: u32, made: &Made<'_>) {
+    let Made { cwd, created, branch_created, base, note } = *made;
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else {
@@ -190,6 +197,10 @@ pub(crate) fn realised(
         // What was made once stays ours: a later reuse must not forget it.
         w.created_by_runtime |= created;
         w.branch_created_by_runtime |= branch_created;
+        if let (Some((name, commit)), true) = (base, w.base_commit.is_none()) {
+            w.base_ref = Some(name.clone());
+            w.base_commit = Some(commit.clone());
+        }
         w.deadline_at = None;
         w.failure_reason = None;
         w.last_used_at = now;
@@ -201,7 +212,8 @@ pub(crate) fn realised(
         return;
     }
     let verb = if created { "workspace.realised" } else { "workspace.reused" };
-    let details = json!({ "cwd": cwd, "branch": workspace.branch_name, "baseRef": workspace.base_ref });
+    let details = json!({ "cwd": cwd, "branch": workspace.branch_name, "note": note });
+    d.tx.event(run_id, "workspace", "info", note.to_owned(), None);
     d.activity(&Actor::system(), verb, &about::workspace(&workspace, Some(run_id)), Some(details));
     let outcome = if created { "created" } else { "reused" };
     let number = wharf_model::Kind::Workspace.number(workspace.number);

@@ -17,6 +17,8 @@ mod flat;
 
 pub use flat::{flatten, show_bytes, show_duration};
 
+pub use crate::{Desired, Driver, LeasePolicy, Lifecycle, ReuseScope as Reuse, StopPolicy};
+
 /// Name of the environment that is always there: this machine.
 pub const LOCAL_ENVIRONMENT: &str = "Local";
 
@@ -25,21 +27,6 @@ words! {
     pub enum Adapter {
         Process = "process", Http = "http", Claude = "claude", Codex = "codex", Gemini = "gemini",
         Opencode = "opencode", Cursor = "cursor", Pi = "pi", Acp = "acp", Fake = "fake",
-    }
-}
-
-words! {
-    /// How an environment is reached.
-    pub enum Driver { Local = "local", Ssh = "ssh", Sandbox = "sandbox", Plugin = "plugin" }
-}
-
-words! {
-    /// How long what a lease holds is kept.
-    pub enum LeasePolicy {
-        Ephemeral = "ephemeral",
-        ReuseByEnvironment = "reuse_by_environment",
-        ReuseByExecutionWorkspace = "reuse_by_execution_workspace",
-        RetainOnFailure = "retain_on_failure",
     }
 }
 
@@ -62,30 +49,8 @@ words! {
 }
 
 words! {
-    /// How long a service outlives its users.
-    pub enum Lifecycle { Shared = "shared", Ephemeral = "ephemeral" }
-}
-
-words! {
-    /// What the users of one service have in common.
-    pub enum Reuse {
-        ProjectWorkspace = "project_workspace", ExecutionWorkspace = "execution_workspace", Agent = "agent", Run = "run",
-    }
-}
-
-words! {
-    /// What ends a service.
-    pub enum StopPolicy { Manual = "manual", IdleTimeout = "idle_timeout", OnRunFinish = "on_run_finish" }
-}
-
-words! {
     /// When a service that exited is started again.
     pub enum RestartPolicy { Never = "never", OnFailure = "on_failure", Always = "always" }
-}
-
-words! {
-    /// The state a service is meant to be in.
-    pub enum Desired { Running = "running", Stopped = "stopped", Manual = "manual" }
 }
 
 /// The whole of a project's config.

@@ -5,6 +5,7 @@
 
 pub mod column;
 pub mod config;
+pub mod filter;
 pub mod ids;
 pub mod rules;
 pub mod shim;

@@ -195,6 +195,7 @@ row! {
         stderr_bytes: Option<i64>,
         stdout_sha256: Option<String>,
         stderr_sha256: Option<String>,
+        agent_seq: i64,
         last_output_at: Option<UnixMillis>,
         last_output_seq: i64,
         last_output_stream: Option<String>,

@@ -78,6 +78,10 @@ pub struct Spec {
     /// Command names of processes that may outlive the child; recorded as survivors.
     #[serde(default)]
     pub keep: Vec<String>,
+    /// Kernel's boot id when the directory was made; filled in by whoever writes the file. Tells a
+    /// start that never happened from one whose traces an unclean reboot took.
+    #[serde(default)]
+    pub boot_id: Option<String>,
 }
 
 /// Size of a terminal in cells.
@@ -339,7 +343,7 @@ pub enum ControlReply {
         seq: u64,
         /// As in `welcome`.
         offsets: BTreeMap<String, u64>,
-        /// `ok` or `full`.
+        /// `ok`, `full`, or `failed` when writing or syncing failed for another reason.
         disk: String,
         /// The child, when it has been started.
         child: Option<ChildRef>,
@@ -368,11 +372,29 @@ pub enum ControlReply {
     DiskOk,
     /// Pushed when a descendant holds a stream open after the child's end.
     Leaky,
+    /// Pushed when a `wharf` inside has said something: the frame is in the log.
+    Message {
+        /// Number of its frame.
+        seq: u64,
+    },
     /// Pushed once the exit frame is durable.
     Exited {
         /// The exit frame.
         exit: Box<ExitFrame>,
     },
+}
+
+/// One message of a `wharf` inside a run as it stands in the log: without its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentFrame {
+    /// Version: 1.
+    pub v: u32,
+    /// Sender's id of it.
+    pub message_id: String,
+    /// The part after `agent.` of the request's kind.
+    pub kind: String,
+    /// Arguments.
+    pub body: Value,
 }
 
 /// One message of a `wharf` inside a run, at the agent socket.

@@ -296,4 +296,19 @@ mod tests {
         w.append(Stream::Stdout, 0, b"x", 0).unwrap();
         assert_eq!(w.segment(), 2);
     }
+
+    #[test]
+    fn a_segment_that_cannot_be_made_costs_no_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut w = LogWriter::create(dir.path(), OWNER, 0, 200).unwrap();
+        w.append(Stream::Stdout, 0, &[1; 90], 0).unwrap();
+        let next = dir.path().join("out.000002.wlog");
+        std::fs::write(&next, b"in the way").unwrap();
+        let error = w.append(Stream::Stdout, 0, &[2; 90], 0).unwrap_err();
+        assert!(error.to_string().contains("out.000002.wlog"), "{error}");
+        assert_eq!((w.seq(), w.segment(), w.offsets()[1]), (1, 1, 90));
+        std::fs::remove_file(&next).unwrap();
+        assert_eq!(w.append(Stream::Stdout, 0, &[2; 90], 0).unwrap(), 2);
+        assert_eq!(w.segment(), 2);
+    }
 }

@@ -93,8 +93,5 @@ impl LogReader {
 }
 
 fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
+    format!("{:x}", digest.finalize())
 }

@@ -177,6 +177,8 @@ pub struct LogReader {
     payload: std::ops::Range<usize>,
     /// The frame before was passed over without its payload.
     skipped: bool,
+    /// A frame that was taken at its header's word, and where it ends by that.
+    unproven: Option<(Position, u64)>,
     /// Bytes at the end of the log in which no frame was found: segment, place, length then.
     dead_end: Option<(u32, u64, u64)>,
     follow: Position,
@@ -199,6 +201,7 @@ impl LogReader {
             buf_at: 0,
             payload: 0..0,
             skipped: false,
+            unproven: None,
             dead_end: None,
             follow,
         })
@@ -218,7 +221,7 @@ impl LogReader {
 
     /// Bytes of all segments together, as last seen.
     pub fn total_bytes(&self) -> u64 {
-        self.segments.all().iter().map(|s| s.len).sum()
+        self.segments.bytes()
     }
 
     /// Wall time at which the shim started, milliseconds; `None` when no segment header tells.
@@ -328,6 +331,7 @@ impl LogReader {
     /// One frame on. Without `check` a frame is taken at the word of its header, as long as that
     /// fits to what was before; its payload is not read.
     pub(crate) fn step(&mut self, pos: &mut Position, check: bool) -> Result<Step, LogError> {
+        let mut again = false;
         loop {
             let Some(ix) = self.segments.index_of(pos.segment) else {
                 return Err(LogError::Io {
@@ -357,8 +361,12 @@ impl LogReader {
                 }
                 continue;
             }
-            match self.frame_at(pos, segment.len, check)? {
+            match self.frame_at(pos, segment.len, check || again)? {
                 Found::Frame(head) if pos.seq != 0 && head.seq > pos.seq => {
+                    if self.doubt(pos) {
+                        again = true;
+                        continue;
+                    }
                     let from = std::mem::replace(&mut pos.seq, head.seq);
                     return Ok(Step::Damage(Damage {
                         segment: pos.segment,
@@ -369,7 +377,14 @@ impl LogReader {
                     }));
                 }
                 Found::Frame(head) => {
+                    let before = *pos;
                     pos.pass(&head);
+                    let proven = check || again;
+                    self.unproven = (!proven).then_some((before, pos.at));
+                    if std::mem::take(&mut again) {
+                        // It was given out before the doubt.
+                        continue;
+                    }
                     return Ok(Step::Frame(head));
                 }
                 // A frame that is not all there yet.
@@ -383,10 +398,25 @@ impl LogReader {
                 }
                 Found::Open | Found::Bad => {}
             }
+            if self.doubt(pos) {
+                again = true;
+                continue;
+            }
             if let Some(step) = self.pass_damage(ix, pos)? {
                 return Ok(step);
             }
         }
+    }
+
+    /// Before damage is believed behind a frame that nobody has checked, back to that frame: its
+    /// length may be what is wrong.
+    fn doubt(&mut self, pos: &mut Position) -> bool {
+        let Some((before, end)) = self.unproven.take() else { return false };
+        let follows = before.segment == pos.segment && end == pos.at;
+        if follows {
+            *pos = before;
+        }
+        follows
     }
 
     /// Passes the header of a segment; a step when there is something to tell. `pos` stays before

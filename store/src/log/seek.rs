@@ -146,22 +146,18 @@ impl LogReader {
 
     /// A position at least `bytes` of the files before `pos`, or the start.
     pub(crate) fn back_from(&mut self, pos: &Position, bytes: u64) -> Result<Position, LogError> {
-        let before: u64 = self.segments.all().iter().filter(|s| s.number < pos.segment).map(|s| s.len).sum();
-        let here = before + pos.at;
+        let here = self.bytes_before(pos);
         if here <= bytes { Ok(self.start()) } else { self.at_byte(here - bytes) }
     }
 
     /// Bytes of the files before `pos`.
     pub(crate) fn bytes_before(&self, pos: &Position) -> u64 {
-        self.segments.all().iter().filter(|s| s.number < pos.segment).map(|s| s.len).sum::<u64>() + pos.at
+        self.segments.index_of(pos.segment).map_or(0, |ix| self.segments.get(ix).start) + pos.at
     }
 
-    fn at_byte(&mut self, mut target: u64) -> Result<Position, LogError> {
-        let mut ix = 0;
-        while ix + 1 < self.segments.count() && target >= self.segments.get(ix).len {
-            target -= self.segments.get(ix).len;
-            ix += 1;
-        }
+    fn at_byte(&mut self, place: u64) -> Result<Position, LogError> {
+        let ix = self.segments.all().partition_point(|s| s.start <= place).saturating_sub(1);
+        let target = place - self.segments.get(ix).start;
         self.find(ix, |p| p.at <= target, |h, at| at + h.size() > target)
     }
 
@@ -194,7 +190,8 @@ impl LogReader {
                     if hit(&head, at) {
                         return Ok(here);
                     }
-                    self.marks.of(pos.segment).note(&pos);
+                    // Its own beginning is sure, its end is not before the next frame fits.
+                    self.marks.of(pos.segment).note(&here);
                 }
                 Step::Damage(_) => {}
                 Step::End(_) => return Ok(pos),

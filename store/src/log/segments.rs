@@ -61,6 +61,8 @@ pub(crate) enum Head {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     pub number: u32,
+    /// Bytes of the segments before it.
+    pub start: u64,
     pub len: u64,
     pub head: Head,
 }
@@ -94,7 +96,7 @@ impl Segments {
         numbers.dedup();
         let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None };
         for number in numbers {
-            let segment = all.inspect(number)?;
+            let segment = all.inspect(number, all.bytes())?;
             all.list.push(segment);
         }
         if all.list.is_empty() {
@@ -123,6 +125,11 @@ impl Segments {
         &self.list
     }
 
+    /// Bytes of all segments together.
+    pub fn bytes(&self) -> u64 {
+        self.list.last().map_or(0, |s| s.start + s.len)
+    }
+
     pub fn path(&self, number: u32) -> PathBuf {
         self.dir.join(segment_name(number))
     }
@@ -133,11 +140,11 @@ impl Segments {
         let last = self.list.len() - 1;
         let (number, known) = (self.list[last].number, self.list[last].len);
         let next = number.checked_add(1).filter(|n| self.path(*n).exists());
-        let now = self.inspect(number)?;
+        let now = self.inspect(number, self.list[last].start)?;
         let headed = self.list[last].head != now.head;
         self.list[last] = now;
         if let Some(next) = next {
-            let segment = self.inspect(next)?;
+            let segment = self.inspect(next, self.bytes())?;
             self.list.push(segment);
         }
         Ok(next.is_some() || headed || now.len != known)
@@ -169,7 +176,7 @@ impl Segments {
         Ok(&self.open.as_ref().expect("a file is open").1)
     }
 
-    fn inspect(&mut self, number: u32) -> Result<Segment, LogError> {
+    fn inspect(&mut self, number: u32, start: u64) -> Result<Segment, LogError> {
         let path = self.path(number);
         let len = match self.file(number)?.metadata() {
             Ok(meta) => meta.len(),
@@ -188,6 +195,6 @@ impl Segments {
                 Err(_) => Head::Damaged,
             }
         };
-        Ok(Segment { number, len, head })
+        Ok(Segment { number, start, len, head })
     }
 }

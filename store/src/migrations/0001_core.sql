@@ -409,6 +409,7 @@ CREATE TABLE runs (
     stderr_bytes INTEGER,
     stdout_sha256 TEXT,
     stderr_sha256 TEXT,
+    agent_seq INTEGER NOT NULL DEFAULT 0,
     last_output_at INTEGER,
     last_output_seq INTEGER NOT NULL,
     last_output_stream TEXT,
@@ -569,8 +570,16 @@ CREATE INDEX requests_open ON requests (number) WHERE status IN ('pending', 'acc
 CREATE INDEX actions_open ON actions (created_at) WHERE status IN ('pending', 'performing');
 CREATE INDEX actions_by_entity ON actions (entity_type, entity_id);
 
-CREATE INDEX activity_newest ON activity (created_at, id);
-CREATE INDEX activity_by_entity ON activity (entity_type, entity_id, created_at, id);
-CREATE INDEX activity_by_run ON activity (run_id, created_at, id) WHERE run_id IS NOT NULL;
-CREATE INDEX activity_by_actor ON activity (actor_type, actor_id, created_at, id);
-CREATE INDEX activity_by_action ON activity (action, created_at, id);
+-- Each of these ends in the row's position, so that pages follow the order in which rows were written.
+CREATE INDEX activity_newest ON activity (created_at);
+CREATE INDEX activity_by_entity ON activity (entity_type, entity_id);
+CREATE INDEX activity_by_run ON activity (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX activity_by_actor ON activity (actor_type, actor_id);
+CREATE INDEX activity_by_action ON activity (action);
+
+-- People name rows by the last characters of an id; at least six are asked for.
+CREATE INDEX runs_by_tail ON runs (substr(id, -6));
+CREATE INDEX leases_by_tail ON environment_leases (substr(id, -6));
+CREATE INDEX operations_by_tail ON workspace_operations (substr(id, -6));
+CREATE INDEX requests_by_tail ON requests (substr(id, -6));
+CREATE INDEX issues_by_tail ON issues (substr(id, -6));

@@ -1,5 +1,9 @@
 //! Names of branches: any rendered text becomes a name git accepts.
 
+use super::template::{Placeholder, TemplateError, Values, render};
+
+/// The template in force when config has none.
+pub const DEFAULT_TEMPLATE: &str = "{{issue.identifier}}-{{slug}}";
 /// The branch of a workspace whose template leaves nothing usable.
 pub const FALLBACK_BRANCH: &str = "wharf-work";
 /// Longest branch name that is made, in bytes.
@@ -27,6 +31,11 @@ pub fn sanitise(rendered: &str) -> String {
     if is_valid(&name) { name } else { FALLBACK_BRANCH.to_owned() }
 }
 
+/// The branch of a workspace: its template with the values put in, then sanitised.
+pub fn name(template: &str, values: &Values) -> Result<String, TemplateError> {
+    Ok(sanitise(&render(template, Placeholder::FOR_BRANCH, values)?))
+}
+
 fn component(text: &str) -> &str {
     let mut text = text.trim_matches(['-', '.']);
     while let Some(shorter) = text.strip_suffix(".lock") {
@@ -47,7 +56,7 @@ pub fn is_valid(name: &str) -> bool {
         && !name.contains("..")
         && !name.contains("@{")
         && !name.chars().any(forbidden)
-        && name.split('/').all(|c| !c.is_empty() && !c.starts_with('.') && !c.ends_with(".lock"))
+        && name.split('/').all(|c| !c.is_empty() && !c.starts_with('.') && c.strip_suffix(".lock").is_none())
 }
 
 /// Whether two branches cannot exist at once, because one would be a directory of the other
@@ -91,6 +100,14 @@ mod tests {
         for (input, expected) in table {
             assert_eq!(sanitise(input), expected, "{input:?}");
         }
+    }
+
+    #[test]
+    fn templates_become_branches() {
+        use crate::rules::template::naming;
+        assert_eq!(name(DEFAULT_TEMPLATE, &naming(None, "R-12", "Code fixer")).unwrap(), "R-12-code-fixer");
+        assert_eq!(name("{{agent.name}}", &naming(None, "R-12", "..")).unwrap(), FALLBACK_BRANCH);
+        assert!(name("{{port}}", &naming(None, "R-12", "a")).is_err());
     }
 
     #[test]

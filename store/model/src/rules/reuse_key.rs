@@ -9,42 +9,18 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{AgentId, ProjectId, ProjectWorkspaceId, RunId, WorkspaceId};
-use crate::words;
-
-words! {
-    /// Whether a service may serve more than one run.
-    pub enum ServiceLifecycle {
-        /// Kept and reused within its scope; the default.
-        Shared = "shared",
-        /// Made for one user and never reused.
-        Ephemeral = "ephemeral",
-    }
-}
-
-words! {
-    /// Whose processes a service belongs to.
-    pub enum ServiceScope {
-        /// One for the project's sources.
-        ProjectWorkspace = "project_workspace",
-        /// One for each place runs work in.
-        ExecutionWorkspace = "execution_workspace",
-        /// One for each agent.
-        Agent = "agent",
-        /// One for each run.
-        Run = "run",
-    }
-}
+use crate::{Lifecycle, ReuseScope};
 
 /// The lifecycle in force: one that is not written means shared, here and in [`scope_kind`].
-pub fn lifecycle(written: Option<ServiceLifecycle>) -> ServiceLifecycle {
-    written.unwrap_or(ServiceLifecycle::Shared)
+pub fn lifecycle(written: Option<Lifecycle>) -> Lifecycle {
+    written.unwrap_or(Lifecycle::Shared)
 }
 
 /// The scope in force: what is written, else the project's for shared and the run's for ephemeral.
-pub fn scope_kind(written_lifecycle: Option<ServiceLifecycle>, reuse: Option<ServiceScope>) -> ServiceScope {
+pub fn scope_kind(written_lifecycle: Option<Lifecycle>, reuse: Option<ReuseScope>) -> ReuseScope {
     reuse.unwrap_or(match lifecycle(written_lifecycle) {
-        ServiceLifecycle::Shared => ServiceScope::ProjectWorkspace,
-        ServiceLifecycle::Ephemeral => ServiceScope::Run,
+        Lifecycle::Shared => ReuseScope::ProjectWorkspace,
+        Lifecycle::Ephemeral => ReuseScope::Run,
     })
 }
 
@@ -69,7 +45,7 @@ pub struct ScopeFacts<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Which kind.
-    pub kind: ServiceScope,
+    pub kind: ReuseScope,
     /// Id (or, without one, directory) of the owner.
     pub id: String,
 }
@@ -79,24 +55,25 @@ pub struct Scope {
 #[error(
     "the service is kept for each {0}, but none takes part here; start it from a run, or set `reuse` to another scope"
 )]
-pub struct NoOwner(pub ServiceScope);
+pub struct NoOwner(pub ReuseScope);
 
 /// Finds the owner of a service.
 pub fn scope(
-    written_lifecycle: Option<ServiceLifecycle>,
-    reuse: Option<ServiceScope>,
+    written_lifecycle: Option<Lifecycle>,
+    reuse: Option<ReuseScope>,
     facts: &ScopeFacts<'_>,
 ) -> Result<Scope, NoOwner> {
     let kind = scope_kind(written_lifecycle, reuse);
     let id = match kind {
-        ServiceScope::ProjectWorkspace => {
-            facts.project_workspace.map(|id| id.text()).or_else(|| facts.project.map(|id| id.text()))
+        ReuseScope::ProjectWorkspace => facts
+            .project_workspace
+            .map(super::super::ids::ProjectWorkspaceId::text)
+            .or_else(|| facts.project.map(super::super::ids::ProjectId::text)),
+        ReuseScope::ExecutionWorkspace => {
+            facts.execution_workspace.map(super::super::ids::WorkspaceId::text).or_else(|| facts.cwd.map(str::to_owned))
         }
-        ServiceScope::ExecutionWorkspace => {
-            facts.execution_workspace.map(|id| id.text()).or_else(|| facts.cwd.map(str::to_owned))
-        }
-        ServiceScope::Agent => facts.agent.map(|id| id.text()),
-        ServiceScope::Run => facts.run.map(|id| id.text()),
+        ReuseScope::Agent => facts.agent.map(super::super::ids::AgentId::text),
+        ReuseScope::Run => facts.run.map(super::super::ids::RunId::text),
     };
     id.map(|id| Scope { kind, id }).ok_or(NoOwner(kind))
 }
@@ -129,8 +106,8 @@ pub struct ServiceIdentity<'a> {
 
 /// The key a shared service is found by: 64 hex digits. `None` for an ephemeral one, which is
 /// never found again.
-pub fn reuse_key(written_lifecycle: Option<ServiceLifecycle>, service: &ServiceIdentity<'_>) -> Option<String> {
-    if lifecycle(written_lifecycle) == ServiceLifecycle::Ephemeral {
+pub fn reuse_key(written_lifecycle: Option<Lifecycle>, service: &ServiceIdentity<'_>) -> Option<String> {
+    if lifecycle(written_lifecycle) == Lifecycle::Ephemeral {
         return None;
     }
     let command = match service.command {
@@ -213,8 +190,8 @@ mod tests {
 
     #[test]
     fn lifecycle_and_scope_table() {
-        use ServiceLifecycle::*;
-        use ServiceScope::*;
+        use Lifecycle::*;
+        use ReuseScope::*;
         let table = [
             (None, None, Shared, ProjectWorkspace),
             (Some(Shared), None, Shared, ProjectWorkspace),
@@ -240,23 +217,23 @@ mod tests {
         };
         let owner = |kind, facts: &ScopeFacts<'_>| scope(None, Some(kind), facts).map(|s| s.id);
         let text = |n| Ok(id(n).hyphenated().to_string());
-        assert_eq!(owner(ServiceScope::ProjectWorkspace, &facts), text(1));
-        assert_eq!(owner(ServiceScope::ProjectWorkspace, &ScopeFacts { project_workspace: None, ..facts }), text(2));
-        assert_eq!(owner(ServiceScope::ExecutionWorkspace, &facts), text(3));
+        assert_eq!(owner(ReuseScope::ProjectWorkspace, &facts), text(1));
+        assert_eq!(owner(ReuseScope::ProjectWorkspace, &ScopeFacts { project_workspace: None, ..facts }), text(2));
+        assert_eq!(owner(ReuseScope::ExecutionWorkspace, &facts), text(3));
         assert_eq!(
-            owner(ServiceScope::ExecutionWorkspace, &ScopeFacts { execution_workspace: None, ..facts }),
+            owner(ReuseScope::ExecutionWorkspace, &ScopeFacts { execution_workspace: None, ..facts }),
             Ok("/w".to_owned())
         );
-        assert_eq!(owner(ServiceScope::Agent, &facts), text(4));
-        assert_eq!(owner(ServiceScope::Run, &facts), text(5));
+        assert_eq!(owner(ReuseScope::Agent, &facts), text(4));
+        assert_eq!(owner(ReuseScope::Run, &facts), text(5));
         let nothing = ScopeFacts::default();
-        for kind in ServiceScope::ALL {
+        for kind in ReuseScope::ALL {
             assert_eq!(owner(*kind, &nothing), Err(NoOwner(*kind)));
         }
     }
 
     fn key(change: impl FnOnce(&mut Scope, &mut BTreeMap<String, String>), port: Option<u16>, cwd: &str) -> String {
-        let mut scope = Scope { kind: ServiceScope::Agent, id: "a".into() };
+        let mut scope = Scope { kind: ReuseScope::Agent, id: "a".into() };
         let mut env = BTreeMap::from([("B".to_owned(), "2".to_owned()), ("A".to_owned(), "1".to_owned())]);
         change(&mut scope, &mut env);
         let command = CommandLine::Shell("npm run dev");
@@ -277,7 +254,7 @@ mod tests {
         let base = key(|_, _| {}, None, "/w");
         let others = [
             key(|s, _| s.id = "b".into(), None, "/w"),
-            key(|s, _| s.kind = ServiceScope::Run, None, "/w"),
+            key(|s, _| s.kind = ReuseScope::Run, None, "/w"),
             key(|_, e| drop(e.insert("A".into(), "9".into())), None, "/w"),
             key(|_, _| {}, Some(4173), "/w"),
             key(|_, _| {}, None, "/x"),
@@ -289,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_text_and_a_list_of_words_differ() {
-        let scope = Scope { kind: ServiceScope::Agent, id: "a".into() };
+        let scope = Scope { kind: ReuseScope::Agent, id: "a".into() };
         let env = BTreeMap::new();
         let argv = ["npm".to_owned()];
         let with = |command| {
@@ -303,11 +280,11 @@ mod tests {
 
     #[test]
     fn ephemeral_has_no_key() {
-        let scope = Scope { kind: ServiceScope::Run, id: "r".into() };
+        let scope = Scope { kind: ReuseScope::Run, id: "r".into() };
         let env = BTreeMap::new();
         let command = CommandLine::Shell("x");
         let service = ServiceIdentity { scope: &scope, name: "w", command, cwd: "/", explicit_port: None, env: &env };
-        assert_eq!(reuse_key(Some(ServiceLifecycle::Ephemeral), &service), None);
+        assert_eq!(reuse_key(Some(Lifecycle::Ephemeral), &service), None);
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Template {
 
     /// Whether the template asks for this placeholder.
     pub fn uses(&self, placeholder: Placeholder) -> bool {
-        self.parts.iter().any(|p| *p == Part::Value(placeholder))
+        self.parts.contains(&Part::Value(placeholder))
     }
 }
 

@@ -10,10 +10,15 @@ pub fn is_inherited(name: &str, pass_ssh_agent: bool) -> bool {
     ALLOWED.contains(&name) || name.starts_with("LC_") || (pass_ssh_agent && name == "SSH_AUTH_SOCK")
 }
 
+/// Searched for programs when the operator has no PATH.
+pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// The inherited part of a child's environment: the allow-list and nothing else, plus a TERM that
-/// is true for the child.
+/// is true for the child. `program_dir` is where `wharf` lies; it ends the child's PATH, so that
+/// the child finds `wharf` and nothing in that directory hides another program.
 pub fn inherited<'a>(
     operator: impl IntoIterator<Item = (&'a str, &'a str)>,
+    program_dir: Option<&str>,
     pass_ssh_agent: bool,
     tty: bool,
 ) -> BTreeMap<String, String> {
@@ -22,6 +27,17 @@ pub fn inherited<'a>(
         .filter(|(name, _)| is_inherited(name, pass_ssh_agent))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    let path = env.entry("PATH".to_owned()).or_default();
+    if path.is_empty() {
+        DEFAULT_PATH.clone_into(path);
+    }
+    // A directory with a colon in its name cannot stand in a PATH.
+    if let Some(dir) = program_dir.filter(|d| d.starts_with('/') && !d.contains(':'))
+        && !path.split(':').any(|p| p == dir)
+    {
+        path.push(':');
+        path.push_str(dir);
+    }
     env.insert("TERM".to_owned(), if tty { "xterm-256color" } else { "dumb" }.to_owned());
     env
 }
@@ -126,13 +142,28 @@ mod tests {
             ("WHARF_TOKEN", "of another run"),
             ("TERM", "screen"),
         ];
-        let env = inherited(operator, false, false);
+        let env = inherited(operator, None, false, false);
         let names: Vec<&str> = env.keys().map(String::as_str).collect();
         assert_eq!(names, ["LC_ALL", "PATH", "TERM"]);
         assert_eq!(env["TERM"], "dumb");
-        let env = inherited(operator, true, true);
+        let env = inherited(operator, Some("/opt/wharf"), true, true);
+        assert_eq!(env["PATH"], "/bin:/opt/wharf");
         assert_eq!(env["SSH_AUTH_SOCK"], "/s");
         assert_eq!(env["TERM"], "xterm-256color");
+    }
+
+    #[test]
+    fn path_table() {
+        let table = [
+            (Some("/bin"), Some("/bin"), "/bin"),
+            (Some("/bin"), Some("/odd:dir"), "/bin"),
+            (Some("/bin"), Some("relative"), "/bin"),
+            (Some(""), None, DEFAULT_PATH),
+            (None, None, DEFAULT_PATH),
+        ];
+        for (path, dir, expected) in table {
+            assert_eq!(inherited(path.map(|p| ("PATH", p)), dir, false, false)["PATH"], expected, "{path:?} {dir:?}");
+        }
     }
 
     #[test]

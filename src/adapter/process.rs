@@ -1,0 +1,408 @@
+//! The adapter `process`: an agent that is a program. Turns its config and the facts of one run
+//! into what a shim is told.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wharf_model::config::{AdapterConfig, AgentConfig, ProcessConfig, Prompt, Stdin};
+use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode, TtySize};
+
+use super::secret::REDACTED_FROM_BYTES;
+use super::small_file;
+
+/// Largest prompt, in bytes.
+pub const PROMPT_MAX_BYTES: u64 = 1 << 20;
+/// Longest single argument or variable the kernel takes, its end included.
+const STRING_MAX_BYTES: usize = 128 * 1024;
+/// Most bytes of all arguments and variables together; the kernel's own limit is never below this.
+const STRINGS_MAX_BYTES: usize = 1024 * 1024;
+const SPEC_VERSION: u32 = 1;
+
+/// Why a run of an agent cannot be started. The message names the agent's setting and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// The directory is not there, or no directory.
+    #[error("cwd {cwd:?} of agent {agent:?} is no directory of the workspace {}: {source}", workspace.display())]
+    CwdMissing {
+        /// The agent.
+        agent: String,
+        /// As configured.
+        cwd: String,
+        /// The workspace.
+        workspace: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The directory lies outside, by its words or by a link.
+    #[error("cwd {cwd:?} of agent {agent:?} leads out of the workspace {} to {}", workspace.display(), place.display())]
+    CwdOutside {
+        /// The agent.
+        agent: String,
+        /// As configured.
+        cwd: String,
+        /// The workspace.
+        workspace: PathBuf,
+        /// Where it leads.
+        place: PathBuf,
+    },
+    /// The prompt's file cannot be read.
+    #[error("the prompt of agent {agent:?} cannot be read from {}: {source}", path.display())]
+    Prompt {
+        /// The agent.
+        agent: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A secret's value stands among the arguments, where every user of the machine could read it.
+    #[error("argument {number} of agent {agent:?} holds the value of a secret; pass it in env instead")]
+    SecretInArguments {
+        /// The agent.
+        agent: String,
+        /// Which one; 0 is the command.
+        number: usize,
+    },
+    /// Something is longer than a process can be given.
+    #[error("{what} of agent {agent:?} has {bytes} bytes, more than the {max} a process can be given")]
+    TooLong {
+        /// The agent.
+        agent: String,
+        /// Which argument or variable, or all together.
+        what: String,
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Something cannot be told to a process at all.
+    #[error("{what} of agent {agent:?} {cause}")]
+    Unusable {
+        /// The agent.
+        agent: String,
+        /// What it is.
+        what: String,
+        /// Why.
+        cause: &'static str,
+    },
+}
+
+impl AdapterError {
+    /// The error code of the run that fails with it (contracts 10).
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::CwdMissing { .. } => "cwd_missing",
+            Self::CwdOutside { .. }
+            | Self::Prompt { .. }
+            | Self::SecretInArguments { .. }
+            | Self::TooLong { .. }
+            | Self::Unusable { .. } => "adapter_failed",
+        }
+    }
+}
+
+/// The facts of one attempt of a run.
+#[derive(Clone)]
+pub struct ProcessStart<'a> {
+    /// The run's id in its stored form.
+    pub run_id: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Epoch of the orchestrator that starts it.
+    pub epoch: i64,
+    /// Value of `WHARF_TAG`.
+    pub tag: String,
+    /// The agent.
+    pub agent: &'a AgentConfig,
+    /// Where it starts: an answer of [`directory`].
+    pub cwd: &'a Path,
+    /// What it is told, if anything.
+    pub prompt: Option<&'a str>,
+    /// Its whole environment, secrets included.
+    pub env: BTreeMap<String, String>,
+    /// The values that must not appear in output.
+    pub redact: Vec<String>,
+    /// Token for the agent socket.
+    pub token: Option<String>,
+    /// How output is kept.
+    pub log: LogSpec,
+}
+
+/// The directory an agent starts in, with every link resolved; refused when it is not inside the
+/// workspace. Looks at the disk.
+pub fn directory(agent: &AgentConfig, workspace: &Path) -> Result<PathBuf, AdapterError> {
+    let AdapterConfig::Process(ProcessConfig { cwd, .. }) = &agent.adapter;
+    let missing = |source| AdapterError::CwdMissing {
+        agent: agent.name.clone(),
+        cwd: cwd.clone(),
+        workspace: workspace.to_owned(),
+        source,
+    };
+    let root = workspace.canonicalize().map_err(missing)?;
+    let place = root.join(cwd).canonicalize().map_err(missing)?;
+    if !place.starts_with(&root) {
+        return Err(AdapterError::CwdOutside {
+            agent: agent.name.clone(),
+            cwd: cwd.clone(),
+            workspace: workspace.to_owned(),
+            place,
+        });
+    }
+    if !place.is_dir() {
+        return Err(missing(std::io::Error::from(std::io::ErrorKind::NotADirectory)));
+    }
+    Ok(place)
+}
+
+/// The text of an agent's prompt; `project` is the directory of its `wharf.toml`. Reads the disk.
+pub fn prompt(agent: &AgentConfig, project: &Path) -> Result<Option<String>, AdapterError> {
+    match &agent.prompt {
+        None => Ok(None),
+        Some(Prompt::Text { text }) => Ok(Some(text.clone())),
+        Some(Prompt::File(file)) => {
+            let path = project.join(file);
+            let text = small_file::read(&path, PROMPT_MAX_BYTES);
+            text.map(|(text, _)| Some(text)).map_err(|source| AdapterError::Prompt {
+                agent: agent.name.clone(),
+                path,
+                source,
+            })
+        }
+    }
+}
+
+/// What the shim of this attempt is told. The spec holds no secret; the start message does.
+pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterError> {
+    let agent = start.agent;
+    let AdapterConfig::Process(process) = &agent.adapter;
+    let argv = if process.shell {
+        vec![process.command.clone()]
+    } else {
+        std::iter::once(&process.command).chain(&process.args).cloned().collect()
+    };
+    check(agent, &argv, &start.env, &start.redact)?;
+    let cwd = start.cwd.to_str().ok_or_else(|| AdapterError::Unusable {
+        agent: agent.name.clone(),
+        what: format!("the directory {}", start.cwd.display()),
+        cause: "is no UTF-8; rename it",
+    })?;
+    let stdin = match &process.stdin {
+        Stdin::None => None,
+        Stdin::Prompt => start.prompt.map(str::to_owned),
+        Stdin::Text(text) => Some(text.clone()),
+    };
+    let mut redact = start.redact;
+    redact.extend(start.token.clone());
+    let spec = Spec {
+        v: SPEC_VERSION,
+        kind: ShimKind::Run,
+        id: start.run_id,
+        attempt: start.attempt,
+        epoch: start.epoch,
+        argv,
+        cwd: cwd.to_owned(),
+        env_names: start.env.keys().cloned().collect(),
+        shell: process.shell,
+        tty: agent.tty.then_some(TtySize { rows: 24, cols: 80 }),
+        stdin: if stdin.is_some() { StdinMode::Sent } else { StdinMode::None },
+        timeout_ms: agent.timeout_ms,
+        grace_ms: agent.grace_ms,
+        log: start.log,
+        limits: BTreeMap::new(),
+        tag: start.tag,
+        redact_count: redact.len() as u32,
+        stop_signal: None,
+        keep: agent.keep.clone(),
+        boot_id: None,
+    };
+    Ok((spec, StartMessage { env: start.env, stdin, redact, token: start.token }))
+}
+
+/// Refuses what the kernel would refuse without a word of help, and secrets in plain sight.
+fn check(
+    agent: &AgentConfig,
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    redact: &[String],
+) -> Result<(), AdapterError> {
+    let name = || agent.name.clone();
+    let unusable = |what: String, cause| AdapterError::Unusable { agent: name(), what, cause };
+    let too_long = |what: String, bytes, max| AdapterError::TooLong { agent: name(), what, bytes, max };
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(unusable("the command".into(), "is empty"));
+    }
+    let mut total = 0_usize;
+    for (number, argument) in argv.iter().enumerate() {
+        let is_secret = |value: &&String| value.len() >= REDACTED_FROM_BYTES && argument.contains(value.as_str());
+        if redact.iter().any(|value| is_secret(&value)) {
+            return Err(AdapterError::SecretInArguments { agent: name(), number });
+        }
+        if argument.contains('\0') {
+            return Err(unusable(format!("argument {number}"), "holds a NUL"));
+        }
+        if argument.len() >= STRING_MAX_BYTES {
+            return Err(too_long(format!("argument {number}"), argument.len(), STRING_MAX_BYTES - 1));
+        }
+        total = total.saturating_add(argument.len() + 1);
+    }
+    for (variable, value) in env {
+        if variable.is_empty() || variable.contains(['=', '\0']) {
+            return Err(unusable(format!("the variable {variable:?}"), "has no name that an environment can carry"));
+        }
+        if value.contains('\0') {
+            return Err(unusable(format!("the variable {variable}"), "holds a NUL"));
+        }
+        let bytes = variable.len() + 1 + value.len();
+        if bytes >= STRING_MAX_BYTES {
+            return Err(too_long(format!("the variable {variable}"), bytes, STRING_MAX_BYTES - 1));
+        }
+        total = total.saturating_add(bytes + 1);
+    }
+    if total > STRINGS_MAX_BYTES {
+        return Err(too_long("all arguments and variables".into(), total, STRINGS_MAX_BYTES));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn agent(command: &str, args: &[&str], shell: bool, stdin: Stdin) -> AgentConfig {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let process = ProcessConfig { command: command.into(), args, shell, cwd: ".".into(), stdin };
+        AgentConfig::new("fixer".into(), AdapterConfig::Process(process))
+    }
+
+    fn in_directory(cwd: &str) -> AgentConfig {
+        let mut agent = agent("x", &[], false, Stdin::None);
+        let AdapterConfig::Process(process) = &mut agent.adapter;
+        process.cwd = cwd.into();
+        agent
+    }
+
+    fn facts(agent: &AgentConfig) -> ProcessStart<'_> {
+        ProcessStart {
+            run_id: "019a3e0c-1111-7222-8333-444455556666".into(),
+            attempt: 1,
+            epoch: 3,
+            tag: "t".into(),
+            agent,
+            cwd: Path::new("/w"),
+            prompt: Some("Fix it"),
+            env: BTreeMap::from([("API_KEY".into(), "hunter2hunter2".into())]),
+            redact: vec!["hunter2hunter2".into()],
+            token: Some("token-of-the-run".into()),
+            log: LogSpec::default(),
+        }
+    }
+
+    #[test]
+    fn a_program_with_arguments_gets_them_as_they_are() {
+        let mut agent = agent("python3", &["agent.py", "$HOME; rm"], false, Stdin::Prompt);
+        (agent.timeout_ms, agent.keep) = (Some(5000), vec!["gpg-agent".into()]);
+        let (spec, message) = start(facts(&agent)).unwrap();
+        assert_eq!(spec.argv, ["python3", "agent.py", "$HOME; rm"]);
+        assert_eq!(
+            (spec.shell, spec.stdin, spec.timeout_ms, spec.grace_ms),
+            (false, StdinMode::Sent, Some(5000), 15_000)
+        );
+        assert_eq!(
+            (spec.env_names.as_slice(), spec.keep.as_slice()),
+            (&["API_KEY".to_owned()][..], &["gpg-agent".to_owned()][..])
+        );
+        assert_eq!(message.stdin.as_deref(), Some("Fix it"));
+        assert_eq!(message.redact, ["hunter2hunter2", "token-of-the-run"]);
+        assert_eq!(spec.redact_count, 2);
+        let json = serde_json::to_string(&spec).unwrap();
+        assert!(!json.contains("hunter2") && !json.contains("token-of") && !json.contains("Fix it"), "{json}");
+    }
+
+    #[test]
+    fn input_table() {
+        let table = [
+            (Stdin::None, Some("p"), None),
+            (Stdin::Prompt, Some("p"), Some("p")),
+            (Stdin::Prompt, None, None),
+            (Stdin::Text("t".into()), Some("p"), Some("t")),
+        ];
+        for (stdin, prompt, expected) in table {
+            let agent = agent("cat | sort", &[], true, stdin);
+            let (spec, message) = start(ProcessStart { prompt, ..facts(&agent) }).unwrap();
+            assert_eq!(message.stdin.as_deref(), expected);
+            assert_eq!(spec.stdin == StdinMode::Sent, expected.is_some());
+            assert_eq!((spec.shell, spec.argv), (true, vec!["cat | sort".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn what_a_process_cannot_be_given_is_refused_by_name() {
+        let refused = |agent: &AgentConfig| start(facts(agent)).unwrap_err().to_string();
+        let secret = refused(&agent("x", &["--key=hunter2hunter2"], false, Stdin::None));
+        assert!(secret.contains("argument 1") && !secret.contains("hunter2"), "{secret}");
+        assert!(refused(&agent("x", &[&"a".repeat(STRING_MAX_BYTES)], false, Stdin::None)).contains("argument 1"));
+        assert!(refused(&agent("", &[], false, Stdin::None)).contains("is empty"));
+        assert!(refused(&agent("x", &["a\0"], false, Stdin::None)).contains("NUL"));
+        let plain = agent("x", &[], false, Stdin::None);
+        for (name, value) in [("A", "v\0"), ("", "v"), ("A=B", "v"), ("A", &"v".repeat(STRING_MAX_BYTES))] {
+            let env = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            assert!(start(ProcessStart { env, ..facts(&plain) }).is_err(), "{name}");
+        }
+        let env = (0..20).map(|n| (format!("V{n}"), "v".repeat(100_000))).collect();
+        assert!(start(ProcessStart { env, ..facts(&plain) }).unwrap_err().to_string().contains("all arguments"));
+    }
+
+    #[test]
+    fn the_directory_stays_inside_whatever_links_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let (work, outside) = (top.join("work"), top.join("work-other"));
+        std::fs::create_dir_all(work.join("a/b")).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(work.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(&outside, work.join("away")).unwrap();
+        std::os::unix::fs::symlink("a/b", work.join("near")).unwrap();
+        let at = |cwd: &str| directory(&in_directory(cwd), &work);
+        assert_eq!(at(".").unwrap(), work);
+        assert_eq!(at("near").unwrap(), work.join("a/b"));
+        assert_eq!(at("a/../a/b").unwrap(), work.join("a/b"));
+        for cwd in ["..", "../work-other", "away", "near/../../..", "/", "/tmp"] {
+            assert!(matches!(at(cwd), Err(AdapterError::CwdOutside { .. })), "{cwd}");
+        }
+        for cwd in ["none", "file"] {
+            assert_eq!(at(cwd).unwrap_err().code(), "cwd_missing", "{cwd}");
+        }
+        // The workspace itself may be reached through a link.
+        std::os::unix::fs::symlink(&work, top.join("link")).unwrap();
+        assert_eq!(directory(&in_directory("a"), &top.join("link")).unwrap(), work.join("a"));
+    }
+
+    #[test]
+    fn prompts_come_from_the_project() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("p.md"), "Do it\n").unwrap();
+        let mut agent = agent("x", &[], false, Stdin::Prompt);
+        assert_eq!(prompt(&agent, dir.path()).unwrap(), None);
+        agent.prompt = Some(Prompt::File("p.md".into()));
+        assert_eq!(prompt(&agent, dir.path()).unwrap().as_deref(), Some("Do it\n"));
+        agent.prompt = Some(Prompt::File("q.md".into()));
+        let error = prompt(&agent, dir.path()).unwrap_err();
+        assert!(error.to_string().contains("q.md") && error.to_string().contains("fixer"));
+    }
+
+    proptest! {
+        /// No value of a secret ever reaches the spec.
+        #[test]
+        fn the_spec_is_free_of_secrets(secret in "[a-z0-9]{8,20}", args in proptest::collection::vec("[a-z0-9]{0,30}", 0..4)) {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let agent = agent("program", &args, false, Stdin::Prompt);
+            let env = BTreeMap::from([("KEY".to_owned(), secret.clone())]);
+            let facts = ProcessStart { env, redact: vec![secret.clone()], ..facts(&agent) };
+            if let Ok((spec, _)) = start(facts) {
+                prop_assert!(spec.argv.iter().all(|argument| !argument.contains(&secret)));
+            }
+        }
+    }
+}

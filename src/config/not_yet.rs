@@ -1,0 +1,69 @@
+//! What the contract of `wharf.toml` has and this version does not do.
+//!
+//! Such a key is refused rather than ignored: an operator who wrote it expects it to act. The room
+//! that makes one work deletes its line here; reading and checking it is already in place.
+
+use toml::de::DeValue;
+
+/// Which values of a key are refused.
+pub(super) enum Refused {
+    /// Every value.
+    Any,
+    /// Every value but these words, numbers or truth values.
+    AllBut(&'static [&'static str]),
+    /// This word.
+    Only(&'static str),
+    /// A list or table with something in it.
+    Filled,
+}
+
+/// Section, key, refused values, and what they stand for.
+const NOT_YET: &[(&str, &str, Refused, &str)] = &[
+    ("", "job", Refused::Any, "jobs"),
+    ("", "notify", Refused::Any, "notifications"),
+    ("limits", "on_quota", Refused::Only("head_tail"), "keeping head and tail of a log"),
+    ("workspace", "mode", Refused::AllBut(&["isolated_workspace", "shared_workspace"]), "this workspace mode"),
+    ("workspace", "teardown", Refused::Any, "a teardown command"),
+    ("workspace", "cleanup", Refused::Any, "a clean-up command"),
+    ("workspace", "repo_url", Refused::Any, "a project without a local checkout"),
+    ("agent", "adapter", Refused::AllBut(&["process"]), "this adapter"),
+    ("agent", "tty", Refused::AllBut(&["false"]), "a terminal for an agent"),
+    ("agent", "bootstrap", Refused::Any, "a prompt for the first start"),
+    ("agent", "timer", Refused::AllBut(&["0s"]), "waking an agent by the clock"),
+    ("agent", "retry_lost", Refused::AllBut(&["false"]), "retrying a lost run by itself"),
+    ("agent", "budget", Refused::Any, "a budget"),
+    ("environment", "driver", Refused::AllBut(&["local"]), "this driver"),
+    ("environment", "lease_policy", Refused::AllBut(&["ephemeral"]), "this lease policy"),
+    ("service", "live", Refused::Any, "watching a running service"),
+    ("service", "depends_on", Refused::Filled, "the order of services"),
+    ("service.restart", "policy", Refused::AllBut(&["never"]), "restarting a service by itself"),
+    ("service.ready", "tcp", Refused::Any, "readiness by a connection"),
+    ("service.ready", "command", Refused::Any, "readiness by a command"),
+    ("service.ready", "log_line", Refused::Any, "readiness by a line of output"),
+];
+
+/// What a value stands for that this version does not do; `None` when it does.
+pub(super) fn not_yet(section: &str, key: &str, value: &DeValue<'_>) -> Option<&'static str> {
+    let (_, _, refused, what) = NOT_YET.iter().find(|(s, k, ..)| *s == section && *k == key)?;
+    let is = |word: &str| match value {
+        DeValue::String(text) => text == word,
+        DeValue::Boolean(truth) => truth.to_string() == word,
+        _ => false,
+    };
+    let is_refused = match refused {
+        Refused::Any => true,
+        Refused::AllBut(words) => !words.iter().any(|word| is(word)),
+        Refused::Only(word) => is(word),
+        Refused::Filled => match value {
+            DeValue::Array(items) => !items.is_empty(),
+            DeValue::Table(table) => !table.is_empty(),
+            _ => false,
+        },
+    };
+    is_refused.then_some(*what)
+}
+
+/// Whether every value of a key is refused, so that it is no use to name it as known.
+pub(super) fn is_absent(section: &str, key: &str) -> bool {
+    NOT_YET.iter().any(|(s, k, refused, _)| *s == section && *k == key && matches!(refused, Refused::Any))
+}

@@ -1,0 +1,250 @@
+//! The project's `wharf.toml` as a whole, and the names in it that point at other parts of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use wharf_model::config::{
+    Concurrency, Driver, EnvironmentConfig, JobConfig, LOCAL_ENVIRONMENT, LeasePolicy, ProjectConfig, ProjectSection,
+    SecretConfig, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy,
+};
+
+use super::agent::agent;
+use super::parts::{command, directory, needed_command, template};
+use super::reader::{Reader, Section, filled, strings};
+use super::service::service;
+use super::text;
+
+/// Names that were used somewhere, to be looked up once the whole file is read.
+#[derive(Default)]
+pub(super) struct References {
+    pub secrets: Vec<(String, Range<usize>)>,
+    pub environments: Vec<(String, Range<usize>)>,
+    /// Service, the service it needs, place.
+    pub services: Vec<(String, String, Range<usize>)>,
+}
+
+/// Reads a whole file; the result is to be trusted only when no problem was found.
+pub(super) fn project<'t>(reader: &mut Reader<'t>, directory: &str, mut root: Section<'_, 't>) -> ProjectConfig {
+    let r = &mut root;
+    let mut references = References::default();
+    let mut section = ProjectSection {
+        key: text::key_from(directory),
+        name: if directory.is_empty() { "project".into() } else { directory.to_owned() },
+        company: "default".into(),
+        default_environment: None,
+    };
+    if let Some(table) = reader.table(r, "project", "project") {
+        project_section(reader, table, &mut section, Some(&mut references));
+    }
+    let mut workspace = WorkspaceConfig::default();
+    if let Some(table) = reader.table(r, "workspace", "workspace") {
+        workspace_section(reader, table, &mut workspace);
+    }
+    let agents = reader.named_tables(r, "agent");
+    let agents = agents.into_iter().filter_map(|(name, s)| agent(reader, name, s, &mut references)).collect();
+    let environments = reader.named_tables(r, "environment");
+    let environments: Vec<_> = environments.into_iter().map(|(name, s)| environment(reader, name, s)).collect();
+    let services = reader.named_tables(r, "service");
+    let services: Vec<_> =
+        services.into_iter().filter_map(|(name, s)| service(reader, name, s, &mut references)).collect();
+    let jobs = reader.named_tables(r, "job");
+    let jobs = jobs.into_iter().filter_map(|(name, s)| job(reader, name, s)).collect();
+    let secrets = secrets(reader, r);
+    for key in ["limits", "retention", "ui", "keys", "notify"] {
+        if r.has(key)
+            && let Some(value) = reader.take(r, key)
+        {
+            let message = format!("[{key}] belongs to the user, not to a project");
+            reader.wrong(value.span(), message, "move it to $XDG_CONFIG_HOME/wharf/config.toml");
+        }
+    }
+    reader.close(root);
+    let config = ProjectConfig { project: section, workspace, agents, environments, services, jobs, secrets };
+    look_up(reader, &config, &references);
+    config
+}
+
+pub(super) fn project_section<'t>(
+    reader: &mut Reader<'t>,
+    mut table: Section<'_, 't>,
+    project: &mut ProjectSection,
+    references: Option<&mut References>,
+) {
+    let t = &mut table;
+    let key = reader.read(t, "key", "a project key", "2 to 10 capital letters and digits, a letter first", |value| {
+        value.as_str().filter(|key| text::is_key(key)).map(str::to_owned)
+    });
+    project.key = key.unwrap_or_else(|| project.key.clone());
+    project.name = reader.string(t, "name").unwrap_or_else(|| project.name.clone());
+    let company = reader.read(t, "company", "a name", "1 to 64 letters, digits, \"-\", \"_\" or \".\"", |value| {
+        value.as_str().filter(|name| text::is_name(name)).map(str::to_owned)
+    });
+    project.company = company.unwrap_or_else(|| project.company.clone());
+    if let Some(value) = reader.take(t, "default_environment") {
+        let expected = "the name of an environment";
+        let name = reader.convert(t, "default_environment", value, "a name", expected, filled);
+        if let (Some(name), Some(references)) = (&name, references) {
+            references.environments.push((name.clone(), value.span()));
+        }
+        project.default_environment = name.or(project.default_environment.take());
+    }
+    reader.close(table);
+}
+
+pub(super) fn workspace_section<'t>(
+    reader: &mut Reader<'t>,
+    mut table: Section<'_, 't>,
+    workspace: &mut WorkspaceConfig,
+) {
+    let (t, w) = (&mut table, workspace);
+    w.mode = reader.word(t, "mode", WorkspaceMode::ALL, WorkspaceMode::as_str).or(w.mode);
+    w.strategy = reader.word(t, "strategy", WorkspaceStrategy::ALL, WorkspaceStrategy::as_str).or(w.strategy);
+    if let Some(branch) = template(reader, t, "branch", &["issue.identifier", "slug"]) {
+        w.branch = branch;
+    }
+    if let Some(parent) = directory(reader, t, "parent") {
+        w.parent = parent;
+    }
+    w.base_ref = reader
+        .read(t, "base_ref", "a git reference", "a branch, tag or commit", |value| {
+            filled(value).filter(|name| !name.starts_with('-') && !name.contains(char::is_whitespace))
+        })
+        .or(w.base_ref.take());
+    w.concurrency = reader.word(t, "concurrency", Concurrency::ALL, Concurrency::as_str).unwrap_or(w.concurrency);
+    w.provision = command(reader, t, "provision").or(w.provision.take());
+    w.teardown = command(reader, t, "teardown").or(w.teardown.take());
+    w.cleanup = command(reader, t, "cleanup").or(w.cleanup.take());
+    reader.limit(t, "timeout", &mut w.timeout_ms);
+    w.repo_url = reader.string(t, "repo_url").or(w.repo_url.take());
+    reader.close(table);
+}
+
+fn environment<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_, 't>) -> EnvironmentConfig {
+    let t = &mut table;
+    if name.eq_ignore_ascii_case(LOCAL_ENVIRONMENT)
+        && let Some(value) = reader.take(t, "name")
+    {
+        let message = format!("the environment {LOCAL_ENVIRONMENT} is always there and cannot be defined");
+        reader.wrong(value.span(), message, "expected another name");
+    }
+    if !t.has("driver") {
+        reader.need(t, "driver", "\"local\"");
+    }
+    let driver = reader.word(t, "driver", Driver::ALL, Driver::as_str);
+    let policy = reader.word(t, "lease_policy", LeasePolicy::ALL, LeasePolicy::as_str);
+    let slots = reader.number(t, "slots", 1, 10_000).map(|slots| slots as u32);
+    let ttl_ms = reader.positive(t, "ttl").unwrap_or(600_000);
+    if driver == Some(Driver::Local) {
+        if let Some(config) = reader.table(t, "config", "environment.config") {
+            reader.close(config);
+        }
+    } else {
+        // Settings belong to a driver: without one that is known, none can be judged.
+        reader.take(t, "config");
+    }
+    reader.close(table);
+    EnvironmentConfig {
+        name,
+        driver: driver.unwrap_or(Driver::Local),
+        lease_policy: policy.unwrap_or(LeasePolicy::Ephemeral),
+        slots,
+        ttl_ms,
+        config: BTreeMap::new(),
+    }
+}
+
+fn job<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_, 't>) -> Option<JobConfig> {
+    let command = needed_command(reader, &mut table, "command");
+    let mut timeout_ms = Some(300_000);
+    reader.limit(&mut table, "timeout", &mut timeout_ms);
+    reader.close(table);
+    command.map(|command| JobConfig { name, command, timeout_ms })
+}
+
+fn secrets<'t>(reader: &mut Reader<'t>, root: &mut Section<'_, 't>) -> BTreeMap<String, SecretConfig> {
+    let mut all = BTreeMap::new();
+    let Some(tables) = reader.table(root, "secret", "secret") else { return all };
+    for (name, value) in tables.entries() {
+        let key = name.get_ref().as_ref();
+        if !text::is_name(key) {
+            let message = format!("{key:?} cannot name a secret");
+            reader.wrong(name.span(), message, "expected 1 to 64 letters, digits, \"-\", \"_\" or \".\"");
+            continue;
+        }
+        let place = super::reader::place_in("secret", key);
+        if !value.get_ref().is_table() {
+            // Somebody may have put the secret itself here: it is not repeated in the message.
+            let message = format!("{place} does not say where the secret comes from");
+            reader.wrong_hidden(
+                value.span(),
+                message,
+                "expected { env = \"…\" }, { file = \"…\" } or { command = […] }",
+            );
+            continue;
+        }
+        let Some(mut table) = reader.as_table(key, value, "secret", place.clone()) else { continue };
+        reader.remember(place.clone(), name.span().start);
+        let env = reader.read(&mut table, "env", "a variable", "letters, digits and \"_\"", |value| {
+            value.as_str().filter(|name| text::is_variable(name)).map(|name| SecretConfig::Env(name.to_owned()))
+        });
+        let file = reader.string(&mut table, "file").map(SecretConfig::File);
+        let expected = "a list as in [\"pass\", \"show\", \"shop\"]";
+        let command = reader.read(&mut table, "command", "a command", expected, |value| {
+            strings(value).filter(|argv| argv.first().is_some_and(|p| !p.is_empty())).map(SecretConfig::Command)
+        });
+        if ["env", "file", "command"].iter().filter(|source| table.has(source)).count() != 1 {
+            let message = format!("{place} needs exactly one place where it comes from");
+            reader.wrong(name.span(), message, "expected one of env, file and command");
+        }
+        reader.close(table);
+        if let Some(found) = env.or(file).or(command) {
+            all.insert(key.to_owned(), found);
+        }
+    }
+    all
+}
+
+/// Reports every name that nothing has, and services that need each other in a ring.
+pub(super) fn look_up(reader: &mut Reader<'_>, config: &ProjectConfig, references: &References) {
+    for (name, span) in &references.secrets {
+        if !config.secrets.contains_key(name) {
+            let message = format!("no secret is called {name:?}");
+            reader.dangling(span.clone(), message, name, config.secrets.keys().map(String::as_str));
+        }
+    }
+    let environments: BTreeSet<&str> =
+        config.environments.iter().map(|e| e.name.as_str()).chain([LOCAL_ENVIRONMENT]).collect();
+    for (name, span) in &references.environments {
+        if !environments.contains(name.as_str()) {
+            let message = format!("no environment is called {name:?}");
+            reader.dangling(span.clone(), message, name, environments.iter().copied());
+        }
+    }
+    let services: BTreeSet<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
+    for (service, needed, span) in &references.services {
+        if !services.contains(needed.as_str()) {
+            let others = services.iter().copied().filter(|other| other != service);
+            reader.dangling(span.clone(), format!("no service is called {needed:?}"), needed, others);
+        } else if reaches(references, needed, service) {
+            let message = format!("service {service:?} needs {needed:?}, which needs {service:?} again");
+            reader.wrong(span.clone(), message, "expected an order without a ring");
+        }
+    }
+}
+
+/// Whether following `depends_on` leads from one service to another; each is visited once.
+fn reaches(references: &References, from: &str, to: &str) -> bool {
+    let mut open = vec![from];
+    let mut seen = BTreeSet::new();
+    while let Some(service) = open.pop() {
+        if service == to {
+            return true;
+        }
+        if seen.insert(service) {
+            open.extend(
+                references.services.iter().filter(|(s, ..)| s == service).map(|(_, needed, _)| needed.as_str()),
+            );
+        }
+    }
+    false
+}

@@ -1,0 +1,313 @@
+use proptest::prelude::*;
+use wharf_model::config::*;
+
+use super::*;
+
+const VALID: &str = include_str!("../../assets/config/valid.toml");
+const USER: &str = include_str!("../../assets/config/user.toml");
+
+fn project(text: &str) -> Result<ProjectConfig, ConfigErrors> {
+    parse_project(text, PROJECT_FILE, "shop").map(|(config, _)| config)
+}
+
+fn messages(text: &str) -> Vec<String> {
+    project(text).err().map(|e| e.problems().iter().map(|p| p.message.clone()).collect()).unwrap_or_default()
+}
+
+#[test]
+fn the_sample_is_read_whole() {
+    let config = project(VALID).unwrap();
+    insta::with_settings!({prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("valid", listing(&config.values()));
+    });
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<ProjectConfig>(&text).unwrap(), config);
+}
+
+#[test]
+fn the_users_sample_is_read_whole() {
+    let user = parse_user(USER, "config.toml").unwrap();
+    insta::with_settings!({prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("user", listing(&user.config.values()));
+    });
+    assert_eq!(user.config.keys["ledger"]["x"], KeyBinding::Unbound(false));
+    assert_eq!(user.config.retention.snapshots_ms, None);
+}
+
+fn listing(values: &std::collections::BTreeMap<String, String>) -> String {
+    values.iter().fold(String::new(), |all, (key, value)| all + key + " = " + value + "\n")
+}
+
+#[test]
+fn invalid_samples_show_every_slip() {
+    insta::with_settings!({prepend_module_to_snapshot => false}, {
+        for (name, text) in [
+            ("slips", include_str!("../../assets/config/slips.toml")),
+            ("not-yet", include_str!("../../assets/config/not-yet.toml")),
+            ("broken", include_str!("../../assets/config/broken.toml")),
+        ] {
+            let errors = parse_project(text, PROJECT_FILE, "shop").unwrap_err();
+            insta::assert_snapshot!(name, errors.render(None));
+        }
+        let errors = parse_user(include_str!("../../assets/config/user-slips.toml"), "config.toml").unwrap_err();
+        insta::assert_snapshot!("user-slips", errors.render(None));
+    });
+}
+
+#[test]
+fn a_slip_is_shown_as_the_screens_have_it() {
+    let text =
+        "[[agent]]\nname = \"a\"\nadapter = \"process\"\nsilence = \"5 minuts\"\n[agent.config]\ncommand = \"x\"\n";
+    let shown =
+        project(text).unwrap_err().render(Some("fix the line; the running console keeps the values from 12:01:10"));
+    let expected = r#"error: wharf.toml:4: silence = "5 minuts" is not a duration
+    4 | silence = "5 minuts"
+      |           ^^^^^^^^^^ expected a number with s, m, h or d, as in "5m"
+next:  fix the line; the running console keeps the values from 12:01:10"#;
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_was_pasted_in_place_of_a_secret_is_not_in_the_message() {
+    let text = "[secret]\nkey = \"hunter2hunter2\"\n[[service]]\nname = \"w\"\ncommand = \"x\"\nenv = { A = [\"hunter2hunter2\"] }\n";
+    let shown = project(text).unwrap_err().to_string();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert_eq!(messages(text).len(), 2);
+}
+
+/// Every key of every section, with a value of a type that no key takes.
+#[test]
+fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
+    let agent = "[[agent]]\nname = \"a\"\nadapter = \"process\"\nconfig = { command = \"x\" }\n";
+    let bare_agent = "[[agent]]\nname = \"a\"\n";
+    let config = "[[agent]]\nname = \"a\"\nadapter = \"process\"\n[agent.config]\n";
+    let environment = "[[environment]]\nname = \"e\"\n";
+    let service = "[[service]]\nname = \"s\"\n";
+    let job = "[[job]]\nname = \"j\"\n";
+    let table: &[(&str, &[&str])] = &[
+        ("[project]\n", &["key", "name", "company", "default_environment"]),
+        (
+            "[workspace]\n",
+            &[
+                "mode",
+                "strategy",
+                "branch",
+                "parent",
+                "base_ref",
+                "concurrency",
+                "provision",
+                "teardown",
+                "cleanup",
+                "timeout",
+                "repo_url",
+            ],
+        ),
+        (
+            agent,
+            &[
+                "environment",
+                "concurrent_runs",
+                "timeout",
+                "grace",
+                "silence",
+                "tty",
+                "prompt",
+                "bootstrap",
+                "timer",
+                "wake_on_demand",
+                "retry_lost",
+                "budget",
+                "pass_ssh_agent",
+                "keep",
+                "env",
+            ],
+        ),
+        (bare_agent, &["adapter"]),
+        (config, &["command", "args", "shell", "cwd", "stdin"]),
+        (environment, &["driver", "lease_policy", "slots", "ttl"]),
+        (
+            service,
+            &[
+                "command",
+                "cwd",
+                "env",
+                "port",
+                "lifecycle",
+                "reuse",
+                "ready",
+                "live",
+                "url",
+                "stop",
+                "restart",
+                "depends_on",
+                "desired",
+                "disabled",
+            ],
+        ),
+        (job, &["command", "timeout"]),
+        ("[secret.k]\n", &["env", "file", "command"]),
+        ("", &["project", "workspace", "agent", "environment", "service", "job", "secret"]),
+    ];
+    for (head, keys) in table {
+        for key in *keys {
+            let wrong = messages(&format!("{head}{key} = 1979-05-27\n"));
+            assert!(wrong.iter().any(|m| m.contains("1979-05-27 is not")), "{head}{key}: {wrong:?}");
+            let twice = messages(&format!("{head}{key} = 1979-05-27\n{key} = 1979-05-27\n"));
+            assert!(twice.contains(&format!("{key} is given twice")), "{head}{key}: {twice:?}");
+            let unknown = project(&format!("{head}x{key} = 1\n")).unwrap_err();
+            let unknown = unknown.problems().iter().find(|p| p.message.contains(&format!("has no key \"x{key}\"")));
+            assert!(unknown.is_some(), "{head}x{key}");
+        }
+    }
+}
+
+#[test]
+fn each_key_of_the_user_refuses_a_wrong_type() {
+    let table: &[(&str, &[&str])] = &[
+        ("[limits]\n", &["concurrent_runs", "run_log_quota", "on_quota"]),
+        ("[retention]\n", &["run_logs", "snapshots", "workspaces_after_close"]),
+        ("[ui]\n", &["theme", "glyphs", "mouse", "motion", "utc", "low_bandwidth"]),
+        ("[keys.ledger]\n", &["x"]),
+        ("", &["limits", "retention", "ui", "keys"]),
+    ];
+    for (head, keys) in table {
+        for key in *keys {
+            let error = parse_user(&format!("{head}{key} = 1979-05-27\n"), "config.toml").unwrap_err();
+            assert!(error.to_string().contains("1979-05-27 is not"), "{head}{key}: {error}");
+        }
+    }
+}
+
+#[test]
+fn rings_and_names_that_nothing_has() {
+    let service =
+        |name: &str, needs: &str| format!("[[service]]\nname={name:?}\ncommand=\"x\"\ndepends_on=[{needs:?}]\n");
+    let ring = messages(&(service("a", "b") + &service("b", "a")));
+    assert!(ring.contains(&"service \"a\" needs \"b\", which needs \"a\" again".to_owned()), "{ring:?}");
+    assert!(messages(&service("a", "a")).iter().any(|m| m.contains("which needs \"a\" again")));
+    assert!(messages(&service("a", "c")).contains(&"no service is called \"c\"".to_owned()));
+}
+
+#[test]
+fn comments_and_spelling_do_not_change_the_hashes() {
+    let hashes = |text: &str| {
+        let config = project(text).unwrap();
+        (config.content_hash(), config.executable_hash())
+    };
+    let plain = hashes(VALID);
+    let respelled = VALID
+        .replace("timeout = \"30m\"", "timeout   =   '1800s'  # half an hour")
+        .replace("args = [\"agent.py\"]", "args = [\n  'agent.py',\n]");
+    assert_ne!(respelled, VALID);
+    assert_eq!(hashes(&format!("# new\n\n{respelled}\n# end\n")), plain);
+    let slower = hashes(&VALID.replace("timeout = \"30m\"", "timeout = \"31m\""));
+    assert_ne!(slower.0, plain.0);
+    assert_eq!(slower.1, plain.1);
+    assert_ne!(hashes(&VALID.replace("npm run dev", "npm run  dev")).1, plain.1);
+    assert_ne!(hashes(&VALID.replace("\"SHOP_KEY\"", "\"HOME\"")).1, plain.1);
+}
+
+#[test]
+fn an_empty_file_is_a_project() {
+    let config = project("").unwrap();
+    assert_eq!((config.project.key.as_str(), config.project.name.as_str()), ("SHOP", "shop"));
+    assert_eq!(config.workspace, WorkspaceConfig::default());
+}
+
+#[test]
+fn layers_override_each_other_and_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(PROJECT_FILE);
+    std::fs::write(&path, VALID).unwrap();
+    let plain = load_project(&path, &Overrides::default()).unwrap();
+    let overrides = Overrides::new(["workspace.base_ref = \"next\"", "limits.concurrent_runs = 3"]);
+    let loaded = load_project(&path, &overrides).unwrap();
+    assert_eq!(loaded.config.workspace.base_ref.as_deref(), Some("next"));
+    assert_eq!(loaded.executable_hash, plain.executable_hash);
+    assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
+    assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:23");
+    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:62");
+    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 65);
+    assert_eq!(loaded.where_from("service.db.ready.check").line, 78);
+    assert_eq!(loaded.where_from("service.db.ready.timeout").layer, Layer::Default);
+    assert_eq!(loaded.where_from("agent.docs.grace").to_string(), "default");
+    assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:33");
+    let grace = loaded.effective().into_iter().find(|(key, ..)| key == "agent.fixer.grace").unwrap();
+    assert_eq!((grace.1.as_str(), grace.2.line), ("15s", 24));
+
+    let user = dir.path().join("config.toml");
+    std::fs::write(&user, USER).unwrap();
+    let user = load_user(Some(&user), &overrides).unwrap();
+    assert_eq!(user.config.limits.concurrent_runs, Some(3));
+    assert_eq!(user.config.limits.on_quota.as_str(), "kill");
+    assert_eq!(user.origins.where_from("limits.concurrent_runs").layer, Layer::CommandLine);
+    assert_eq!(user.origins.where_from("limits.on_quota").layer, Layer::User);
+
+    let wrong = load_project(&path, &Overrides::new(["workspace.base_rf = \"x\""])).unwrap_err();
+    assert!(wrong.to_string().contains("command line:1"), "{wrong}");
+    let dangling = load_project(&path, &Overrides::new(["project.default_environment = \"benhc\""])).unwrap_err();
+    assert!(dangling.to_string().contains("did you mean \"bench\"?"), "{dangling}");
+}
+
+#[test]
+fn files_that_are_no_config() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(PROJECT_FILE);
+    let load = || load_project(&path, &Overrides::default()).unwrap_err();
+    assert_eq!(load(), ConfigErrors::Missing { file: PROJECT_FILE.into() });
+    std::fs::write(&path, b"a = 1\n\xff").unwrap();
+    assert!(load().to_string().contains("line 2 holds bytes that are no UTF-8"));
+    std::fs::write(&path, vec![b'#'; FILE_MAX_BYTES as usize + 1]).unwrap();
+    assert!(load().to_string().contains("more than 1 MiB"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(load().to_string().contains("no regular file"));
+    assert_eq!(load_user(Some(&dir.path().join("none")), &Overrides::default()).unwrap(), LoadedUser::default());
+}
+
+#[test]
+fn the_users_file_is_below_an_absolute_directory() {
+    let path = |pairs: &[(&str, &str)]| {
+        user_config_path(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
+    };
+    assert_eq!(path(&[("XDG_CONFIG_HOME", "/c"), ("HOME", "/h")]).unwrap(), Path::new("/c/wharf/config.toml"));
+    assert_eq!(path(&[("XDG_CONFIG_HOME", "c"), ("HOME", "/h")]).unwrap(), Path::new("/h/.config/wharf/config.toml"));
+    assert_eq!(path(&[]), None);
+}
+
+/// Text made of pieces of real configs, so that more than the parser is reached.
+fn near_config() -> impl Strategy<Value = String> {
+    let pieces =
+        [VALID, USER, include_str!("../../assets/config/slips.toml"), include_str!("../../assets/config/not-yet.toml")];
+    let lines: Vec<&'static str> = pieces.iter().flat_map(|text| text.lines()).collect();
+    let line = prop_oneof![
+        8 => proptest::sample::select(lines.clone()).prop_map(str::to_owned),
+        1 => (proptest::sample::select(lines), any::<proptest::sample::Index>()).prop_map(|(line, at)| {
+            line[..line.floor_char_boundary(at.index(line.len() + 1))].to_owned()
+        }),
+        1 => "\\PC{0,20}",
+    ];
+    proptest::collection::vec(line, 0..40).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>()) {
+        let _ = project(&text).map_err(|e| e.to_string());
+        let _ = parse_user(&text, "f").map_err(|e| e.to_string());
+    }
+
+    #[test]
+    fn no_near_config_panics_and_what_is_valid_survives_json(text in near_config()) {
+        if let Err(errors) = parse_user(&text, "f") {
+            prop_assert!(!errors.problems().is_empty());
+        }
+        match project(&text) {
+            Ok(config) => {
+                let json = serde_json::to_string(&config).unwrap();
+                prop_assert_eq!(serde_json::from_str::<ProjectConfig>(&json).unwrap(), config);
+            }
+            Err(errors) => prop_assert!(!errors.to_string().contains(char::from(27))),
+        }
+    }
+}

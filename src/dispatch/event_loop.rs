@@ -1,0 +1,556 @@
+//! The loop around the core: take inputs, decide, commit once, answer, let actions be performed.
+//!
+//! It runs on a thread of its own, which owns the only read-write connection. It never waits for
+//! git, the network, a child or a log: whatever takes time is an executor's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+use wharf_model::state::{Change, Decided, State};
+use wharf_model::{
+    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RunId, RunTextKind, WorkspaceId,
+};
+use wharf_store::{ChangeSignal, StoreError, Writer};
+
+use super::decide::{decide, sweep};
+use super::election::Elected;
+use super::input::{Fact, Input, Prepared};
+use super::perform::{Perform, job};
+use crate::clock;
+use crate::process::kill_point::kill_point;
+
+/// Inputs that may wait; a full queue makes executors wait, never the loop.
+const QUEUE: usize = 4096;
+/// Inputs of one transaction.
+const BATCH: usize = 256;
+/// Time spent on deciding before a commit.
+const BATCH_TIME: Duration = Duration::from_millis(2);
+/// Time left between two commits in which other processes can take the write lock.
+const BREATH: Duration = Duration::from_micros(500);
+/// Time after which sweeps begin although not every adoption has answered.
+const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
+
+enum Envelope {
+    Input(Input, Option<oneshot::Sender<Told>>),
+    Prepared(Box<RequestRow>, Prepared),
+    Wake,
+    Stop,
+}
+
+/// What was decided on a fact, as far as whoever told it must know.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told {
+    /// Row of the workspace that was planned.
+    pub workspace: Option<WorkspaceId>,
+}
+
+/// A way to tell the dispatcher something.
+#[derive(Clone)]
+pub struct Inbox {
+    sender: mpsc::Sender<Envelope>,
+}
+
+impl Inbox {
+    /// Reports a fact; returns once it is durable, or at once when the dispatcher has ended.
+    pub async fn tell(&self, fact: Fact) -> Told {
+        let (done, committed) = oneshot::channel();
+        if self.sender.send(Envelope::Input(Input::Fact(fact), Some(done))).await.is_err() {
+            return Told::default();
+        }
+        // An error says that the dispatcher ended: the fact will be observed again by the next one.
+        committed.await.unwrap_or_default()
+    }
+
+    /// Asks the dispatcher to end after what it is doing.
+    pub async fn stop(&self) {
+        let _ended = self.sender.send(Envelope::Stop).await;
+    }
+
+    /// Says that requests may wait.
+    pub fn wake(&self) {
+        // A full queue is awake.
+        let _full = self.sender.try_send(Envelope::Wake);
+    }
+}
+
+/// What others may watch of a reign.
+#[derive(Debug, Clone, Default)]
+pub struct Reign {
+    /// Commits so far: rises with each, so that a screen knows when to ask again.
+    pub commits: u64,
+    /// Runs that are not in a terminal state.
+    pub live_runs: usize,
+    /// Services that are live.
+    pub live_services: usize,
+    /// Requests accepted but not finished, and actions under way.
+    pub busy: usize,
+    /// Whether everything that was open at the start has been looked at.
+    pub adopted: bool,
+    /// Why the reign ended.
+    pub ended: Option<String>,
+}
+
+/// A running dispatcher.
+pub struct Dispatcher {
+    /// Where facts go.
+    pub inbox: Inbox,
+    /// What it does.
+    pub reign: watch::Receiver<Reign>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What a dispatcher needs beside the store.
+pub struct Setup {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Runs that may run at once on this machine.
+    pub concurrent_runs: i64,
+}
+
+/// Reads what a request needs from outside, beside the loop.
+pub trait Prepare: Send + Sync + 'static {
+    /// Reads the config that `row` is about. `known` tells where projects stood so far.
+    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, String>) -> Prepared;
+}
+
+impl Dispatcher {
+    /// Begins a reign: takes the epoch, loads what is open and performs it anew.
+    ///
+    /// `performer` gets the inbox, so that its executors can report.
+    pub fn begin<P: Perform>(
+        setup: Setup,
+        mut elected: Elected,
+        prepare: Arc<dyn Prepare>,
+        performer: impl FnOnce(Inbox, i64) -> P,
+    ) -> Result<Self, StoreError> {
+        let mut writer = Writer::open(&setup.data)?;
+        let epoch = writer.begin_reign()?;
+        elected.begin(epoch).map_err(|e| StoreError::io(&super::election::path(&setup.data), "note the reign", e))?;
+        let mut state = writer.load_state()?;
+        state.epoch = epoch;
+        state.concurrent_runs = setup.concurrent_runs;
+        let signal = ChangeSignal::open(&setup.data)?;
+        let data = setup.data.clone();
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let inbox = Inbox { sender };
+        let (publish, reign) = watch::channel(Reign::default());
+        let performer = performer(inbox.clone(), epoch);
+        let stopper = watch_store(signal, inbox.clone());
+        let looped = Loop {
+            setup,
+            writer,
+            state,
+            receiver,
+            inbox: inbox.clone(),
+            publish,
+            performer: Box::new(performer),
+            prepare,
+            preparing: BTreeSet::new(),
+            looking: BTreeSet::new(),
+            adopted: false,
+            commits: 0,
+            began: Instant::now(),
+            stop: false,
+            _elected: elected,
+            _store_watch: stopper,
+        };
+        let thread = std::thread::Builder::new()
+            .name("dispatch".into())
+            .spawn(move || looped.run())
+            .map_err(|e| StoreError::io(&data, "start the dispatch thread", e))?;
+        Ok(Self { inbox, reign, thread: Some(thread) })
+    }
+
+    /// Waits until the loop has ended and its lock is given back.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic was logged by the hook; the lock is free either way.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// Wakes the loop whenever another process may have inserted a request.
+fn watch_store(mut signal: ChangeSignal, inbox: Inbox) -> StoreWatch {
+    let (alive, stopped) = std::sync::mpsc::channel::<()>();
+    let spawned = std::thread::Builder::new().name("store-watch".into()).spawn(move || {
+        loop {
+            match signal.wait(Duration::from_secs(3600)) {
+                Ok(true) => inbox.wake(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "watching the store failed; looking again in a second");
+                    std::thread::sleep(Duration::from_secs(1));
+                    inbox.wake();
+                }
+            }
+            if stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) || inbox.sender.is_closed() {
+                return;
+            }
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "cannot watch the store; requests of other processes are seen late");
+    }
+    StoreWatch { _alive: alive }
+}
+
+struct StoreWatch {
+    _alive: std::sync::mpsc::Sender<()>,
+}
+
+struct Loop {
+    setup: Setup,
+    writer: Writer,
+    state: State,
+    receiver: mpsc::Receiver<Envelope>,
+    inbox: Inbox,
+    publish: watch::Sender<Reign>,
+    performer: Box<dyn Perform>,
+    prepare: Arc<dyn Prepare>,
+    /// Requests whose files are being read.
+    preparing: BTreeSet<RequestId>,
+    /// Actions of earlier reigns that have not reported yet.
+    looking: BTreeSet<ActionId>,
+    adopted: bool,
+    commits: u64,
+    began: Instant,
+    stop: bool,
+    _elected: Elected,
+    _store_watch: StoreWatch,
+}
+
+struct Pending {
+    decided: Decided,
+    reply: Option<oneshot::Sender<Told>>,
+    told: Told,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return self.end(&format!("cannot make a timer: {error}")),
+        };
+        self.looking = self
+            .state
+            .actions
+            .values()
+            .filter(|a| matches!(a.status, ActionStatus::Pending | ActionStatus::Performing))
+            .map(|a| a.id)
+            .collect();
+        let mut first = vec![Envelope::Input(Input::Begin, None), Envelope::Wake];
+        loop {
+            let envelopes = if first.is_empty() {
+                let Some(envelopes) = runtime.block_on(self.gather()) else { break };
+                envelopes
+            } else {
+                std::mem::take(&mut first)
+            };
+            if let Err(error) = self.turn(envelopes) {
+                tracing::error!(%error, "the store refused a commit");
+                if !self.recover(&error) {
+                    return self.end(&error.to_string());
+                }
+            }
+            if self.stop {
+                break;
+            }
+        }
+        self.end("asked to stop");
+    }
+
+    fn end(mut self, why: &str) {
+        tracing::info!(why, "dispatch ends");
+        self.receiver.close();
+        self.publish.send_modify(|r| r.ended = Some(why.to_owned()));
+    }
+
+    /// Waits for something to do: an input, or the next deadline.
+    async fn gather(&mut self) -> Option<Vec<Envelope>> {
+        let first = match self.patience() {
+            Some(wait) => match tokio::time::timeout(wait, self.receiver.recv()).await {
+                Ok(envelope) => envelope?,
+                Err(_) => Envelope::Input(Input::Sweep, None),
+            },
+            None => self.receiver.recv().await?,
+        };
+        let mut envelopes = vec![first];
+        while envelopes.len() < BATCH {
+            match self.receiver.try_recv() {
+                Ok(envelope) => envelopes.push(envelope),
+                Err(_) => break,
+            }
+        }
+        Some(envelopes)
+    }
+
+    /// How long nothing need be done; none when nothing waits for time to pass.
+    fn patience(&self) -> Option<Duration> {
+        if !self.adopted {
+            return Some(ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
+        }
+        let due = sweep::next_deadline(&self.state)?;
+        let ms = clock::now().until(due).max(1);
+        // Wall clocks step: a long wait is looked at again now and then.
+        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(Duration::from_secs(600)))
+    }
+
+    /// One turn: decide, commit, answer, perform.
+    fn turn(&mut self, envelopes: Vec<Envelope>) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let mut batch: Vec<Pending> = Vec::new();
+        let mut wake = false;
+        for envelope in envelopes {
+            match envelope {
+                Envelope::Wake => wake = true,
+                Envelope::Stop => self.stop = true,
+                Envelope::Prepared(row, prepared) => {
+                    self.preparing.remove(&row.id);
+                    self.ensure(&row)?;
+                    self.decide_into(&mut batch, &Input::Request(row, prepared), None);
+                }
+                Envelope::Input(input, reply) => {
+                    if matches!(input, Input::Sweep) && !self.may_sweep() {
+                        continue;
+                    }
+                    self.note_adoption(&input);
+                    self.decide_into(&mut batch, &input, reply);
+                }
+            }
+            if began.elapsed() > BATCH_TIME {
+                self.commit(std::mem::take(&mut batch))?;
+            }
+        }
+        if wake {
+            for row in self.writer.pending_requests(BATCH)? {
+                self.take_request(&mut batch, row)?;
+            }
+        }
+        if self.may_sweep() && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
+            self.decide_into(&mut batch, &Input::Sweep, None);
+        }
+        self.commit(batch)
+    }
+
+    fn may_sweep(&mut self) -> bool {
+        if !self.adopted && (self.looking.is_empty() || self.began.elapsed() >= ADOPTION_LIMIT) {
+            self.adopted = true;
+            self.publish.send_modify(|r| r.adopted = true);
+            kill_point("elect.adopted");
+        }
+        self.adopted
+    }
+
+    /// The first word about an action of an earlier reign: it has been looked at.
+    fn note_adoption(&mut self, input: &Input) {
+        let Input::Fact(fact) = input else { return };
+        if self.adopted {
+            return;
+        }
+        let state = &self.state;
+        let about = |entity: &str, id: String, attempt: u32| {
+            state
+                .actions
+                .values()
+                .filter(|a| a.entity_type == entity && a.entity_id == id && a.attempt == attempt)
+                .map(|a| a.id)
+                .collect::<Vec<_>>()
+        };
+        let seen = match fact {
+            Fact::RunStarted { run, attempt, .. } | Fact::RunObserved { run, attempt, .. } => {
+                about("run", run.text(), *attempt)
+            }
+            Fact::WorkspacePlanned { run, attempt, .. } | Fact::OperationPlanned { run, attempt, .. } => {
+                about("run", run.text(), *attempt)
+            }
+            Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
+            Fact::LeaseAcquired { action, .. }
+            | Fact::LeaseRefused { action, .. }
+            | Fact::LeaseReleased { action, .. }
+            | Fact::LeaseReleaseFailed { action, .. }
+            | Fact::WorkspaceRealised { action, .. }
+            | Fact::WorkspaceFailed { action, .. }
+            | Fact::RunEnded { action, .. }
+            | Fact::RunNotStarted { action, .. }
+            | Fact::RunLost { action, .. }
+            | Fact::LogSealed { action, .. }
+            | Fact::ServiceEnded { action, .. }
+            | Fact::ActionDone { action }
+            | Fact::ActionFailed { action, .. } => vec![*action],
+            Fact::OperationEnded { .. } | Fact::ServiceReady { .. } | Fact::AgentSaid { .. } => Vec::new(),
+        };
+        for action in seen {
+            self.looking.remove(&action);
+        }
+    }
+
+    fn take_request(&mut self, batch: &mut Vec<Pending>, row: RequestRow) -> Result<(), StoreError> {
+        if self.preparing.contains(&row.id) {
+            return Ok(());
+        }
+        let needs = matches!(
+            RequestKind::parse(&row.kind),
+            Some(
+                RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
+            )
+        ) && row.args.get("path").is_some();
+        if needs {
+            self.preparing.insert(row.id);
+            let known = self.state.projects.iter().map(|(id, p)| (*id, p.path.clone())).collect();
+            let (prepare, sender) = (Arc::clone(&self.prepare), self.inbox.sender.clone());
+            self.performer.blocking(Box::new(move || {
+                let prepared = prepare.prepare(&row, &known);
+                // The queue is drained by the loop; an error says that it has ended.
+                let _ended = sender.blocking_send(Envelope::Prepared(Box::new(row), prepared));
+            }));
+            return Ok(());
+        }
+        if RequestKind::parse(&row.kind) == Some(RequestKind::OrchestratorStop) {
+            self.stop = true;
+        }
+        self.ensure(&row)?;
+        self.decide_into(batch, &Input::Request(Box::new(row), Prepared::Nothing), None);
+        Ok(())
+    }
+
+    /// Loads the row that a request is about when it has ended and left memory.
+    fn ensure(&mut self, row: &RequestRow) -> Result<(), StoreError> {
+        let (Some(kind), Some(id)) = (row.target_type.as_deref(), row.target_id.as_deref()) else { return Ok(()) };
+        if Uuid::parse_str(id).is_err() {
+            return Ok(());
+        }
+        let here = match kind {
+            "run" => id.parse().is_ok_and(|id| self.state.runs.contains_key(&id)),
+            "lease" => id.parse().is_ok_and(|id| self.state.leases.contains_key(&id)),
+            "issue" => id.parse().is_ok_and(|id| self.state.issues.contains_key(&id)),
+            _ => true,
+        };
+        if !here && let Some(row) = self.writer.load_entity(kind, id)? {
+            self.state.load(row);
+        }
+        Ok(())
+    }
+
+    fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
+        let mut new_id = Uuid::now_v7;
+        let (decided, defect) = decide(&mut self.state, input, clock::now(), &mut new_id);
+        if let Some(defect) = defect {
+            tracing::error!(%defect, ?input, "a decision was taken back: it broke a rule");
+            if let Input::Request(row, _) = input {
+                let refusal = super::input::Refusal::new("internal", format!("this is a defect of wharf: {defect}"));
+                let decided = super::decide::refuse(&mut self.state, row, &refusal, clock::now(), &mut new_id);
+                batch.push(Pending { decided, reply: None, told: Told::default() });
+            }
+        }
+        let told = match input {
+            Input::Fact(Fact::WorkspacePlanned { run, .. }) => {
+                Told { workspace: self.state.runs.get(run).and_then(|r| r.workspace_id) }
+            }
+            _ => Told::default(),
+        };
+        batch.push(Pending { decided, reply, told });
+    }
+
+    fn commit(&mut self, batch: Vec<Pending>) -> Result<(), StoreError> {
+        let changes: Vec<Vec<Change>> = batch.iter().map(|p| p.decided.changes.clone()).collect();
+        if changes.iter().any(|c| !c.is_empty()) {
+            let outcomes = self.writer.commit(&changes)?;
+            self.commits += 1;
+            let refused: Vec<String> =
+                outcomes.iter().filter_map(|o| o.as_ref().err().map(ToString::to_string)).collect();
+            if !refused.is_empty() {
+                tracing::error!(?refused, "the store holds other rows than memory; memory is rebuilt");
+                self.rebuild()?;
+            }
+            std::thread::sleep(BREATH);
+        }
+        let mut actions: BTreeMap<ActionId, ActionRow> = BTreeMap::new();
+        for pending in &batch {
+            for action in pending.decided.actions() {
+                actions.insert(action.id, action.clone());
+            }
+        }
+        for (id, action) in actions {
+            // Decided later in the same batch to be done with it.
+            let still = self.state.actions.get(&id).is_some_and(|a| a.status == ActionStatus::Performing);
+            if still && action.status == ActionStatus::Performing {
+                self.perform(&action);
+            }
+        }
+        for pending in batch {
+            if let Some(reply) = pending.reply {
+                // Whoever told it may have ended meanwhile.
+                let _gone = reply.send(pending.told);
+            }
+        }
+        self.state.forget_ended();
+        self.tell_watchers();
+        Ok(())
+    }
+
+    fn perform(&mut self, action: &ActionRow) {
+        let prompt = if action.kind == wharf_model::ActionKind::SpawnShim {
+            action
+                .entity_id
+                .parse::<RunId>()
+                .ok()
+                .and_then(|run| self.writer.run_text(run, RunTextKind::Prompt).ok().flatten())
+        } else {
+            None
+        };
+        match job(&self.state, action, prompt) {
+            Some(job) => self.performer.perform(action.clone(), job),
+            None => {
+                tracing::warn!(action = ?action.id, kind = %action.kind, "nothing is left to perform it on");
+                let fact = Fact::ActionFailed { action: action.id, error: "what it was about is gone".into() };
+                let _full = self.inbox.sender.try_send(Envelope::Input(Input::Fact(fact), None));
+            }
+        }
+    }
+
+    fn tell_watchers(&mut self) {
+        let (commits, state) = (self.commits, &self.state);
+        let live_runs = state.runs.values().filter(|r| !r.status.is_terminal()).count();
+        let live_services = state.services.values().filter(|s| s.status.is_live()).count();
+        let busy = state.requests.len() + state.actions.len() + self.preparing.len();
+        self.publish.send_if_modified(|r| {
+            let changed = r.commits != commits || r.live_runs != live_runs || r.busy != busy;
+            r.commits = commits;
+            r.live_runs = live_runs;
+            r.live_services = live_services;
+            r.busy = busy;
+            changed
+        });
+    }
+
+    /// Rebuilds memory from the store, which is the truth.
+    fn rebuild(&mut self) -> Result<(), StoreError> {
+        let epoch = self.state.epoch;
+        self.state = self.writer.load_state()?;
+        self.state.epoch = epoch;
+        self.state.concurrent_runs = self.setup.concurrent_runs;
+        Ok(())
+    }
+
+    /// After a failed commit nothing of the batch was written. Says whether the reign goes on.
+    fn recover(&mut self, error: &StoreError) -> bool {
+        if matches!(error, StoreError::StaleEpoch { .. }) {
+            return false;
+        }
+        for wait_ms in [100, 500, 2_000, 5_000] {
+            std::thread::sleep(Duration::from_millis(wait_ms));
+            if self.rebuild().is_ok() {
+                // What was told in the failed batch is observed again by performing it again.
+                self.inbox.wake();
+                let _full = self.inbox.sender.try_send(Envelope::Input(Input::Begin, None));
+                return true;
+            }
+        }
+        false
+    }
+}

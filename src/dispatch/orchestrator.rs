@@ -1,0 +1,93 @@
+//! Beginning a reign in this process: the dispatcher with its executors.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wharf_model::shim::OnQuota;
+use wharf_store::StoreError;
+
+use super::election::{self, Elected, Election, Holder};
+use super::event_loop::{Dispatcher, Setup};
+use super::prepare::ReadConfig;
+use crate::clock;
+use crate::run::context::Context;
+use crate::run::keep::Keeper;
+use crate::run::performer::Performer;
+
+/// What the operator's own config says about this machine.
+#[derive(Debug, Clone)]
+pub struct MachineLimits {
+    /// Runs at once.
+    pub concurrent_runs: i64,
+    /// Most bytes of one run's log.
+    pub log_quota: Option<u64>,
+    /// What happens at the quota.
+    pub on_quota: OnQuota,
+}
+
+impl MachineLimits {
+    /// Reads the operator's config; a wrong one is told and its defaults are used, so that a slip
+    /// in it never keeps anyone from stopping a run.
+    pub fn read() -> (Self, Option<String>) {
+        let path = crate::config::user_config_path(|name| std::env::var_os(name));
+        let (limits, error) = match crate::config::load_user(path.as_deref(), &crate::config::Overrides::default()) {
+            Ok(loaded) => (loaded.config.limits, None),
+            Err(errors) => (wharf_model::config::Limits::default(), Some(errors.render(None))),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let concurrent_runs = limits.concurrent_runs_on(u32::try_from(cores).unwrap_or(1));
+        let on_quota = OnQuota::parse(limits.on_quota.as_str()).unwrap_or(OnQuota::Block);
+        let log_quota = Some(limits.run_log_quota_bytes).filter(|b| *b > 0);
+        (Self { concurrent_runs: i64::from(concurrent_runs), log_quota, on_quota }, error)
+    }
+}
+
+/// How an attempt to begin a reign went.
+pub enum Begun {
+    /// This process is the orchestrator.
+    Reigning(Dispatcher),
+    /// Another one is.
+    Held(Option<Holder>),
+}
+
+/// Becomes orchestrator of a data directory when nobody is. Must be called within a tokio runtime,
+/// on which the executors run.
+pub fn begin(data: &Path, limits: &MachineLimits) -> Result<Begun, StoreError> {
+    // The store's directory must be sound before anything of ours is put into it.
+    let store = wharf_store::Store::open(data, wharf_store::Access::Create)?;
+    drop(store);
+    let election = election::stand(data, clock::now().0)
+        .map_err(|e| StoreError::io(&election::path(data), "take the orchestrator's lock", e))?;
+    match election {
+        Election::Won(elected) => reign(data, elected, limits).map(Begun::Reigning),
+        Election::Held(holder) => Ok(Begun::Held(holder)),
+    }
+}
+
+fn reign(data: &Path, elected: Elected, limits: &MachineLimits) -> Result<Dispatcher, StoreError> {
+    let runtime = tokio::runtime::Handle::current();
+    let setup = Setup { data: data.to_owned(), concurrent_runs: limits.concurrent_runs };
+    let limits = limits.clone();
+    let data = data.to_owned();
+    Dispatcher::begin(setup, elected, Arc::new(ReadConfig), move |inbox, epoch| {
+        let ctx = Context {
+            keeper: Keeper { data, epoch },
+            inbox,
+            operator: Arc::new(operator_environment()),
+            program_dir: program_dir(),
+            log_quota: limits.log_quota,
+            on_quota: limits.on_quota,
+        };
+        Performer::new(ctx, runtime)
+    })
+}
+
+/// The operator's environment; what is no UTF-8 is left out, since children could not be told either.
+fn operator_environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+fn program_dir() -> Option<PathBuf> {
+    std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned))
+}

@@ -1,0 +1,151 @@
+//! Handing intended effects to executors, with the rows they need: executors hold no store.
+
+use wharf_model::state::State;
+use wharf_model::{
+    ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationId, OperationRow,
+    ProjectRow, RunId, RunRow, ServiceId, ServiceRow, WorkspaceRow,
+};
+
+/// Performs actions beside the loop and reports facts.
+pub trait Perform: Send + 'static {
+    /// Begins to perform an action; returns at once.
+    fn perform(&self, action: ActionRow, job: Job);
+    /// Runs something that reads files, beside the loop.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// A run with everything around it, as of the commit that intended the action.
+#[derive(Debug, Clone)]
+pub struct RunJob {
+    /// The run.
+    pub run: RunRow,
+    /// Its agent.
+    pub agent: AgentRow,
+    /// Its project.
+    pub project: ProjectRow,
+    /// Its issue.
+    pub issue: Option<IssueRow>,
+    /// Its environment.
+    pub environment: Option<EnvironmentRow>,
+    /// Its lease.
+    pub lease: Option<LeaseRow>,
+    /// Its workspace.
+    pub workspace: Option<WorkspaceRow>,
+    /// Services it uses.
+    pub services: Vec<ServiceRow>,
+    /// Operations of it that are under way: an earlier reign began them.
+    pub operations: Vec<OperationRow>,
+    /// What it is asked to do.
+    pub prompt: Option<String>,
+}
+
+/// A service with what is around it.
+#[derive(Debug, Clone)]
+pub struct ServiceJob {
+    /// The service.
+    pub service: ServiceRow,
+    /// Its project.
+    pub project: ProjectRow,
+}
+
+/// What is to be done, and on what.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// Start a run's adapter, or find it again, and keep watch until it has ended.
+    Execute(Box<RunJob>),
+    /// Make a run's workspace.
+    Realise(Box<RunJob>),
+    /// Ask a shim to stop.
+    Stop {
+        /// Directory of the shim, relative to the data directory.
+        dir: String,
+        /// Why.
+        reason: String,
+        /// Grace in milliseconds.
+        grace_ms: u64,
+    },
+    /// Ask the driver for a lease.
+    Acquire(Box<LeaseRow>, Box<EnvironmentRow>),
+    /// Give it back.
+    Release(Box<LeaseRow>, Box<EnvironmentRow>),
+    /// Start a service, or find it again, and keep watch until it has ended.
+    Serve(Box<ServiceJob>),
+    /// Compute the hashes of a run's log.
+    Seal(RunId, String),
+}
+
+/// Directory of a shim relative to the data directory: `runs/<xx>/<uuid>/a<n>`.
+pub fn shim_dir(entity: &str, id: &str, n: u32) -> Option<String> {
+    let (root, letter) = match entity {
+        "run" => ("runs", 'a'),
+        "service" => ("services", 'g'),
+        "operation" => ("operations", 'a'),
+        _ => return None,
+    };
+    let tail = id.get(id.len().checked_sub(2)?..)?;
+    Some(format!("{root}/{tail}/{id}/{letter}{n}"))
+}
+
+/// Gathers the rows an action needs; none when what it is about is gone.
+pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<Job> {
+    match action.kind {
+        ActionKind::SpawnShim => Some(Job::Execute(Box::new(run_job(state, action, prompt)?))),
+        ActionKind::RealiseWorkspace => Some(Job::Realise(Box::new(run_job(state, action, None)?))),
+        ActionKind::StopShim => {
+            let args = action.args.as_ref();
+            Some(Job::Stop {
+                dir: shim_dir(&action.entity_type, &action.entity_id, action.attempt)?,
+                reason: args.and_then(|a| a["reason"].as_str()).unwrap_or("operator").to_owned(),
+                grace_ms: args.and_then(|a| a["grace_ms"].as_u64()).unwrap_or(15_000),
+            })
+        }
+        ActionKind::AcquireLease | ActionKind::ReleaseLease => {
+            let lease = state.leases.get(&action.entity_id.parse::<LeaseId>().ok()?)?.clone();
+            let environment = state.environments.get(&lease.environment_id)?.clone();
+            let (lease, environment) = (Box::new(lease), Box::new(environment));
+            Some(if action.kind == ActionKind::AcquireLease {
+                Job::Acquire(lease, environment)
+            } else {
+                Job::Release(lease, environment)
+            })
+        }
+        ActionKind::StartService => {
+            let service = state.services.get(&action.entity_id.parse::<ServiceId>().ok()?)?.clone();
+            let project = state.projects.get(&service.project_id)?.clone();
+            Some(Job::Serve(Box::new(ServiceJob { service, project })))
+        }
+        ActionKind::SealLog => {
+            let run = action.entity_id.parse::<RunId>().ok()?;
+            Some(Job::Seal(run, shim_dir("run", &action.entity_id, action.attempt)?))
+        }
+    }
+}
+
+fn run_job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<RunJob> {
+    let run = state.runs.get(&action.entity_id.parse::<RunId>().ok()?)?.clone();
+    if run.attempt != action.attempt {
+        return None;
+    }
+    Some(RunJob {
+        agent: state.agents.get(&run.agent_id)?.clone(),
+        project: state.projects.get(&run.project_id)?.clone(),
+        issue: run.issue_id.and_then(|i| state.issues.get(&i)).cloned(),
+        environment: run.environment_id.and_then(|e| state.environments.get(&e)).cloned(),
+        lease: run.lease_id.and_then(|l| state.leases.get(&l)).cloned(),
+        workspace: run.workspace_id.and_then(|w| state.workspaces.get(&w)).cloned(),
+        services: state.services_of(run.id).filter_map(|s| state.services.get(&s)).cloned().collect(),
+        operations: state
+            .operations
+            .values()
+            .filter(|o| o.run_id == Some(run.id) && o.status == wharf_model::OperationStatus::Running)
+            .cloned()
+            .collect(),
+        prompt,
+        run,
+    })
+}
+
+/// Operation ids of a run under way, for those who must not begin them twice.
+pub fn open_operation(job: &RunJob, phase: wharf_model::OperationPhase) -> Option<OperationId> {
+    job.operations.iter().find(|o| o.phase == phase).map(|o| o.id)
+}

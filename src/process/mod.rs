@@ -1,0 +1,20 @@
+//! The operating-system seam: identities, locks, signals, process trees, spawning.
+//!
+//! The only place with `unsafe` and libc. Another Unix would be one more set of these files.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("wharf needs Linux: it identifies, watches and ends processes through /proc, pidfds and subreapers");
+
+pub mod adopt;
+pub mod client;
+pub mod descendants;
+pub mod exec;
+pub mod identity;
+pub mod kill_point;
+pub mod lock;
+pub mod reap;
+pub mod shim_dir;
+pub mod signal;
+pub mod spawn;
+pub mod stat;
+pub mod terminate;

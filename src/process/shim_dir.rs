@@ -1,0 +1,152 @@
+//! The directory of a shim as the orchestrator makes it, and the links by which start-up finds
+//! those that may live (contracts 6.1).
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+use wharf_model::shim::Spec;
+
+use super::identity;
+use super::kill_point::kill_point;
+
+/// What stands in a shim's directory.
+pub mod names {
+    /// What to run; written by the orchestrator.
+    pub const SPEC: &str = "spec.json";
+    /// Held for the shim's life.
+    pub const LOCK: &str = "shim.lock";
+    /// Who keeps the directory.
+    pub const ID: &str = "id.json";
+    /// Copy of the exit frame.
+    pub const EXIT: &str = "exit.json";
+    /// Room for the exit frame on a full disk.
+    pub const RESERVE: &str = "reserve";
+    /// Control socket.
+    pub const CONTROL: &str = "ctl.sock";
+    /// Agent socket.
+    pub const AGENT: &str = "agent.sock";
+    /// What a shim says when it cannot start or panics.
+    pub const ERRORS: &str = "shim.err";
+}
+
+/// Size of the reserve file.
+pub const RESERVE_BYTES: u64 = 64 * 1024;
+
+/// Makes the directory (mode 0700; its parents too where missing), with `spec.json` and the
+/// reserve, all durable. The boot id is filled in. May be repeated until a shim has taken the
+/// directory: whoever was interrupted in between cannot know how far it came.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when a shim has taken it: a directory is used once. Otherwise
+/// what the file system says, with the path.
+pub fn write_shim_dir(dir: &Path, spec: &Spec) -> io::Result<()> {
+    let words = |what: &str, e: io::Error| io::Error::new(e.kind(), format!("cannot {what} {}: {e}", dir.display()));
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| words("make the parents of", e))?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_unused(dir) => {}
+        made => made.map_err(|e| words("make the directory", e))?,
+    }
+    kill_point("run.dir_made");
+    let spec = Spec { boot_id: Some(identity::boot_id()?), ..spec.clone() };
+    let json = serde_json::to_vec(&spec)?;
+    reserve(dir).map_err(|e| words("set aside the reserve in", e))?;
+    replace_file(dir, names::SPEC, &json, true).map_err(|e| words("write the spec in", e))?;
+    // The parents' entries: without them the directory's own name may be lost.
+    for up in [Some(parent), parent.parent(), parent.parent().and_then(Path::parent)].into_iter().flatten() {
+        let up = if up.as_os_str().is_empty() { Path::new(".") } else { up };
+        File::open(up)?.sync_all()?;
+    }
+    kill_point("run.spec_synced");
+    Ok(())
+}
+
+/// Finishes a directory that was made and not finished: nothing has run in it. Does nothing where
+/// its spec stands.
+///
+/// # Errors
+/// What the file system says, and [`io::ErrorKind::AlreadyExists`] when a shim has had it.
+pub fn complete(dir: &Path, spec: &Spec) -> io::Result<()> {
+    if dir.join(names::LOCK).exists() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a shim has had this directory"));
+    }
+    if !dir.join(names::RESERVE).exists() {
+        reserve(dir)?;
+    }
+    if dir.join(names::SPEC).exists() {
+        return Ok(());
+    }
+    let spec = Spec { boot_id: Some(identity::boot_id()?), ..spec.clone() };
+    replace_file(dir, names::SPEC, &serde_json::to_vec(&spec)?, true)
+}
+
+/// Writes a file of a shim's directory so that readers see the old or the new one, never a part.
+/// `durable` also puts it on stable storage with its name.
+///
+/// # Errors
+/// What the file system says.
+pub fn replace_file(dir: &Path, name: &str, content: &[u8], durable: bool) -> io::Result<()> {
+    let fresh = dir.join(format!(".{name}.new"));
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let written = file.write_all(content).and_then(|()| if durable { file.sync_all() } else { Ok(()) });
+    if let Err(error) = written.and_then(|()| std::fs::rename(&fresh, dir.join(name))) {
+        let _ = std::fs::remove_file(&fresh);
+        return Err(error);
+    }
+    if durable { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Whether no shim has taken the directory.
+fn is_unused(dir: &Path) -> bool {
+    let is_free = |name: &str| matches!(dir.join(name).try_exists(), Ok(false));
+    dir.is_dir() && is_free(names::LOCK) && is_free(names::ID)
+}
+
+fn reserve(dir: &Path) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(dir.join(names::RESERVE))?;
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
+        // Best effort where the file system cannot set space aside.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Links a shim's directory under `live`, so that start-up finds it. May be repeated.
+///
+/// # Errors
+/// What the file system says, and [`io::ErrorKind::AlreadyExists`] when the name is taken by
+/// something that points elsewhere.
+pub fn link_live(live: &Path, spec: &Spec, dir: &Path) -> io::Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o700).create(live)?;
+    let link = live.join(live_name(spec));
+    match std::os::unix::fs::symlink(dir, &link) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && std::fs::read_link(&link).is_ok_and(|to| to == dir) => {}
+        Err(e) => return Err(io::Error::new(e.kind(), format!("cannot link {}: {e}", link.display()))),
+    }
+    File::open(live)?.sync_all()?;
+    kill_point("run.link_made");
+    Ok(link)
+}
+
+/// Removes a link under `live`; one that is gone counts as removed.
+///
+/// # Errors
+/// What the file system says.
+pub fn unlink_live(link: &Path) -> io::Result<()> {
+    match std::fs::remove_file(link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => {
+            kill_point("run.link_removed");
+            Ok(())
+        }
+    }
+}
+
+/// Name of a shim's link: kind, id and attempt.
+pub fn live_name(spec: &Spec) -> String {
+    format!("{}-{}-{}", spec.kind, spec.id, spec.attempt)
+}

@@ -1,0 +1,393 @@
+//! Keeping watch over one shim from its start, or from its adoption, to its end.
+//!
+//! The same path serves runs, services and operations, the first reign and every later one: the
+//! directory tells what has happened so far, and whatever has not is done now.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use wharf_model::shim::{ChildRef, Control, ControlReply, ExitFrame, LINE_MAX_BYTES, PROTOCOL, Spec, StartMessage};
+
+use crate::process::adopt::{self, Verdict};
+use crate::process::{shim_dir, spawn, terminate};
+
+/// Time in which a freshly started shim must answer on its socket.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Time a shim has to answer one message.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Pauses between attempts to reach a shim that holds its lock and does not answer.
+const RECONNECT_MS: [u64; 6] = [20, 100, 500, 1_000, 2_000, 5_000];
+
+/// What is needed to keep shims.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Epoch of the reign.
+    pub epoch: i64,
+}
+
+/// Seen while a shim lives.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// The child runs; `adopted` when somebody else had started it.
+    Started { child: ChildRef, at_ms: i64, adopted: bool },
+    /// It holds its lock and does not answer.
+    Unknown(String),
+    /// It answers again.
+    Known,
+    /// A `wharf` inside said something: frames up to this number are to be read.
+    Message,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum End {
+    /// With a record.
+    Exited(Box<ExitFrame>),
+    /// Without one.
+    Lost(String),
+    /// No process was started, and none will be.
+    NotStarted { code: String, message: String },
+}
+
+/// Why a start message could not be made.
+#[derive(Debug, Clone)]
+pub struct CannotStart {
+    /// Error code.
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+impl Keeper {
+    /// Absolute path of a shim's directory.
+    pub fn path(&self, dir: &str) -> PathBuf {
+        self.data.join(dir)
+    }
+
+    /// Starts the shim if nothing has been started, finds it again otherwise, and stays until its end.
+    ///
+    /// `build` is called only when a start is due; `seen` is called for everything on the way.
+    pub async fn keep<B, S, F>(&self, dir: &str, build: B, mut seen: S) -> End
+    where
+        B: FnOnce() -> Result<(Spec, StartMessage), CannotStart> + Send + 'static,
+        S: FnMut(Seen) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
+        let path = self.path(dir);
+        let mut link = None;
+        let mut spawned = None;
+        let mut adopted = true;
+        match verdict(&path).await {
+            Ok(Verdict::Live(_)) => {}
+            Ok(Verdict::Ended(exit)) => return self.ended(dir, exit),
+            Ok(Verdict::ShimLost { .. }) => return self.lost(dir, &path).await,
+            Ok(Verdict::OtherBoot) => return End::Lost("the machine was restarted while it ran".into()),
+            Ok(Verdict::NeverStarted) => {
+                adopted = false;
+                let (keeper, place) = (self.clone(), path.clone());
+                let started = tokio::task::spawn_blocking(move || keeper.start(&place, build)).await;
+                match started {
+                    Ok(Ok((shim, made))) => {
+                        spawned = Some(shim);
+                        link = Some(made);
+                    }
+                    Ok(Err(cannot)) => return End::NotStarted { code: cannot.code, message: cannot.message },
+                    Err(panic) => return End::NotStarted { code: "internal".into(), message: panic.to_string() },
+                }
+            }
+            Err(error) => seen(Seen::Unknown(error)).await,
+        }
+        let end = self.watch(&path, adopted, spawned.is_some(), &mut seen).await;
+        if let Some(mut shim) = spawned {
+            // Our own child: reaped beside, so that no zombie stays.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = shim.wait_for(Duration::from_secs(60)) {
+                    tracing::warn!(%error, "cannot reap a shim");
+                }
+            });
+        }
+        self.unlink(dir, link);
+        match end {
+            Watched::Exited(exit) => End::Exited(exit),
+            Watched::Gone => match verdict(&path).await {
+                Ok(Verdict::Ended(exit)) => End::Exited(exit),
+                Ok(Verdict::NeverStarted) => End::NotStarted {
+                    code: "exec_failed".into(),
+                    message: said(&path).unwrap_or_else(|| "the shim ended before it started anything".into()),
+                },
+                Ok(Verdict::OtherBoot) => End::Lost("the machine was restarted while it ran".into()),
+                Ok(Verdict::ShimLost { .. } | Verdict::Live(_)) => self.lost(dir, &path).await,
+                Err(error) => End::Lost(error),
+            },
+        }
+    }
+
+    fn ended(&self, dir: &str, exit: Box<ExitFrame>) -> End {
+        self.unlink(dir, None);
+        End::Exited(exit)
+    }
+
+    /// Its keeper died: what it started is found by its tag and stopped, and the end is recorded as lost.
+    async fn lost(&self, dir: &str, path: &Path) -> End {
+        let place = path.to_owned();
+        let stopped = tokio::task::spawn_blocking(move || {
+            let spec = read_spec(&place)?;
+            terminate::tagged(&spec.tag, Duration::from_millis(spec.grace_ms.min(2_000)), &spec.keep)
+                .map_err(|e| e.to_string())
+        })
+        .await;
+        self.unlink(dir, None);
+        let found = match stopped {
+            Ok(Ok(done)) => format!("{} of its processes were found and stopped, {} by force", done.asked, done.killed),
+            Ok(Err(error)) => format!("its processes could not be looked for: {error}"),
+            Err(panic) => panic.to_string(),
+        };
+        End::Lost(format!("its shim died without an exit record; {found}"))
+    }
+
+    fn unlink(&self, dir: &str, link: Option<PathBuf>) {
+        let link = link.or_else(|| live_link(&self.data, dir));
+        if let Some(link) = link
+            && let Err(error) = shim_dir::unlink_live(&link)
+        {
+            tracing::warn!(%error, link = %link.display(), "cannot remove a link of an ended shim");
+        }
+    }
+
+    /// Makes the directory where it is missing, and spawns the shim in it.
+    fn start<B>(&self, path: &Path, build: B) -> Result<(spawn::SpawnedShim, PathBuf), CannotStart>
+    where
+        B: FnOnce() -> Result<(Spec, StartMessage), CannotStart>,
+    {
+        let cannot = |what: &str, e: &std::io::Error| CannotStart {
+            code: if e.kind() == std::io::ErrorKind::StorageFull { "disk_full" } else { "exec_failed" }.into(),
+            message: format!("cannot {what}: {e}"),
+        };
+        let (spec, message) = build()?;
+        match shim_dir::write_shim_dir(path, &spec) {
+            Ok(()) => {}
+            // Made by an earlier reign that died before it spawned: nothing has run in it.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                shim_dir::complete(path, &spec).map_err(|e| cannot("prepare the run's directory", &e))?;
+            }
+            Err(e) => return Err(cannot("prepare the run's directory", &e)),
+        }
+        let link = shim_dir::link_live(&self.data.join("live"), &spec, path).map_err(|e| cannot("link the run", &e))?;
+        let shim = spawn::spawn_shim(path, &message).map_err(|e| cannot("start the shim", &e))?;
+        crate::process::kill_point::kill_point("run.shim_spawned");
+        Ok((shim, link))
+    }
+
+    /// Stays connected until the end is seen or the shim is gone.
+    async fn watch<S, F>(&self, path: &Path, adopted: bool, fresh: bool, seen: &mut S) -> Watched
+    where
+        S: FnMut(Seen) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
+        let began = tokio::time::Instant::now();
+        let mut told_started = false;
+        let mut unknown = false;
+        let mut tries = 0_usize;
+        loop {
+            match self.session(path, adopted, &mut told_started, &mut unknown, seen).await {
+                Ok(Some(exit)) => return Watched::Exited(Box::new(exit)),
+                Ok(None) => tries = 0,
+                Err(error) => {
+                    let waiting_for_start = fresh && !told_started && began.elapsed() < START_LIMIT;
+                    match verdict(path).await {
+                        Ok(Verdict::Live(_)) => {
+                            if !waiting_for_start && !unknown && tries >= RECONNECT_MS.len() {
+                                unknown = true;
+                                seen(Seen::Unknown(format!("its shim lives but does not answer: {error}"))).await;
+                            }
+                        }
+                        Ok(Verdict::NeverStarted) if waiting_for_start => {
+                            if spawn_failed(path) {
+                                return Watched::Gone;
+                            }
+                        }
+                        Ok(_) => return Watched::Gone,
+                        Err(why) => {
+                            if !unknown && tries >= RECONNECT_MS.len() {
+                                unknown = true;
+                                seen(Seen::Unknown(why)).await;
+                            }
+                        }
+                    }
+                }
+            }
+            let first = fresh && !told_started;
+            let pause = if first { 2 } else { RECONNECT_MS[tries.min(RECONNECT_MS.len() - 1)] };
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// One connection: greets, watches, reports; gives the exit frame when it saw the end.
+    async fn session<S, F>(
+        &self,
+        path: &Path,
+        adopted: bool,
+        told_started: &mut bool,
+        unknown: &mut bool,
+        seen: &mut S,
+    ) -> Result<Option<ExitFrame>, String>
+    where
+        S: FnMut(Seen) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
+        let (mut link, welcome) = Link::open(path, self.epoch).await?;
+        if std::mem::take(unknown) {
+            seen(Seen::Known).await;
+        }
+        drop(welcome);
+        link.send(&Control::Watch).await?;
+        link.send(&Control::Status).await?;
+        // What was said before this connection is read as well.
+        seen(Seen::Message).await;
+        loop {
+            match link.next().await? {
+                None => return Ok(None),
+                Some(ControlReply::Started { child, at_ms }) => {
+                    if !std::mem::replace(told_started, true) {
+                        seen(Seen::Started { child, at_ms, adopted }).await;
+                    }
+                }
+                Some(ControlReply::Status { child: Some(child), .. }) => {
+                    if !std::mem::replace(told_started, true) {
+                        seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted }).await;
+                    }
+                }
+                Some(ControlReply::Message { .. }) => seen(Seen::Message).await,
+                Some(ControlReply::Exited { exit }) => return Ok(Some(*exit)),
+                Some(ControlReply::Error { code, message }) => return Err(format!("{code}: {message}")),
+                Some(
+                    ControlReply::Ok
+                    | ControlReply::Welcome { .. }
+                    | ControlReply::Status { .. }
+                    | ControlReply::DiskFull
+                    | ControlReply::DiskOk
+                    | ControlReply::Leaky,
+                ) => {}
+            }
+        }
+    }
+
+    /// Asks a shim to stop what it keeps; done when it has taken the order, or when it has ended.
+    pub async fn stop(&self, dir: &str, reason: &str, grace_ms: u64) -> Result<(), String> {
+        let path = self.path(dir);
+        match verdict(&path).await? {
+            Verdict::Live(_) => {}
+            Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => return Ok(()),
+            Verdict::NeverStarted => return Err("it has not been started yet".into()),
+        }
+        let (mut link, _) = Link::open(&path, self.epoch).await?;
+        link.send(&Control::Stop { reason: reason.to_owned(), grace_ms }).await?;
+        let answer =
+            tokio::time::timeout(ANSWER_LIMIT, link.next()).await.map_err(|_| "no answer to stop".to_owned())?;
+        match answer? {
+            Some(ControlReply::Error { code, message }) => Err(format!("{code}: {message}")),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+enum Watched {
+    Exited(Box<ExitFrame>),
+    Gone,
+}
+
+async fn verdict(path: &Path) -> Result<Verdict, String> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || {
+        if !path.exists() {
+            return Ok(Verdict::NeverStarted);
+        }
+        adopt::judge(&path).map_err(|e| format!("{}: {e}", path.display()))
+    })
+    .await
+    .map_err(|e| e.to_string())?
+}
+
+/// Whether a shim that never took its lock has left word why.
+fn spawn_failed(path: &Path) -> bool {
+    said(path).is_some()
+}
+
+/// What a shim wrote about its own failure.
+fn said(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path.join(shim_dir::names::ERRORS)).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.chars().take(2_000).collect())
+}
+
+fn read_spec(path: &Path) -> Result<Spec, String> {
+    let text = std::fs::read(path.join(shim_dir::names::SPEC)).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The link of a directory `runs/<xx>/<uuid>/a<n>`, as it is named in `live/`.
+fn live_link(data: &Path, dir: &str) -> Option<PathBuf> {
+    let spec = read_spec(&data.join(dir)).ok()?;
+    Some(data.join("live").join(shim_dir::live_name(&spec)))
+}
+
+/// A connection to a shim's control socket.
+struct Link {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    line: Vec<u8>,
+}
+
+impl Link {
+    async fn open(path: &Path, epoch: i64) -> Result<(Self, ControlReply), String> {
+        // Socket addresses end at 107 bytes: the directory is reached through its descriptor.
+        let dir = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let address = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), shim_dir::names::CONTROL);
+        let stream = tokio::time::timeout(ANSWER_LIMIT, UnixStream::connect(&address))
+            .await
+            .map_err(|_| "its control socket does not accept".to_owned())?
+            .map_err(|e| format!("its control socket: {e}"))?;
+        drop(dir);
+        let (reader, writer) = stream.into_split();
+        let mut link = Self { reader: BufReader::new(reader), writer, line: Vec::new() };
+        let hello = Control::Hello { v: PROTOCOL, epoch, version: env!("CARGO_PKG_VERSION").to_owned() };
+        link.send(&hello).await?;
+        let welcome = tokio::time::timeout(ANSWER_LIMIT, link.next())
+            .await
+            .map_err(|_| "its control socket does not answer".to_owned())??
+            .ok_or_else(|| "its control socket closed".to_owned())?;
+        match welcome {
+            ControlReply::Welcome { .. } => Ok((link, welcome)),
+            ControlReply::Error { code, message } => Err(format!("{code}: {message}")),
+            other => Err(format!("it greeted with {other:?}")),
+        }
+    }
+
+    async fn send(&mut self, message: &Control) -> Result<(), String> {
+        let mut line = serde_json::to_vec(message).map_err(|e| e.to_string())?;
+        line.push(b'\n');
+        self.writer.write_all(&line).await.map_err(|e| e.to_string())
+    }
+
+    /// The next message; none when the other side has closed.
+    async fn next(&mut self) -> Result<Option<ControlReply>, String> {
+        self.line.clear();
+        let limit = u64::try_from(LINE_MAX_BYTES).unwrap_or(u64::MAX) + 1;
+        let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line).await.map_err(|e| e.to_string())?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if self.line.len() > LINE_MAX_BYTES {
+            return Err("its control socket sent a line over 64 KiB".into());
+        }
+        serde_json::from_slice(&self.line).map(Some).map_err(|e| format!("its control socket sent no message: {e}"))
+    }
+}

@@ -1,0 +1,11 @@
+//! What the steps of a run do outside the store: one file each.
+
+pub mod context;
+pub mod execute;
+pub mod keep;
+pub mod lease;
+pub mod operation;
+pub mod output;
+pub mod performer;
+pub mod realise;
+pub mod seal;

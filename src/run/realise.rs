@@ -1,0 +1,260 @@
+//! Step 4 of a run: its workspace. Read with libgit2, changed by the git binary, recorded as operations.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wharf_model::config::{CommandLine, ProjectConfig, WorkspaceMode as ConfiguredMode};
+use wharf_model::rules::branch;
+use wharf_model::rules::template::{IssueName, Placeholder, naming};
+use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
+use wharf_model::{ActionRow, Kind, OperationPhase, WorkspaceId, WorkspaceMode, WorkspaceStrategy};
+
+use super::context::Context;
+use super::operation;
+use crate::clock;
+use crate::dispatch::input::{Fact, PlannedWorkspace};
+use crate::dispatch::perform::RunJob;
+use crate::process::kill_point::kill_point;
+use crate::workspace::choose::{self, Choice};
+use crate::workspace::inspect::{self, RepositoryFacts};
+use crate::workspace::lock::WorktreeLock;
+use crate::workspace::realise::{self, For, Realised};
+use crate::workspace::worktree::Git;
+use crate::workspace::{Wanted, facts_for, parent, plan, provision};
+
+/// How long a run waits for another that changes the same repository.
+const LOCK_LIMIT: Duration = Duration::from_secs(600);
+
+/// What was made, for the last fact.
+struct Made {
+    workspace: WorkspaceId,
+    cwd: PathBuf,
+    created: bool,
+    branch_created: bool,
+    base: Option<(String, String)>,
+    note: String,
+    branch: Option<String>,
+    repo: Option<Box<RepositoryFacts>>,
+}
+
+/// Realises the workspace of a run and reports what came of it.
+pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
+    let (run, attempt) = (job.run.id, job.run.attempt);
+    match make(ctx, job).await {
+        Ok(made) => Fact::WorkspaceRealised {
+            action: action.id,
+            run,
+            attempt,
+            cwd: made.cwd.display().to_string(),
+            created: made.created,
+            branch_created: made.branch_created,
+            base: made.base,
+            note: made.note,
+        },
+        Err(message) => Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause: None },
+    }
+}
+
+async fn make(ctx: &Context, job: &RunJob) -> Result<Made, String> {
+    let config: ProjectConfig = job
+        .project
+        .config
+        .clone()
+        .ok_or_else(|| "the project has no accepted config".to_owned())
+        .and_then(|c| serde_json::from_value(c).map_err(|e| format!("the accepted config cannot be read: {e}")))?;
+    let directory = PathBuf::from(&job.project.path);
+    let (mode, strategy) = (config.workspace.mode, config.workspace.strategy);
+    let place = directory.clone();
+    let choice = blocking(move || {
+        let found = inspect::inspect(&place).map_err(|e| e.to_string())?;
+        choose::choose(place, found, mode, strategy).map_err(|e| e.to_string())
+    })
+    .await?;
+    let made = match choice {
+        Choice::Worktree { repo, .. } => worktree(ctx, job, &config, *repo).await?,
+        Choice::Directory { cwd, repo, mode, why } => in_place(ctx, job, cwd, repo, mode, why).await?,
+        Choice::AgentHome => {
+            return Err("workspace mode agent_default needs an agent home, which this version does not have".into());
+        }
+    };
+    if let Some(command) = &config.workspace.provision {
+        let command = match command {
+            CommandLine::Shell(line) => line.clone(),
+            CommandLine::Argv(args) => shell_line(args),
+        };
+        let facts = environment(job, &made);
+        let limit = config.workspace.timeout_ms.map(Duration::from_millis);
+        let program_dir = ctx.program_dir.as_ref().and_then(|d| d.to_str());
+        let spec = provision::command(&command, &made.cwd, &ctx.operator, program_dir, &facts, limit);
+        operation::carry_out(ctx, job, OperationPhase::WorkspaceProvision, spec).await?;
+        kill_point("workspace.provisioned");
+    }
+    Ok(made)
+}
+
+/// Quotes a list of words into a line that a shell reads as the same words.
+fn shell_line(args: &[String]) -> String {
+    let quoted: Vec<String> = args.iter().map(|a| format!("'{}'", a.replace('\'', "'\\''"))).collect();
+    quoted.join(" ")
+}
+
+/// The project's own directory, used as it is.
+async fn in_place(
+    ctx: &Context,
+    job: &RunJob,
+    cwd: PathBuf,
+    repo: Option<Box<RepositoryFacts>>,
+    mode: ConfiguredMode,
+    why: &'static str,
+) -> Result<Made, String> {
+    let branch = repo.as_ref().and_then(|r| r.head.branch().map(str::to_owned));
+    let plan = PlannedWorkspace {
+        mode: WorkspaceMode::parse(mode.as_str()).unwrap_or(WorkspaceMode::SharedWorkspace),
+        strategy: WorkspaceStrategy::ProjectPrimary,
+        name: job.project.key.to_lowercase(),
+        cwd: cwd.display().to_string(),
+        repo_root: repo.as_ref().and_then(|r| r.root()).map(|p| p.display().to_string()),
+        branch: branch.clone(),
+        base_ref: None,
+        base_commit: repo.as_ref().and_then(|r| r.head.commit().map(str::to_owned)),
+        reused: true,
+        remark: None,
+    };
+    let workspace = planned(ctx, job, plan).await?;
+    let note = format!("works in {}: {why}", cwd.display());
+    Ok(Made { workspace, cwd, created: false, branch_created: false, base: None, note, branch, repo })
+}
+
+/// Tells where the run will work; gives the row's id.
+async fn planned(ctx: &Context, job: &RunJob, plan: PlannedWorkspace) -> Result<WorkspaceId, String> {
+    let told = ctx.inbox.tell(Fact::WorkspacePlanned { run: job.run.id, attempt: job.run.attempt, plan }).await;
+    kill_point("workspace.intended");
+    told.workspace.ok_or_else(|| "the run has ended meanwhile".to_owned())
+}
+
+/// A git worktree with its own branch, made or found again.
+async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: RepositoryFacts) -> Result<Made, String> {
+    let branch = branch_name(job, &config.workspace.branch)?;
+    let home = ctx.operator.get("HOME").map(PathBuf::from);
+    let parent_setting = config.workspace.parent.clone();
+    let (repo_at, place, branch_at, home_at) = (repo.clone(), parent_setting.clone(), branch.clone(), home.clone());
+    let path = blocking(move || {
+        let worktrees = inspect::worktrees(&repo_at).map_err(|e| e.to_string())?;
+        let parent =
+            parent::locate(Some(&place), &repo_at, &worktrees, home_at.as_deref()).map_err(|e| e.to_string())?;
+        Ok(parent.join(branch_at))
+    })
+    .await?;
+    let plan = PlannedWorkspace {
+        mode: WorkspaceMode::IsolatedWorkspace,
+        strategy: WorkspaceStrategy::GitWorktree,
+        name: branch.clone(),
+        cwd: path.display().to_string(),
+        repo_root: repo.root().map(|p| p.display().to_string()),
+        branch: Some(branch.clone()),
+        base_ref: config.workspace.base_ref.clone(),
+        base_commit: None,
+        reused: false,
+        remark: None,
+    };
+    let workspace = planned(ctx, job, plan).await?;
+    let common = repo.common_dir.clone();
+    let holder = format!("{} of process {}", Kind::Run.number(job.run.number), std::process::id());
+    // Held until the worktree stands: what was read stays true while git works.
+    let lock = blocking(move || WorktreeLock::acquire(&common, LOCK_LIMIT, &holder).map_err(|e| e.to_string())).await?;
+    let (project, directory) = (job.project.id, PathBuf::from(&job.project.path));
+    let base_ref = config.workspace.base_ref.clone();
+    let branch_at = branch.clone();
+    let (facts, plan) = blocking(move || {
+        let wanted = Wanted {
+            project,
+            workspace,
+            directory: &directory,
+            branch: &branch_at,
+            parent: Some(&parent_setting),
+            base_ref: base_ref.as_deref(),
+            repo_ref: None,
+            home: home.as_deref(),
+        };
+        let facts = facts_for(&wanted).map_err(|e| e.to_string())?;
+        let plan = plan::decide(&facts);
+        realise::prepare(&facts, &plan).map_err(|e| e.to_string())?;
+        Ok((facts, plan))
+    })
+    .await?;
+    let root = facts.repo.root().map_or_else(|| Path::new(&job.project.path).to_owned(), Path::to_owned);
+    let operator = ctx.operator.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
+    let git = Git::new(&root, operator);
+    let commands = realise::commands(&plan, &git, workspace).map_err(|e| e.to_string())?;
+    let untouched = commands.is_empty();
+    for command in commands {
+        operation::carry_out(ctx, job, OperationPhase::WorktreePrepare, command).await?;
+    }
+    kill_point("workspace.worktree_added");
+    let base = match &plan {
+        plan::Plan::Create { base, .. } => Some((base.name.clone(), base.commit.clone())),
+        _ => facts.base.as_ref().ok().map(|b| (b.name.clone(), b.commit.clone())),
+    };
+    let owner = For { project, workspace, run: Some(job.run.id), at: clock::now() };
+    let (repo_done, plan_done) = (facts.repo.clone(), plan);
+    let realised: Realised =
+        blocking(move || realise::finish(&repo_done, &plan_done, owner).map_err(|e| e.to_string())).await?;
+    drop(lock);
+    if untouched {
+        operation::record(
+            ctx,
+            job,
+            OperationPhase::WorktreePrepare,
+            &realised.note,
+            &realised.path.display().to_string(),
+        )
+        .await;
+    }
+    Ok(Made {
+        workspace,
+        cwd: realised.path,
+        created: realised.created,
+        branch_created: realised.created_branch,
+        base,
+        note: realised.note,
+        branch: Some(branch),
+        repo: Some(Box::new(repo)),
+    })
+}
+
+/// The branch of a run; one without an issue is named by its number and its agent.
+fn branch_name(job: &RunJob, template: &str) -> Result<String, String> {
+    let id = job.issue.as_ref().map(|i| i.id.text()).unwrap_or_default();
+    let issue = job.issue.as_ref().map(|i| IssueName { id: &id, identifier: &i.identifier, title: &i.title });
+    let values = naming(issue, &Kind::Run.number(job.run.number), &job.agent.name)
+        .with(Placeholder::AgentId, job.agent.id.text())
+        .with(Placeholder::ProjectId, job.project.id.text())
+        .with(Placeholder::ProjectKey, &job.project.key);
+    branch::name(template, &values).map_err(|e| e.to_string())
+}
+
+fn environment(job: &RunJob, made: &Made) -> WorkspaceEnvironment {
+    let text = |path: &Path| path.to_str().map(str::to_owned);
+    WorkspaceEnvironment {
+        workspace_id: Some(made.workspace.text()),
+        cwd: text(&made.cwd),
+        worktree_path: made.branch_created.then(|| text(&made.cwd)).flatten(),
+        branch: made.branch.clone(),
+        base_cwd: Some(job.project.path.clone()),
+        repo_root: made.repo.as_ref().and_then(|r| r.root()).and_then(text),
+        project_id: Some(job.project.id.text()),
+        agent_id: Some(job.agent.id.text()),
+        agent_name: Some(job.agent.name.clone()),
+        company_id: Some(job.agent.company_id.text()),
+        issue_id: job.issue.as_ref().map(|i| i.id.text()),
+        issue_identifier: job.issue.as_ref().map(|i| i.identifier.clone()),
+        issue_title: job.issue.as_ref().map(|i| i.title.clone()),
+        created: Some(made.created),
+        ..WorkspaceEnvironment::default()
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?
+}

@@ -1,0 +1,5 @@
+//! Helpers for runtime services: ports, and waiting until a service answers.
+
+pub mod port;
+pub mod readiness;
+pub mod serve;

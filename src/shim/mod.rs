@@ -1,0 +1,462 @@
+//! `wharf shim DIR`: the small process that keeps one child (contracts 6).
+//!
+//! It owns the child's pipes and process tree, writes every byte to the log and at the end one
+//! exit frame. One thread, one poll loop, no runtime, no database: it outlives the console and
+//! must be boring.
+
+mod agent;
+mod clock;
+mod control;
+mod disk;
+mod exit_record;
+mod journal;
+mod lines;
+mod pump;
+mod redact;
+mod spawn_child;
+mod start;
+mod stop;
+mod tree;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
+use wharf_model::shim::{ControlReply, EndedBy, OnQuota, SpawnError, Spec, StartMessage, StdinMode};
+use wharf_store::log::LogOwner;
+
+use crate::process::kill_point::kill_point;
+use crate::process::shim_dir::names;
+use crate::process::{identity, signal};
+use agent::AgentDesk;
+use clock::StepWatch;
+use control::Peer;
+use exit_record::Recording;
+use journal::Journal;
+use lines::Server;
+use pump::{Feed, Pump};
+use redact::Secrets;
+use start::{EXIT_REFUSED, EXIT_UNRECORDED, Keeper};
+use stop::{Clearing, Stop};
+use tree::Tree;
+
+pub use redact::{SECRET_MAX_BYTES, SECRET_MIN_BYTES};
+pub use start::{EXIT_REFUSED as EXIT_SPEC_REFUSED, EXIT_UNRECORDED as EXIT_NOT_RECORDED};
+
+/// Time in which watchers must have taken the news of the end.
+const FAREWELL_NS: u64 = clock::ms(1_000);
+
+/// Runs the shim for a directory to its end and gives the exit status of the process.
+///
+/// Statuses: 0 the end is recorded, or there was no start message; 100 the directory was used
+/// before; 102 the end could not be recorded; 103 nothing was started, the error file says why.
+pub fn main(dir: Option<&OsStr>) -> i32 {
+    let Some(dir) = dir.map(Path::new).filter(|d| !d.as_os_str().is_empty()) else {
+        complain("needs the directory to keep");
+        return EXIT_REFUSED;
+    };
+    match start::begin(dir) {
+        Ok(keeper) => keep(keeper),
+        Err(refusal) => {
+            complain(&refusal.to_string());
+            refusal.exit_status()
+        }
+    }
+}
+
+/// Standard error is the directory's error file.
+fn complain(words: &str) {
+    let _ = writeln!(std::io::stderr(), "wharf shim: {words}");
+}
+
+fn keep(mut keeper: Keeper) -> i32 {
+    let message = std::mem::take(&mut keeper.message);
+    match Shim::new(keeper, &message) {
+        Ok(mut shim) => {
+            shim.start_child(message);
+            shim.run()
+        }
+        Err(failed) => {
+            let (keeper, error) = *failed;
+            complain(&error.message);
+            if exit_record::write_copy_only(keeper.dir.path(), error) { 0 } else { EXIT_UNRECORDED }
+        }
+    }
+}
+
+/// Where the shim is in its one life.
+#[derive(Debug)]
+enum Life {
+    Starting,
+    Running,
+    Clearing(Clearing),
+    Recording(Box<Recording>),
+    /// With the exit status of the process.
+    Over(i32),
+}
+
+/// All that the loop works on.
+#[derive(Debug)]
+struct Shim {
+    keeper: Keeper,
+    spec: Spec,
+    journal: Journal,
+    pump: Pump,
+    feed: Option<Feed>,
+    tree: Tree,
+    life: Life,
+    stop: Option<Stop>,
+    /// End of the child's time, awake nanoseconds.
+    deadline: Option<u64>,
+    control: Server<Peer>,
+    agents: Option<AgentDesk>,
+    /// Highest epoch seen.
+    epoch: i64,
+    steps: StepWatch,
+    started_ms: Option<i64>,
+    leaky: bool,
+    told_disk_full: bool,
+    quota_told: bool,
+    survivors: Vec<String>,
+    oom_before: u64,
+}
+
+impl Shim {
+    fn new(keeper: Keeper, message: &StartMessage) -> Result<Self, Box<(Keeper, SpawnError)>> {
+        let spec = keeper.spec.clone();
+        let made = (|| {
+            let words = |what: &str, e: std::io::Error| SpawnError {
+                code: "exec_failed".to_owned(),
+                message: format!("the shim {what}: {e}"),
+                errno: e.raw_os_error(),
+            };
+            let uuid = uuid::Uuid::parse_str(&spec.id)
+                .map_err(|e| spawn_child::refused(format!("{:?} is no id: {e}", spec.id)))?;
+            let owner = LogOwner { uuid: *uuid.as_bytes(), attempt: spec.attempt };
+            let dir = keeper.dir.path();
+            let journal = Journal::create(dir, owner, spec.log.segment_bytes).map_err(|e| words("has no log", e))?;
+            let control = Server::listen(&dir.join(names::CONTROL)).map_err(|e| words("has no control socket", e))?;
+            let agents = match &message.token {
+                Some(token) => {
+                    let server =
+                        Server::listen(&dir.join(names::AGENT)).map_err(|e| words("has no agent socket", e))?;
+                    Some(AgentDesk::new(server, token.clone()))
+                }
+                None => None,
+            };
+            Ok((journal, control, agents))
+        })();
+        let (journal, control, agents) = match made {
+            Ok(made) => made,
+            Err(error) => return Err(Box::new((keeper, error))),
+        };
+        let secrets = match Secrets::new(&message.redact) {
+            Ok(secrets) => secrets,
+            Err(words) => return Err(Box::new((keeper, spawn_child::refused(words)))),
+        };
+        Ok(Self {
+            pump: Pump::new(&spec, secrets),
+            feed: None,
+            tree: Tree::new(keeper.me, spec.keep.clone(), spec.tag.clone()),
+            life: Life::Starting,
+            stop: None,
+            deadline: None,
+            control,
+            agents,
+            epoch: spec.epoch,
+            steps: StepWatch::new(),
+            started_ms: None,
+            leaky: false,
+            told_disk_full: false,
+            quota_told: false,
+            survivors: Vec::new(),
+            oom_before: exit_record::oom_kills(),
+            journal,
+            keeper,
+            spec,
+        })
+    }
+
+    fn keeper_dir(&self) -> &Path {
+        self.keeper.dir.path()
+    }
+
+    /// Starts the child, or records why not.
+    fn start_child(&mut self, message: StartMessage) {
+        if let Err(error) = self.try_start_child(message) {
+            self.begin_refusal(error);
+        }
+    }
+
+    fn try_start_child(&mut self, message: StartMessage) -> Result<(), SpawnError> {
+        check(&self.spec, &message)?;
+        let program = spawn_child::program(&self.spec, &message.env)?;
+        let (held, ends) = spawn_child::prepare(&self.spec, &program, self.keeper.lock.as_fd())?;
+        let pid = held.pid();
+        kill_point("shim.child_spawned");
+        let recorded = identity::child(pid).and_then(|child| {
+            // The child leaves our session only if it does so itself; its group is its own.
+            let child = child.ok_or_else(|| std::io::Error::other("it is not in the process table"))?;
+            let child = wharf_model::shim::ChildRef { pgid: pid, ..child };
+            self.keeper.write_id(Some(child))?;
+            Ok(child)
+        });
+        let child = match recorded {
+            Ok(child) => child,
+            Err(error) => {
+                // Unheld, the child ends without having run anything.
+                drop(held);
+                Self::reap_unstarted(pid);
+                return Err(spawn_child::refused(format!("the child could not be recorded: {error}")));
+            }
+        };
+        kill_point("shim.child_id_written");
+        // Set before it runs: nothing may pass between its first instruction and this.
+        let started_ms = clock::wall_ms();
+        let started_at = clock::awake_ns();
+        if let Err(failure) = held.go(spawn_child::EXEC_LIMIT) {
+            let error = spawn_child::explain(failure, &program, &self.spec);
+            Self::reap_unstarted(pid);
+            return Err(error);
+        }
+        self.tree.set_child(child);
+        self.pump.attach(ends.stdout, ends.stderr);
+        if let (Some(pipe), Some(text)) = (ends.stdin, message.stdin) {
+            self.feed = Some(Feed::new(pipe, text.into_bytes()));
+        }
+        self.started_ms = Some(started_ms);
+        self.deadline = self.spec.timeout_ms.map(|t| started_at.saturating_add(clock::ms(t)));
+        self.life = Life::Running;
+        self.journal.control(&json!({
+            "t": "started", "at_ms": started_ms, "pid": child.pid, "start_ticks": child.start_ticks,
+            "pgid": child.pgid, "sid": child.sid,
+        }));
+        self.push(&ControlReply::Started { child, at_ms: started_ms });
+        Ok(())
+    }
+
+    /// Takes the end of a child that never executed. It is ending or dead; bounded all the same.
+    fn reap_unstarted(pid: i32) {
+        for _ in 0..1_000 {
+            match crate::process::reap::reap(pid) {
+                Ok(None) => std::thread::sleep(std::time::Duration::from_millis(1)),
+                _ => return,
+            }
+        }
+    }
+
+    /// The loop: serve what is ready, then what is due, until the end is recorded and told.
+    fn run(&mut self) -> i32 {
+        loop {
+            let now = clock::awake_ns();
+            self.tick(now);
+            if let Life::Over(status) = self.life {
+                self.farewell();
+                return status;
+            }
+            self.wait_and_serve(now);
+        }
+    }
+
+    fn tick(&mut self, now: u64) {
+        if let Some(step) = self.steps.look() {
+            self.journal.control(&json!({"t": "clock_step", "wall_ms": step.wall_ms, "slept_ms": step.slept_ms}));
+        }
+        self.tick_disk(now);
+        self.pump.release_due(&mut self.journal, now);
+        self.tick_quota();
+        self.journal.sync_if_due(now);
+        if matches!(self.life, Life::Running) {
+            self.look_for_end(now);
+        }
+        match self.life {
+            Life::Running => self.tick_running(now),
+            Life::Clearing(_) => self.tick_clearing(now),
+            _ => {}
+        }
+        self.tick_recording(now);
+        self.control.sweep(now);
+        if let Some(desk) = &mut self.agents {
+            desk.server.sweep(now);
+        }
+    }
+
+    /// Notices the child's end. Cheap enough to be asked at every turn, which also covers a signal
+    /// that went missing.
+    fn look_for_end(&mut self, now: u64) {
+        let Ok(Some(ended)) = self.tree.look_at_child() else { return };
+        self.journal.control(&json!({
+            "t": "child_exited", "code": ended.code, "signal": ended.signal.map(signal::name), "core": ended.core,
+        }));
+        self.feed = None;
+        self.life = Life::Clearing(Clearing::new(ended, now));
+    }
+
+    fn tick_quota(&mut self) {
+        if self.quota_told || !matches!(self.life, Life::Running) || !self.pump.is_at_quota(&self.journal) {
+            return;
+        }
+        self.quota_told = true;
+        let action = self.spec.log.on_quota;
+        let bytes = self.spec.log.quota_bytes;
+        self.journal.control(&json!({"t": "quota", "quota_bytes": bytes, "action": action.as_str()}));
+        if action == OnQuota::Kill {
+            // Read on, so that a child that wants to say goodbye is not stuck in a write.
+            self.pump.discard(pump::Missed::Quota);
+            self.ask_stop("quota", self.spec.grace_ms, EndedBy::Quota);
+        }
+    }
+
+    fn wait_and_serve(&mut self, now: u64) {
+        let (ready, plan) = {
+            let mut plan = Plan::default();
+            let mut fds = vec![PollFd::from_borrowed_fd(self.keeper.signals.as_fd(), PollFlags::IN)];
+            for source in 0..2 {
+                if let Some(fd) = self.pump.wanted(source, &self.journal) {
+                    plan.sources[source] = Some(fds.len());
+                    fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                }
+            }
+            if let Some(feed) = &self.feed {
+                plan.feed = Some(fds.len());
+                fds.push(PollFd::from_borrowed_fd(feed.as_fd(), PollFlags::OUT));
+            }
+            plan.control = fds.len();
+            fds.extend(self.control.poll_set().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+            plan.agents = fds.len();
+            if let Some(desk) = &self.agents {
+                fds.extend(desk.server.poll_set().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+            }
+            let wait = self.next_due(now).map(|due| {
+                let left = due.saturating_sub(now);
+                Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 }
+            });
+            match poll(&mut fds, wait.as_ref()) {
+                Ok(_) => (fds.iter().map(PollFd::revents).collect::<Vec<_>>(), plan),
+                // Interrupted, or the kernel is short of memory: the next turn asks again.
+                Err(_) => return,
+            }
+        };
+        self.serve(&ready, &plan);
+    }
+
+    fn serve(&mut self, ready: &[PollFlags], plan: &Plan) {
+        let is_ready = |index: Option<usize>| index.is_some_and(|i| !ready[i].is_empty());
+        if is_ready(Some(SIGNALS)) {
+            let arrived = self.keeper.signals.take();
+            if arrived.child
+                && let Life::Clearing(clearing) = &mut self.life
+            {
+                clearing.look_now();
+            }
+            if arrived.terminate {
+                self.ask_stop("shim_terminated", self.spec.grace_ms, EndedBy::Stop);
+            }
+        }
+        let now = clock::awake_ns();
+        for source in 0..2 {
+            if is_ready(plan.sources[source]) {
+                self.pump.read(source, &mut self.journal, now);
+            }
+        }
+        if is_ready(plan.feed) && !self.feed.as_mut().is_some_and(Feed::write) {
+            self.feed = None;
+        }
+        self.control.serve(&ready[plan.control..plan.agents]);
+        self.answer_control();
+        if let Some(desk) = &mut self.agents {
+            desk.server.serve(&ready[plan.agents..]);
+            self.answer_agents();
+        }
+    }
+
+    fn next_due(&self, now: u64) -> Option<u64> {
+        let life = match &self.life {
+            Life::Running => self.running_due(),
+            Life::Clearing(_) => self.clearing_due(now),
+            Life::Recording(recording) => Some(recording.next_due()),
+            Life::Starting | Life::Over(_) => Some(now),
+        };
+        let agents = self.agents.as_ref().and_then(|desk| desk.server.next_due());
+        // Held bytes cannot go while the disk refuses; its next try is the time to look again.
+        let pump = self.pump.next_due().filter(|_| !self.journal.is_blocked());
+        [life, self.journal.next_due(), pump, self.control.next_due(), agents].into_iter().flatten().min()
+    }
+
+    /// Lets watchers take the news of the end, for a bounded time.
+    fn farewell(&mut self) {
+        let end = clock::awake_ns() + FAREWELL_NS;
+        loop {
+            let now = clock::awake_ns();
+            self.control.sweep(now);
+            if !self.control.is_talking() || now >= end {
+                return;
+            }
+            let ready: Vec<PollFlags> = {
+                let mut fds: Vec<PollFd<'_>> = self
+                    .control
+                    .poll_set()
+                    .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags & PollFlags::OUT))
+                    .collect();
+                let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+                if poll(&mut fds, Some(&wait)).is_err() {
+                    continue;
+                }
+                fds.iter().map(PollFd::revents).collect()
+            };
+            self.control.serve(&ready);
+        }
+    }
+}
+
+/// Place of the signal file among the polled descriptors.
+const SIGNALS: usize = 0;
+
+/// Which polled descriptor is which.
+#[derive(Debug, Default)]
+struct Plan {
+    sources: [Option<usize>; 2],
+    feed: Option<usize>,
+    control: usize,
+    agents: usize,
+}
+
+/// Refuses what this version cannot do, before anything is started.
+fn check(spec: &Spec, message: &StartMessage) -> Result<(), SpawnError> {
+    let refused = |words: String| Err(spawn_child::refused(words));
+    if spec.tty.is_some() {
+        return refused("terminals come later: this version starts children without one; remove tty".to_owned());
+    }
+    if spec.log.on_quota == OnQuota::HeadTail {
+        return refused("on_quota = \"head_tail\" comes later; this version knows block and kill".to_owned());
+    }
+    if let Some(name) = spec.stop_signal.as_deref().filter(|name| signal::parse(name).is_none()) {
+        return refused(format!("stop_signal {name:?} is no signal; SIGTERM, SIGINT and the like are"));
+    }
+    if !spec.tag.is_empty() && message.env.get("WHARF_TAG") != Some(&spec.tag) {
+        return refused(
+            "the environment lacks WHARF_TAG with the spec's tag, by which its processes are found".to_owned(),
+        );
+    }
+    match (spec.stdin, &message.stdin) {
+        (StdinMode::Sent, None) => {
+            return refused("the spec says that standard input is sent, but the start message has none".to_owned());
+        }
+        (StdinMode::None, Some(_)) => {
+            return refused("the start message has standard input, but the spec says that none is sent".to_owned());
+        }
+        _ => {}
+    }
+    if message.redact.len() != spec.redact_count as usize {
+        // Rather no run than one whose output shows a secret.
+        let (told, came) = (spec.redact_count, message.redact.len());
+        return refused(format!("the spec says that {told} values are to be redacted, but {came} came"));
+    }
+    if let Some(key) = spec.limits.keys().next() {
+        return refused(format!("limits come later: this version cannot keep the limit {key:?}; remove it"));
+    }
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! From the child's pipes into the log: bytes as they come, one frame for each read.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
+use wharf_model::shim::{OnFull, OnQuota, Spec, StreamEnd};
+use wharf_store::log::{FLAG_GAP, FLAG_REDACTED, PAYLOAD_MAX, Stream};
+
+use super::journal::{Journal, Taken};
+use super::redact::{Redactor, Secrets};
+use crate::process::kill_point::kill_point;
+
+/// Bytes read at once when there are secrets to search for: the search keeps copies.
+const READ_WITH_SECRETS: usize = 64 * 1024;
+
+/// Why bytes are not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// The log's quota is used up.
+    Quota,
+    /// The disk stayed full, or the spec says to drop then.
+    DiskFull,
+}
+
+impl Missed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::DiskFull => "disk_full",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Source {
+    stream: Stream,
+    pipe: Option<File>,
+    redactor: Redactor,
+    missed: Option<(u64, Missed)>,
+}
+
+/// A frame that the disk refused; its bytes stay in their buffer.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    source: usize,
+    flags: u8,
+    bytes: usize,
+}
+
+/// Both output streams of the child.
+#[derive(Debug)]
+pub struct Pump {
+    sources: [Source; 2],
+    secrets: Secrets,
+    /// What was read.
+    raw: Vec<u8>,
+    /// What the redactor gave out; unused without secrets.
+    clean: Vec<u8>,
+    pending: Option<Pending>,
+    quota: Option<u64>,
+    on_quota: OnQuota,
+    on_full: OnFull,
+    discarding: Option<Missed>,
+    first_frame: bool,
+}
+
+impl Pump {
+    /// A pump without pipes yet.
+    pub fn new(spec: &Spec, secrets: Secrets) -> Self {
+        let size = if secrets.is_empty() { PAYLOAD_MAX } else { READ_WITH_SECRETS };
+        let source = |stream| Source { stream, pipe: None, redactor: Redactor::default(), missed: None };
+        Self {
+            sources: [source(Stream::Stdout), source(Stream::Stderr)],
+            secrets,
+            // Zeroed pages are not touched before a read fills them.
+            raw: vec![0; size],
+            clean: Vec::new(),
+            pending: None,
+            quota: spec.log.quota_bytes,
+            on_quota: spec.log.on_quota,
+            on_full: spec.log.on_full,
+            discarding: None,
+            first_frame: true,
+        }
+    }
+
+    /// Attaches the pipes.
+    pub fn attach(&mut self, stdout: OwnedFd, stderr: OwnedFd) {
+        self.sources[0].pipe = Some(stdout.into());
+        self.sources[1].pipe = Some(stderr.into());
+    }
+
+    /// The secrets of the run.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Pipe of a source, when it should be read now.
+    pub fn wanted(&self, source: usize, journal: &Journal) -> Option<BorrowedFd<'_>> {
+        let pipe = self.sources[source].pipe.as_ref()?;
+        // While the disk refuses, one more read may be held: without it the end of a stream would
+        // not be seen behind a record that waits for room.
+        let waits = self.discarding.is_none()
+            && (self.pending.is_some() || (self.is_at_quota(journal) && self.on_quota == OnQuota::Block));
+        (!waits).then(|| pipe.as_fd())
+    }
+
+    /// Reads once from a source and appends what came. Never waits.
+    pub fn read(&mut self, source: usize, journal: &mut Journal, now: u64) {
+        if self.wanted(source, journal).is_none() {
+            return;
+        }
+        let room = match (self.quota, self.discarding) {
+            (Some(quota), None) => {
+                let held: usize = self.sources.iter().map(|s| s.redactor.held()).sum();
+                let used = kept(journal) + held as u64;
+                // At the quota with a policy that does not block, what comes is counted and gone;
+                // asking for one byte keeps the end of the stream visible.
+                usize::try_from(quota.saturating_sub(used)).unwrap_or(usize::MAX).clamp(1, self.raw.len())
+            }
+            _ => self.raw.len(),
+        };
+        let over = self.discarding.is_none() && self.is_at_quota(journal);
+        let Some(pipe) = self.sources[source].pipe.as_mut() else { return };
+        let count = match pipe.read(&mut self.raw[..room]) {
+            Ok(count) => count,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return,
+            // A pipe has no other errors; whatever this is, nothing more will come.
+            Err(_) => 0,
+        };
+        if count == 0 {
+            self.sources[source].pipe = None;
+            self.release(source, journal);
+        } else if let Some(why) = self.discarding {
+            self.miss(source, count, why);
+        } else if over {
+            self.miss(source, count, Missed::Quota);
+        } else if self.secrets.is_empty() {
+            self.keep(source, 0, count, journal);
+        } else {
+            let Self { sources, secrets, raw, clean, .. } = self;
+            let hit = sources[source].redactor.push(secrets, &raw[..count], now, clean);
+            self.keep(source, if hit { FLAG_REDACTED } else { 0 }, self.clean.len(), journal);
+        }
+    }
+
+    /// Gives out bytes that were held back for long enough.
+    pub fn release_due(&mut self, journal: &mut Journal, now: u64) {
+        for source in 0..self.sources.len() {
+            if self.pending.is_none()
+                && !journal.is_blocked()
+                && self.sources[source].redactor.due_ns().is_some_and(|due| now >= due)
+            {
+                self.release(source, journal);
+            }
+        }
+    }
+
+    /// When [`Pump::release_due`] has something to do next.
+    pub fn next_due(&self) -> Option<u64> {
+        if self.pending.is_some() {
+            return None;
+        }
+        self.sources.iter().filter_map(|s| s.redactor.due_ns()).min()
+    }
+
+    /// Tries the refused frame again, then records what was missed meanwhile. Only right after a
+    /// retry of the journal began.
+    pub fn retry(&mut self, journal: &mut Journal) {
+        if let Some(Pending { source, flags, bytes }) = self.pending {
+            let buffer = if self.secrets.is_empty() { &self.raw } else { &self.clean };
+            if journal.retry_data(self.sources[source].stream, flags, &buffer[..bytes]) == Taken::NotNow {
+                return;
+            }
+            self.pending = None;
+        }
+    }
+
+    /// Records what was not kept as gap frames; says whether all are in the log. Also gives out
+    /// held bytes of streams that have ended.
+    pub fn record_gaps(&mut self, journal: &mut Journal) -> bool {
+        for source in 0..self.sources.len() {
+            if self.pending.is_none() && self.sources[source].pipe.is_none() && !journal.is_blocked() {
+                self.release(source, journal);
+            }
+            let one = &mut self.sources[source];
+            let Some((bytes, why)) = one.missed else { continue };
+            let payload = json!({"bytes": bytes, "reason": why.as_str()}).to_string();
+            if journal.data(one.stream, FLAG_GAP, payload.as_bytes()) == Taken::NotNow {
+                return false;
+            }
+            one.missed = None;
+        }
+        self.pending.is_none()
+    }
+
+    /// From now on reads and counts without keeping: so that the child's end is not held up.
+    pub fn discard(&mut self, why: Missed) {
+        if self.discarding.is_some() {
+            return;
+        }
+        self.discarding = Some(why);
+        if let Some(Pending { source, bytes, .. }) = self.pending.take() {
+            self.miss(source, bytes, why);
+        }
+    }
+
+    /// Whether bytes are read and not kept.
+    pub fn is_discarding(&self) -> bool {
+        self.discarding.is_some()
+    }
+
+    /// Whether the quota is used up.
+    pub fn is_at_quota(&self, journal: &Journal) -> bool {
+        self.quota.is_some_and(|quota| kept(journal) >= quota)
+    }
+
+    /// Whether both streams have ended and all their bytes are in the log or counted.
+    pub fn is_finished(&self) -> bool {
+        self.pending.is_none() && self.sources.iter().all(|s| s.pipe.is_none() && s.redactor.held() == 0)
+    }
+
+    /// Whether a frame waits for the disk.
+    pub fn has_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether a stream is open although nothing is there to be read: someone holds it.
+    pub fn is_held_open(&self) -> bool {
+        let open = self.sources.iter().filter_map(|s| s.pipe.as_ref());
+        let mut any = false;
+        for pipe in open {
+            any = true;
+            let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+            let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut fds, Some(&nothing)).is_ok_and(|ready| ready > 0) {
+                return false;
+            }
+        }
+        any
+    }
+
+    /// Gives up on streams that are held open from outside; their held bytes are given out.
+    pub fn abandon(&mut self, journal: &mut Journal) -> [bool; 2] {
+        let closed = self.closed();
+        for source in 0..self.sources.len() {
+            self.sources[source].pipe = None;
+            if self.pending.is_none() {
+                self.release(source, journal);
+            }
+        }
+        closed
+    }
+
+    /// Whether each stream has reached its end.
+    pub fn closed(&self) -> [bool; 2] {
+        [self.sources[0].pipe.is_none(), self.sources[1].pipe.is_none()]
+    }
+
+    /// Facts for the exit frame; `closed` as it was before streams were given up.
+    pub fn ends(&self, journal: &Journal, closed: [bool; 2]) -> std::collections::BTreeMap<String, StreamEnd> {
+        let end = |(source, closed): (&Source, bool)| {
+            (source.stream.name().to_owned(), StreamEnd { bytes: journal.kept(source.stream), closed })
+        };
+        self.sources.iter().zip(closed).map(end).collect()
+    }
+
+    fn release(&mut self, source: usize, journal: &mut Journal) {
+        let Self { sources, secrets, clean, .. } = self;
+        if sources[source].redactor.held() > 0 {
+            let hit = sources[source].redactor.flush(secrets, clean);
+            self.keep(source, if hit { FLAG_REDACTED } else { 0 }, self.clean.len(), journal);
+        }
+    }
+
+    fn keep(&mut self, source: usize, flags: u8, bytes: usize, journal: &mut Journal) {
+        if bytes == 0 {
+            return;
+        }
+        if let Some(why) = self.discarding {
+            self.miss(source, bytes, why);
+            return;
+        }
+        // Bytes that were dropped while the disk was full come before these.
+        if self.sources[source].missed.is_some() && !journal.is_blocked() {
+            self.record_gap_of(source, journal);
+        }
+        let buffer = if self.secrets.is_empty() { &self.raw } else { &self.clean };
+        match journal.data(self.sources[source].stream, flags, &buffer[..bytes]) {
+            Taken::Yes => {
+                if std::mem::take(&mut self.first_frame) {
+                    kill_point("shim.first_frame");
+                }
+            }
+            Taken::NotNow if self.on_full == OnFull::Drop => self.miss(source, bytes, Missed::DiskFull),
+            Taken::NotNow => self.pending = Some(Pending { source, flags, bytes }),
+        }
+    }
+
+    fn record_gap_of(&mut self, source: usize, journal: &mut Journal) {
+        let one = &mut self.sources[source];
+        if let Some((bytes, why)) = one.missed {
+            let payload = json!({"bytes": bytes, "reason": why.as_str()}).to_string();
+            if journal.data(one.stream, FLAG_GAP, payload.as_bytes()) == Taken::Yes {
+                one.missed = None;
+            }
+        }
+    }
+
+    fn miss(&mut self, source: usize, bytes: usize, why: Missed) {
+        let missed = &mut self.sources[source].missed;
+        *missed = Some((missed.map_or(0, |(before, _)| before) + bytes as u64, why));
+    }
+}
+
+fn kept(journal: &Journal) -> u64 {
+    journal.kept(Stream::Stdout) + journal.kept(Stream::Stderr)
+}
+
+/// Bytes on their way to the child's standard input.
+#[derive(Debug)]
+pub struct Feed {
+    pipe: File,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Feed {
+    /// Begins to feed `bytes`; the pipe is closed behind them.
+    pub fn new(pipe: OwnedFd, bytes: Vec<u8>) -> Self {
+        Self { pipe: pipe.into(), bytes, at: 0 }
+    }
+
+    /// Writes what fits; says whether more is to come. A child that closed its input gets no more.
+    pub fn write(&mut self) -> bool {
+        while self.at < self.bytes.len() {
+            match self.pipe.write(&self.bytes[self.at..]) {
+                Ok(count) => self.at += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+}
+
+impl AsFd for Feed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}

@@ -1,0 +1,115 @@
+//! How a checkout stands: changes, untracked files, distance from its base.
+
+use std::path::Path;
+
+use git2::{Oid, Repository, Status, StatusOptions, StatusShow};
+
+use super::WorkspaceError;
+use super::inspect;
+
+/// Most commits that are counted on either side; more are shown as "at least".
+pub const MAX_DISTANCE: usize = 10_000;
+/// Most changed paths that are listed by name.
+pub const MAX_LISTED: usize = 100;
+
+/// A count that may have been cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounded {
+    /// What was counted.
+    pub count: usize,
+    /// False when there are more.
+    pub complete: bool,
+}
+
+/// The state of a checkout at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutFacts {
+    /// HEAD's commit; `None` before the first one.
+    pub head: Option<String>,
+    /// HEAD's branch.
+    pub branch: Option<String>,
+    /// Tracked paths that differ from HEAD, staged or not, conflicts included.
+    pub changed: usize,
+    /// Paths git does not know and does not ignore; a whole new directory counts once.
+    pub untracked: usize,
+    /// Paths with conflicts.
+    pub conflicted: usize,
+    /// The first of these paths, at most [`MAX_LISTED`].
+    pub listed: Vec<String>,
+    /// Commits of HEAD the base lacks; `None` when no base was given.
+    pub ahead: Option<Bounded>,
+    /// Commits of the base HEAD lacks.
+    pub behind: Option<Bounded>,
+}
+
+impl CheckoutFacts {
+    /// Whether removing the checkout would lose something no commit holds.
+    pub fn is_dirty(&self) -> bool {
+        self.changed > 0 || self.untracked > 0
+    }
+}
+
+/// Reads the state of the checkout at `path`; `base` is a commit id or the name of a ref.
+/// Submodules are left out, and renames count as two changes.
+pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, WorkspaceError> {
+    let git = inspect::open(path)?;
+    let fail = |what| WorkspaceError::git(what, path);
+    let head = git.head().ok();
+    let commit = head.as_ref().and_then(|h| h.peel_to_commit().ok()).map(|c| c.id());
+    let branch =
+        head.as_ref().and_then(|h| h.name().ok()).and_then(|n| n.strip_prefix("refs/heads/")).map(str::to_owned);
+
+    let mut options = StatusOptions::new();
+    options
+        .show(StatusShow::IndexAndWorkdir)
+        .include_untracked(true)
+        .recurse_untracked_dirs(false)
+        .include_ignored(false)
+        .exclude_submodules(true)
+        .update_index(false);
+    let statuses = git.statuses(Some(&mut options)).map_err(fail("read the status"))?;
+    let mut facts = CheckoutFacts {
+        head: commit.map(|c| c.to_string()),
+        branch,
+        changed: 0,
+        untracked: 0,
+        conflicted: 0,
+        listed: Vec::new(),
+        ahead: None,
+        behind: None,
+    };
+    for entry in statuses.iter() {
+        let status = entry.status();
+        if status == Status::WT_NEW {
+            facts.untracked += 1;
+        } else {
+            facts.changed += 1;
+            facts.conflicted += usize::from(status.is_conflicted());
+        }
+        if facts.listed.len() < MAX_LISTED {
+            facts.listed.push(String::from_utf8_lossy(entry.path_bytes()).into_owned());
+        }
+    }
+    if let (Some(base), Some(head)) = (base, commit) {
+        let object = git.revparse_single(base).and_then(|o| o.peel_to_commit());
+        let base = object.map_err(fail("find the base commit"))?.id();
+        facts.ahead = Some(distance(&git, head, base).map_err(fail("count commits"))?);
+        facts.behind = Some(distance(&git, base, head).map_err(fail("count commits"))?);
+    }
+    Ok(facts)
+}
+
+fn distance(git: &Repository, tip: Oid, without: Oid) -> Result<Bounded, git2::Error> {
+    if tip == without {
+        return Ok(Bounded { count: 0, complete: true });
+    }
+    let mut walk = git.revwalk()?;
+    walk.push(tip)?;
+    walk.hide(without)?;
+    let mut count = 0;
+    for commit in walk.take(MAX_DISTANCE + 1) {
+        commit?;
+        count += 1;
+    }
+    Ok(Bounded { count: count.min(MAX_DISTANCE), complete: count <= MAX_DISTANCE })
+}

@@ -1,0 +1,31 @@
+//! Where runs work: the project's own checkout, a git worktree made for the purpose, or a plain
+//! directory.
+//!
+//! Reading is done here with libgit2 and the file system; changing a repository is left to the git
+//! binary, whose command lines this module builds and never runs. The order is: [`facts_for`],
+//! [`plan::decide`], [`realise::prepare`], the commands of [`realise::commands`] (run by the
+//! caller, under [`lock::WorktreeLock`]), [`realise::finish`]. Nothing here falls back to another
+//! directory on its own: what cannot be done is refused with its reason.
+
+pub mod base_ref;
+pub mod choose;
+pub mod containment;
+mod error;
+pub mod facts;
+pub mod inspect;
+pub mod lock;
+pub mod mark;
+pub mod parent;
+pub mod plan;
+pub mod project_id;
+pub mod provision;
+pub mod realise;
+pub mod worktree;
+
+#[cfg(test)]
+mod scratch;
+#[cfg(test)]
+mod tests;
+
+pub use error::{CODE, WorkspaceError};
+pub use plan::{Plan, Wanted, facts_for};

@@ -1,0 +1,163 @@
+//! Leases with who holds them, and what a release would touch.
+
+use rusqlite::Connection;
+use serde::Serialize;
+use wharf_model::column::{Cell, Column, Row};
+use wharf_model::*;
+
+use super::{Conditions, Page, ServiceItem, column, first, one_more, page, select, service};
+use crate::{Reader, StoreError, load};
+
+/// A lease with the names around it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeaseItem {
+    /// The row.
+    pub lease: LeaseRow,
+    /// Name of its environment.
+    pub environment: String,
+    /// Number of the run that holds it.
+    pub run_number: Option<i64>,
+    /// Status of that run.
+    pub run_status: Option<RunStatus>,
+    /// Whether that run's process can be seen.
+    pub run_observation: Option<Observation>,
+    /// Agent of that run.
+    pub agent: Option<String>,
+    /// Identifier of its issue.
+    pub issue: Option<String>,
+    /// Number of its workspace.
+    pub workspace_number: Option<i64>,
+    /// Name of its workspace.
+    pub workspace: Option<String>,
+}
+
+const MORE: &str = ", e.name, r.number, r.status, r.observation, a.name, i.identifier, w.number, w.name";
+const JOINS: &str = "LEFT JOIN environments e ON e.id = t.environment_id LEFT JOIN runs r ON r.id = t.run_id \
+    LEFT JOIN agents a ON a.id = r.agent_id LEFT JOIN issues i ON i.id = t.issue_id \
+    LEFT JOIN execution_workspaces w ON w.id = t.execution_workspace_id";
+const OPEN: &str = "t.status NOT IN ('released', 'expired', 'failed')";
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseItem> {
+    let n = LeaseRow::COLUMNS.len();
+    Ok(LeaseItem {
+        lease: first(row)?,
+        environment: column(row, n)?,
+        run_number: column(row, n + 1)?,
+        run_status: column(row, n + 2)?,
+        run_observation: column(row, n + 3)?,
+        agent: column(row, n + 4)?,
+        issue: column(row, n + 5)?,
+        workspace_number: column(row, n + 6)?,
+        workspace: column(row, n + 7)?,
+    })
+}
+
+/// Which leases are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LeaseQuery {
+    /// Of this company.
+    pub company: Option<CompanyId>,
+    /// Open ones, ended ones, or both.
+    pub open: Option<bool>,
+    /// Of this environment.
+    pub environment: Option<EnvironmentId>,
+    /// Of this run.
+    pub run: Option<RunId>,
+    /// Of this workspace.
+    pub workspace: Option<WorkspaceId>,
+}
+
+/// What releasing a lease would touch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReleaseFacts {
+    /// The lease.
+    pub lease: LeaseItem,
+    /// The run that holds it.
+    pub run: Option<RunRow>,
+    /// Services this run uses, with all their users.
+    pub services: Vec<ServiceItem>,
+    /// Its workspace.
+    pub workspace: Option<WorkspaceRow>,
+    /// Its environment.
+    pub environment: EnvironmentRow,
+    /// Leases that hold a slot of the environment, this one among them.
+    pub slots_taken: i64,
+    /// Numbers of leases that wait for a slot, in their order.
+    pub waiting: Vec<i64>,
+}
+
+pub(super) fn by_id(conn: &Connection, id: LeaseId) -> rusqlite::Result<Option<LeaseItem>> {
+    let mut one = Conditions::default();
+    one.equal("t.id", Some(&id));
+    Ok(one.run(conn, &select::<LeaseRow>(MORE, JOINS), "", read)?.pop())
+}
+
+impl LeaseQuery {
+    pub(crate) fn rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<LeaseItem>> {
+        let mut all = Conditions::default();
+        match self.open {
+            Some(true) => all.term(OPEN),
+            Some(false) => all.term("t.status IN ('released', 'expired', 'failed')"),
+            None => {}
+        }
+        all.equal("t.environment_id", self.environment.as_ref());
+        all.equal("t.run_id", self.run.as_ref());
+        all.equal("t.execution_workspace_id", self.workspace.as_ref());
+        all.equal("t.company_id", self.company.as_ref());
+        all.with("t.number < ?", [Cell::Int(below)]);
+        all.run(conn, &select::<LeaseRow>(MORE, JOINS), &format!("ORDER BY t.number DESC LIMIT {limit}"), read)
+    }
+}
+
+impl Reader {
+    /// A page of leases, newest first; the cursor is a number.
+    pub fn leases(
+        &self,
+        query: &LeaseQuery,
+        below: Option<i64>,
+        limit: usize,
+    ) -> Result<Page<LeaseItem, i64>, StoreError> {
+        let rows = self.read(|conn| query.rows(conn, below.unwrap_or(i64::MAX), one_more(limit)))?;
+        Ok(page(rows, limit, |l| l.lease.number))
+    }
+
+    /// One lease.
+    pub fn lease(&self, id: LeaseId) -> Result<Option<LeaseItem>, StoreError> {
+        self.read(|conn| by_id(conn, id))
+    }
+
+    /// What releasing a lease would touch, all of one moment.
+    pub fn release_facts(&self, id: LeaseId) -> Result<Option<ReleaseFacts>, StoreError> {
+        self.read(|conn| {
+            let Some(lease) = by_id(conn, id)? else { return Ok(None) };
+            let environment_id = lease.lease.environment_id;
+            let Some(environment) = load::by_id::<EnvironmentRow>(conn, &environment_id.text())? else {
+                return Ok(None);
+            };
+            let run = match lease.lease.run_id {
+                Some(run) => load::by_id::<RunRow>(conn, &run.text())?,
+                None => None,
+            };
+            let services = match &run {
+                Some(run) => service::used_by(conn, run.id)?,
+                None => Vec::new(),
+            };
+            let workspace = match lease.lease.execution_workspace_id {
+                Some(workspace) => load::by_id(conn, &workspace.text())?,
+                None => None,
+            };
+            let mut open = Conditions::default();
+            open.term(OPEN);
+            open.with("t.environment_id = ?", [environment_id.to_cell()]);
+            let held = open.run(
+                conn,
+                "SELECT t.number, t.status = 'waiting' FROM environment_leases t",
+                "ORDER BY t.number",
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)),
+            )?;
+            let waiting: Vec<i64> = held.iter().filter(|(_, waits)| *waits).map(|(n, _)| *n).collect();
+            let slots_taken = (held.len() - waiting.len()) as i64;
+            Ok(Some(ReleaseFacts { lease, run, services, workspace, environment, slots_taken, waiting }))
+        })
+    }
+}

@@ -1,0 +1,437 @@
+//! The console's state and the one function that changes it.
+
+use std::collections::BTreeMap;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use wharf_model::UnixMillis;
+
+use crate::command::{self, Command, Place};
+use crate::draw::Canvas;
+use crate::effect::{Effect, Question, QuitChoice};
+use crate::env::{Env, Outbox};
+use crate::format::Zone;
+use crate::frame;
+use crate::keymap::{Key, Keymap, Meaning, Override};
+use crate::layout;
+use crate::msg::{Answer, Msg, RequestOutcome, Tone};
+use crate::overlay::confirm::Confirm;
+use crate::overlay::quit::Quit;
+use crate::overlay::toast::{self, Toast};
+use crate::overlay::{After, Overlay};
+use crate::rows::Header;
+use crate::screen::ledger::Ledger;
+use crate::screen::{FocusMove, Motion, Mouse, Screen, ScreenId};
+use crate::theme::Theme;
+
+/// What the shell decides before the first frame.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The present.
+    pub now: UnixMillis,
+    /// Columns and rows.
+    pub size: (u16, u16),
+    /// Where moments are shown.
+    pub zone: Zone,
+    /// Colours.
+    pub theme: Theme,
+    /// Use the ASCII set.
+    pub ascii: bool,
+    /// Lines of the keymap file.
+    pub keys: Vec<Override>,
+    /// Name of the project, until the header's rows come.
+    pub project: String,
+}
+
+/// A condition that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Banner {
+    /// Tells conditions apart.
+    pub key: &'static str,
+    /// How bad it is.
+    pub tone: Tone,
+    /// One line.
+    pub text: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// The console.
+#[derive(Debug)]
+pub struct App {
+    /// The same for every screen.
+    pub env: Env,
+    /// What is wanted of the shell.
+    pub outbox: Outbox,
+    /// Counters.
+    pub header: Header,
+    /// Keys in force.
+    pub keymap: Keymap,
+    /// The screen shown.
+    pub screen: ScreenId,
+    /// Screen 1.
+    pub ledger: Ledger,
+    /// What lies over the screen.
+    pub overlay: Option<Overlay>,
+    /// What was said, the oldest first.
+    pub toasts: Vec<Toast>,
+    /// Conditions that hold, the worst first.
+    pub banners: Vec<Banner>,
+    chord: Vec<Key>,
+    chord_at: UnixMillis,
+    deferred: Option<&'static Command>,
+    /// Confirmed requests that are not answered yet, to be shown again when things changed meanwhile.
+    confirmed: BTreeMap<u64, Confirm>,
+}
+
+impl App {
+    /// A console that has asked nothing yet; the first [`App::update`] asks.
+    pub fn new(settings: Settings) -> Self {
+        let (keymap, problems) = Keymap::build(&settings.keys);
+        let env = Env {
+            now: settings.now,
+            zone: settings.zone,
+            theme: settings.theme,
+            ascii: settings.ascii,
+            size: settings.size,
+            banner: false,
+        };
+        let header = Header { project: settings.project, ..Header::default() };
+        let mut app = Self {
+            env,
+            outbox: Outbox::default(),
+            header,
+            keymap,
+            screen: ScreenId::Ledger,
+            ledger: Ledger::default(),
+            overlay: None,
+            toasts: Vec::new(),
+            banners: Vec::new(),
+            chord: Vec::new(),
+            chord_at: settings.now,
+            deferred: None,
+            confirmed: BTreeMap::new(),
+        };
+        if !problems.is_empty() {
+            let text = format!("{} in the keymap", crate::format::plural(problems.len() as u64, "wrong line"));
+            app.banner("keymap", Tone::Warn, text, problems.join("; "));
+        }
+        app.outbox.ask(Question::Header);
+        app
+    }
+
+    /// Takes one input and says what is to be done. Never waits, never fails.
+    pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        match msg {
+            Msg::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
+            Msg::Key(_) => {}
+            Msg::Mouse(event) => self.mouse(event),
+            Msg::Resize(columns, rows) => self.env.size = (columns, rows),
+            Msg::Tick(now) => self.env.now = now,
+            Msg::Paste(words) => self.paste(&words),
+            Msg::FocusGained => self.refresh(),
+            Msg::Rows { question, answer } => self.answer(&question, &answer),
+            Msg::StoreChanged => self.refresh(),
+            Msg::OutputGrew(owner) => {
+                let (screen, out) = self.parts();
+                screen.output_grew(owner, out);
+            }
+            Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
+            Msg::Edited(words) => self.edited(words),
+            Msg::Toast(tone, words) => self.say(tone, words),
+            Msg::Banner { key, tone, text, advice } => self.banner(key, tone, text, advice),
+            Msg::BannerOver(key) => {
+                self.banners.retain(|b| b.key != key);
+                self.env.banner = !self.banners.is_empty();
+            }
+        }
+        if let Some(command) = self.deferred.take() {
+            self.execute(command);
+        }
+        let env = self.env.clone();
+        let (screen, out) = self.parts();
+        screen.settle(&env, out);
+        self.outbox.take()
+    }
+
+    /// Draws the whole frame.
+    pub fn view(&self, frame: &mut Frame<'_>) {
+        self.draw(frame.buffer_mut());
+    }
+
+    /// Draws into a buffer, whose size counts.
+    pub fn draw(&self, buffer: &mut Buffer) {
+        let mut canvas = Canvas::new(buffer, self.env.theme, self.env.ascii);
+        frame::view(self, &mut canvas);
+    }
+
+    /// The screen shown.
+    pub fn current(&self) -> &dyn Screen {
+        match self.screen {
+            ScreenId::Ledger => &self.ledger,
+        }
+    }
+
+    /// The screen shown, to act on, and the outbox.
+    pub fn parts(&mut self) -> (&mut dyn Screen, &mut Outbox) {
+        let screen: &mut dyn Screen = match self.screen {
+            ScreenId::Ledger => &mut self.ledger,
+        };
+        (screen, &mut self.outbox)
+    }
+
+    /// Places of the screen shown.
+    pub fn screen_places(&self) -> Vec<Place> {
+        self.current().places(&self.env)
+    }
+
+    /// Where keys are looked up now, the nearest place first.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = self.screen_places();
+        places.push(Place::Everywhere);
+        places
+    }
+
+    /// Whether a command belongs to what is active.
+    pub fn is_here(&self, command: &Command) -> bool {
+        let places = self.places();
+        command.places.iter().any(|p| places.contains(p))
+    }
+
+    /// Keys of a chord pressed so far, and whether its popup is due.
+    pub fn chord(&self) -> Option<(&[Key], bool)> {
+        let due = self.chord_at.until(self.env.now) >= crate::overlay::whichkey::DELAY_MS;
+        (!self.chord.is_empty()).then_some((self.chord.as_slice(), due))
+    }
+
+    fn key(&mut self, key: KeyEvent) {
+        if layout::bands(self.env.size.0, self.env.size.1, false).is_none() && self.overlay.is_none() {
+            // Only one sentence is on the screen: nothing that cannot be seen is done.
+            if matches!(key.code, KeyCode::Char('q' | 'Q')) {
+                self.outbox.push(Effect::Quit(QuitChoice::Leave));
+            }
+            return;
+        }
+        if let Some(mut overlay) = self.overlay.take() {
+            let after = overlay.key(key, self);
+            if after == After::Stays && self.overlay.is_none() {
+                self.overlay = Some(overlay);
+            }
+            return;
+        }
+        if self.current().is_typing() {
+            let env = self.env.clone();
+            let (screen, out) = self.parts();
+            if let Some((tone, words)) = screen.key(key, &env, out) {
+                self.say(tone, words);
+            }
+            return;
+        }
+        self.chord.push(Key::of(key));
+        match self.keymap.meaning(&self.places(), &self.chord) {
+            Meaning::Run(command) => {
+                self.chord.clear();
+                self.execute(command);
+            }
+            Meaning::Begins => self.chord_at = self.env.now,
+            Meaning::Nothing => {
+                // `?` shows at once what may follow; any other key ends the chord and does nothing.
+                if self.chord.len() > 1 && key.code == KeyCode::Char('?') {
+                    self.chord.pop();
+                    self.chord_at = self.env.now.plus(-crate::overlay::whichkey::DELAY_MS);
+                } else {
+                    self.chord.clear();
+                }
+            }
+        }
+    }
+
+    /// Does a command, or says why it cannot be done.
+    pub fn execute(&mut self, command: &'static Command) {
+        match (command.legal)(self) {
+            Ok(()) => (command.run)(self),
+            Err(why) => {
+                let subject = self.current().subject().unwrap_or_default();
+                let title = command.title.replace("{}", &subject);
+                self.say(Tone::Warn, format!("{title}: {why}"));
+            }
+        }
+    }
+
+    /// Does a command after the overlay that chose it has gone.
+    pub fn defer(&mut self, command: &'static Command) {
+        self.deferred = Some(command);
+    }
+
+    fn paste(&mut self, words: &str) {
+        if let Some(overlay) = &mut self.overlay {
+            overlay.paste(words);
+        } else if self.current().is_typing() {
+            let env = self.env.clone();
+            let (screen, out) = self.parts();
+            screen.paste(words, &env, out);
+        }
+    }
+
+    fn mouse(&mut self, event: MouseEvent) {
+        if self.overlay.is_some() {
+            // A click outside words of a dialog does nothing; the wheel scrolls it.
+            let code = match event.kind {
+                MouseEventKind::ScrollDown => KeyCode::Down,
+                MouseEventKind::ScrollUp => KeyCode::Up,
+                _ => return,
+            };
+            self.key(KeyEvent::from(code));
+            return;
+        }
+        let (columns, rows) = self.env.size;
+        let Some(bands) = layout::bands(columns, rows, self.env.banner) else { return };
+        let at = (event.column, event.row).into();
+        if event.kind == MouseEventKind::Down(MouseButton::Left) {
+            if bands.hints.contains(at) {
+                if let Some(command) = frame::hint_at(self, event.column) {
+                    self.execute(command);
+                }
+                return;
+            }
+            if bands.header.contains(at) {
+                if let Some(screen) = frame::screen_at(self, event.column) {
+                    self.show(screen);
+                }
+                return;
+            }
+            if bands.banner.is_some_and(|b| b.contains(at))
+                && let Some(command) = command::named("messages.open")
+            {
+                self.execute(command);
+                return;
+            }
+        }
+        let env = self.env.clone();
+        let (screen, out) = self.parts();
+        if let Mouse::Copied(words) = screen.mouse(event, &env, out) {
+            self.copy(words);
+        }
+    }
+
+    fn answer(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        self.outbox.answered(question);
+        if let (Question::Header, Ok(Answer::Header(header))) = (question, answer) {
+            self.header = header.clone();
+        }
+        if let Some(mut overlay) = self.overlay.take() {
+            overlay.answer(question, answer, self);
+            self.overlay.get_or_insert(overlay);
+        }
+        let env = self.env.clone();
+        let out = &mut self.outbox;
+        // Every screen takes its own answers, shown or not.
+        self.ledger.answer(question, answer, &env, out);
+    }
+
+    fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
+        let Some(title) = self.outbox.close(tag) else { return };
+        let confirmed = self.confirmed.remove(&tag);
+        match outcome {
+            RequestOutcome::Refused { code, .. }
+                if code == "changed_since_preview" && self.overlay.is_none() && confirmed.is_some() =>
+            {
+                self.say(Tone::Warn, format!("{title}: things have changed meanwhile; read again what would happen"));
+                if let Some(mut confirm) = confirmed {
+                    confirm.again(self.env.now, &mut self.outbox);
+                    self.overlay = Some(Overlay::Confirm(Box::new(confirm)));
+                }
+            }
+            RequestOutcome::Done { words } => self.say(Tone::Good, format!("{title}: {words}")),
+            RequestOutcome::Refused { words, .. } => self.say(Tone::Bad, format!("{title}: {words}")),
+        }
+        self.refresh();
+    }
+
+    fn edited(&mut self, words: Option<String>) {
+        match (words, &mut self.overlay) {
+            (Some(words), Some(Overlay::NewRun(form))) => form.edited(&words),
+            (Some(_), _) => {}
+            (None, _) => self.say(Tone::Bad, "The editor gave nothing back; the text is as it was".to_owned()),
+        }
+    }
+
+    /// Remembers what a request was confirmed with.
+    pub fn confirmed(&mut self, tag: u64, confirm: Confirm) {
+        self.confirmed.insert(tag, confirm);
+    }
+
+    fn refresh(&mut self) {
+        self.outbox.ask(Question::Header);
+        let env = self.env.clone();
+        let (screen, out) = self.parts();
+        screen.refresh(&env, out);
+    }
+
+    /// Shows a screen and asks for its rows.
+    pub fn show(&mut self, screen: ScreenId) {
+        self.screen = screen;
+        self.chord.clear();
+        self.refresh();
+    }
+
+    /// Moves the cursor or the text of the focused pane.
+    pub fn motion(&mut self, motion: Motion) {
+        let env = self.env.clone();
+        let (screen, out) = self.parts();
+        screen.motion(motion, &env, out);
+    }
+
+    /// Moves the focus.
+    pub fn focus(&mut self, to: FocusMove) {
+        let env = self.env.clone();
+        self.parts().0.focus(to, &env);
+    }
+
+    /// Opens something over the screen.
+    pub fn open(&mut self, overlay: Overlay) {
+        if matches!(overlay, Overlay::Messages(_)) {
+            for toast in &mut self.toasts {
+                toast.read = true;
+            }
+        }
+        self.overlay = Some(overlay);
+    }
+
+    /// Says something in the corner and keeps it for the messages.
+    pub fn say(&mut self, tone: Tone, words: String) {
+        self.toasts.push(Toast { tone, words, at: self.env.now, read: false });
+        let over = self.toasts.len().saturating_sub(toast::KEPT_MAX);
+        self.toasts.drain(..over);
+    }
+
+    /// Puts a text on the clipboard and says how much.
+    pub fn copy(&mut self, words: String) {
+        let lines = words.lines().count().max(1) as u64;
+        let said = if lines == 1 && words.len() <= 40 {
+            format!("Copied {words}")
+        } else {
+            format!("Copied {}, {}", crate::format::plural(lines, "line"), crate::format::size(words.len() as u64))
+        };
+        self.outbox.push(Effect::Copy(words));
+        self.say(Tone::Info, said);
+    }
+
+    fn banner(&mut self, key: &'static str, tone: Tone, text: String, advice: String) {
+        self.banners.retain(|b| b.key != key);
+        self.banners.push(Banner { key, tone, text, advice });
+        self.banners.sort_by_key(|b| std::cmp::Reverse(b.tone));
+        self.env.banner = true;
+    }
+
+    /// Leaves, or asks when something is alive.
+    pub fn quit(&mut self) {
+        let h = &self.header;
+        if h.running + h.services + h.needs_person > 0 {
+            self.open(Overlay::Quit(Quit::default()));
+        } else {
+            self.outbox.push(Effect::Quit(QuitChoice::Leave));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The one table of commands. Hint row, help, palette and keymap are all made from it.
+//!
+//! Only commands that do something are listed. A command's places say where its keys count; its
+//! `legal` says whether it can be done to what is selected now, and if not, why.
+
+use crate::app::App;
+
+/// Where keys are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// On every screen.
+    Everywhere,
+    /// In every list.
+    List,
+    /// In every pane of text.
+    Text,
+    /// In output and logs.
+    Stream,
+    /// On the Ledger, in any pane.
+    Ledger,
+    /// In the Ledger's list.
+    LedgerList,
+}
+
+impl Place {
+    /// Every place.
+    pub const ALL: [Self; 6] = [Self::Everywhere, Self::List, Self::Text, Self::Stream, Self::Ledger, Self::LedgerList];
+
+    /// Its name in the keymap file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Everywhere => "everywhere",
+            Self::List => "list",
+            Self::Text => "text",
+            Self::Stream => "stream",
+            Self::Ledger => "ledger",
+            Self::LedgerList => "ledger-list",
+        }
+    }
+
+    /// Its heading in the help.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Everywhere => "EVERYWHERE",
+            Self::List | Self::LedgerList => "THIS LIST",
+            Self::Text => "THIS TEXT",
+            Self::Stream => "OUTPUT",
+            Self::Ledger => "THE RUN",
+        }
+    }
+}
+
+/// Places that are active together, for checks of clashes. Every screen adds its own here.
+pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
+    use Place::*;
+    const SETS: &[&[Place]] =
+        &[&[LedgerList, List, Ledger, Everywhere], &[Stream, Text, Ledger, Everywhere], &[Text, Ledger, Everywhere]];
+    SETS.iter().copied()
+}
+
+/// How much is asked before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Undoable or harmless.
+    Free,
+    /// Stops something: a preview, `y` does it.
+    Preview,
+}
+
+/// One command.
+pub struct Command {
+    /// Name in the keymap file: `run.cancel`.
+    pub name: &'static str,
+    /// In the palette; `{}` becomes the selected thing.
+    pub title: &'static str,
+    /// In help and which-key.
+    pub help: &'static str,
+    /// In the hint row; empty keeps it out.
+    pub hint: &'static str,
+    /// Where its keys count.
+    pub places: &'static [Place],
+    /// Default keys.
+    pub keys: &'static [&'static str],
+    /// What is asked before.
+    pub level: Level,
+    /// Whether it can be done now, or why not.
+    pub legal: fn(&App) -> Result<(), String>,
+    /// Does it.
+    pub run: fn(&mut App),
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Always legal.
+pub fn always(_: &App) -> Result<(), String> {
+    Ok(())
+}
+
+/// Tables of commands, in the order of hints and help. Every screen adds its own here.
+const TABLES: &[&[Command]] =
+    &[crate::commands::ledger::COMMANDS, crate::commands::panes::COMMANDS, crate::commands::everywhere::COMMANDS];
+
+/// Every command.
+pub fn all() -> impl Iterator<Item = &'static Command> {
+    TABLES.iter().flat_map(|t| t.iter())
+}
+
+/// The command of this name.
+pub fn named(name: &str) -> Option<&'static Command> {
+    all().find(|c| c.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_command_can_be_found() {
+        let mut names = BTreeSet::new();
+        for command in all() {
+            assert!(names.insert(command.name), "{} stands twice", command.name);
+            assert!(
+                !command.title.is_empty() && !command.help.is_empty() && !command.places.is_empty(),
+                "{}",
+                command.name
+            );
+            assert!(!command.title.ends_with('.') && !command.title.contains('!'), "{}", command.title);
+        }
+    }
+
+    #[test]
+    fn every_place_is_active_somewhere() {
+        for place in Place::ALL {
+            assert!(active_sets().any(|set| set.contains(&place)), "{place:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Commands of every screen.
+
+use crate::app::App;
+use crate::command::{Command, Level, Place, always};
+use crate::effect::{Effect, QuitChoice};
+use crate::msg::Tone;
+use crate::overlay::Overlay;
+use crate::overlay::help::Help;
+use crate::overlay::messages::Messages;
+use crate::overlay::palette::Palette;
+use crate::screen::{FocusMove, ScreenId};
+use crate::theme::Variant;
+
+const HERE: &[Place] = &[Place::Everywhere];
+
+const fn plain(
+    name: &'static str,
+    title: &'static str,
+    help: &'static str,
+    keys: &'static [&'static str],
+    run: fn(&mut App),
+) -> Command {
+    Command { name, title, help, hint: "", places: HERE, keys, level: Level::Free, legal: always, run }
+}
+
+fn selected(app: &App) -> Result<(), String> {
+    app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned())
+}
+
+fn theme(app: &mut App, variant: Variant) {
+    app.env.theme.variant = variant;
+}
+
+/// The table.
+pub const COMMANDS: &[Command] = &[
+    plain("screen.ledger", "Show the Ledger", "Ledger", &["1"], |app| app.show(ScreenId::Ledger)),
+    plain("pane.next", "Next pane", "next pane", &["Tab"], |app| app.focus(FocusMove::Next)),
+    plain("pane.previous", "Previous pane", "pane before", &["Shift-Tab"], |app| app.focus(FocusMove::Previous)),
+    plain("pane.left", "To the list", "to the list", &["←"], |app| app.focus(FocusMove::List)),
+    plain("pane.right", "To the detail", "to the detail", &["→"], |app| app.focus(FocusMove::Detail)),
+    plain("tab.previous", "Tab before", "tab before", &["<"], |app| app.parts().0.tab(true)),
+    plain("tab.next", "Next tab", "next tab", &[">"], |app| app.parts().0.tab(false)),
+    plain("pane.zoom", "Zoom the pane, and back", "zoom the pane", &["z"], |app| app.parts().0.zoom()),
+    plain("split.grow", "More room for the list", "list wider", &["alt-+"], |app| app.parts().0.split(4)),
+    plain("split.shrink", "Less room for the list", "list narrower", &["alt--"], |app| app.parts().0.split(-4)),
+    plain("back.out", "Drop the innermost thing", "drop, back", &["Esc"], |app| {
+        app.parts().0.back();
+    }),
+    Command {
+        hint: "shell",
+        legal: |app| match app.current().owner() {
+            Some(_) => Ok(()),
+            None => Err("nothing is selected".to_owned()),
+        },
+        ..plain("shell.open", "Shell in the place of {}", "shell in it", &["!"], |app| {
+            if let Some(owner) = app.current().owner() {
+                app.outbox.push(Effect::Shell(owner));
+            }
+        })
+    },
+    Command {
+        legal: selected,
+        ..plain("copy", "Copy the selection, else {}", "copy", &["y"], |app| {
+            if let Some(words) = app.current().copy() {
+                app.copy(words);
+            }
+        })
+    },
+    plain("messages.open", "Messages and conditions", "messages", &["i"], |app| {
+        app.open(Overlay::Messages(Messages::default()))
+    }),
+    Command {
+        hint: "palette",
+        ..plain("palette.open", "Command palette", "palette", &[":", "ctrl-p"], |app| {
+            app.open(Overlay::Palette(Palette::default()));
+        })
+    },
+    plain("screen.redraw", "Draw everything again", "draw again", &["ctrl-l"], |app| app.outbox.push(Effect::Redraw)),
+    plain("suspend", "To the shell; fg comes back", "to the shell", &["ctrl-z"], |app| {
+        app.outbox.push(Effect::Suspend)
+    }),
+    Command {
+        hint: "quit",
+        ..plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], |app| app.quit())
+    },
+    plain("quit.leave", "Quit, live runs go on", "quit, leave all", &["Q"], |app| {
+        app.outbox.push(Effect::Quit(QuitChoice::Leave));
+    }),
+    plain("theme.dark", "Theme: dark", "dark theme", &[], |app| theme(app, Variant::Dark)),
+    plain("theme.light", "Theme: light", "light theme", &[], |app| theme(app, Variant::Light)),
+    plain("theme.contrast", "Theme: high contrast", "high contrast", &[], |app| theme(app, Variant::HighContrast)),
+    plain("glyphs.toggle", "Glyphs: Unicode or ASCII", "glyphs", &[], |app| app.env.ascii = !app.env.ascii),
+    plain("utc.toggle", "Moments in UTC or local time", "UTC", &[], |app| {
+        app.env.zone.utc = !app.env.zone.utc;
+        let words = if app.env.zone.utc { "Moments are shown in UTC" } else { "Moments are shown in local time" };
+        app.say(Tone::Info, words.to_owned());
+    }),
+    Command {
+        hint: "help",
+        ..plain("help.open", "Help for this screen", "help", &["?", "F1"], |app| {
+            app.open(Overlay::Help(Help::default()));
+        })
+    },
+];

@@ -1,0 +1,5 @@
+//! What each command does, by the place it belongs to.
+
+pub mod everywhere;
+pub mod ledger;
+pub mod panes;

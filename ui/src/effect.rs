@@ -1,0 +1,226 @@
+//! What the console asks of its shell. The screens themselves touch nothing.
+
+use serde_json::Value;
+use wharf_model::filter::Filter;
+use wharf_model::{LeaseId, OperationId, RunId, ServiceId, UnixMillis, WorkspaceId};
+
+use crate::rows::Expect;
+
+/// One thing the shell is to do; none of them is waited for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Answer a question with [`crate::msg::Msg::Rows`], which carries it back.
+    Ask(Question),
+    /// Write a request and report with [`crate::msg::Msg::RequestAnswered`].
+    Request(Request),
+    /// Put a text on the clipboard (OSC 52).
+    Copy(String),
+    /// Hand the terminal to a shell in the place of this entity.
+    Shell(Owner),
+    /// Hand the terminal to `$PAGER` with this output, at this line.
+    Pager {
+        /// Whose output.
+        owner: Owner,
+        /// Line to open at.
+        line: u64,
+    },
+    /// Hand the terminal to `$EDITOR` with this text and send the result as [`crate::msg::Msg::Edited`].
+    Editor {
+        /// What is edited.
+        text: String,
+    },
+    /// Write output to a file and report with a toast.
+    Save {
+        /// Whose output.
+        owner: Owner,
+        /// Which streams.
+        streams: Streams,
+    },
+    /// Leave the console.
+    Quit(QuitChoice),
+    /// Hand the terminal back until `fg`.
+    Suspend,
+    /// Draw every cell again.
+    Redraw,
+    /// Ring, and notify with these words when the terminal can.
+    Bell(String),
+}
+
+/// What becomes of live runs when the console ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuitChoice {
+    /// They go on without it.
+    Leave,
+    /// All are cancelled and all services stopped, then it ends.
+    StopAll,
+}
+
+/// A request as it goes into the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Tells answers apart; rises with each request of this console.
+    pub tag: u64,
+    /// Kind: `run.cancel`.
+    pub kind: String,
+    /// Type and id of its target.
+    pub target: Option<(&'static str, String)>,
+    /// Arguments.
+    pub args: Value,
+    /// Rows that must not have changed since the preview.
+    pub expect: Vec<Expect>,
+    /// In the operator's words, for the toast: `Cancel R-1042`.
+    pub title: String,
+}
+
+/// Whose output, shell or files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Owner {
+    /// A run.
+    Run(RunId),
+    /// A service.
+    Service(ServiceId),
+    /// An operation.
+    Operation(OperationId),
+    /// A lease.
+    Lease(LeaseId),
+    /// A workspace.
+    Workspace(WorkspaceId),
+}
+
+/// Which streams of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Streams {
+    /// As they came.
+    #[default]
+    Both,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Streams {
+    /// As the pane's state row says it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// The next one in the cycle.
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Both => Self::Stdout,
+            Self::Stdout => Self::Stderr,
+            Self::Stderr => Self::Both,
+        }
+    }
+}
+
+/// Where in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Position {
+    /// Lines from this number on.
+    Line(u64),
+    /// The last lines.
+    End,
+    /// Lines from this moment on.
+    Time(UnixMillis),
+    /// Lines from this share of the bytes on, 0 to 100.
+    Percent(u8),
+}
+
+/// What a screen wants to know. Questions are compared, so a stale answer is recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Runs: `after: None` all live ones and the newest ended ones, else ended ones with lower numbers.
+    Runs {
+        /// Which.
+        filter: Filter,
+        /// Number of the last row known.
+        after: Option<i64>,
+        /// Most ended rows wanted.
+        limit: u32,
+    },
+    /// Every fact of a run.
+    RunDetail(RunId),
+    /// Leases, as `Runs`.
+    Leases {
+        /// Which.
+        filter: Filter,
+        /// Number of the last row known.
+        after: Option<i64>,
+        /// Most ended rows wanted.
+        limit: u32,
+    },
+    /// Services, as `Runs`.
+    Services {
+        /// Which.
+        filter: Filter,
+        /// Number of the last row known.
+        after: Option<i64>,
+        /// Most ended rows wanted.
+        limit: u32,
+    },
+    /// Workspaces, as `Runs`.
+    Workspaces {
+        /// Which.
+        filter: Filter,
+        /// Number of the last row known.
+        after: Option<i64>,
+        /// Most ended rows wanted.
+        limit: u32,
+    },
+    /// Operations of a workspace, newest first.
+    Operations {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Most wanted.
+        limit: u32,
+    },
+    /// The audit trail, newest first.
+    Activity {
+        /// Which.
+        filter: Filter,
+        /// Number of the last entry known.
+        after: Option<i64>,
+        /// Most wanted.
+        limit: u32,
+    },
+    /// Counters of the header.
+    Header,
+    /// Part of a log.
+    Output {
+        /// Whose.
+        owner: Owner,
+        /// Which streams.
+        streams: Streams,
+        /// From where.
+        from: Position,
+        /// Most lines wanted.
+        lines: u32,
+    },
+    /// Lines that match.
+    Search {
+        /// Whose.
+        owner: Owner,
+        /// Which streams.
+        streams: Streams,
+        /// Regular expression as [`crate::pane::output::smart_case`] made it.
+        pattern: String,
+        /// Most numbers wanted.
+        limit: u32,
+    },
+    /// What cancelling this run would do.
+    CancelPreview(RunId),
+    /// What releasing this lease would do.
+    ReleasePreview(LeaseId),
+    /// What stopping this service would do.
+    StopPreview(ServiceId),
+    /// What restarting this service would do.
+    RestartPreview(ServiceId),
+    /// Choices of the new-run dialog.
+    FormAgents,
+}

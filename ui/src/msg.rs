@@ -1,0 +1,118 @@
+//! What reaches the console: keys, time, rows, answers.
+
+use crossterm::event::{KeyEvent, MouseEvent};
+use wharf_model::UnixMillis;
+
+use crate::effect::{Owner, Question};
+use crate::rows::*;
+
+/// One input of [`crate::App::update`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Msg {
+    /// A key as the terminal reported it.
+    Key(KeyEvent),
+    /// A mouse event as the terminal reported it.
+    Mouse(MouseEvent),
+    /// The terminal's size in cells.
+    Resize(u16, u16),
+    /// The present moment: once a second while anything shows an age, and before other messages.
+    Tick(UnixMillis),
+    /// A pasted text: one insertion, never keys.
+    Paste(String),
+    /// The terminal has the focus again.
+    FocusGained,
+    /// The answer to a question; errors in words.
+    Rows {
+        /// What was asked.
+        question: Question,
+        /// What is known.
+        answer: Result<Answer, String>,
+    },
+    /// Rows of the store changed: visible questions are asked again.
+    StoreChanged,
+    /// A log has grown.
+    OutputGrew(Owner),
+    /// A request has been answered.
+    RequestAnswered {
+        /// Tag of the request.
+        tag: u64,
+        /// Its fate.
+        outcome: RequestOutcome,
+    },
+    /// The text that came back from `$EDITOR`; none when it failed.
+    Edited(Option<String>),
+    /// Something to say: the end of a run, a saved file.
+    Toast(Tone, String),
+    /// A condition begins, or changes its words.
+    Banner {
+        /// Tells conditions apart.
+        key: &'static str,
+        /// How bad it is.
+        tone: Tone,
+        /// One line.
+        text: String,
+        /// What to do, for the messages.
+        advice: String,
+    },
+    /// A condition has ended.
+    BannerOver(&'static str),
+}
+
+/// How something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// It went well.
+    Good,
+    /// To know about.
+    Info,
+    /// Wants a look.
+    Warn,
+    /// It went wrong.
+    Bad,
+}
+
+/// Rows that answer a question of the same name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Runs.
+    Runs(Page<RunLine>),
+    /// One run; none when there is no such run.
+    RunDetail(Option<Box<RunDetail>>),
+    /// Leases.
+    Leases(Page<LeaseLine>),
+    /// Services.
+    Services(Page<ServiceLine>),
+    /// Workspaces.
+    Workspaces(Page<WorkspaceLine>),
+    /// Operations.
+    Operations(Vec<OperationLine>),
+    /// Activity.
+    Activity(Page<ActivityLine>),
+    /// Header.
+    Header(Header),
+    /// Output.
+    Output(OutputLines),
+    /// Search.
+    Search(SearchHits),
+    /// Any preview.
+    Preview(Preview),
+    /// New-run dialog.
+    FormAgents(FormAgents),
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequestOutcome {
+    /// It is carried out, or has been.
+    Done {
+        /// What it made or changed, in words: `R-1043 queued`.
+        words: String,
+    },
+    /// It was refused, failed or expired.
+    Refused {
+        /// Stored code.
+        code: String,
+        /// In words.
+        words: String,
+    },
+}

@@ -1,0 +1,125 @@
+//! Help for this screen, made from the keymap in force.
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use super::After;
+use crate::app::App;
+use crate::command::{self, Level, Place};
+use crate::draw::Canvas;
+use crate::layout;
+use crate::text;
+use crate::theme::{Ground, Ink};
+
+/// The help.
+#[derive(Debug, Clone, Default)]
+pub struct Help {
+    scroll: usize,
+}
+
+/// A block of keys with its heading.
+struct Block {
+    heading: &'static str,
+    rows: Vec<(String, String)>,
+}
+
+fn blocks(app: &App) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let shown = [Place::LedgerList, Place::List, Place::Ledger, Place::Stream, Place::Text];
+    let places = app.screen_places();
+    for place in shown.into_iter().chain(Place::ALL).filter(|p| *p == Place::Everywhere || places.contains(p)) {
+        let heading = place.heading();
+        let mut rows = Vec::new();
+        for command in command::all().filter(|c| c.places.contains(&place)) {
+            let keys = app.keymap.keys_of(&[place], command);
+            if keys.is_empty() {
+                continue;
+            }
+            let asks = if command.level == Level::Preview { ", asks" } else { "" };
+            rows.push((keys.join(" "), format!("{}{asks}", command.help)));
+        }
+        match blocks.iter_mut().find(|b| b.heading == heading) {
+            Some(block) => {
+                for row in rows {
+                    if !block.rows.contains(&row) {
+                        block.rows.push(row);
+                    }
+                }
+            }
+            None => blocks.push(Block { heading, rows }),
+        }
+    }
+    blocks.retain(|b| !b.rows.is_empty());
+    blocks
+}
+
+impl Help {
+    /// Takes a key.
+    pub fn key(&mut self, key: KeyEvent, app: &mut App) -> After {
+        let page = usize::from(app.env.size.1.saturating_sub(8)).max(1);
+        match key.code {
+            KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') | KeyCode::F(1) => return After::Closes,
+            KeyCode::Down | KeyCode::Char('j') => self.scroll += 1,
+            KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
+            KeyCode::PageDown => self.scroll += page,
+            KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(page),
+            KeyCode::Home => self.scroll = 0,
+            KeyCode::End => self.scroll = usize::MAX,
+            _ => {}
+        }
+        self.scroll = self.scroll.min(400);
+        After::Stays
+    }
+
+    /// Draws.
+    pub fn view(&self, app: &App, canvas: &mut Canvas<'_>) {
+        let (columns, rows) = app.env.size;
+        let blocks = blocks(app);
+        let per_row = usize::from(((columns.min(140) - 4) / 34).max(1)).min(blocks.len().max(1));
+        // Blocks fill columns of the dialog, the longest column decides its height.
+        let mut stacks: Vec<Vec<(String, String, bool)>> = vec![Vec::new(); per_row];
+        for block in &blocks {
+            let Some(stack) = stacks.iter_mut().min_by_key(|s| s.len()) else { break };
+            if !stack.is_empty() {
+                stack.push((String::new(), String::new(), false));
+            }
+            stack.push((block.heading.to_owned(), String::new(), true));
+            stack.extend(block.rows.iter().map(|(k, h)| (k.clone(), h.clone(), false)));
+        }
+        let length = stacks.iter().map(Vec::len).max().unwrap_or(0);
+        let width = (per_row as u16 * 34 + 4).min(columns);
+        let area = layout::dialog(columns, rows, width, length as u16 + 5);
+        let room = usize::from(area.height.saturating_sub(5)).max(1);
+        let scroll = self.scroll.min(length.saturating_sub(room));
+        let changed = match app.keymap.changed {
+            0 => String::new(),
+            n => format!(", {} changed", crate::format::plural(n as u64, "key")),
+        };
+        let range =
+            format!("{}–{} of {length} · made from your keymap{changed}", scroll + 1, (scroll + room).min(length));
+        let inner = canvas.dialog(area, &format!("Help · {}", app.screen.title()), &range);
+        if inner.height < 3 {
+            return;
+        }
+        let ground = canvas.theme.ground(Ground::Dialog);
+        let (dim, key_style) = (ground.patch(canvas.ink(Ink::Dim)), ground.patch(canvas.bold(Ink::Accent)));
+        let each = inner.width.saturating_sub(2) / per_row as u16;
+        for (i, stack) in stacks.iter().enumerate() {
+            let x = inner.x + 1 + i as u16 * each;
+            for (row, (keys, words, heading)) in stack.iter().skip(scroll).take(room).enumerate() {
+                let y = inner.y + row as u16;
+                if *heading {
+                    canvas.put(x, y, each, keys, dim);
+                    continue;
+                }
+                let keys = text::cut_end(keys, 13).into_owned();
+                canvas.put(x, y, 13, &keys, key_style);
+                let words = text::cut_end(words, usize::from(each.saturating_sub(15))).into_owned();
+                canvas.put(x + 14, y, each.saturating_sub(14), &words, ground);
+            }
+        }
+        let y = inner.bottom() - 2;
+        let width = inner.width.saturating_sub(2);
+        canvas.put(inner.x + 1, y, width, "Keys that stop or remove something ask first and name it.", ground);
+        canvas.put(inner.x + 1, y + 1, width, "↑↓ scroll   Esc close", dim);
+    }
+}

@@ -1,0 +1,70 @@
+//! Rows of label, value and remark, with a place to scroll to.
+
+use ratatui::layout::Rect;
+
+use crate::draw::Canvas;
+use crate::rows::{Fact, FactBlock};
+use crate::text;
+use crate::theme::Ink;
+
+/// Cells of the label column.
+const LABEL: u16 = 12;
+
+/// Rows that blocks take, blank rows between them included.
+pub fn rows(blocks: &[FactBlock]) -> Vec<Option<&Fact>> {
+    let mut out = Vec::new();
+    for block in blocks.iter().filter(|b| !b.facts.is_empty()) {
+        if !out.is_empty() {
+            out.push(None);
+        }
+        out.extend(block.facts.iter().map(Some));
+    }
+    out
+}
+
+/// Clamps a scroll to what there is; the last row of the area tells the range.
+pub fn clamp(scroll: usize, blocks: &[FactBlock], height: u16) -> usize {
+    let n = rows(blocks).len();
+    let height = usize::from(height);
+    if n <= height { 0 } else { scroll.min(n - height.saturating_sub(1)) }
+}
+
+/// Draws blocks from the scrolled row on.
+pub fn view(canvas: &mut Canvas<'_>, area: Rect, blocks: &[FactBlock], scroll: usize) {
+    if area.width < 20 || area.height == 0 {
+        return;
+    }
+    let rows = rows(blocks);
+    let all = rows.len() <= usize::from(area.height);
+    let room = if all { usize::from(area.height) } else { usize::from(area.height - 1) };
+    let scroll = clamp(scroll, blocks, area.height);
+    let dim = canvas.ink(Ink::Dim);
+    let x = area.x + 1;
+    let width = area.width - 1;
+    let value_width = (width.saturating_sub(LABEL) * 24 / 68).max(14);
+    for (i, fact) in rows.iter().skip(scroll).take(room).enumerate() {
+        let Some(fact) = fact else { continue };
+        let y = area.y + i as u16;
+        let label = text::cut_end(&fact.label, usize::from(LABEL - 1)).into_owned();
+        canvas.put(x, y, LABEL, &label, dim);
+        let value = canvas.ink(if fact.bad { Ink::Bad } else { Ink::Text });
+        let rest = width.saturating_sub(LABEL);
+        if fact.remark.is_empty() {
+            let words = text::cut_middle(&fact.value, usize::from(rest)).into_owned();
+            canvas.put(x + LABEL, y, rest, &words, value);
+            continue;
+        }
+        let words = text::cut_middle(&fact.value, usize::from(value_width)).into_owned();
+        canvas.put(x + LABEL, y, value_width, &words, value);
+        let remark_x = x + LABEL + value_width + 2;
+        let remark_room = area.right().saturating_sub(remark_x);
+        let words = text::cut_middle(&fact.remark, usize::from(remark_room)).into_owned();
+        canvas.put(remark_x, y, remark_room, &words, dim);
+    }
+    if !all {
+        let y = area.bottom() - 1;
+        let range = format!("lines {}–{} of {}", scroll + 1, (scroll + room).min(rows.len()), rows.len());
+        canvas.put(x, y, width, &range, dim);
+        canvas.put_right(area.right() - 1, y, 20, "j/k scroll", dim);
+    }
+}

@@ -1,0 +1,6 @@
+//! Parts that screens are made of.
+
+pub mod facts;
+pub mod output;
+pub mod table;
+pub mod timeline;

@@ -1,0 +1,587 @@
+//! A list whose cursor belongs to an entity, not to a row: two groups (live, ended), marks, pages.
+
+use std::collections::BTreeSet;
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::draw::Canvas;
+use crate::env::Env;
+use crate::glyph::Class;
+use crate::rows::Page;
+use crate::text;
+use crate::theme::{Ground, Ink};
+
+/// Most rows a list keeps; older ones are asked for again when one gets there.
+pub const ROWS_MAX: usize = 5000;
+/// Rows asked for at once.
+pub const PAGE: u32 = 200;
+/// Rows the cursor keeps from the edge; short lists cannot spare as many.
+const fn margin(height: usize) -> usize {
+    match height {
+        0..=2 => 0,
+        3..=8 => 1,
+        _ => 2,
+    }
+}
+
+/// A row of a list.
+pub trait Row {
+    /// Number that identifies it within its kind and orders it.
+    fn number(&self) -> i64;
+    /// Whether it belongs to the upper group.
+    fn is_live(&self) -> bool;
+}
+
+/// What stands in a cell.
+#[derive(Debug, Clone)]
+pub enum Cell {
+    /// Words, cut at their end.
+    Words(String, Ink),
+    /// Words, cut in the middle: paths, branches, URLs.
+    Middle(String, Ink),
+    /// Figures, right-aligned.
+    Right(String, Ink),
+    /// Glyph and word of a state, and whether it is live.
+    State(Class, String, bool),
+}
+
+/// One column. `min` is what it may shrink to; 0 lets it vanish.
+pub struct Column<R> {
+    /// Head over live rows.
+    pub head: &'static str,
+    /// Head over ended rows, when it differs.
+    pub ended_head: &'static str,
+    /// Its wish in cells.
+    pub width: u16,
+    /// Least width; at 0 it goes entirely.
+    pub min: u16,
+    /// Shrinks in rising order; 0 never shrinks.
+    pub shrink: u8,
+    /// Takes what is left over.
+    pub grows: bool,
+    /// Head and figures stand right.
+    pub right: bool,
+    /// Its content.
+    pub cell: fn(&R, &Env) -> Cell,
+}
+
+/// Where rows stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    Row(usize),
+    EndedHead,
+}
+
+/// The list.
+#[derive(Debug, Clone)]
+pub struct Table<R> {
+    rows: Vec<R>,
+    cursor: Option<i64>,
+    top: usize,
+    /// Numbers of marked rows.
+    pub marks: BTreeSet<i64>,
+    /// A row that has ended under the cursor and stays where it was until the cursor leaves.
+    held: Option<i64>,
+    /// Rows that match, as counted.
+    pub total: u64,
+    /// Rows that the filter hides.
+    pub hidden: u64,
+    /// More ended rows follow.
+    pub more: bool,
+    /// Something has been answered.
+    pub known: bool,
+    /// New rows above the view that the cursor did not follow.
+    new_above: usize,
+}
+
+impl<R> Default for Table<R> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            cursor: None,
+            top: 0,
+            marks: BTreeSet::new(),
+            held: None,
+            total: 0,
+            hidden: 0,
+            more: false,
+            known: false,
+            new_above: 0,
+        }
+    }
+}
+
+impl<R: Row> Table<R> {
+    /// Takes the first page: it replaces all live rows and the ended ones it covers.
+    pub fn first_page(&mut self, page: Page<R>) {
+        let was_at_top = self.top == 0;
+        let before = self.entries(true).iter().position(|e| self.is_cursor(*e));
+        let newest_before = self.rows.iter().map(Row::number).max();
+        let oldest = page.rows.iter().filter(|r| !r.is_live()).map(Row::number).min();
+        let keep_older = page.more;
+        let mut rows = page.rows;
+        if let (true, Some(oldest)) = (keep_older, oldest) {
+            let have: BTreeSet<i64> = rows.iter().map(Row::number).collect();
+            rows.extend(
+                self.rows.drain(..).filter(|r| !r.is_live() && r.number() < oldest && !have.contains(&r.number())),
+            );
+        }
+        // A row under the cursor that has just ended stays in its group until the cursor leaves it.
+        if let Some(at) = self.cursor
+            && self.rows_live(at)
+            && rows.iter().any(|r| r.number() == at && !r.is_live())
+        {
+            self.held = Some(at);
+        }
+        self.more =
+            if keep_older && rows.len() as u64 <= page.total { (rows.len() as u64) < page.total } else { page.more };
+        self.set(rows);
+        self.total = page.total;
+        self.hidden = page.hidden;
+        self.known = true;
+        if self.cursor.is_none_or(|c| !self.rows.iter().any(|r| r.number() == c)) {
+            // The row is gone: the one that took its place is selected, so that keys do not jump to the top.
+            let entries = self.entries(true);
+            let at = before.unwrap_or(0).min(entries.len().saturating_sub(1));
+            self.cursor = self.row_near(&entries, at);
+        }
+        if let Some(newest) = newest_before {
+            let came = self.rows.iter().filter(|r| r.number() > newest).count();
+            if was_at_top {
+                self.new_above = 0;
+            } else {
+                self.new_above += came;
+                self.top += came;
+            }
+        }
+    }
+
+    /// Takes a further page of ended rows.
+    pub fn further_page(&mut self, page: Page<R>) {
+        let have: BTreeSet<i64> = self.rows.iter().map(Row::number).collect();
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.extend(page.rows.into_iter().filter(|r| !have.contains(&r.number())));
+        // A page without anything new ends it, or it would be asked for without end.
+        self.more = page.more && rows.len() > have.len() && rows.len() < ROWS_MAX;
+        self.total = page.total;
+        self.hidden = page.hidden;
+        self.set(rows);
+    }
+
+    fn set(&mut self, mut rows: Vec<R>) {
+        let held = self.held;
+        let live = |r: &R| r.is_live() || held == Some(r.number());
+        rows.sort_by_key(|r| (!live(r), std::cmp::Reverse(r.number())));
+        rows.truncate(ROWS_MAX);
+        self.rows = rows;
+    }
+
+    fn rows_live(&self, number: i64) -> bool {
+        self.held == Some(number) || self.rows.iter().any(|r| r.number() == number && r.is_live())
+    }
+
+    /// Rows in their order.
+    pub fn rows(&self) -> &[R] {
+        &self.rows
+    }
+
+    /// Forgets all rows, for a new filter; the cursor finds its entity again when it is still there.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.known = false;
+        self.more = false;
+        self.top = 0;
+        self.new_above = 0;
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<&R> {
+        self.rows.iter().find(|r| Some(r.number()) == self.cursor)
+    }
+
+    /// Puts the cursor on an entity, when it is known.
+    pub fn select(&mut self, number: i64) -> bool {
+        let known = self.rows.iter().any(|r| r.number() == number);
+        if known {
+            self.move_to(number);
+        }
+        known
+    }
+
+    /// Number to page on from, when the cursor nears the end of what is known.
+    pub fn wants_more(&self, height: usize) -> Option<i64> {
+        if !self.more || self.rows.len() >= ROWS_MAX {
+            return None;
+        }
+        let at = self.rows.iter().position(|r| Some(r.number()) == self.cursor)?;
+        if at + 2 * height.max(10) < self.rows.len() {
+            return None;
+        }
+        self.rows.last().filter(|r| !r.is_live()).map(Row::number)
+    }
+
+    fn move_to(&mut self, number: i64) {
+        if self.cursor == Some(number) {
+            return;
+        }
+        self.cursor = Some(number);
+        if self.held.take().is_some() {
+            let rows = std::mem::take(&mut self.rows);
+            self.set(rows);
+        }
+    }
+
+    /// Moves the cursor by rows; stops at the ends.
+    pub fn step(&mut self, by: i64) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let at = self.rows.iter().position(|r| Some(r.number()) == self.cursor).unwrap_or(0) as i64;
+        let to = at.saturating_add(by).clamp(0, self.rows.len() as i64 - 1) as usize;
+        if to == 0 {
+            self.new_above = 0;
+        }
+        self.move_to(self.rows[to].number());
+    }
+
+    /// First or last known row.
+    pub fn end(&mut self, last: bool) {
+        self.step(if last { i64::MAX } else { i64::MIN });
+    }
+
+    /// Sets or removes the mark of the cursor row and goes down.
+    pub fn mark(&mut self) {
+        if let Some(number) = self.selected().map(Row::number) {
+            if !self.marks.remove(&number) {
+                self.marks.insert(number);
+            }
+            self.step(1);
+        }
+    }
+
+    /// Inverts the marks of all known rows.
+    pub fn invert_marks(&mut self) {
+        self.marks = self.rows.iter().map(Row::number).filter(|n| !self.marks.contains(n)).collect();
+    }
+
+    fn entries(&self, second_heads: bool) -> Vec<Entry> {
+        let live = self.rows.iter().filter(|r| r.is_live() || self.held == Some(r.number())).count();
+        let mut out: Vec<Entry> = (0..live).map(Entry::Row).collect();
+        if second_heads && live > 0 && live < self.rows.len() {
+            out.push(Entry::EndedHead);
+        }
+        out.extend((live..self.rows.len()).map(Entry::Row));
+        out
+    }
+
+    fn is_cursor(&self, entry: Entry) -> bool {
+        matches!(entry, Entry::Row(i) if Some(self.rows[i].number()) == self.cursor)
+    }
+
+    fn row_near(&self, entries: &[Entry], at: usize) -> Option<i64> {
+        entries.iter().skip(at).chain(entries.iter().take(at).rev()).find_map(|e| match e {
+            Entry::Row(i) => Some(self.rows[*i].number()),
+            Entry::EndedHead => None,
+        })
+    }
+
+    /// Brings the cursor into view; called after every change, with the rows of the list's area.
+    pub fn settle(&mut self, height: usize, second_heads: bool) {
+        let entries = self.entries(second_heads);
+        let last_top = entries.len().saturating_sub(height);
+        self.top = self.top.min(last_top);
+        if let Some(at) = entries.iter().position(|e| self.is_cursor(*e)) {
+            let margin = margin(height);
+            if at < self.top + margin {
+                self.top = at.saturating_sub(margin);
+            } else if at + margin >= self.top + height {
+                self.top = (at + margin + 1).saturating_sub(height).min(last_top);
+            }
+        }
+        if self.top == 0 {
+            self.new_above = 0;
+        }
+    }
+
+    /// Scrolls the view; the cursor stays on its entity as long as it can be seen.
+    pub fn scroll(&mut self, by: i64, height: usize, second_heads: bool) {
+        let entries = self.entries(second_heads);
+        let last_top = entries.len().saturating_sub(height) as i64;
+        self.top = (self.top as i64).saturating_add(by).clamp(0, last_top) as usize;
+        let Some(at) = entries.iter().position(|e| self.is_cursor(*e)) else { return };
+        let margin = margin(height);
+        let low = if self.top == 0 { 0 } else { self.top + margin };
+        let high = if self.top as i64 == last_top { entries.len() } else { self.top + height.saturating_sub(margin) };
+        let wanted = at.clamp(low, high.saturating_sub(1).max(low));
+        if wanted != at
+            && let Some(number) = self.row_near(&entries, wanted)
+        {
+            self.move_to(number);
+        }
+    }
+
+    /// The entity drawn in this row of the list's area.
+    pub fn at(&self, row: usize, second_heads: bool) -> Option<i64> {
+        match self.entries(second_heads).get(self.top + row)? {
+            Entry::Row(i) => Some(self.rows[*i].number()),
+            Entry::EndedHead => None,
+        }
+    }
+
+    /// `1–40 of 1,042`, with what is new above and marked.
+    pub fn range_words(&self, height: usize, second_heads: bool) -> String {
+        if self.rows.is_empty() {
+            return if self.known { "0".to_owned() } else { "reading".to_owned() };
+        }
+        let entries = self.entries(second_heads);
+        let shown: Vec<usize> = entries
+            .iter()
+            .skip(self.top)
+            .take(height)
+            .filter_map(|e| match e {
+                Entry::Row(i) => Some(*i + 1),
+                Entry::EndedHead => None,
+            })
+            .collect();
+        let (first, last) = (shown.first().copied().unwrap_or(0), shown.last().copied().unwrap_or(0));
+        let mut words = String::new();
+        if self.new_above > 0 {
+            words.push_str(&format!("{} new above · ", self.new_above));
+        }
+        if !self.marks.is_empty() {
+            words.push_str(&format!("{} marked · ", self.marks.len()));
+        }
+        words.push_str(&format!("{first}–{last} of {}", crate::format::count(self.total.max(self.rows.len() as u64))));
+        if self.hidden > 0 {
+            words.push_str(&format!(" · {} hidden", crate::format::count(self.hidden)));
+        }
+        words
+    }
+
+    /// Draws head and rows into `area`, whose first row is the head.
+    pub fn view(
+        &self,
+        env: &Env,
+        canvas: &mut Canvas<'_>,
+        area: Rect,
+        columns: &[Column<R>],
+        focused: bool,
+        second_heads: bool,
+    ) {
+        if area.height == 0 || area.width < 8 {
+            return;
+        }
+        let widths = fit(columns, area.width);
+        let entries = self.entries(second_heads);
+        let height = usize::from(area.height - 1);
+        let first_is_ended = match entries.get(self.top) {
+            Some(Entry::Row(i)) => !(self.rows[*i].is_live() || self.held == Some(self.rows[*i].number())),
+            Some(Entry::EndedHead) => true,
+            None => false,
+        };
+        head(canvas, area, columns, &widths, first_is_ended);
+        for (row, entry) in entries.iter().skip(self.top).take(height).enumerate() {
+            let y = area.y + 1 + row as u16;
+            let line = Rect::new(area.x, y, area.width, 1);
+            match entry {
+                Entry::EndedHead => head(canvas, line, columns, &widths, true),
+                Entry::Row(i) => self.row(env, canvas, line, columns, &widths, &self.rows[*i], focused),
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one row of one drawing; a struct for one caller would say less")]
+    fn row(
+        &self,
+        env: &Env,
+        canvas: &mut Canvas<'_>,
+        line: Rect,
+        columns: &[Column<R>],
+        widths: &[u16],
+        row: &R,
+        focused: bool,
+    ) {
+        let on = Some(row.number()) == self.cursor;
+        let marked = self.marks.contains(&row.number());
+        let mut x = line.x + 2;
+        for (column, width) in columns.iter().zip(widths) {
+            if *width == 0 {
+                continue;
+            }
+            match (column.cell)(row, env) {
+                Cell::Words(words, ink) => {
+                    let style = if on && column.shrink == 0 && focused { canvas.bold(ink) } else { canvas.ink(ink) };
+                    let cut = text::cut_end(&words, usize::from(*width)).into_owned();
+                    canvas.put(x, line.y, *width, &cut, style);
+                }
+                Cell::Middle(words, ink) => {
+                    let style = canvas.ink(ink);
+                    let cut = text::cut_middle(&words, usize::from(*width)).into_owned();
+                    canvas.put(x, line.y, *width, &cut, style);
+                }
+                Cell::Right(words, ink) => {
+                    let style = canvas.ink(ink);
+                    canvas.put_right(x + width, line.y, *width, &words, style);
+                }
+                Cell::State(class, word, live) => {
+                    let word = text::cut_end(&word, usize::from(width.saturating_sub(2))).into_owned();
+                    canvas.state(x, line.y, *width, class, &word, live);
+                }
+            }
+            x += width + 2;
+        }
+        if marked {
+            canvas.tint(line, canvas.theme.ground(Ground::Marked));
+            let style = canvas.ink(Ink::Warn);
+            canvas.put(line.x + 1, line.y, 1, "◆", style);
+        }
+        if on {
+            canvas.select(line, if focused { Ground::Selection } else { Ground::SelectionWeak });
+            let style = Style { fg: canvas.ink(Ink::Accent).fg, ..Style::new() };
+            canvas.put(line.x, line.y, 1, "▸", style);
+        }
+    }
+}
+
+fn head<R>(canvas: &mut Canvas<'_>, area: Rect, columns: &[Column<R>], widths: &[u16], ended: bool) {
+    let style = canvas.ink(Ink::Dim);
+    let mut x = area.x + 2;
+    for (column, width) in columns.iter().zip(widths) {
+        if *width == 0 {
+            continue;
+        }
+        let words = if ended && !column.ended_head.is_empty() { column.ended_head } else { column.head };
+        if column.right {
+            canvas.put_right(x + width, area.y, *width, words, style);
+        } else {
+            canvas.put(x, area.y, *width, words, style);
+        }
+        x += width + 2;
+    }
+}
+
+/// Widths of the columns in `total` cells: cursor and mark take two, two cells stand between.
+pub fn fit<R>(columns: &[Column<R>], total: u16) -> Vec<u16> {
+    let mut widths: Vec<u16> = columns.iter().map(|c| c.width).collect();
+    let needed = |w: &[u16]| 2 + w.iter().filter(|w| **w > 0).map(|w| w + 2).sum::<u16>().saturating_sub(2);
+    let mut order: Vec<usize> = (0..columns.len()).filter(|i| columns[*i].shrink > 0).collect();
+    order.sort_by_key(|i| columns[*i].shrink);
+    for i in order {
+        let over = needed(&widths).saturating_sub(total);
+        if over == 0 {
+            break;
+        }
+        if columns[i].min == 0 {
+            widths[i] = 0;
+        } else {
+            widths[i] = widths[i].saturating_sub(over).max(columns[i].min);
+        }
+    }
+    // One cell of margin at the right where there is room for it.
+    let spare = total.saturating_sub(needed(&widths));
+    if let Some(i) = columns.iter().position(|c| c.grows)
+        && widths[i] > 0
+    {
+        let margin = u16::from(spare > 0 && total != 80);
+        widths[i] += spare - margin.min(spare);
+    }
+    widths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    struct Thing(i64, bool);
+    impl Row for Thing {
+        fn number(&self) -> i64 {
+            self.0
+        }
+        fn is_live(&self) -> bool {
+            self.1
+        }
+    }
+
+    fn page(rows: &[(i64, bool)], more: bool) -> Page<Thing> {
+        let rows: Vec<_> = rows.iter().map(|(n, l)| Thing(*n, *l)).collect();
+        Page { total: rows.len() as u64 + u64::from(more) * 100, rows, hidden: 0, more }
+    }
+
+    fn order(table: &Table<Thing>) -> Vec<i64> {
+        table.rows().iter().map(Row::number).collect()
+    }
+
+    #[test]
+    fn live_ones_stand_above_and_the_cursor_stays_on_its_entity() {
+        let mut table = Table::default();
+        table.first_page(page(&[(3, false), (5, true), (4, true), (2, false)], false));
+        assert_eq!(order(&table), [5, 4, 3, 2]);
+        table.step(1);
+        assert_eq!(table.selected().unwrap().0, 4);
+        table.first_page(page(&[(7, true), (6, true), (5, true), (4, true), (3, false), (2, false)], false));
+        assert_eq!(table.selected().unwrap().0, 4);
+        assert_eq!(order(&table), [7, 6, 5, 4, 3, 2]);
+    }
+
+    #[test]
+    fn a_row_that_ends_under_the_cursor_stays_until_the_cursor_leaves() {
+        let mut table = Table::default();
+        table.first_page(page(&[(5, true), (4, true), (6, false)], false));
+        assert_eq!(table.selected().unwrap().0, 5);
+        table.first_page(page(&[(4, true), (6, false), (5, false)], false));
+        assert_eq!(order(&table), [5, 4, 6]);
+        table.step(1);
+        assert_eq!(order(&table), [4, 6, 5]);
+    }
+
+    #[test]
+    fn a_vanished_row_gives_the_cursor_to_its_neighbour() {
+        let mut table = Table::default();
+        table.first_page(page(&[(3, false), (2, false), (1, false)], false));
+        table.step(1);
+        table.first_page(page(&[(3, false), (1, false)], false));
+        assert_eq!(table.selected().unwrap().0, 1);
+        table.first_page(page(&[], false));
+        assert!(table.selected().is_none());
+    }
+
+    #[test]
+    fn pages_join_and_a_refresh_keeps_what_is_older() {
+        let mut table = Table::default();
+        table.first_page(page(&[(9, true), (8, false), (7, false)], true));
+        table.end(true);
+        assert_eq!(table.wants_more(10), Some(7));
+        table.further_page(page(&[(6, false), (5, false)], false));
+        assert_eq!(order(&table), [9, 8, 7, 6, 5]);
+        table.first_page(page(&[(10, true), (9, false), (8, false)], true));
+        assert_eq!(order(&table), [10, 9, 8, 7, 6, 5]);
+        assert_eq!(table.selected().unwrap().0, 7);
+    }
+
+    #[test]
+    fn the_view_keeps_two_rows_from_the_edge() {
+        let mut table = Table::default();
+        table.first_page(page(&(1..=50).map(|n| (n, false)).collect::<Vec<_>>(), false));
+        for _ in 0..10 {
+            table.step(1);
+            table.settle(10, false);
+        }
+        assert_eq!(table.range_words(10, false), "4–13 of 50");
+        table.scroll(20, 10, false);
+        table.settle(10, false);
+        assert_eq!(table.range_words(10, false), "24–33 of 50");
+        assert_eq!(table.at(0, false), Some(27));
+    }
+
+    #[test]
+    fn marks_survive_and_invert() {
+        let mut table = Table::default();
+        table.first_page(page(&[(3, false), (2, false), (1, false)], false));
+        table.mark();
+        assert_eq!((table.marks.len(), table.selected().unwrap().0), (1, 2));
+        table.invert_marks();
+        assert_eq!(table.marks.iter().copied().collect::<Vec<_>>(), [1, 2]);
+    }
+}

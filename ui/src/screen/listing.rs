@@ -1,0 +1,369 @@
+//! What every screen with a list shares: the table, its filter line, its pages, the split and the focus.
+
+use crossterm::event::{KeyCode, KeyEvent};
+use ratatui::layout::Rect;
+use wharf_model::filter::{FIELDS, Filter, FilterError, Status};
+
+use super::{FocusMove, Motion};
+use crate::draw::Canvas;
+use crate::effect::Question;
+use crate::env::{Env, Outbox};
+use crate::format;
+use crate::input::LineEdit;
+use crate::layout::{self, Split, Wish};
+use crate::pane::table::{Column, PAGE, Row, Table};
+use crate::rows::Page;
+use crate::text;
+use crate::theme::{Ground, Ink};
+
+/// Makes the question for one page.
+pub type AskPage = fn(Filter, Option<i64>, u32) -> Question;
+
+/// A filter being typed.
+#[derive(Debug, Clone)]
+struct FilterLine {
+    edit: LineEdit,
+    before: (String, Filter),
+    error: Option<FilterError>,
+    chosen: usize,
+}
+
+/// A list with its filter and the place of its detail.
+#[derive(Debug, Clone)]
+pub struct Listing<R> {
+    /// Rows, cursor, marks.
+    pub table: Table<R>,
+    /// The detail has the focus.
+    pub detail: bool,
+    /// The focused pane takes the body.
+    pub zoom: bool,
+    /// The list stands beside its detail where there is room.
+    pub beside: bool,
+    share: u16,
+    title: &'static str,
+    ask: AskPage,
+    filter: Filter,
+    filter_text: String,
+    line: Option<FilterLine>,
+    error: Option<String>,
+}
+
+impl<R: Row> Listing<R> {
+    /// An empty list.
+    pub fn new(title: &'static str, beside: bool, ask: AskPage) -> Self {
+        Self {
+            table: Table::default(),
+            detail: false,
+            zoom: false,
+            beside,
+            share: 49,
+            title,
+            ask,
+            filter: Filter::default(),
+            filter_text: String::new(),
+            line: None,
+            error: None,
+        }
+    }
+
+    /// Where list and detail are now.
+    pub fn layout(&self, env: &Env) -> Split {
+        let (columns, rows) = env.size;
+        let body = layout::bands(columns, rows, env.banner).map_or(Rect::ZERO, |b| b.body);
+        let wish = Wish {
+            beside: self.beside,
+            share: self.share,
+            zoom: self.zoom,
+            detail: self.detail,
+            any: !self.table.rows().is_empty(),
+        };
+        layout::split(body, columns, rows, wish)
+    }
+
+    /// Rows of the list that hold entities.
+    pub fn height(&self, env: &Env) -> usize {
+        usize::from(self.layout(env).list.height.saturating_sub(2))
+    }
+
+    /// Asks for the first page again.
+    pub fn refresh(&self, out: &mut Outbox) {
+        out.ask((self.ask)(self.filter.clone(), None, PAGE));
+    }
+
+    /// Takes a page when it answers what is asked now. Says whether it did.
+    pub fn answer(&mut self, question: &Question, page: Result<Page<R>, String>) -> bool {
+        if *question == (self.ask)(self.filter.clone(), None, PAGE) {
+            match page {
+                Ok(page) => {
+                    self.error = None;
+                    self.table.first_page(page);
+                }
+                Err(words) => self.error = Some(words),
+            }
+            return true;
+        }
+        let further = self.table.rows().last().map(Row::number);
+        if further.is_some() && *question == (self.ask)(self.filter.clone(), further, PAGE) {
+            match page {
+                Ok(page) => self.table.further_page(page),
+                Err(words) => self.error = Some(words),
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Brings the cursor into view and asks for the page it nears.
+    pub fn settle(&mut self, env: &Env, out: &mut Outbox) {
+        let split = self.layout(env);
+        let height = usize::from(split.list.height.saturating_sub(2));
+        if height > 0 {
+            self.table.settle(height, split.second_heads);
+        }
+        if !self.table.known && self.error.is_none() {
+            out.ask_once((self.ask)(self.filter.clone(), None, PAGE));
+        } else if let Some(after) = self.table.wants_more(height) {
+            out.ask_once((self.ask)(self.filter.clone(), Some(after), PAGE));
+        }
+    }
+
+    /// Moves the cursor.
+    pub fn motion(&mut self, motion: Motion, env: &Env) {
+        let height = self.height(env).max(1) as i64;
+        match motion {
+            Motion::Rows(n) => self.table.step(n),
+            Motion::HalfPages(n) => self.table.step(n * (height / 2).max(1)),
+            Motion::Pages(n) => self.table.step(n * (height - 2).max(1)),
+            Motion::First => self.table.end(false),
+            Motion::Last => self.table.end(true),
+            Motion::Sideways(_) => {}
+        }
+    }
+
+    /// Moves the focus between list and detail.
+    pub fn focus(&mut self, to: FocusMove) {
+        self.detail = match to {
+            FocusMove::Next | FocusMove::Previous => !self.detail,
+            FocusMove::List => false,
+            FocusMove::Detail => true,
+        } && !self.table.rows().is_empty();
+    }
+
+    /// Drops zoom, then marks, then the filter's line, then goes to the list.
+    pub fn back(&mut self) -> bool {
+        if self.zoom {
+            self.zoom = false;
+        } else if self.detail {
+            self.detail = false;
+        } else if !self.table.marks.is_empty() {
+            self.table.marks.clear();
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Moves the split by percent.
+    pub fn split(&mut self, by: i16) {
+        self.share = self.share.saturating_add_signed(by).clamp(30, 70);
+    }
+
+    /// The filter in force.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Puts a filter in force.
+    pub fn set_filter(&mut self, words: &str, out: &mut Outbox) -> Result<(), FilterError> {
+        let filter = Filter::parse(words)?;
+        words.trim().clone_into(&mut self.filter_text);
+        if filter != self.filter {
+            self.filter = filter;
+            self.table.clear();
+            self.error = None;
+            self.refresh(out);
+        }
+        Ok(())
+    }
+
+    /// Opens the filter line.
+    pub fn edit_filter(&mut self) {
+        let mut edit = LineEdit::new(self.filter_text.clone());
+        if !self.filter_text.is_empty() {
+            edit.insert(" ");
+        }
+        self.line =
+            Some(FilterLine { edit, before: (self.filter_text.clone(), self.filter.clone()), error: None, chosen: 0 });
+    }
+
+    /// Whether the filter line is open.
+    pub fn is_typing(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// Inserts into the filter line.
+    pub fn paste(&mut self, words: &str, out: &mut Outbox) {
+        if let Some(line) = &mut self.line {
+            line.edit.insert(words);
+            self.retry(out);
+        }
+    }
+
+    /// A key in the filter line. `values` gives known values of a field for completion.
+    pub fn key(&mut self, key: KeyEvent, values: &dyn Fn(&str) -> Vec<String>, out: &mut Outbox) {
+        let completions = self.completions(values);
+        let Some(line) = &mut self.line else { return };
+        match key.code {
+            KeyCode::Esc => {
+                let (words, _) = line.before.clone();
+                self.line = None;
+                // It was valid when it was in force.
+                let _ = self.set_filter(&words, out);
+            }
+            KeyCode::Enter if line.error.is_none() => self.line = None,
+            KeyCode::Enter => {}
+            KeyCode::Tab => {
+                if let Some((from, word)) = completions.get(line.chosen.min(completions.len().saturating_sub(1))) {
+                    line.edit.complete(*from, word);
+                    line.chosen = 0;
+                    self.retry(out);
+                }
+            }
+            KeyCode::Down => line.chosen = (line.chosen + 1).min(completions.len().saturating_sub(1)),
+            KeyCode::Up => line.chosen = line.chosen.saturating_sub(1),
+            _ => {
+                if line.edit.key(key) {
+                    line.chosen = 0;
+                    self.retry(out);
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, out: &mut Outbox) {
+        let Some(line) = &self.line else { return };
+        let words = line.edit.text().to_owned();
+        let result = self.set_filter(&words, out);
+        if let Some(line) = &mut self.line {
+            line.error = result.err();
+        }
+    }
+
+    fn completions(&self, values: &dyn Fn(&str) -> Vec<String>) -> Vec<(usize, String)> {
+        let Some(line) = &self.line else { return Vec::new() };
+        let head = &line.edit.text()[..line.edit.cursor()];
+        let word_at = head.rfind(char::is_whitespace).map_or(0, |i| i + 1);
+        let word = head[word_at..].trim_start_matches('-');
+        let from = head.len() - word.len();
+        if let Some((field, part)) = word.split_once(':') {
+            let last = part.rsplit(',').next().unwrap_or(part);
+            let from = head.len() - last.len();
+            let known: Vec<String> = match field {
+                "status" => Status::ALL.iter().map(|s| s.as_str().to_owned()).collect(),
+                "since" | "until" => ["1h", "2h", "1d", "7d", "today", "yesterday"].map(str::to_owned).to_vec(),
+                _ => values(field),
+            };
+            let lower = last.to_lowercase();
+            return known
+                .into_iter()
+                .filter(|v| v.to_lowercase().starts_with(&lower) && *v != last)
+                .map(|v| (from, v))
+                .collect();
+        }
+        FIELDS.iter().filter(|(f, _)| f.starts_with(word)).map(|(f, _)| (from, format!("{f}:"))).collect()
+    }
+
+    /// Draws title rule, head, rows, and the filter line when it is open.
+    pub fn view(
+        &self,
+        env: &Env,
+        canvas: &mut Canvas<'_>,
+        columns: &[Column<R>],
+        values: &dyn Fn(&str) -> Vec<String>,
+        empty: &dyn Fn(&mut Canvas<'_>, Rect),
+    ) {
+        let split = self.layout(env);
+        let area = split.list;
+        if area.is_empty() {
+            return;
+        }
+        let height = usize::from(area.height.saturating_sub(2));
+        let mut title = self.title.to_owned();
+        if self.line.is_some() {
+            title.push_str("  filtering");
+        } else if !self.filter_text.is_empty() {
+            title.push_str(&format!("  {}", self.filter_text));
+        }
+        let range = self.table.range_words(height, split.second_heads);
+        let focused = !self.detail;
+        canvas.title_rule(Rect { height: 1, ..area }, &title, &[(&range, Ink::Dim)], focused);
+        let inner = Rect::new(area.x, area.y + 1, area.width, area.height - 1);
+        if let Some(words) = &self.error {
+            let bad = canvas.ink(Ink::Bad);
+            let line = format!("✗ {words}");
+            for (i, (from, to)) in text::wrap(&line, usize::from(inner.width.saturating_sub(2))).into_iter().enumerate()
+            {
+                canvas.put(inner.x + 1, inner.y + i as u16, inner.width, &line[from..to], bad);
+            }
+        } else if self.table.rows().is_empty() {
+            if self.table.known && self.filter.is_empty() {
+                empty(canvas, inner);
+            } else if self.table.known {
+                let dim = canvas.ink(Ink::Dim);
+                let words =
+                    format!("Nothing matches; {} hidden. / changes the filter.", format::count(self.table.hidden));
+                canvas.put(inner.x + 1, inner.y, inner.width - 1, &words, dim);
+            }
+        } else {
+            self.table.view(env, canvas, inner, columns, focused, split.second_heads);
+        }
+        self.view_line(canvas, env, values);
+    }
+
+    fn view_line(&self, canvas: &mut Canvas<'_>, env: &Env, values: &dyn Fn(&str) -> Vec<String>) {
+        let Some(line) = &self.line else { return };
+        let whole = canvas.area();
+        let y = whole.bottom().saturating_sub(2);
+        let style = canvas.theme.ground(Ground::Dialog);
+        canvas.clear(Rect::new(0, y, whole.width, 1), style);
+        let accent = style.patch(canvas.bold(Ink::Accent));
+        canvas.put(1, y, 1, "/", accent);
+        let right = match &line.error {
+            Some(error) => error.reason.clone(),
+            None if self.table.known => {
+                let all = self.table.total + self.table.hidden;
+                format!(
+                    "{} of {} match · {} hidden",
+                    format::count(self.table.total),
+                    format::count(all),
+                    format::count(self.table.hidden)
+                )
+            }
+            None => "reading…".to_owned(),
+        };
+        let typed = line.edit.shown(usize::from(whole.width).saturating_sub(4));
+        let room = usize::from(whole.width).saturating_sub(text::width(&typed) + 5);
+        let end = canvas.put(3, y, whole.width.saturating_sub(4), &typed, style);
+        let ink = if line.error.is_some() { Ink::Bad } else { Ink::Dim };
+        let right_style = style.patch(canvas.ink(ink));
+        if room > 8 && end < whole.width {
+            canvas.put_right(whole.width.saturating_sub(1), y, room as u16, &right, right_style);
+        }
+        let completions = self.completions(values);
+        let rows = completions.len().min(5).min(usize::from(env.size.1).saturating_sub(6));
+        if rows == 0 {
+            return;
+        }
+        let width = 46.min(whole.width);
+        let area = Rect::new(0, y.saturating_sub(rows as u16 + 2), width, rows as u16 + 2);
+        let inner = canvas.dialog(area, "complete", "");
+        let first = line.chosen.saturating_sub(rows - 1);
+        for (i, (_, word)) in completions.iter().enumerate().skip(first).take(rows) {
+            let row = inner.y + (i - first) as u16;
+            if i == line.chosen {
+                canvas.put(inner.x + 1, row, 1, "▸", accent);
+            }
+            canvas.put(inner.x + 3, row, inner.width.saturating_sub(4), word, style);
+        }
+    }
+}

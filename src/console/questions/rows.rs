@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wharf_model::filter::{Field, Status};
 use wharf_model::{
-    ActivityRow, ActorType, CleanupStatus, Desired, Driver, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle,
+    ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle,
     Observation, OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
     WorkspaceStatus,
 };
@@ -583,14 +583,4 @@ pub const fn step_words(step: Step) -> &'static str {
 /// Whether a step ended badly.
 pub const fn step_failed(status: StepStatus) -> bool {
     matches!(status, StepStatus::Failed)
-}
-
-/// How a driver is reached, in words.
-pub const fn driver_words(driver: Driver) -> &'static str {
-    match driver {
-        Driver::Local => "this machine",
-        Driver::Ssh => "over ssh",
-        Driver::Sandbox => "a sandbox",
-        Driver::Plugin => "a plugin",
-    }
 }

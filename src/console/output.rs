@@ -246,9 +246,7 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let state = match run.status {
                 RunStatus::Lost => OutputState::Lost,
                 _ if live => OutputState::Live,
-                status => {
-                    ended(run.finished_at, how(run.exit_code, &run.signal, &status.as_str().replace('_', " ")))
-                }
+                status => ended(run.finished_at, how(run.exit_code, &run.signal, &status.as_str().replace('_', " "))),
             };
             let dir = dir("run", id.text(), run.attempt)?;
             Some(Place { dir, name: Kind::Run.number(run.number), live, state, started_at: run.started_at })

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use wharf_model::filter::Filter;
-use wharf_model::{CompanyId, IssueStatus, Kind, RunId, RunStatus, UnixMillis};
+use wharf_model::{AgentStatus, CompanyId, IssueStatus, Kind, RunId, RunStatus, UnixMillis};
 use wharf_store::view::{
     ActivityQuery, IssueQuery, LeaseQuery, OperationQuery, RunCursor, RunFilter, RunQuery, ServiceQuery, WorkspaceQuery,
 };
@@ -194,7 +194,9 @@ impl Asking<'_> {
                 let found = reader.run_detail(*id)?;
                 Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, now, self.scope.zone))))
             }
-            Question::Leases { filter, after, limit } => Answer::Leases(self.leases(filter, *after, *limit as usize)?),
+            Question::Leases { filter, after, limit } => {
+                Answer::Leases(self.leases(filter, *after, *limit as usize)?)
+            }
             Question::Services { filter, after, limit } => {
                 Answer::Services(self.services(filter, *after, *limit as usize)?)
             }
@@ -232,6 +234,9 @@ impl Asking<'_> {
         let project = self.reader.project_at(&self.scope.project.display().to_string())?;
         let company = project.as_ref().map(|p| p.company_id);
         let counts = self.reader.header(company)?;
+        // A config that was never accepted waits for the first verb, which accepts it: for no decision.
+        let projects = self.reader.projects(company)?;
+        let unused = projects.iter().filter(|p| p.pending_executable_hash.is_some() && p.accepted_at.is_none()).count();
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         let live_runs = if counts.running > 0 {
             let filter = RunFilter { statuses: vec![RunStatus::Running], ..RunFilter::default() };
@@ -251,16 +256,13 @@ impl Asking<'_> {
         let live_services = if counts.services > 0 {
             let query = ServiceQuery { company, project: None, live_only: true };
             let page = self.reader.services(&query, None, NAMED)?;
-            page.rows
-                .iter()
-                .map(|s| format!("{} {}", Kind::Service.number(s.service.number), s.service.name))
-                .collect()
+            page.rows.iter().map(|s| format!("{} {}", Kind::Service.number(s.service.number), s.service.name)).collect()
         } else {
             Vec::new()
         };
         Ok(Header {
             project: project.map(|p| p.key).unwrap_or_default(),
-            needs_person: count(counts.needs_you),
+            needs_person: count(counts.needs_you).saturating_sub(unused as u64),
             running: count(counts.running),
             queued: count(counts.queued),
             leases: count(counts.leases),
@@ -279,8 +281,7 @@ impl Asking<'_> {
             // A name that several projects have says too little for the database.
             named.next().filter(|_| named.next().is_none()).map(|a| a.agent.id)
         };
-        let query =
-            RunQuery { company: self.company()?, project: None, filter: narrow(filter, self.at, agent) };
+        let query = RunQuery { company: self.company()?, project: None, filter: narrow(filter, self.at, agent) };
         let mut cursor = after.map(|below| RunCursor { open: false, below });
         let mut found = Vec::new();
         let (mut ended, mut looked, mut hidden) = (0usize, 0usize, 0u64);
@@ -488,13 +489,15 @@ impl Asking<'_> {
             .iter()
             .map(|item| {
                 let row = &item.agent;
+                // The first run of a project accepts its config, and its agents with it.
+                let fresh = project.accepted_at.is_none() && row.status == AgentStatus::PendingApproval;
                 let why = row.status_reason.clone().map(|r| format!(": {r}")).unwrap_or_default();
                 FormAgent {
                     name: row.name.clone(),
                     adapter: row.adapter_type.clone(),
                     slots: (slots(item.running), slots(row.concurrent_runs)),
                     environment: row.default_environment.clone().or_else(|| project.default_environment.clone()),
-                    blocked: (!row.status.is_invokable()).then(|| format!("it is {}{why}", row.status)),
+                    blocked: (!row.status.is_invokable() && !fresh).then(|| format!("it is {}{why}", row.status)),
                 }
             })
             .collect();

@@ -94,7 +94,8 @@ pub fn cancel(reader: &Reader, id: RunId, at: UnixMillis) -> Result<Preview, Sto
         lines.push(line(PreviewVerb::Frees, what, super::rows::policy_words(lease.lease.lease_policy)));
     }
     let expect = vec![Expect { id: run.id.text(), version: run.version }];
-    let note = format!("{name} is recorded as cancelled by operator. This cannot be undone; the run can be started anew.");
+    let note =
+        format!("{name} is recorded as cancelled by operator. This cannot be undone; the run can be started anew.");
     Ok(Preview { lines, note, expect, at, refused: None })
 }
 

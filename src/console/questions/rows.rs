@@ -3,8 +3,8 @@
 use serde_json::Value;
 use wharf_model::filter::{Field, Status};
 use wharf_model::{
-    ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle,
-    Observation, OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
+    ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle, Observation,
+    OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
     WorkspaceStatus,
 };
 use wharf_store::view;
@@ -546,8 +546,7 @@ pub fn details(value: &Value) -> String {
 pub fn activity_facts(row: &ActivityRow) -> Facts {
     let line = activity(0, row);
     let mut fields = vec![(Field::By, line.who.clone()), (Field::Kind, row.action.clone())];
-    for (field, letter) in
-        [(Field::Run, "R-"), (Field::Lease, "L-"), (Field::Service, "S-"), (Field::Workspace, "W-")]
+    for (field, letter) in [(Field::Run, "R-"), (Field::Lease, "L-"), (Field::Service, "S-"), (Field::Workspace, "W-")]
     {
         if line.entity.starts_with(letter) {
             fields.push((field, line.entity.clone()));

@@ -3,7 +3,7 @@
 use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
-use wharf_ui::rows::{DeadlineLine, Fact, FactBlock, RunDetail, SpanLine, StepLine};
+use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, SpanLine, StepLine};
 
 use super::rows::{self, fact, phase_words, step_words};
 
@@ -17,8 +17,16 @@ pub fn run(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> RunDetail {
         spans: spans(detail),
         facts: facts(detail, now, zone),
         deadlines: deadlines(detail),
-        activity: detail.activity.iter().rev().map(|row| rows::activity(0, row)).collect(),
+        activity: detail.activity.iter().rev().map(event).collect(),
     }
+}
+
+/// An entry of the run's own trail: what was done belongs to its words.
+fn event(row: &wharf_model::ActivityRow) -> ActivityLine {
+    let line = rows::activity(0, row);
+    let details =
+        if line.details.is_empty() { line.action.clone() } else { format!("{}: {}", line.action, line.details) };
+    ActivityLine { details, ..line }
 }
 
 fn step(row: &wharf_model::StepRow, detail: &view::RunDetail) -> StepLine {
@@ -106,15 +114,13 @@ fn facts(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<FactBlock
 
 fn asked(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     let run = &detail.run;
-    let mut out = vec![fact("RUN", Kind::Run.number(run.number), run.id.text())];
-    let since = run.started_at.unwrap_or(run.queued_at);
-    let place = match run.step {
-        Some(step) if run.status == RunStatus::Running => {
-            format!("step {} of 7, {step}, for {}", step.ordinal() + 1, format::duration(since.until(now)))
-        }
-        _ => String::new(),
-    };
-    out.push(fact("status", run.status.as_str().replace('_', " "), place));
+    // Number, state and moments stand above these: the pane knows them from the list.
+    let mut out = Vec::new();
+    if let Some(step) = run.step.filter(|_| run.status == RunStatus::Running) {
+        let began = detail.steps.iter().find(|s| s.step == step).and_then(|s| s.started_at);
+        let since = began.map(|at| format!("for {}", format::duration(at.until(now))));
+        out.push(fact("step", format!("{} of 7, {}", step.ordinal() + 1, step_words(step)), since.unwrap_or_default()));
+    }
     let by = detail.wakeup.as_ref().and_then(|w| w.requested_by_actor_id.clone()).unwrap_or_else(|| "wharf".to_owned());
     let how = run.invocation_source.as_str().replace('_', " ");
     out.push(fact("asked by", format!("{by}, {how}"), format::full(run.queued_at, zone)));

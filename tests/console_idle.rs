@@ -26,7 +26,7 @@ fn observe(console: &Console, seconds: u64) -> (BTreeMap<String, u64>, u64) {
     std::thread::sleep(Duration::from_secs(seconds));
     let after = sleeps(console.pid());
     let more: BTreeMap<String, u64> =
-        after.iter().map(|(name, n)| (name.clone(), n - before.get(name).copied().unwrap_or(0))).collect();
+        after.iter().map(|(name, n)| (name.clone(), n.saturating_sub(before.get(name).copied().unwrap_or(0)))).collect();
     let all = more.values().sum();
     (more, all)
 }

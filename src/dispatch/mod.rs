@@ -11,3 +11,6 @@ pub mod input;
 pub mod orchestrator;
 pub mod perform;
 pub mod prepare;
+
+#[cfg(test)]
+mod simulate;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 use wharf_model::config::{AgentConfig, ProjectConfig};
-use wharf_model::shim::{AgentMessage, LogSpec, Spec, StartMessage};
+use wharf_model::shim::{AgentFrame, LogSpec, Spec, StartMessage};
 use wharf_model::{ActionRow, Kind, RunId, UnixMillis};
 use wharf_store::log::LogReader;
 
@@ -110,7 +110,7 @@ impl Heard {
             for frame in frames.frames {
                 self.next_seq = frame.seq + 1;
                 let Ok(message) =
-                    frame.body.and_then(|b| serde_json::from_value::<AgentMessage>(b).map_err(|e| e.to_string()))
+                    frame.body.and_then(|b| serde_json::from_value::<AgentFrame>(b).map_err(|e| e.to_string()))
                 else {
                     continue;
                 };

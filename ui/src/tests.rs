@@ -300,3 +300,49 @@ fn without_colour_nothing_has_one() {
         );
     }
 }
+
+/// What a hostile child prints: escapes, strings to the terminal, wide characters at the edge.
+fn hostile(question: &Question) -> Option<Result<Answer, String>> {
+    let Question::Output { .. } = question else { return drawing(question) };
+    let bytes: [&[u8]; 6] = [
+        b"\x1b[2J\x1b[H\x1b]0;owned\x07cleared",
+        b"\x1b[31mred\x1b[0m \x1b[5;6Hmoved \x1b[?1049h",
+        "日本語のログ ".repeat(20).as_bytes().to_vec().leak(),
+        b"\xff\xfe\x9b31m \xc2\x9b31m",
+        "left \u{202e}right".as_bytes(),
+        b"\x1bP1;1q\x1b",
+    ];
+    let mut lines = output();
+    for (line, bytes) in lines.lines.iter_mut().rev().zip(bytes) {
+        line.bytes = bytes.to_vec();
+    }
+    Some(Ok(Answer::Output(lines)))
+}
+
+#[test]
+fn what_a_child_prints_never_steers_the_terminal() {
+    use ratatui::backend::CrosstermBackend;
+    use ratatui::{Terminal, TerminalOptions, Viewport};
+
+    for (columns, rows) in [(80u16, 24u16), (161, 45), (77, 20)] {
+        let mut bench = Bench::open(columns, rows, hostile);
+        bench.keys("j j j j");
+        let mut bytes = Vec::new();
+        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+        let mut terminal =
+            Terminal::with_options(CrosstermBackend::new(&mut bytes), TerminalOptions { viewport }).unwrap();
+        terminal.draw(|frame| bench.app.view(frame)).unwrap();
+        bench.keys("k");
+        terminal.draw(|frame| bench.app.view(frame)).unwrap();
+        drop(terminal);
+        let mut parser = vt100::Parser::new(rows, columns, 0);
+        parser.process(&bytes);
+        let shown: Vec<String> = parser.screen().rows(0, columns).map(|r| r.trim_end().to_owned()).collect();
+        // The emulator takes the replacement for its own mark of bad input and draws nothing for it.
+        let wanted: Vec<String> =
+            bench.text().lines().map(|r| r.replace('\u{FFFD}', "").trim_end().to_owned()).collect();
+        assert_eq!(shown, wanted);
+        assert!(!parser.screen().alternate_screen());
+        assert!(wanted.iter().any(|r| r.contains("日本語")) && wanted.iter().any(|r| r.contains("red")));
+    }
+}

@@ -140,6 +140,24 @@ impl Deciding<'_, '_> {
     }
 }
 
+/// Performs the waiting actions of this kind at once: what they are about is to be stopped, and
+/// their executor must look at it again, so that nobody waits for a retry that nobody wants.
+pub(crate) fn hurry(d: &mut Deciding<'_, '_>, kind: ActionKind, entity_id: &str) {
+    let waiting: Vec<ActionId> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.kind == kind && a.entity_id == entity_id && a.status == ActionStatus::Pending)
+        .map(|a| a.id)
+        .collect();
+    for id in waiting {
+        d.tx.update::<ActionRow>(id, |a| {
+            a.status = ActionStatus::Performing;
+            a.next_try_at = None;
+        });
+    }
+}
+
 /// Whether an action is still to be performed or being performed.
 pub fn is_open(status: ActionStatus) -> bool {
     matches!(status, ActionStatus::Pending | ActionStatus::Performing)

@@ -31,7 +31,6 @@ fn the_users_sample_is_read_whole() {
         insta::assert_snapshot!("user", listing(&user.config.values()));
     });
     assert_eq!(user.config.keys["ledger"]["x"], KeyBinding::Unbound(false));
-    assert_eq!(user.config.retention.snapshots_ms, None);
 }
 
 fn listing(values: &std::collections::BTreeMap<String, String>) -> String {
@@ -226,7 +225,7 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.executable_hash, plain.executable_hash);
     assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
     assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:23");
-    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:62");
+    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:54");
     assert_eq!(loaded.where_from("service.web.ready.check.http").line, 65);
     assert_eq!(loaded.where_from("service.db.ready.check").line, 78);
     assert_eq!(loaded.where_from("service.db.ready.timeout").layer, Layer::Default);

@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapter;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatch;

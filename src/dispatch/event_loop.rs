@@ -33,6 +33,8 @@ const BATCH_TIME: Duration = Duration::from_millis(2);
 const BREATH: Duration = Duration::from_micros(500);
 /// Time after which sweeps begin although not every adoption has answered.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
+/// Why a reign ended that somebody asked to end.
+pub const ASKED_TO_STOP: &str = "asked to stop";
 
 enum Envelope {
     Input(Input, Option<oneshot::Sender<Told>>),
@@ -263,7 +265,7 @@ impl Loop {
                 break;
             }
         }
-        self.end("asked to stop");
+        self.end(ASKED_TO_STOP);
     }
 
     fn end(mut self, why: &str) {

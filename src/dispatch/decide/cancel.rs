@@ -100,8 +100,7 @@ pub(crate) fn stop(
 /// Whether nobody is making the run's workspace at the moment, since making it failed and waits.
 fn waits_for_retry(d: &Deciding<'_, '_>, run: RunId) -> bool {
     let id = run.text();
-    let mut making =
-        d.state().actions.values().filter(|a| a.kind == ActionKind::RealiseWorkspace && a.entity_id == id);
+    let mut making = d.state().actions.values().filter(|a| a.kind == ActionKind::RealiseWorkspace && a.entity_id == id);
     making.any(|a| a.status == ActionStatus::Pending)
 }
 

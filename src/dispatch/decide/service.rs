@@ -383,7 +383,8 @@ pub(crate) fn ended(
     // One that ends before it was ready failed, even with exit code 0.
     let well = ours || (clean && !never_ready);
     let status = if well && !too_late { ServiceStatus::Stopped } else { ServiceStatus::Failed };
-    let message = if too_late { Some("it was not ready in time".into()) } else { message.or_else(|| exit.map(describe)) };
+    let message =
+        if too_late { Some("it was not ready in time".into()) } else { message.or_else(|| exit.map(describe)) };
     let code = if too_late { Some("service_not_ready".into()) } else { code };
     let failed = status == ServiceStatus::Failed;
     let now = d.now();
@@ -536,5 +537,7 @@ pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &A
 }
 
 fn known(d: &Deciding<'_, '_>, id: ServiceId) -> Result<ServiceRow, Refusal> {
-    d.tx.get::<ServiceRow>(id).cloned().ok_or_else(|| Refusal::new("id_unknown", "there is no such service"))
+    d.tx.get::<ServiceRow>(id)
+        .cloned()
+        .ok_or_else(|| Refusal::new("id_unknown", "there is no such service, or it belonged to a run that has ended"))
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step,
-    StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
+    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus,
+    Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
 use super::{Deciding, about, cancel, finish, steps};
@@ -248,7 +248,10 @@ pub(crate) fn failed(
 /// Nobody goes on making a workspace: it failed, unless another run is at it too.
 pub(crate) fn given_up(d: &mut Deciding<'_, '_>, workspace: WorkspaceId, by: RunId, message: &str) {
     let others = d.state().runs.values().any(|r| {
-        r.id != by && r.workspace_id == Some(workspace) && r.status == RunStatus::Running && r.step == Some(Step::Realise)
+        r.id != by
+            && r.workspace_id == Some(workspace)
+            && r.status == RunStatus::Running
+            && r.step == Some(Step::Realise)
     });
     if others {
         return;

@@ -126,7 +126,9 @@ impl Sim {
             return Err(format!("R-{} is {} and should be one of {expected:?}", run.number, run.status));
         }
         let rows = &self.disk.rows;
-        for operation in rows.operations.values().filter(|o| o.run_id == Some(run.id) && o.status == OperationStatus::Running) {
+        for operation in
+            rows.operations.values().filter(|o| o.run_id == Some(run.id) && o.status == OperationStatus::Running)
+        {
             let stops = |a: &ActionRow| a.kind == ActionKind::StopShim && a.entity_id == operation.id.text();
             let before = rows.actions.values().any(|a| stops(a));
             let now = changes.iter().any(|c| matches!(c, Change::Put { row: AnyRow::Action(a), .. } if stops(a)));
@@ -199,7 +201,8 @@ impl Sim {
                 return Err(format!("S-{} begins again while its process lives", service.number));
             }
         }
-        let begins = service.status == ServiceStatus::Stopping && old.is_some_and(|o| o.status != ServiceStatus::Stopping);
+        let begins =
+            service.status == ServiceStatus::Stopping && old.is_some_and(|o| o.status != ServiceStatus::Stopping);
         let by_policy = matches!(service.stop_reason.as_deref(), Some("idle" | "unused"));
         if begins && by_policy && !self.users_after(service.id, changes).is_empty() {
             return Err(format!("S-{} is stopped as {:?} while it is used", service.number, service.stop_reason));
@@ -249,16 +252,20 @@ impl Sim {
         }
         for id in &effect.keeps_services {
             let before = self.disk.rows.services.get(id).is_some_and(live);
-            let manual = self.disk.rows.services.get(id).is_some_and(|s| {
-                after_last_user(s.lifecycle, s.stop_policy, s.idle_ms) == AfterLastUser::Keep
-            });
+            let manual = self
+                .disk
+                .rows
+                .services
+                .get(id)
+                .is_some_and(|s| after_last_user(s.lifecycle, s.stop_policy, s.idle_ms) == AfterLastUser::Keep);
             let kept = manual || !self.users_after(*id, changes).is_empty();
             if kept && before && !service_after(*id).is_some_and(live) {
                 return Err(format!("the preview said that {id} stays, and it stops"));
             }
         }
         if let Some(workspace) = effect.keeps_workspace {
-            let there = self.disk.rows.workspaces.get(&workspace).is_some_and(|w| w.status != WorkspaceStatus::Archived);
+            let there =
+                self.disk.rows.workspaces.get(&workspace).is_some_and(|w| w.status != WorkspaceStatus::Archived);
             if !there {
                 return Err("the preview said that the workspace stays".into());
             }
@@ -324,10 +331,9 @@ impl Sim {
         }
         for ((owner, id, number), _) in self.world.shims.iter().filter(|(_, s)| s.alive) {
             let known = match owner {
-                Owner::Run => rows
-                    .runs
-                    .get(&RunId(*id))
-                    .is_some_and(|r| r.status == RunStatus::Running && r.attempt == *number && r.step == Some(Step::Execute)),
+                Owner::Run => rows.runs.get(&RunId(*id)).is_some_and(|r| {
+                    r.status == RunStatus::Running && r.attempt == *number && r.step == Some(Step::Execute)
+                }),
                 Owner::Service => {
                     rows.services.get(&ServiceId(*id)).is_some_and(|s| s.status.is_live() && s.generation == *number)
                 }
@@ -361,7 +367,10 @@ impl Sim {
         let late = |at: Option<UnixMillis>| at.is_some_and(|at| at < self.now().plus(-1));
         for lease in rows.leases.values().filter(|l| !l.status.is_terminal()) {
             if late(lease.deadline_at) || late(lease.next_try_at) {
-                return Err(format!("L-{} is {} and overdue since {:?}", lease.number, lease.status, lease.deadline_at));
+                return Err(format!(
+                    "L-{} is {} and overdue since {:?}",
+                    lease.number, lease.status, lease.deadline_at
+                ));
             }
         }
         for workspace in rows.workspaces.values().filter(|w| w.status == WorkspaceStatus::Realising) {
@@ -372,7 +381,9 @@ impl Sim {
             }
         }
         for action in rows.actions.values() {
-            if !matches!(action.status, ActionStatus::Pending | ActionStatus::Performing) || action.kind == ActionKind::SealLog {
+            if !matches!(action.status, ActionStatus::Pending | ActionStatus::Performing)
+                || action.kind == ActionKind::SealLog
+            {
                 continue;
             }
             let id = action.entity_id.parse::<uuid::Uuid>().unwrap_or_default();
@@ -383,7 +394,9 @@ impl Sim {
                     .services
                     .get(&ServiceId(id))
                     .is_none_or(|s| !s.status.is_live() || s.generation != action.attempt),
-                "operation" => rows.operations.get(&OperationId(id)).is_none_or(|o| o.status != OperationStatus::Running),
+                "operation" => {
+                    rows.operations.get(&OperationId(id)).is_none_or(|o| o.status != OperationStatus::Running)
+                }
                 _ => true,
             };
             if over {
@@ -466,9 +479,12 @@ impl Sim {
         for action in rows.actions.values() {
             // Its executor keeps watch as long as the service lives.
             let serves = action.kind == ActionKind::StartService
-                && action.entity_id.parse::<ServiceId>().ok().and_then(|s| rows.services.get(&s)).is_some_and(|s| {
-                    s.status == ServiceStatus::Running && s.generation == action.attempt
-                });
+                && action
+                    .entity_id
+                    .parse::<ServiceId>()
+                    .ok()
+                    .and_then(|s| rows.services.get(&s))
+                    .is_some_and(|s| s.status == ServiceStatus::Running && s.generation == action.attempt);
             if serves {
                 continue;
             }

@@ -151,7 +151,8 @@ pub fn difference(memory: &State, disk: &State) -> Option<String> {
         .or_else(|| of::<RequestRow>("request", memory, disk))
         .or_else(|| of::<ActionRow>("action", memory, disk))
         .or_else(|| {
-            let same = memory.users == disk.users && memory.event_seq == disk.event_seq && memory.counters == disk.counters;
+            let same =
+                memory.users == disk.users && memory.event_seq == disk.event_seq && memory.counters == disk.counters;
             (!same).then(|| "users, event numbers or counters differ".to_owned())
         })
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use wharf_model::shim::EndedBy;
 use wharf_model::{
-    ActionKind, ActionRow, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus, WorkspaceMode,
-    WorkspaceStrategy,
+    ActionKind, ActionRow, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
+    WorkspaceMode, WorkspaceStrategy,
 };
 
 use super::run::Sim;
@@ -30,18 +30,17 @@ impl Sim {
                     grace_ms: row.grace_ms,
                 })
             }),
-            ActionKind::StopShim => Owner::parse(&action.entity_type).zip(id.parse().ok()).map(|(owner, id)| Task::Stop {
-                action: action.id,
-                dir: (owner, id, action.attempt),
-                reason: text(action.args.as_ref(), "reason"),
-                grace_ms: action.args.as_ref().and_then(|a| a["grace_ms"].as_i64()).unwrap_or(15_000),
-            }),
-            ActionKind::RealiseWorkspace => run.map(|run| Task::Realise {
-                action: action.id,
-                run,
-                attempt: action.attempt,
-                stage: Stage::Plan,
-            }),
+            ActionKind::StopShim => {
+                Owner::parse(&action.entity_type).zip(id.parse().ok()).map(|(owner, id)| Task::Stop {
+                    action: action.id,
+                    dir: (owner, id, action.attempt),
+                    reason: text(action.args.as_ref(), "reason"),
+                    grace_ms: action.args.as_ref().and_then(|a| a["grace_ms"].as_i64()).unwrap_or(15_000),
+                })
+            }
+            ActionKind::RealiseWorkspace => {
+                run.map(|run| Task::Realise { action: action.id, run, attempt: action.attempt, stage: Stage::Plan })
+            }
             ActionKind::StartService => id.parse::<ServiceId>().ok().map(|service| Task::Serve {
                 action: action.id,
                 service,
@@ -55,11 +54,8 @@ impl Sim {
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run }),
         };
         let Some(task) = task else { return };
-        let pause = if self.chaos && self.rng.permille(50) {
-            self.rng.range(1_000, 400_000)
-        } else {
-            self.rng.range(0, 800)
-        };
+        let pause =
+            if self.chaos && self.rng.permille(50) { self.rng.range(1_000, 400_000) } else { self.rng.range(0, 800) };
         self.after(pause, Event::Task { reign: self.reign, task });
     }
 
@@ -185,6 +181,7 @@ impl Sim {
             let fact = Fact::AgentSaid {
                 run,
                 attempt,
+                seq: 1,
                 message_id: "m1".into(),
                 kind: if self.rng.permille(500) { "comment" } else { "next_action" }.into(),
                 body: Value::String("well".into()),
@@ -221,9 +218,14 @@ impl Sim {
             Owner::Run => {
                 Fact::RunStarted { run: RunId(dir.1), attempt: dir.2, child, boot_id: "boot".into(), at, adopted }
             }
-            Owner::Service => {
-                Fact::ServiceStarted { service: ServiceId(dir.1), generation: dir.2, child, port: None, url: None, adopted }
-            }
+            Owner::Service => Fact::ServiceStarted {
+                service: ServiceId(dir.1),
+                generation: dir.2,
+                child,
+                port: None,
+                url: None,
+                adopted,
+            },
             Owner::Operation => return,
         };
         self.tell(fact);
@@ -414,8 +416,16 @@ impl Sim {
                     .and_then(|w| self.disk.rows.workspaces.get(&w))
                     .and_then(|w| w.cwd.clone())
                     .unwrap_or_default();
-                let fact =
-                    Fact::WorkspaceRealised { action, run, attempt, cwd, created: true, branch_created: false };
+                let fact = Fact::WorkspaceRealised {
+                    action,
+                    run,
+                    attempt,
+                    cwd,
+                    created: true,
+                    branch_created: false,
+                    base: None,
+                    note: String::new(),
+                };
                 self.tell(fact);
             }
             Stage::Failed => {
@@ -446,7 +456,8 @@ impl Sim {
                 self.child_ends(dir, how, 0);
             }
             Event::Kill { dir } => {
-                let over = self.world.shims.get(&dir).and_then(|s| s.stop.as_ref()).is_some_and(|s| s.kill_at <= self.mono);
+                let over =
+                    self.world.shims.get(&dir).and_then(|s| s.stop.as_ref()).is_some_and(|s| s.kill_at <= self.mono);
                 if over {
                     self.child_ends(dir, How::Signal("SIGKILL", false), 1);
                 }

@@ -65,7 +65,8 @@ impl Sim {
             }
             69..=86 => {
                 let service = self.rng.pick(&services).unwrap_or(ServiceId(unknown));
-                let kind = self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.start");
+                let kind =
+                    self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.start");
                 self.insert_request(kind, |r| r.target_id = Some(service.text()));
             }
             87..=93 => {

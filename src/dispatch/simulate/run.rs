@@ -149,7 +149,10 @@ impl Sim {
                 return self.check_rest();
             }
             if self.steps > limit {
-                return Err(format!("does not come to rest; next are {:?}", self.queue.values().take(5).collect::<Vec<_>>()));
+                return Err(format!(
+                    "does not come to rest; next are {:?}",
+                    self.queue.values().take(5).collect::<Vec<_>>()
+                ));
             }
             self.step()?;
         }
@@ -208,7 +211,9 @@ impl Sim {
                 self.note(|| format!("told {fact:?}"));
                 let mut batch = vec![(Input::Fact(*fact), then.map(|t| (reign, t)))];
                 while self.rng.permille(300) && batch.len() < 8 {
-                    let Some((key, Event::Tell { .. })) = self.queue.first_key_value().map(|(k, e)| (*k, e)) else { break };
+                    let Some((key, Event::Tell { .. })) = self.queue.first_key_value().map(|(k, e)| (*k, e)) else {
+                        break;
+                    };
                     if let Some(Event::Tell { reign, fact, then }) = self.queue.remove(&key) {
                         self.mono = self.mono.max(key.0);
                         self.note(|| format!("told in the same batch {fact:?}"));
@@ -281,7 +286,10 @@ impl Sim {
         self.ids = ids;
         let mut disk = self.disk.clone();
         let written = disk.apply(&decided.changes).is_ok();
-        let touches = decided.changes.iter().any(|c| matches!(c, wharf_model::state::Change::Put { row: wharf_model::state::AnyRow::Request(_), .. }));
+        let touches = decided
+            .changes
+            .iter()
+            .any(|c| matches!(c, wharf_model::state::Change::Put { row: wharf_model::state::AnyRow::Request(_), .. }));
         if written && answered && touches {
             return Err("a request was answered twice".into());
         }
@@ -331,7 +339,11 @@ impl Sim {
             }
         }
         for (id, action) in actions {
-            let still = self.memory.as_ref().and_then(|m| m.actions.get(&id)).is_some_and(|a| a.status == ActionStatus::Performing);
+            let still = self
+                .memory
+                .as_ref()
+                .and_then(|m| m.actions.get(&id))
+                .is_some_and(|a| a.status == ActionStatus::Performing);
             if still && action.status == ActionStatus::Performing {
                 if self.chaos && self.rng.permille(4) {
                     self.crash("while performing");
@@ -407,7 +419,13 @@ impl Sim {
 
     /// Runs that have not ended, for those who ask what to do next.
     pub fn open_runs(&self) -> Vec<wharf_model::RunId> {
-        self.disk.rows.runs.values().filter(|r| !r.status.is_terminal() || r.status == RunStatus::Queued).map(|r| r.id).collect()
+        self.disk
+            .rows
+            .runs
+            .values()
+            .filter(|r| !r.status.is_terminal() || r.status == RunStatus::Queued)
+            .map(|r| r.id)
+            .collect()
     }
 }
 

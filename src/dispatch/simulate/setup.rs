@@ -2,15 +2,16 @@
 
 use serde_json::json;
 use wharf_model::config::{
-    AdapterConfig, AgentConfig, CommandLine, Concurrency, Lifecycle, ProcessConfig, ProjectConfig, ProjectSection, Reuse,
-    ServiceConfig, Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
+    AdapterConfig, AgentConfig, CommandLine, Concurrency, Lifecycle, ProcessConfig, ProjectConfig, ProjectSection,
+    Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
 };
 use wharf_model::{ActorType, AgentRow, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
 use crate::dispatch::input::{ConfigRead, Prepared};
 
 fn agent(name: &str, concurrent_runs: u32, timeout_ms: Option<u64>) -> AgentConfig {
-    let process = ProcessConfig { command: "agent".into(), args: vec![], shell: false, cwd: ".".into(), stdin: Stdin::None };
+    let process =
+        ProcessConfig { command: "agent".into(), args: vec![], shell: false, cwd: ".".into(), stdin: Stdin::None };
     let mut agent = AgentConfig::new(name.into(), AdapterConfig::Process(process));
     agent.concurrent_runs = concurrent_runs;
     agent.timeout_ms = timeout_ms;

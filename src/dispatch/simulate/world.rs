@@ -187,7 +187,11 @@ pub fn spawn_failed(now_ms: i64) -> ExitFrame {
         ended_ms: now_ms,
         rusage: Usage::default(),
         oom: false,
-        spawn_error: Some(SpawnError { code: "command_not_found".into(), message: "no such program".into(), errno: None }),
+        spawn_error: Some(SpawnError {
+            code: "command_not_found".into(),
+            message: "no such program".into(),
+            errno: None,
+        }),
     }
 }
 

@@ -130,9 +130,8 @@ impl App {
             Msg::Resize(columns, rows) => self.env.size = (columns, rows),
             Msg::Tick(now) => self.env.now = now,
             Msg::Paste(words) => self.paste(&words),
-            Msg::FocusGained => self.refresh(),
             Msg::Rows { question, answer } => self.answer(&question, &answer),
-            Msg::StoreChanged => self.refresh(),
+            Msg::StoreChanged | Msg::FocusGained => self.refresh(),
             Msg::OutputGrew(owner) => {
                 let (screen, out) = self.parts();
                 screen.output_grew(owner, out);

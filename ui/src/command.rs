@@ -52,7 +52,7 @@ impl Place {
 
 /// Places that are active together, for checks of clashes. Every screen adds its own here.
 pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
-    use Place::*;
+    use Place::{Everywhere, Ledger, LedgerList, List, Stream, Text};
     const SETS: &[&[Place]] =
         &[&[LedgerList, List, Ledger, Everywhere], &[Stream, Text, Ledger, Everywhere], &[Text, Ledger, Everywhere]];
     SETS.iter().copied()

@@ -77,10 +77,8 @@ impl<'a> Canvas<'a> {
             }
             self.set(x, y, symbol, style);
             if cells == 2 {
+                // Hidden under the wide character; a blank, as ratatui's own writers leave it.
                 self.set(x + 1, y, " ", style);
-                if let Some(cell) = self.buf.cell_mut((x + 1, y)) {
-                    cell.set_symbol("");
-                }
             }
             x += cells;
         }

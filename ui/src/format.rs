@@ -66,8 +66,8 @@ pub fn fine(ms: i64) -> String {
     let ms = ms.max(0);
     // Rounded down, as all durations are: 9,999 ms are not ten seconds yet.
     match ms {
-        ..10_000 => format!("{}.{:02}s", ms / SECOND, ms % SECOND / 10),
-        ..60_000 => format!("{}.{}s", ms / SECOND, ms % SECOND / 100),
+        i64::MIN..10_000 => format!("{}.{:02}s", ms / SECOND, ms % SECOND / 10),
+        10_000..60_000 => format!("{}.{}s", ms / SECOND, ms % SECOND / 100),
         _ => duration(ms),
     }
 }
@@ -161,8 +161,8 @@ pub fn count(n: u64) -> String {
 /// Counts in a list: as they are below 100,000, then `412 K`, `1.9 M`.
 pub fn count_short(n: u64) -> String {
     match n {
-        ..100_000 => count(n),
-        ..999_500 => format!("{} K", (n + 500) / 1000),
+        0..100_000 => count(n),
+        100_000..999_500 => format!("{} K", (n + 500) / 1000),
         _ if n < 99_950_000 => format!("{:.1} M", n as f64 / 1e6),
         _ => format!("{} M", count((n + 500_000) / 1_000_000)),
     }

@@ -33,7 +33,7 @@ pub fn view(app: &App, canvas: &mut Canvas<'_>) {
         banner(app, canvas, row);
     }
     hints(app, canvas, bands.hints);
-    toast::view(&app.toasts, &app.env, canvas, bands.body, false);
+    toast::view(&app.toasts, &app.env, canvas, bands.body, app.current().cursor_row(&app.env));
     if let Some((keys, true)) = app.chord() {
         whichkey::view(app, canvas, keys);
     }

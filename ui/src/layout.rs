@@ -98,7 +98,7 @@ pub fn split(body: Rect, columns: u16, rows: u16, wish: Wish) -> Split {
     if body.is_empty() {
         return Split { list: none, pane: none, line: None, second_heads, words };
     }
-    if !wish.any && !(wish.beside && columns >= 130) {
+    if !(wish.any || wish.beside && columns >= 130) {
         return one(true);
     }
     if wish.zoom || columns < 60 {

@@ -3,7 +3,8 @@
 //! Nothing here reads a clock, a file or a socket. The shell feeds [`App::update`] with [`Msg`] and
 //! carries out the [`Effect`]s it returns; [`App::view`] draws what is known. Every question of the
 //! screens ([`effect::Question`]) must be answered once with [`Msg::Rows`], an error included, because
-//! each question is open at most once.
+//! each question is open at most once. A [`Msg::Tick`] with the present goes before any other message, so
+//! that a dialog knows how long it could have been read.
 //!
 //! # Adding a screen
 //!
@@ -16,6 +17,10 @@
 //! 4. `command.rs`: its `Place`s and the sets in which they are active; `commands/<name>.rs`: its rows
 //!    of the one command table, named in `TABLES`. Hint row, help, palette and keymap follow by
 //!    themselves, and tests refuse clashes.
+//!
+//!    What stops something has [`command::Level::Preview`] and opens [`overlay::confirm::Confirm`] with the
+//!    question of its preview; the dialog sends the request with the versions that were shown, and
+//!    appears again when the answer is `changed_since_preview`.
 //! 5. Tests: `testing.rs` builds an app with rows and renders it to text.
 #![warn(missing_docs)]
 

@@ -4,18 +4,11 @@
 //! out. Facts stay facts here (exit code, signal, deadline); the words for them are chosen below,
 //! so that every list, pane and toast says the same.
 
+pub use wharf_model::RunStatus;
 use wharf_model::{LeaseId, OperationId, RunId, ServiceId, UnixMillis, WorkspaceId};
 
 use crate::format::{self, Zone};
 use crate::glyph::Class;
-
-wharf_model::words! {
-    /// State of a run as stored.
-    pub enum RunStatus {
-        Queued = "queued", ScheduledRetry = "scheduled_retry", Running = "running", Succeeded = "succeeded",
-        Failed = "failed", Cancelled = "cancelled", TimedOut = "timed_out", Lost = "lost",
-    }
-}
 
 wharf_model::words! {
     /// How an observer judges a live run.
@@ -230,7 +223,7 @@ impl RunLine {
 
     /// Since the last byte, while a process may print.
     pub fn silent_ms(&self, now: UnixMillis) -> Option<i64> {
-        if !self.is_running() { None } else { self.last_output_at.map(|at| at.until(now)) }
+        if self.is_running() { self.last_output_at.map(|at| at.until(now)) } else { None }
     }
 }
 

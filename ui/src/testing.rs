@@ -551,8 +551,15 @@ pub fn event(word: &str) -> crossterm::event::KeyEvent {
 pub fn text_of(buffer: &Buffer) -> String {
     let mut out = String::new();
     for y in 0..buffer.area.height {
+        let mut hidden = 0;
         for x in 0..buffer.area.width {
-            out.push_str(buffer[(x, y)].symbol());
+            let symbol = buffer[(x, y)].symbol();
+            if hidden == 0 {
+                out.push_str(symbol);
+                hidden = crate::text::width(symbol).saturating_sub(1);
+            } else {
+                hidden -= 1;
+            }
         }
         out.push('\n');
     }

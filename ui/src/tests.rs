@@ -9,7 +9,7 @@ use wharf_model::filter::Filter;
 
 use crate::app::App;
 use crate::effect::{Effect, Question, QuitChoice};
-use crate::msg::{Answer, Msg, RequestOutcome};
+use crate::msg::{Answer, Msg, RequestOutcome, Tone};
 use crate::overlay::Overlay;
 use crate::rows::Page;
 use crate::testing::*;
@@ -221,5 +221,128 @@ proptest! {
                 prop_assert!(!cell.symbol().chars().any(char::is_control), "{:?}", cell.symbol());
             }
         }
+    }
+}
+
+#[test]
+fn toasts_lie_in_the_corner_as_drawn() {
+    const DRAWN: &str = include_str!("../mockups/toasts-80.txt");
+    let mut bench = Bench::drawn(80, 24);
+    bench.send(Msg::Toast(Tone::Good, "R-1038 done, advanced · 2m03".into()));
+    bench.send(Msg::Toast(Tone::Bad, "S-11 worker gave up after 5 restarts · w why".into()));
+    bench.send(Msg::Toast(Tone::Warn, "R-1040 asks: may it run rm -rf dist? · i opens".into()));
+    bench.assert_drawn(DRAWN, Rect::new(0, 11, 80, 12));
+    bench.send(Msg::Tick(NOW.plus(4_000)));
+    assert!(!bench.text().contains("R-1038 done"), "good news go after four seconds");
+    assert!(bench.text().contains("S-11 worker"), "bad news stay");
+    bench.keys("i Esc");
+    assert!(!bench.text().contains("S-11 worker"), "until they are read");
+}
+
+#[test]
+fn a_banner_takes_the_row_above_the_hints_and_goes_with_its_condition() {
+    const DRAWN: &str = include_str!("../mockups/banner-disk-80.txt");
+    let mut bench = Bench::drawn(80, 24);
+    let text = "Disk full since 12:08:40. Children wait, nothing is lost.".to_owned();
+    bench.send(Msg::Banner { key: "disk", tone: Tone::Bad, text, advice: "Free some space.".into() });
+    bench.assert_drawn(DRAWN, Rect::new(0, 22, 80, 1));
+    bench.keys("i");
+    assert!(bench.text().contains("Free some space."));
+    bench.keys("Esc");
+    bench.send(Msg::BannerOver("disk"));
+    bench.assert_drawn(SMALL, Rect::new(0, 11, 80, 12));
+}
+
+#[test]
+fn a_chord_shows_its_ways_on_after_a_while_or_when_asked() {
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("t");
+    assert!(!bench.text().contains("Timeline     "));
+    bench.send(Msg::Tick(NOW.plus(400)));
+    assert!(bench.text().contains("┌─ t ─"), "{}", bench.text());
+    bench.keys("d");
+    assert!(bench.text().contains("[Detail]"));
+    bench.keys("t ?");
+    assert!(bench.text().contains("┌─ t ─"));
+    bench.keys("q");
+    assert!(bench.app.overlay.is_none() && bench.effects.is_empty(), "an unknown key ends the chord and does nothing");
+}
+
+#[test]
+fn clicks_act_as_their_keys() {
+    let mut bench = Bench::drawn(160, 45);
+    let click = |column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    bench.send(click(5, 4));
+    assert_eq!(bench.app.ledger.run().unwrap().number, 1045);
+    assert!(!bench.app.ledger.list.detail);
+    bench.send(click(5, 4));
+    assert!(bench.app.ledger.list.detail, "the second click opens");
+    bench.send(click(90, 2));
+    assert!(bench.text().contains("[Timeline]"), "{}", bench.text());
+    let at = bench.text().lines().last().unwrap().find("palette").unwrap() as u16;
+    bench.send(click(at, 44));
+    assert!(matches!(bench.app.overlay, Some(Overlay::Palette(_))));
+}
+
+#[test]
+fn without_colour_nothing_has_one() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.app.env.theme.depth = crate::theme::Depth::None;
+    for cell in bench.buffer().content() {
+        assert_eq!(
+            (cell.fg, cell.bg),
+            (ratatui::style::Color::Reset, ratatui::style::Color::Reset),
+            "{:?}",
+            cell.symbol()
+        );
+    }
+}
+
+/// What a hostile child prints: escapes, strings to the terminal, wide characters at the edge.
+fn hostile(question: &Question) -> Option<Result<Answer, String>> {
+    let Question::Output { .. } = question else { return drawing(question) };
+    let bytes: [&[u8]; 6] = [
+        b"\x1b[2J\x1b[H\x1b]0;owned\x07cleared",
+        b"\x1b[31mred\x1b[0m \x1b[5;6Hmoved \x1b[?1049h",
+        "日本語のログ ".repeat(20).as_bytes().to_vec().leak(),
+        b"\xff\xfe\x9b31m \xc2\x9b31m",
+        "left \u{202e}right".as_bytes(),
+        b"\x1bP1;1q\x1b",
+    ];
+    let mut lines = output();
+    for (line, bytes) in lines.lines.iter_mut().rev().zip(bytes) {
+        line.bytes = bytes.to_vec();
+    }
+    Some(Ok(Answer::Output(lines)))
+}
+
+#[test]
+fn what_a_child_prints_never_steers_the_terminal() {
+    use ratatui::backend::CrosstermBackend;
+    use ratatui::{Terminal, TerminalOptions, Viewport};
+
+    for (columns, rows) in [(80u16, 24u16), (161, 45), (77, 20)] {
+        let mut bench = Bench::open(columns, rows, hostile);
+        bench.keys("j j j j");
+        let mut bytes = Vec::new();
+        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+        let mut terminal =
+            Terminal::with_options(CrosstermBackend::new(&mut bytes), TerminalOptions { viewport }).unwrap();
+        terminal.draw(|frame| bench.app.view(frame)).unwrap();
+        bench.keys("k");
+        terminal.draw(|frame| bench.app.view(frame)).unwrap();
+        drop(terminal);
+        let mut parser = vt100::Parser::new(rows, columns, 0);
+        parser.process(&bytes);
+        let shown: Vec<String> = parser.screen().rows(0, columns).map(|r| r.trim_end().to_owned()).collect();
+        // The emulator takes the replacement for its own mark of bad input and draws nothing for it.
+        let wanted: Vec<String> =
+            bench.text().lines().map(|r| r.replace('\u{FFFD}', "").trim_end().to_owned()).collect();
+        assert_eq!(shown, wanted);
+        assert!(!parser.screen().alternate_screen());
+        assert!(wanted.iter().any(|r| r.contains("日本語")) && wanted.iter().any(|r| r.contains("red")));
     }
 }

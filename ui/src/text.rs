@@ -117,17 +117,14 @@ pub fn wrap(text: &str, max: usize) -> Vec<(usize, usize)> {
         } else {
             window.rfind(' ').filter(|at| width(&window[..*at]) >= earliest && *at > 0)
         };
-        match blank {
-            Some(at) => {
-                rows.push((start, start + at));
-                start += at + 1;
-            }
-            None => {
-                // One grapheme wider than the row still has to go on, or this would not end.
-                let step = if fit == 0 { rest.graphemes(true).next().map_or(rest.len(), str::len) } else { fit };
-                rows.push((start, start + step));
-                start += step;
-            }
+        if let Some(at) = blank {
+            rows.push((start, start + at));
+            start += at + 1;
+        } else {
+            // One grapheme wider than the row still has to go on, or this would not end.
+            let step = if fit == 0 { rest.graphemes(true).next().map_or(rest.len(), str::len) } else { fit };
+            rows.push((start, start + step));
+            start += step;
         }
     }
 }

@@ -67,7 +67,7 @@ pub const COMMANDS: &[Command] = &[
         })
     },
     plain("messages.open", "Messages and conditions", "messages", &["i"], |app| {
-        app.open(Overlay::Messages(Messages::default()))
+        app.open(Overlay::Messages(Messages::default()));
     }),
     Command {
         hint: "palette",
@@ -77,12 +77,9 @@ pub const COMMANDS: &[Command] = &[
     },
     plain("screen.redraw", "Draw everything again", "draw again", &["ctrl-l"], |app| app.outbox.push(Effect::Redraw)),
     plain("suspend", "To the shell; fg comes back", "to the shell", &["ctrl-z"], |app| {
-        app.outbox.push(Effect::Suspend)
+        app.outbox.push(Effect::Suspend);
     }),
-    Command {
-        hint: "quit",
-        ..plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], |app| app.quit())
-    },
+    Command { hint: "quit", ..plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], App::quit) },
     plain("quit.leave", "Quit, live runs go on", "quit, leave all", &["Q"], |app| {
         app.outbox.push(Effect::Quit(QuitChoice::Leave));
     }),

@@ -9,8 +9,14 @@ use crate::screen::{FocusMove, Motion};
 
 const BOTH: &[Place] = &[Place::List, Place::Text];
 
-const fn motion(name: &'static str, title: &'static str, keys: &'static [&'static str], run: fn(&mut App)) -> Command {
-    Command { name, title, help: title, hint: "", places: BOTH, keys, level: Level::Free, legal: always, run }
+const fn motion(
+    name: &'static str,
+    title: &'static str,
+    help: &'static str,
+    keys: &'static [&'static str],
+    run: fn(&mut App),
+) -> Command {
+    Command { name, title, help, hint: "", places: BOTH, keys, level: Level::Free, legal: always, run }
 }
 
 const fn stream(
@@ -51,14 +57,16 @@ fn with_stream(
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
-    motion("cursor.down", "Down", &["j", "↓"], |app| app.motion(Motion::Rows(1))),
-    motion("cursor.up", "Up", &["k", "↑"], |app| app.motion(Motion::Rows(-1))),
-    motion("half.down", "Half a page down", &["ctrl-d"], |app| app.motion(Motion::HalfPages(1))),
-    motion("half.up", "Half a page up", &["ctrl-u"], |app| app.motion(Motion::HalfPages(-1))),
-    motion("page.down", "A page down", &["ctrl-f", "PgDn"], |app| app.motion(Motion::Pages(1))),
-    motion("page.up", "A page up", &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
-    motion("cursor.first", "To the first row", &["Home", "g g"], |app| app.motion(Motion::First)),
-    motion("cursor.last", "To the last row, follow", &["End", "G", "g e"], |app| app.motion(Motion::Last)),
+    motion("cursor.down", "Down", "down", &["j", "↓"], |app| app.motion(Motion::Rows(1))),
+    motion("cursor.up", "Up", "up", &["k", "↑"], |app| app.motion(Motion::Rows(-1))),
+    motion("half.down", "Half a page down", "half down", &["ctrl-d"], |app| app.motion(Motion::HalfPages(1))),
+    motion("half.up", "Half a page up", "half up", &["ctrl-u"], |app| app.motion(Motion::HalfPages(-1))),
+    motion("page.down", "A page down", "page down", &["ctrl-f", "PgDn"], |app| app.motion(Motion::Pages(1))),
+    motion("page.up", "A page up", "page up", &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
+    motion("cursor.first", "To the first row", "first row", &["Home", "g g"], |app| app.motion(Motion::First)),
+    motion("cursor.last", "To the last row, follow", "last row, follow", &["End", "G", "g e"], |app| {
+        app.motion(Motion::Last)
+    }),
     Command {
         name: "open.inside",
         title: "Look inside {}",

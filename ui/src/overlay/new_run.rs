@@ -180,7 +180,7 @@ impl NewRun {
             KeyCode::Esc => return After::Closes,
             KeyCode::Enter if ctrl => return self.start(app),
             KeyCode::Enter if key.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SHIFT) && typing => {
-                self.prompt.insert("\n")
+                self.prompt.insert("\n");
             }
             KeyCode::Enter if typing => return self.start(app),
             KeyCode::Char('j') if ctrl && typing => self.prompt.insert("\n"),

@@ -59,19 +59,25 @@ impl Quit {
     /// Draws.
     pub fn view(&self, app: &App, canvas: &mut Canvas<'_>) {
         let (columns, rows) = app.env.size;
-        let h = &app.header;
-        let (runs, services) =
-            (h.live_runs.len().max(h.running as usize) as u64, h.live_services.len().max(h.services as usize) as u64);
+        let header = &app.header;
+        let (runs, services) = (
+            header.live_runs.len().max(header.running as usize) as u64,
+            header.live_services.len().max(header.services as usize) as u64,
+        );
         let mut facts = Vec::new();
         if runs > 0 {
             let verb = if runs == 1 { "is" } else { "are" };
-            facts.push(format!("{} {verb} live: {}.", format::plural(runs, "run"), h.live_runs.join(", ")));
+            facts.push(format!("{} {verb} live: {}.", format::plural(runs, "run"), header.live_runs.join(", ")));
         }
         if services > 0 {
             let verb = if services == 1 { "is" } else { "are" };
-            facts.push(format!("{} {verb} up: {}.", format::plural(services, "service"), h.live_services.join(", ")));
+            facts.push(format!(
+                "{} {verb} up: {}.",
+                format::plural(services, "service"),
+                header.live_services.join(", ")
+            ));
         }
-        let below = match h.queued {
+        let below = match header.queued {
             0 => String::new(),
             n => format!("{} wait for the next console", format::plural(n, "queued run")),
         };

@@ -50,13 +50,17 @@ pub const fn mark(tone: Tone) -> (&'static str, Ink) {
 }
 
 /// Draws those that are shown, the newest last.
-pub fn view(toasts: &[Toast], env: &Env, canvas: &mut Canvas<'_>, body: Rect, cursor_low: bool) {
+pub fn view(toasts: &[Toast], env: &Env, canvas: &mut Canvas<'_>, body: Rect, cursor: Option<(u16, u16)>) {
     let shown: Vec<&Toast> = toasts.iter().rev().filter(|t| t.is_shown(env.now)).take(SHOWN_MAX).collect();
     let n = shown.len() as u16;
     if body.width < 20 || body.height < n + 3 {
         return;
     }
-    let bottom = if cursor_low { body.y + 2 + n } else { body.bottom() - 1 };
+    // In the way only where the list reaches under the words.
+    let widest = shown.iter().map(|t| text::width(&t.words).min(72) as u16 + 6).max().unwrap_or(0);
+    let below = body.bottom() - 1 - n;
+    let in_the_way = cursor.is_some_and(|(row, right)| row >= below && right + widest > body.right());
+    let bottom = if in_the_way { body.y + 2 + n } else { body.bottom() - 1 };
     for (i, toast) in shown.iter().enumerate() {
         let y = bottom - 1 - i as u16;
         let (glyph, ink) = mark(toast.tone);

@@ -5,22 +5,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
 use regex::Regex;
-use unicode_segmentation::UnicodeSegmentation;
 use wharf_model::UnixMillis;
 
-use crate::ansi::{self, Printed};
-use crate::draw::Canvas;
+use crate::ansi::{self};
 use crate::effect::{Owner, Position, Question, Streams};
 use crate::env::{Env, Outbox};
-use crate::format;
 use crate::input::LineEdit;
 use crate::rows::*;
 use crate::text;
-use crate::theme::{Ground, Ink};
 
 /// Lines asked for at once.
 const CHUNK: u32 = 600;
@@ -127,16 +121,6 @@ pub struct OutputPane {
     ceiling: Option<u64>,
     /// The terminal has no room for times.
     narrow: bool,
-}
-
-/// The regular expression of a search: without case unless a capital is typed.
-pub fn smart_case(words: &str) -> Result<(String, Regex), String> {
-    let pattern = if words.chars().any(char::is_uppercase) { words.to_owned() } else { format!("(?i){words}") };
-    let regex = regex::RegexBuilder::new(&pattern)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|e| e.to_string().lines().last().unwrap_or("not a regular expression").trim().to_owned())?;
-    Ok((pattern, regex))
 }
 
 impl OutputPane {
@@ -550,176 +534,6 @@ impl OutputPane {
         }
     }
 
-    /// Opens the search line.
-    pub fn edit_search(&mut self) {
-        let old = self.search.as_ref().map(|s| s.words.clone()).unwrap_or_default();
-        self.typing = Some(Typing::Search(LineEdit::new(old)));
-    }
-
-    /// Opens the jump line.
-    pub fn edit_jump(&mut self) {
-        self.typing = Some(Typing::Jump(LineEdit::default()));
-    }
-
-    /// Drops the innermost of typing, selection, search; `false` when there was nothing.
-    pub fn drop_one(&mut self) -> bool {
-        self.typing.take().is_some() || self.selection.take().is_some() || self.search.take().is_some()
-    }
-
-    /// Inserts a pasted text into the line being typed.
-    pub fn paste(&mut self, words: &str) {
-        if let Some(Typing::Search(edit) | Typing::Jump(edit)) = &mut self.typing {
-            edit.insert(words);
-        }
-    }
-
-    /// A key while a line is being typed. Gives words to say, when there is something wrong.
-    pub fn key(&mut self, key: KeyEvent, env: &Env, out: &mut Outbox) -> Option<String> {
-        match key.code {
-            KeyCode::Esc => self.typing = None,
-            KeyCode::Enter => match self.typing.take() {
-                Some(Typing::Search(edit)) => {
-                    let words = edit.text().to_owned();
-                    if words.is_empty() {
-                        self.search = None;
-                    } else if let Some(why) = self.start_search(&words, out) {
-                        self.typing = Some(Typing::Search(edit));
-                        return Some(format!("Cannot search for {words:?}: {why}"));
-                    }
-                }
-                Some(Typing::Jump(edit)) => {
-                    if let Err(why) = self.jump(edit.text(), env, out) {
-                        self.typing = Some(Typing::Jump(edit));
-                        return Some(why);
-                    }
-                }
-                None => {}
-            },
-            _ => {
-                if let Some(Typing::Search(edit) | Typing::Jump(edit)) = &mut self.typing {
-                    edit.key(key);
-                }
-            }
-        }
-        None
-    }
-
-    fn start_search(&mut self, words: &str, out: &mut Outbox) -> Option<String> {
-        match smart_case(words) {
-            Err(why) => Some(why),
-            Ok((pattern, regex)) => {
-                let hits = Vec::new();
-                self.search = Some(Search {
-                    words: words.to_owned(),
-                    regex,
-                    hits,
-                    total: 0,
-                    percent: 0,
-                    current: None,
-                    wrapped: false,
-                });
-                out.ask(Question::Search { owner: self.owner, streams: self.streams, pattern, limit: HITS_MAX });
-                None
-            }
-        }
-    }
-
-    /// Takes what a search found and goes to the first match at or behind the view.
-    pub fn found(&mut self, question: &Question, hits: &SearchHits, out: &mut Outbox, area: Rect) {
-        let Question::Search { owner, streams, pattern, .. } = question else { return };
-        let here = self.line_in_view(area);
-        let Some(search) = &mut self.search else { return };
-        let same = smart_case(&search.words).is_ok_and(|(p, _)| p == *pattern);
-        if *owner != self.owner || *streams != self.streams || !same {
-            return;
-        }
-        search.hits.clone_from(&hits.lines);
-        search.total = hits.total;
-        search.percent = hits.percent;
-        if search.current.is_none() {
-            let first = search.hits.iter().copied().find(|n| *n >= here).or(search.hits.last().copied());
-            if let Some(line) = first {
-                search.current = Some(line);
-                self.show_line(line, out, area);
-            }
-        }
-    }
-
-    fn line_in_view(&self, area: Rect) -> u64 {
-        let content = Self::content(area);
-        self.visible(content.width, usize::from(content.height)).first().map_or(0, |r| r.line)
-    }
-
-    fn show_line(&mut self, line: u64, out: &mut Outbox, area: Rect) {
-        let content = Self::content(area);
-        let shown = self.visible(content.width, usize::from(content.height)).iter().any(|r| r.line == line);
-        self.let_go(area);
-        if !shown {
-            self.go_line(line, out);
-            // A third of the page above the match tells what led to it.
-            self.scroll_up_only(i64::from(content.height / 3), area);
-        }
-    }
-
-    fn scroll_up_only(&mut self, by: i64, area: Rect) {
-        if !self.jump_target {
-            self.scroll(-by, area);
-        }
-    }
-
-    /// Next or previous matching line; wraps round.
-    pub fn next_hit(&mut self, back: bool, out: &mut Outbox, area: Rect) {
-        let here = self.line_in_view(area);
-        let Some(search) = &mut self.search else { return };
-        if search.hits.is_empty() {
-            return;
-        }
-        let from = search.current.unwrap_or(here);
-        let next = if back {
-            search.hits.iter().rev().copied().find(|n| *n < from)
-        } else {
-            search.hits.iter().copied().find(|n| *n > from)
-        };
-        search.wrapped = next.is_none();
-        let line = next.unwrap_or(if back { search.hits[search.hits.len() - 1] } else { search.hits[0] });
-        search.current = Some(line);
-        self.show_line(line, out, area);
-    }
-
-    fn jump(&mut self, words: &str, env: &Env, out: &mut Outbox) -> Result<(), String> {
-        let words = words.trim();
-        let wrong = || format!("{words:?} is no place; write 12:04, +90s, line 500 or 40 %");
-        if let Some(n) = words.strip_prefix("line").or_else(|| words.strip_prefix('#')) {
-            let n: u64 = n.trim().replace(',', "").parse().map_err(|_| wrong())?;
-            self.go_line(n.saturating_sub(1), out);
-        } else if let Some(n) = words.strip_suffix('%') {
-            let n: u8 = n.trim().parse().ok().filter(|n| *n <= 100).ok_or_else(wrong)?;
-            self.follow = false;
-            out.ask(self.question(Position::Percent(n)));
-        } else if let Some(after) = words.strip_prefix('+') {
-            let ms = wharf_model::filter::duration_ms(after).ok_or_else(wrong)?;
-            let start =
-                self.started_at.or_else(|| self.lines.front().map(|l| l.at)).ok_or("nothing has been printed yet")?;
-            self.follow = false;
-            out.ask(self.question(Position::Time(start.plus(ms))));
-        } else {
-            let filter = wharf_model::filter::Filter::parse(&format!("since:{words}")).map_err(|_| wrong())?;
-            let Some(wharf_model::filter::Test::Since(when)) = filter.terms.first().map(|t| &t.test) else {
-                return Err(wrong());
-            };
-            let east = if env.zone.utc { 0 } else { env.zone.east_seconds };
-            // A clock time means the day on which this was printed.
-            let base = self.started_at.or_else(|| self.lines.front().map(|l| l.at)).unwrap_or(env.now);
-            let at = match when {
-                wharf_model::filter::When::Clock(_) => when.resolve(base, east),
-                _ => when.resolve(env.now, east),
-            };
-            self.follow = false;
-            out.ask(self.question(Position::Time(at)));
-        }
-        Ok(())
-    }
-
     /// Begins, continues or ends a selection with the mouse. Gives the text when it has ended.
     pub fn drag(&mut self, column: u16, row: u16, phase: Drag, area: Rect) -> Option<String> {
         match phase {
@@ -784,226 +598,6 @@ impl OutputPane {
         }
         (!out.is_empty()).then_some(out)
     }
-
-    /// What the title rule says at its right.
-    pub fn state_words(&self, env: &Env, silent: Option<i64>) -> (String, Ink) {
-        match &self.state {
-            _ if !self.known => ("reading".to_owned(), Ink::Dim),
-            OutputState::Reading => ("reading".to_owned(), Ink::Dim),
-            OutputState::Live => match silent {
-                Some(ms) if ms > 60_000 => (format!("silent {}", format::duration(ms)), Ink::Warn),
-                _ => ("live".to_owned(), Ink::Ok),
-            },
-            OutputState::Ended { at, .. } => (format!("ended {}", format::moment(*at, env.now, env.zone)), Ink::Dim),
-            OutputState::Lost => ("lost".to_owned(), Ink::Bad),
-            OutputState::Behind(bytes) => (format!("behind {}", format::size(*bytes)), Ink::Info),
-        }
-    }
-
-    fn right_words(&self, env: &Env, area: Rect) -> String {
-        if let Some(search) = &self.search {
-            let at = search.current.and_then(|c| search.hits.iter().position(|n| *n == c));
-            let tail = if search.percent < 100 {
-                format!(" · searching {} %", search.percent)
-            } else if search.wrapped {
-                " · wrapped round".to_owned()
-            } else {
-                String::new()
-            };
-            return match at {
-                Some(i) => format!(
-                    "/{} · {} of {}{tail}",
-                    search.words,
-                    format::count(i as u64 + 1),
-                    format::count(search.total)
-                ),
-                None if search.percent < 100 => format!("/{}{tail}", search.words),
-                None => format!("/{} · no match", search.words),
-            };
-        }
-        if !self.known {
-            return "not following".to_owned();
-        }
-        match &self.state {
-            OutputState::Ended { at, how } if self.follow => {
-                format!("ended {}, {how}", format::moment(*at, env.now, env.zone))
-            }
-            OutputState::Lost if self.follow => "ended, lost".to_owned(),
-            _ if self.follow => "▼ following".to_owned(),
-            _ => {
-                let content = Self::content(area);
-                let rows = self.visible(content.width, usize::from(content.height));
-                let last = rows.last().and_then(|r| self.get(r.line));
-                let below = last.map_or(0, |l| self.total_lines.saturating_sub(l.number + 1));
-                let at = last.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
-                format!("stopped{at} · {} lines below · G follows", format::count(below))
-            }
-        }
-    }
-
-    /// Draws content and state row.
-    pub fn view(&self, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
-        let content = Self::content(area);
-        if area.height == 0 || area.width < 6 {
-            return;
-        }
-        if let Some(words) = &self.error {
-            let bad = canvas.ink(Ink::Bad);
-            let room = usize::from(area.width.saturating_sub(2));
-            for (i, (from, to)) in
-                text::wrap(&format!("✗ {words}"), room).into_iter().enumerate().take(usize::from(content.height))
-            {
-                let line = format!("✗ {words}");
-                canvas.put(area.x + 1, area.y + i as u16, area.width - 1, &line[from..to], bad);
-            }
-        } else if !self.known {
-            let age = self.asked_at.map_or(0, |at| at.until(env.now));
-            if age >= 100 {
-                let dim = canvas.ink(Ink::Dim);
-                canvas.put(
-                    area.x + 1,
-                    area.y,
-                    area.width - 1,
-                    &format!("reading… {}.{}s", age / 1000, age % 1000 / 100),
-                    dim,
-                );
-            }
-        } else if self.lines.is_empty() {
-            let dim = canvas.ink(Ink::Dim);
-            let words = match self.state {
-                OutputState::Live => "Nothing has been printed yet.",
-                _ => "Nothing was printed.",
-            };
-            canvas.put(area.x + 1, area.y, area.width - 1, words, dim);
-        } else {
-            self.view_rows(env, canvas, content);
-        }
-        self.view_state_row(env, canvas, area);
-    }
-
-    fn view_rows(&self, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
-        let gutter = self.gutter(content.width);
-        let times = self.times_shown(content.width);
-        let mut parsed: Option<(u64, Printed)> = None;
-        for (i, row) in self.visible(content.width, usize::from(content.height)).iter().enumerate() {
-            let y = content.y + i as u16;
-            let (from, to, first, last) = match &row.kind {
-                RowKind::Note(words) => {
-                    let dim = canvas.ink(Ink::Dim);
-                    let width = usize::from(content.width.saturating_sub(2));
-                    let head = text::cut_end(words, width.saturating_sub(8)).into_owned();
-                    let used = text::width(&head) + 6;
-                    let line = format!("──── {head} {}", "─".repeat(width.saturating_sub(used)));
-                    canvas.put(content.x + 1, y, width as u16, &line, dim);
-                    continue;
-                }
-                RowKind::Text { from, to, first, last } => (*from, *to, *first, *last),
-            };
-            let Some(line) = self.get(row.line) else { continue };
-            if parsed.as_ref().is_none_or(|(n, _)| *n != row.line) {
-                parsed = Some((row.line, ansi::printed(&line.bytes)));
-            }
-            let Some((_, printed)) = &parsed else { continue };
-            if first && times != Times::Off {
-                let words = match times {
-                    Times::SinceStart => {
-                        let start = self.started_at.unwrap_or(line.at);
-                        format::since_start(start.until(line.at))
-                    }
-                    Times::Between => {
-                        let before = row.line.checked_sub(1).and_then(|n| self.get(n)).map_or(line.at, |l| l.at);
-                        format::since_start(before.until(line.at))
-                    }
-                    _ => format::clock_millis(line.at, env.zone),
-                };
-                let dim = canvas.ink(Ink::Dim);
-                canvas.put(content.x + 1, y, 12, &words, dim);
-            }
-            let (mark, ink) = match line.stream {
-                Stream::Stdout => ("▏", Ink::GutterOut),
-                Stream::Stderr => ("▌", Ink::GutterErr),
-            };
-            let style = canvas.ink(ink);
-            canvas.put(content.x + gutter - 1, y, 1, mark, style);
-            let end = content.right().saturating_sub(1);
-            let cut = line.cut && last;
-            self.view_text(canvas, (content.x + gutter, y, end), row.line, printed, (from, to), cut);
-        }
-    }
-
-    fn view_text(
-        &self,
-        canvas: &mut Canvas<'_>,
-        (mut x, y, end): (u16, u16, u16),
-        number: u64,
-        printed: &Printed,
-        (from, to): (usize, usize),
-        cut: bool,
-    ) {
-        let base = canvas.ink(Ink::Text);
-        let matches: Vec<(usize, usize)> = match &self.search {
-            Some(s) => s
-                .regex
-                .find_iter(&printed.text)
-                .filter(|m| !m.is_empty())
-                .take(200)
-                .map(|m| (m.start(), m.end()))
-                .collect(),
-            None => Vec::new(),
-        };
-        let current = self.search.as_ref().is_some_and(|s| s.current == Some(number));
-        let selected = self.selection.map(|(a, b)| if a <= b { (a, b) } else { (b, a) });
-        let part = printed.text.get(from..to).unwrap_or_default();
-        let part = if self.sideways > 0 { &part[text::head(part, self.sideways).len()..] } else { part };
-        let offset = to.saturating_sub(part.len());
-        for (at, grapheme) in part.grapheme_indices(true) {
-            if x >= end {
-                break;
-            }
-            let byte = offset + at;
-            let mut style = base.patch(printed.style_at(byte));
-            if matches.iter().any(|(a, b)| (*a..*b).contains(&byte)) {
-                style = style.patch(canvas.theme.ground(if current { Ground::MatchCurrent } else { Ground::Match }));
-            }
-            if selected.is_some_and(|(a, b)| (number, byte) >= a && (number, byte) < b) {
-                style = style.patch(canvas.theme.ground(Ground::Selection)).remove_modifier(Modifier::UNDERLINED);
-            }
-            x = canvas.put_raw(x, y, end - x, grapheme, style);
-        }
-        if cut && x < end {
-            let style: Style = canvas.ink(Ink::Dim);
-            canvas.put(x, y, end - x, "… line goes on", style);
-        }
-    }
-
-    fn view_state_row(&self, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
-        let y = area.bottom() - 1;
-        let dim = canvas.ink(Ink::Dim);
-        if let Some(Typing::Search(edit) | Typing::Jump(edit)) = &self.typing {
-            let sign = if matches!(self.typing, Some(Typing::Search(_))) { "/" } else { "Jump to" };
-            let room = usize::from(area.width).saturating_sub(sign.len() + 4);
-            let accent = canvas.bold(Ink::Accent);
-            let x = canvas.put(area.x + 1, y, area.width - 1, sign, accent);
-            let style = canvas.ink(Ink::Text);
-            canvas.put(x + 1, y, room as u16, &edit.shown(room), style);
-            return;
-        }
-        let wrap = if self.wrap { "wrap" } else { "no wrap" };
-        let size = if self.known {
-            format!("{} lines · {}", format::count(self.total_lines), format::size(self.total_bytes))
-        } else {
-            "size not known yet".to_owned()
-        };
-        let streams = if self.known { self.streams.word() } else { "–" };
-        let left = format!("{streams} · {wrap} · {} · {size}", self.times_shown(area.width).word());
-        let right = self.right_words(env, area);
-        let room = usize::from(area.width.saturating_sub(2));
-        let right = text::cut_end(&right, room).into_owned();
-        let space = room.saturating_sub(text::width(&right) + 1);
-        let left = text::cut_end(&left, space).into_owned();
-        canvas.put(area.x + 1, y, area.width - 1, &left, dim);
-        canvas.put_right(area.right() - 1, y, room as u16, &right, dim);
-    }
 }
 
 /// Phase of a drag.
@@ -1016,3 +610,10 @@ pub enum Drag {
     /// It went up.
     End,
 }
+
+mod search;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use search::smart_case;

@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// Every fact as rows, what the list knows first.
-    fn facts(&self, detail: &RunDetail, env: &Env) -> Vec<FactBlock> {
+    fn facts(detail: &RunDetail, env: &Env) -> Vec<FactBlock> {
         let run = &detail.line;
         let (class, word) = run.state();
         let fact = |label: &str, value: String, remark: String| Fact { label: label.into(), value, remark, bad: false };
@@ -194,7 +194,7 @@ impl Ledger {
                 }
             }
             Some(Ok(detail)) if self.tab == Tab::Timeline => timeline::view(env, canvas, area, detail, self.scroll),
-            Some(Ok(detail)) => facts::view(canvas, area, &self.facts(detail, env), self.scroll),
+            Some(Ok(detail)) => facts::view(canvas, area, &Self::facts(detail, env), self.scroll),
         }
     }
 
@@ -435,7 +435,7 @@ impl Screen for Ledger {
                 (Some(Ok(d)), Tab::Timeline) => {
                     timeline::height(d, env).saturating_sub(usize::from(area.height.saturating_sub(1)))
                 }
-                (Some(Ok(d)), _) => facts::clamp(self.scroll, &self.facts(d, env), area.height),
+                (Some(Ok(d)), _) => facts::clamp(self.scroll, &Self::facts(d, env), area.height),
                 _ => 0,
             };
             self.scroll = self.scroll.min(limit);
@@ -648,6 +648,10 @@ impl Screen for Ledger {
         if let Some(pane) = self.panes.first_mut().filter(|p| p.owner() == owner && self.tab == Tab::Output) {
             pane.grew(out);
         }
+    }
+
+    fn cursor_row(&self, env: &Env) -> Option<(u16, u16)> {
+        self.list.cursor_row(env)
     }
 
     fn view(&self, env: &Env, canvas: &mut Canvas<'_>, _body: Rect) {

@@ -85,6 +85,15 @@ impl<R: Row> Listing<R> {
         usize::from(self.layout(env).list.height.saturating_sub(2))
     }
 
+    /// The row of the screen on which the cursor stands, and the column behind the list.
+    pub fn cursor_row(&self, env: &Env) -> Option<(u16, u16)> {
+        let split = self.layout(env);
+        let number = self.table.selected()?.number();
+        let height = usize::from(split.list.height.saturating_sub(2));
+        let row = (0..height).find(|row| self.table.at(*row, split.second_heads) == Some(number))?;
+        Some((split.list.y + 2 + row as u16, split.list.right()))
+    }
+
     /// Asks for the first page again.
     pub fn refresh(&self, out: &mut Outbox) {
         out.ask((self.ask)(self.filter.clone(), None, PAGE));

@@ -177,6 +177,12 @@ pub trait Screen {
         let _ = (owner, out);
     }
 
+    /// The row of the screen on which the list's cursor stands, and the column behind the list.
+    fn cursor_row(&self, env: &Env) -> Option<(u16, u16)> {
+        let _ = env;
+        None
+    }
+
     /// Draws into the body.
     fn view(&self, env: &Env, canvas: &mut Canvas<'_>, body: Rect);
 

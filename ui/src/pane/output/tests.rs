@@ -1,0 +1,199 @@
+//! Follow, jump, search and the window of lines, against a log that answers.
+
+use proptest::prelude::*;
+use wharf_model::RunId;
+
+use super::*;
+use crate::effect::Effect;
+use crate::testing::{NOW, settings};
+
+const AREA: Rect = Rect::new(0, 0, 80, 15);
+
+/// A log that answers as a reader would.
+struct Log {
+    lines: Vec<OutputLine>,
+}
+
+impl Log {
+    fn new(n: u64) -> Self {
+        let line = |number: u64| OutputLine {
+            number,
+            stream: if number % 7 == 3 { Stream::Stderr } else { Stream::Stdout },
+            at: NOW.plus(number as i64 * 10),
+            bytes: format!("line {number} {}", "x".repeat((number * 37 % 150) as usize)).into_bytes(),
+            cut: false,
+        };
+        Self { lines: (0..n).map(line).collect() }
+    }
+
+    fn answer(&self, question: &Question) -> OutputLines {
+        let Question::Output { streams, from, lines, .. } = question else { panic!("{question:?}") };
+        let chosen: Vec<OutputLine> = self
+            .lines
+            .iter()
+            .filter(|l| match streams {
+                Streams::Both => true,
+                Streams::Stdout => l.stream == Stream::Stdout,
+                Streams::Stderr => l.stream == Stream::Stderr,
+            })
+            .cloned()
+            .enumerate()
+            .map(|(i, l)| OutputLine { number: i as u64, ..l })
+            .collect();
+        let n = *lines as usize;
+        let at = match from {
+            Position::Line(at) => *at as usize,
+            Position::End => chosen.len().saturating_sub(n),
+            Position::Time(at) => chosen.iter().position(|l| l.at >= *at).unwrap_or(chosen.len().saturating_sub(1)),
+            Position::Percent(p) => chosen.len() * usize::from(*p) / 100,
+        };
+        OutputLines {
+            lines: chosen.iter().skip(at).take(n).cloned().collect(),
+            total_lines: chosen.len() as u64,
+            total_bytes: 1,
+            state: OutputState::Live,
+            ..OutputLines::default()
+        }
+    }
+}
+
+struct Bench {
+    pane: OutputPane,
+    log: Log,
+    env: Env,
+    out: Outbox,
+}
+
+impl Bench {
+    fn new(lines: u64) -> Self {
+        let env = crate::App::new(settings(80, 24)).env;
+        let pane = OutputPane::new(Owner::Run(RunId::NIL));
+        let mut bench = Self { pane, log: Log::new(lines), env, out: Outbox::default() };
+        bench.settle();
+        bench
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..40 {
+            self.pane.settle(&self.env, &mut self.out, AREA);
+            let effects = self.out.take();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                if let Effect::Ask(question) = effect {
+                    self.pane.answer(&question, Ok(&self.log.answer(&question)));
+                    self.out.answered(&question);
+                }
+            }
+        }
+        panic!("questions do not come to an end");
+    }
+
+    fn first(&self) -> String {
+        let rows = self.pane.visible(80, 14);
+        let row = rows.first().expect("something is shown");
+        ansi::plain(&self.pane.get(row.line).expect("its line is known").bytes)
+            .split(" x")
+            .next()
+            .unwrap_or("")
+            .trim_end()
+            .to_owned()
+    }
+
+    fn last_line(&self) -> u64 {
+        self.pane.visible(80, 14).last().expect("something is shown").line
+    }
+}
+
+#[test]
+fn follows_until_let_go_and_again() {
+    let mut bench = Bench::new(5000);
+    assert_eq!(bench.last_line(), 4999);
+    bench.log = Log::new(5100);
+    bench.pane.grew(&mut bench.out);
+    bench.settle();
+    assert_eq!(bench.last_line(), 5099);
+    bench.pane.scroll(-5, AREA);
+    let first = bench.first();
+    bench.log = Log::new(5200);
+    bench.pane.grew(&mut bench.out);
+    bench.settle();
+    assert_eq!(bench.first(), first, "the view stays on its lines however much arrives");
+    bench.pane.follow();
+    bench.settle();
+    assert_eq!(bench.last_line(), 5199);
+}
+
+#[test]
+fn jumps_and_keeps_the_other_switches() {
+    let mut bench = Bench::new(20_000);
+    for (words, first) in
+        [("line 12,001", "line 12000"), ("50 %", "line 10000"), ("+30s", "line 3000"), ("line 1", "line 0")]
+    {
+        bench.pane.started_at = Some(NOW);
+        bench.pane.jump(words, &bench.env, &mut bench.out).unwrap();
+        bench.settle();
+        assert_eq!(bench.first(), first, "{words}");
+    }
+    assert!(bench.pane.jump("soon", &bench.env, &mut bench.out).is_err());
+    bench.pane.toggle_wrap();
+    bench.pane.cycle_times();
+    bench.pane.cycle_streams(&bench.env, &mut bench.out);
+    bench.settle();
+    assert_eq!((bench.pane.streams, bench.pane.wrap, bench.pane.times), (Streams::Stdout, false, Times::SinceStart));
+    assert!(bench.pane.lines.iter().all(|l| l.stream == Stream::Stdout));
+}
+
+#[test]
+fn a_search_goes_from_match_to_match_and_round() {
+    let mut bench = Bench::new(5000);
+    bench.pane.start_search("line 2", &mut bench.out);
+    let question = bench.out.take().into_iter().find_map(|e| match e {
+        Effect::Ask(q @ Question::Search { .. }) => Some(q),
+        _ => None,
+    });
+    let hits = SearchHits { lines: vec![100, 2000, 4990], total: 3, percent: 100 };
+    bench.pane.found(&question.unwrap(), &hits, &mut bench.out, AREA);
+    bench.settle();
+    for (back, line, words) in
+        [(true, 2000, "2 of 3"), (true, 100, "1 of 3"), (true, 4990, "wrapped"), (false, 100, "wrapped")]
+    {
+        bench.pane.next_hit(back, &mut bench.out, AREA);
+        bench.settle();
+        assert!(bench.pane.visible(80, 14).iter().any(|r| r.line == line), "{line} is in view");
+        assert!(
+            bench.pane.right_words(&bench.env, AREA).contains(words),
+            "{}",
+            bench.pane.right_words(&bench.env, AREA)
+        );
+    }
+    assert_eq!(smart_case("Abc").unwrap().0, "Abc");
+    assert_eq!(smart_case("abc").unwrap().0, "(?i)abc");
+    assert!(smart_case("a(").is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #[test]
+    fn the_window_has_no_holes_whatever_one_does(lines in 0u64..3000, steps in proptest::collection::vec((0u8..9, -90i64..90), 0..40)) {
+        let mut bench = Bench::new(lines);
+        for (what, by) in steps {
+            match what {
+                0..=3 => bench.pane.scroll(by, AREA),
+                4 => { let _ = bench.pane.jump(&format!("line {}", by.unsigned_abs() * 40), &bench.env, &mut bench.out); }
+                5 => { let _ = bench.pane.jump(&format!("{} %", by.unsigned_abs()), &bench.env, &mut bench.out); }
+                6 => bench.pane.cycle_streams(&bench.env, &mut bench.out),
+                7 => { bench.log = Log::new(bench.log.lines.len() as u64 + by.unsigned_abs() * 20); bench.pane.grew(&mut bench.out); }
+                _ => bench.pane.follow(),
+            }
+            bench.settle();
+            let numbers: Vec<u64> = bench.pane.lines.iter().map(|l| l.number).collect();
+            prop_assert!(numbers.windows(2).all(|w| w[0] + 1 == w[1]), "{:?}", numbers);
+            prop_assert!(numbers.len() <= WINDOW_MAX);
+            if bench.pane.total_lines > 0 {
+                prop_assert!(!bench.pane.visible(80, 14).is_empty(), "follow {} top {:?} window {:?}", bench.pane.follow, bench.pane.top, (numbers.first(), numbers.last()));
+            }
+        }
+    }
+}

@@ -77,6 +77,11 @@ fn every_history_keeps_the_rules() {
         "request accepted",
         "request refused",
         "request expired",
+        "service ready",
+        "service ready again",
+        "service failed",
+        "service shared",
+        "service stopped in use",
     ];
     for what in wanted {
         assert!(seen.get(what).is_some_and(|n| *n > 0), "{what} never happened in {steps} steps; seen are {seen:?}");

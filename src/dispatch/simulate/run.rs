@@ -204,8 +204,9 @@ impl Sim {
                 }
                 // An operation is announced once: its id is made for the announcement.
                 let once = matches!(*fact, Fact::OperationPlanned { .. });
-                if self.chaos && !once && self.rng.permille(80) {
-                    let later = self.rng.range(1, 90_000);
+                if self.chaos && !once && self.rng.permille(150) {
+                    let limit = if self.rng.permille(500) { 5_000 } else { 90_000 };
+                    let later = self.rng.range(1, limit);
                     self.after(later, Event::Tell { reign, fact: fact.clone(), then: None });
                 }
                 self.note(|| format!("told {fact:?}"));

@@ -4,6 +4,7 @@
 //! seed then belongs into [`REGRESSIONS`]. `WHARF_SIM_STEPS` raises how long the search goes on,
 //! `WHARF_SIM_SEED` lives one history and shows its end.
 
+mod bench;
 mod check;
 mod disk;
 mod executors;
@@ -12,6 +13,7 @@ mod operator;
 mod rng;
 mod run;
 mod setup;
+mod tables;
 mod world;
 
 use std::collections::BTreeMap;

@@ -376,7 +376,7 @@ impl Sim {
         for key in keys {
             let keep = match self.queue.get(&key) {
                 Some(Event::Task { .. } | Event::Stale(_)) => false,
-                Some(Event::Tell { .. }) => self.rng.permille(300),
+                Some(Event::Tell { fact, .. }) => !dies_with_its_reign(fact) && self.rng.permille(300),
                 _ => true,
             };
             if !keep {
@@ -428,6 +428,18 @@ impl Sim {
             .map(|r| r.id)
             .collect()
     }
+}
+
+/// What an executor says of itself, not of anything durable: the next reign asks again and may be
+/// answered otherwise, and what was said inside one process never outlives it.
+fn dies_with_its_reign(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::RunNotStarted { .. }
+            | Fact::ServiceEnded { exit: None, .. }
+            | Fact::LeaseRefused { .. }
+            | Fact::ActionFailed { .. }
+    )
 }
 
 fn fresh(n: u128) -> Uuid {

@@ -1,4 +1,4 @@
-//! wharf: a terminal console for the people who operate agent runs on their own machines.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapter;
 pub mod clock;

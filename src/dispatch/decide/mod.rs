@@ -3,6 +3,17 @@
 //! Nothing here reads a clock, a file or a process. Ids come from the caller, so that a seeded
 //! schedule decides the same way twice.
 
+/// Whether a test has switched a fault on here; never so outside tests.
+macro_rules! mutant {
+    ($fault:ident) => {{
+        #[cfg(test)]
+        let on = $crate::dispatch::simulate::mutant::is_on($crate::dispatch::simulate::mutant::Mutant::$fault);
+        #[cfg(not(test))]
+        let on = false;
+        on
+    }};
+}
+
 pub(crate) mod about;
 pub mod agent_message;
 pub mod cancel;

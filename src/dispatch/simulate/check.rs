@@ -201,6 +201,20 @@ impl Sim {
                 return Err(format!("S-{} begins again while its process lives", service.number));
             }
         }
+        let old_status = old.map(|o| o.status);
+        if service.status == ServiceStatus::Running && old_status == Some(ServiceStatus::Starting) {
+            self.books.saw(if service.generation > 1 { "service ready again" } else { "service ready" });
+        }
+        if service.status == ServiceStatus::Failed && old_status != Some(ServiceStatus::Failed) {
+            self.books.saw("service failed");
+        }
+        if self.disk.users(service.id).len() > 1 {
+            self.books.saw("service shared");
+        }
+        if service.status == ServiceStatus::Stopping && !self.disk.users(service.id).is_empty() {
+            self.books.saw("service stopped in use");
+        }
+        let old = self.disk.rows.services.get(&service.id);
         let begins =
             service.status == ServiceStatus::Stopping && old.is_some_and(|o| o.status != ServiceStatus::Stopping);
         let by_policy = matches!(service.stop_reason.as_deref(), Some("idle" | "unused"));

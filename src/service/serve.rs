@@ -268,7 +268,7 @@ fn build(
     let broken = |message: String| CannotStart { code: "service_start_failed".into(), message };
     let config = prepared.config;
     let project: ProjectConfig =
-        project.clone().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
+        project.cloned().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
             serde_json::from_value(c).map_err(|e| broken(format!("the accepted config cannot be read: {e}")))
         })?;
     let cwd = Path::new(&service.cwd);

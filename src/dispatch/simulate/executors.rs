@@ -181,6 +181,7 @@ impl Sim {
             let fact = Fact::AgentSaid {
                 run,
                 attempt,
+                seq: 1,
                 message_id: "m1".into(),
                 kind: if self.rng.permille(500) { "comment" } else { "next_action" }.into(),
                 body: Value::String("well".into()),
@@ -415,7 +416,16 @@ impl Sim {
                     .and_then(|w| self.disk.rows.workspaces.get(&w))
                     .and_then(|w| w.cwd.clone())
                     .unwrap_or_default();
-                let fact = Fact::WorkspaceRealised { action, run, attempt, cwd, created: true, branch_created: false };
+                let fact = Fact::WorkspaceRealised {
+                    action,
+                    run,
+                    attempt,
+                    cwd,
+                    created: true,
+                    branch_created: false,
+                    base: None,
+                    note: String::new(),
+                };
                 self.tell(fact);
             }
             Stage::Failed => {

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod dispatch;
 pub mod environment;
 pub mod process;

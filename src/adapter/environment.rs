@@ -258,7 +258,9 @@ mod tests {
             (Some("/a"), "", "/a"),
         ];
         for (path, directory, expected) in table {
-            assert_eq!(path_with(path.map(str::to_owned).as_ref(), Path::new(directory)), expected);
+            let operator = path.map(|p| ("PATH".to_owned(), p.to_owned())).into_iter().collect();
+            let allow = Allow { wharf_directory: Path::new(directory), pass_ssh_agent: false, has_terminal: false };
+            assert_eq!(allowed(&operator, allow)["PATH"], expected);
         }
     }
 

@@ -230,7 +230,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
         Fact::OperationPlanned { run, attempt, operation } => {
-            workspace::operation_planned(d, *run, *attempt, operation)
+            workspace::operation_planned(d, *run, *attempt, operation);
         }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
@@ -245,7 +245,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
         }
         Fact::RunEnded { action, run, attempt, exit, output } => {
-            finish::ended(d, *action, *run, *attempt, exit, output)
+            finish::ended(d, *action, *run, *attempt, exit, output);
         }
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);

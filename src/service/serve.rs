@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use wharf_model::config::{CommandLine, Port, ProjectConfig, ReadyCheck, ServiceConfig};
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
-use wharf_model::{ActionRow, ServiceRow};
+use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
 
 use super::port::{self, Ownership, Reservation};
 use super::readiness::{self, Check, Probe, Readiness};
@@ -49,6 +49,9 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     };
     // One that was started by an earlier reign has its port already.
     let started_before = ctx.keeper.path(&dir).exists();
+    if job.service.status == ServiceStatus::Stopping && !started_before {
+        return ended(None, None, Some("a stop was asked before it was started".into()));
+    }
     let row = job.service.clone();
     let prepared = match tokio::task::spawn_blocking(move || prepare(&row, started_before)).await {
         Ok(Ok(prepared)) => prepared,

@@ -34,6 +34,7 @@ pub mod env;
 pub mod format;
 mod frame;
 pub mod glyph;
+pub mod history;
 pub mod input;
 pub mod keymap;
 pub mod layout;

@@ -158,6 +158,7 @@ pub fn run(number: i64) -> RunLine {
         unknown: false,
         lease: None,
         services: Vec::new(),
+        workspace: None,
         cost_microusd: None,
     }
 }

@@ -31,6 +31,8 @@ mod commands;
 pub mod draw;
 pub mod effect;
 pub mod env;
+#[cfg(test)]
+mod fixtures;
 pub mod format;
 mod frame;
 pub mod glyph;
@@ -43,6 +45,8 @@ pub mod overlay;
 pub mod pane;
 pub mod rows;
 pub mod screen;
+#[cfg(test)]
+mod screen_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -707,7 +707,7 @@ pub struct FormAgent {
 /// What wharf knows of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnostics {
-    /// Who dispatches; none when nobody does.
+    /// The orchestrator; none when nobody is.
     pub orchestrator: Option<OrchestratorLine>,
     /// The database.
     pub store: StoreLine,
@@ -723,7 +723,7 @@ pub struct Diagnostics {
     pub troubles: Vec<String>,
 }
 
-/// The process that dispatches.
+/// The process that orchestrates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrchestratorLine {
     /// Process.

@@ -37,9 +37,8 @@ pub const COMMANDS: &[Command] = &[
         places: &[Place::Leases],
         keys: &["Enter"],
         level: Level::Free,
-        legal: |app| match app.leases.links(ScreenId::Ledger).is_empty() {
-            true => Err("no run holds it".to_owned()),
-            false => Ok(()),
+        legal: |app| {
+            if app.leases.links(ScreenId::Ledger).is_empty() { Err("no run holds it".to_owned()) } else { Ok(()) }
         },
         run: |app| {
             let names = app.leases.links(ScreenId::Ledger);

@@ -222,7 +222,7 @@ impl Confirm {
             let verb_style = style(canvas, ink);
             canvas.put(x + 2, y, 9, verb, verb_style);
             let each = width.saturating_sub(12);
-            let first = (each * 4 / 9).max(10).min(each);
+            let first = (each * 15 / 32).max(10).min(each);
             let what = text::cut_end(what, usize::from(if how.is_empty() { each } else { first.saturating_sub(2) }))
                 .into_owned();
             canvas.put(x + 12, y, each, &what, ground);

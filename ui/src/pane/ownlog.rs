@@ -36,7 +36,10 @@ pub struct OwnLog {
 
 impl std::fmt::Debug for OwnLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OwnLog").field("scrolled", &self.scrolled).field("off_hidden", &self.off_hidden).finish()
+        f.debug_struct("OwnLog")
+            .field("scrolled", &self.scrolled)
+            .field("off_hidden", &self.off_hidden)
+            .finish_non_exhaustive()
     }
 }
 

@@ -54,6 +54,13 @@ impl<R: Row> Base<R> {
         }
     }
 
+    /// With words between live and ended rows.
+    #[must_use]
+    pub fn ended(mut self, title: &'static str) -> Self {
+        self.list.table.ended_title = title;
+        self
+    }
+
     /// Shows a tab and gives it the focus.
     pub fn show_tab(&mut self, tab: usize) {
         self.tab = tab;
@@ -468,6 +475,10 @@ impl<B: Browse> Screen for B {
 
     fn owner(&self) -> Option<Owner> {
         self.shell()
+    }
+
+    fn has_places(&self) -> bool {
+        B::ID != ScreenId::Activity
     }
 
     fn edit_filter(&mut self) {

@@ -1,4 +1,4 @@
-//! Screen 8: wharf itself: who dispatches, the store, the queue of requests, and the program's own log.
+//! Screen 8: wharf itself: its orchestrator, the store, the queue of requests, and the program's own log.
 
 use ratatui::layout::Rect;
 
@@ -64,7 +64,9 @@ impl Diagnostics {
             None => return vec![FactBlock { facts: vec![fact("", "reading…", "")] }],
             Some(Err(words)) => {
                 let mut rows = prose("", words, usize::from(room.saturating_sub(14)));
-                rows.iter_mut().for_each(|f| f.bad = true);
+                for row in &mut rows {
+                    row.bad = true;
+                }
                 return vec![FactBlock { facts: rows }];
             }
             Some(Ok(known)) => known,
@@ -72,12 +74,15 @@ impl Diagnostics {
         let mut first = Vec::new();
         match &known.orchestrator {
             Some(o) => {
-                let who = if o.is_this { "this console" } else { "another process" };
+                let who = if o.is_this {
+                    format!("this console, pid {}", o.pid)
+                } else {
+                    format!("pid {} (wharf {})", o.pid, o.version)
+                };
                 let since = format::moment(o.since, env.now, env.zone);
-                let words = format!("{who}, pid {}, epoch {}, since {since}, wharf {}", o.pid, o.epoch, o.version);
-                first.push(fact("dispatcher", words, ""));
+                first.push(fact("WHARF", format!("orchestrator: {who}, epoch {}, since {since}", o.epoch), ""));
             }
-            None => first.push(Fact { bad: true, ..fact("dispatcher", "nobody: nothing new starts", "") }),
+            None => first.push(Fact { bad: true, ..fact("WHARF", "orchestrator: none, nothing new starts", "") }),
         }
         for trouble in &known.troubles {
             first.extend(
@@ -150,7 +155,7 @@ impl Diagnostics {
         let mut lines = Vec::new();
         if let Some(o) = &known.orchestrator {
             let who = if o.is_this { "this console" } else { "another process" };
-            lines.push(format!("dispatcher: {who}, pid {}, epoch {}, wharf {}", o.pid, o.epoch, o.version));
+            lines.push(format!("orchestrator: {who}, pid {}, epoch {}, wharf {}", o.pid, o.epoch, o.version));
         }
         lines.extend(known.troubles.iter().map(|t| format!("trouble: {t}")));
         let s = &known.store;
@@ -251,13 +256,17 @@ impl Screen for Diagnostics {
         matches!(self.known, Some(Ok(_))).then(|| "the report".to_owned())
     }
 
+    fn has_places(&self) -> bool {
+        false
+    }
+
     fn view(&self, env: &Env, canvas: &mut Canvas<'_>, _body: Rect) {
         let areas = self.areas(env);
         if !areas.state.is_empty() {
             let (words, ink) = match &self.known {
                 Some(Ok(known)) => match known.troubles.len() {
                     0 if known.orchestrator.is_some() => ("healthy".to_owned(), Ink::Ok),
-                    0 => ("nobody dispatches".to_owned(), Ink::Bad),
+                    0 => ("no orchestrator".to_owned(), Ink::Bad),
                     n => (format::plural(n as u64, "trouble"), Ink::Warn),
                 },
                 Some(Err(_)) => ("unknown".to_owned(), Ink::Warn),

@@ -33,7 +33,7 @@ pub struct Leases {
 impl Default for Leases {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Leases { filter, after, limit };
-        Self { base: Base::new("Leases", false, ask) }
+        Self { base: Base::new("Leases", false, ask).ended("RELEASED AND ENDED") }
     }
 }
 
@@ -60,7 +60,7 @@ fn day_or_clock(at: UnixMillis, now: UnixMillis, zone: Zone) -> String {
 fn expires(lease: &LeaseLine, now: UnixMillis) -> String {
     match lease.expires_at {
         Some(at) if lease.live && at.until(now) > 0 => "overdue".to_owned(),
-        Some(at) if lease.live => format::duration(now.until(at)),
+        Some(at) if lease.live => format::left(now.until(at)),
         _ => "–".to_owned(),
     }
 }

@@ -202,6 +202,11 @@ pub trait Screen {
         None
     }
 
+    /// Whether its things have a place for a shell at all.
+    fn has_places(&self) -> bool {
+        true
+    }
+
     /// Opens the filter line of the list.
     fn edit_filter(&mut self) {}
 

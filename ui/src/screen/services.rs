@@ -38,7 +38,7 @@ pub struct Services {
 impl Default for Services {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Services { filter, after, limit };
-        Self { base: Base::new("Services", false, ask) }
+        Self { base: Base::new("Services", false, ask).ended("STOPPED AND FAILED") }
     }
 }
 
@@ -234,7 +234,7 @@ impl Browse for Services {
         &[
             ("", "No services yet.", ""),
             ("", "", ""),
-            ("", "[services.web]                ", "in wharf.toml: a command, a port, when it is ready"),
+            ("", "[services.web]                ", "in wharf.toml: its command and port"),
             ("", "", "It starts with the first run that wants it, and by hand with s."),
         ]
     }

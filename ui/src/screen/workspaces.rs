@@ -49,7 +49,13 @@ pub struct Workspaces {
 impl Default for Workspaces {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Workspaces { filter, after, limit };
-        Self { base: Base::new("Workspaces", false, ask), operations: None, of: None, at: None, deep: false }
+        Self {
+            base: Base::new("Workspaces", false, ask).ended("ARCHIVED"),
+            operations: None,
+            of: None,
+            at: None,
+            deep: false,
+        }
     }
 }
 

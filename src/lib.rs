@@ -1,6 +1,7 @@
-//! wharf: a terminal console for the people who operate agent runs on their own machines.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapter;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;

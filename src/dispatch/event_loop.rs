@@ -33,6 +33,8 @@ const BATCH_TIME: Duration = Duration::from_millis(2);
 const BREATH: Duration = Duration::from_micros(500);
 /// Time after which sweeps begin although not every adoption has answered.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
+/// Why a reign ended that somebody asked to end.
+pub const ASKED_TO_STOP: &str = "asked to stop";
 
 enum Envelope {
     Input(Input, Option<oneshot::Sender<Told>>),
@@ -46,6 +48,8 @@ enum Envelope {
 pub struct Told {
     /// Row of the workspace that was planned.
     pub workspace: Option<WorkspaceId>,
+    /// The run it was about has ended, or is asked to stop: nothing new is to be begun for it.
+    pub over: bool,
 }
 
 /// A way to tell the dispatcher something.
@@ -179,7 +183,7 @@ fn watch_store(mut signal: ChangeSignal, inbox: Inbox) -> StoreWatch {
     let (alive, stopped) = std::sync::mpsc::channel::<()>();
     let spawned = std::thread::Builder::new().name("store-watch".into()).spawn(move || {
         loop {
-            match signal.wait(Duration::from_secs(3600)) {
+            match signal.wait(Duration::from_hours(1)) {
                 Ok(true) => inbox.wake(),
                 Ok(false) => {}
                 Err(error) => {
@@ -261,7 +265,7 @@ impl Loop {
                 break;
             }
         }
-        self.end("asked to stop");
+        self.end(ASKED_TO_STOP);
     }
 
     fn end(mut self, why: &str) {
@@ -297,7 +301,7 @@ impl Loop {
         let due = sweep::next_deadline(&self.state)?;
         let ms = clock::now().until(due).max(1);
         // Wall clocks step: a long wait is looked at again now and then.
-        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(Duration::from_secs(600)))
+        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(Duration::from_mins(10)))
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -362,12 +366,10 @@ impl Loop {
                 .collect::<Vec<_>>()
         };
         let seen = match fact {
-            Fact::RunStarted { run, attempt, .. } | Fact::RunObserved { run, attempt, .. } => {
-                about("run", run.text(), *attempt)
-            }
-            Fact::WorkspacePlanned { run, attempt, .. } | Fact::OperationPlanned { run, attempt, .. } => {
-                about("run", run.text(), *attempt)
-            }
+            Fact::RunStarted { run, attempt, .. }
+            | Fact::RunObserved { run, attempt, .. }
+            | Fact::WorkspacePlanned { run, attempt, .. }
+            | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
             Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
@@ -448,8 +450,10 @@ impl Loop {
             }
         }
         let told = match input {
-            Input::Fact(Fact::WorkspacePlanned { run, .. }) => {
-                Told { workspace: self.state.runs.get(run).and_then(|r| r.workspace_id) }
+            Input::Fact(Fact::WorkspacePlanned { run, .. } | Fact::OperationPlanned { run, .. }) => {
+                let row = self.state.runs.get(run);
+                let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
+                Told { workspace: row.and_then(|r| r.workspace_id), over }
             }
             _ => Told::default(),
         };

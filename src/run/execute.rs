@@ -232,7 +232,7 @@ fn facts(ctx: &Context, job: &RunJob, dir: &str, tag: &str, token: &str, cwd: &s
         workspace_repo_ref: workspace.and_then(|w| w.base_ref.clone()),
         workspace_source: Some("project_primary".into()),
         workspace_created: workspace.map(|w| w.created_by_runtime),
-        project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(|w| w.text()),
+        project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(wharf_model::ProjectWorkspaceId::text),
         lease_id: job.lease.as_ref().map(|l| l.id.text()),
         lease_fence: job.lease.as_ref().and_then(|l| l.fence),
         environment_id: job.environment.as_ref().map(|e| e.id.text()),

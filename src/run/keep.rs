@@ -18,6 +18,8 @@ use crate::process::{shim_dir, spawn, terminate};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Time a stop waits for a shim that is just being started.
+const STOP_WAITS_FOR_START: Duration = Duration::from_secs(1);
 /// Time a shim has to answer one message.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach a shim that holds its lock and does not answer.
@@ -108,7 +110,7 @@ impl Keeper {
         if let Some(mut shim) = spawned {
             // Our own child: reaped beside, so that no zombie stays.
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = shim.wait_for(Duration::from_secs(60)) {
+                if let Err(error) = shim.wait_for(Duration::from_mins(1)) {
                     tracing::warn!(%error, "cannot reap a shim");
                 }
             });
@@ -280,13 +282,30 @@ impl Keeper {
         }
     }
 
+    /// Waits for a shim that is being started; an error when none shows itself soon.
+    async fn await_start(&self, path: &Path) -> Result<(), String> {
+        let end = tokio::time::Instant::now() + STOP_WAITS_FOR_START;
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            match verdict(path).await? {
+                Verdict::Live(_) => return Ok(()),
+                Verdict::NeverStarted if tokio::time::Instant::now() < end => {}
+                Verdict::NeverStarted => return Err("it has not been started yet".into()),
+                Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => {
+                    return Err("it has just ended".into());
+                }
+            }
+        }
+    }
+
     /// Asks a shim to stop what it keeps; done when it has taken the order, or when it has ended.
     pub async fn stop(&self, dir: &str, reason: &str, grace_ms: u64) -> Result<(), String> {
         let path = self.path(dir);
         match verdict(&path).await? {
             Verdict::Live(_) => {}
             Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => return Ok(()),
-            Verdict::NeverStarted => return Err("it has not been started yet".into()),
+            // Its start is under way in another task, or was never begun: one that is seen soon is stopped at once.
+            Verdict::NeverStarted => self.await_start(&path).await?,
         }
         let (mut link, _) = Link::open(&path, self.epoch).await?;
         link.send(&Control::Stop { reason: reason.to_owned(), grace_ms }).await?;

@@ -69,9 +69,9 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             let _ended = sender.send(seen).await;
         }
     };
-    let (starter, place, project) = (ctx.clone(), dir.clone(), job.project.clone());
+    let (starter, project) = (ctx.clone(), job.project.clone());
     let row = job.service.clone();
-    let build = move || build(&starter, &row, &project.config, &project.path, &place, prepared);
+    let build = move || build(&starter, &row, project.config.as_ref(), &project.path, prepared);
     let kept = dir.clone();
     let keeping = ctx.keeper.keep(&kept, build, seen);
     tokio::pin!(keeping);
@@ -261,15 +261,14 @@ fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (Stri
 fn build(
     ctx: &Context,
     service: &ServiceRow,
-    project: &Option<serde_json::Value>,
+    project: Option<&serde_json::Value>,
     project_path: &str,
-    _dir: &str,
     prepared: Prepared,
 ) -> Result<(Spec, StartMessage), CannotStart> {
     let broken = |message: String| CannotStart { code: "service_start_failed".into(), message };
     let config = prepared.config;
     let project: ProjectConfig =
-        project.clone().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
+        project.cloned().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
             serde_json::from_value(c).map_err(|e| broken(format!("the accepted config cannot be read: {e}")))
         })?;
     let cwd = Path::new(&service.cwd);

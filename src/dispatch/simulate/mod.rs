@@ -4,6 +4,7 @@
 //! seed then belongs into [`REGRESSIONS`]. `WHARF_SIM_STEPS` raises how long the search goes on,
 //! `WHARF_SIM_SEED` lives one history and shows its end.
 
+mod bench;
 mod check;
 mod disk;
 mod executors;
@@ -12,6 +13,7 @@ mod operator;
 mod rng;
 mod run;
 mod setup;
+mod tables;
 mod world;
 
 use std::collections::BTreeMap;
@@ -77,6 +79,11 @@ fn every_history_keeps_the_rules() {
         "request accepted",
         "request refused",
         "request expired",
+        "service ready",
+        "service ready again",
+        "service failed",
+        "service shared",
+        "service stopped in use",
     ];
     for what in wanted {
         assert!(seen.get(what).is_some_and(|n| *n > 0), "{what} never happened in {steps} steps; seen are {seen:?}");

@@ -1,6 +1,7 @@
 //! The command line: every verb of the console for scripts and quick hands (contracts 9, screens 6).
 
 mod context;
+mod demo;
 mod desk;
 mod error;
 mod follow;
@@ -46,6 +47,9 @@ enum Command {
     /// Print what a run printed
     #[command(after_help = "Example:\n  wharf logs R-12 -f")]
     Logs(logs::LogsArgs),
+    /// Make a small project whose agents do real work, and open the console on it
+    #[command(after_help = "Example:\n  wharf demo --headless")]
+    Demo(demo::DemoArgs),
     /// Orchestrate without a screen
     #[command(after_help = "Example:\n  wharf serve --until-idle")]
     Serve(serve::ServeArgs),
@@ -91,10 +95,15 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn carry_out(cli: Cli) -> Result<u8> {
+    // The demo has a data directory of its own and leaves the operator's alone.
+    if let Some(Command::Demo(args)) = &cli.command {
+        return demo::demo(cli.global, args);
+    }
     let context = Context::new(cli.global)?;
     logging::begin(&context.data);
     match cli.command {
         None => console::open(&context),
+        Some(Command::Demo(args)) => demo::demo(context.global, &args),
         Some(Command::Run(args)) => run::run(&context, &args),
         Some(Command::Runs(args)) => runs::runs(&context, &args),
         Some(Command::Logs(args)) => logs::logs(&context, &args),

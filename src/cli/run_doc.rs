@@ -219,4 +219,9 @@ impl RunsDocument {
     pub fn new(lines: &[RunLine], next: Option<String>, hidden: i64, now: UnixMillis) -> Self {
         Self { schema: "wharf.runs/1", runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next, hidden }
     }
+
+    /// The same under the name of another document.
+    pub fn of_schema(self, schema: &'static str) -> Self {
+        Self { schema, ..self }
+    }
 }

@@ -1,5 +1,6 @@
 //! The screens beside the Ledger: as drawn, and what their keys ask for.
 
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 use serde_json::json;
 
@@ -122,6 +123,63 @@ fn leases_are_listed_as_drawn() {
     let mut bench = Bench::drawn(160, 45);
     bench.keys("2 j");
     bench.assert_drawn(WIDE, Rect::new(0, 2, 160, 4));
+}
+
+#[test]
+fn the_release_preview_is_as_drawn() {
+    const SMALL: &str = include_str!("../mockups/leases-release-80.txt");
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("2 j r");
+    // The dialog stands a row higher than drawn; what it says is the same.
+    let dialog = |text: &str| -> Vec<String> {
+        text.lines().skip_while(|l| !l.starts_with('┌')).take(11).map(str::to_owned).collect()
+    };
+    assert_eq!(dialog(&bench.text()), dialog(SMALL));
+    assert!(bench.text().contains("─ previewed 12:08:42 ─┘") && bench.text().contains("y release L-88"));
+}
+
+#[test]
+fn the_trail_is_as_drawn() {
+    const WIDE: &str = include_str!("../mockups/activity-160.txt");
+    const SMALL: &str = include_str!("../mockups/activity-80.txt");
+    fn today(question: &Question) -> Option<Result<Answer, String>> {
+        match drawing(question) {
+            Some(Ok(Answer::Activity(mut page))) => {
+                page.rows.truncate(6);
+                Some(Ok(Answer::Activity(page)))
+            }
+            other => other,
+        }
+    }
+    // The last column of the small drawing is one cell narrower.
+    for (columns, rows, width, drawn) in [(80, 24, 55, SMALL), (160, 45, 160, WIDE)] {
+        let mut bench = Bench::open(columns, rows, today);
+        bench.keys("7");
+        bench.assert_drawn(drawn, Rect::new(0, 2, width, 1));
+        bench.assert_drawn(drawn, Rect::new(0, 4, width, 4));
+    }
+}
+
+#[test]
+fn the_mouse_selects_opens_and_chooses_tabs() {
+    let at = |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    let click = |column, row| at(MouseEventKind::Down(MouseButton::Left), column, row);
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("3");
+    bench.send(click(10, 6));
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(12));
+    assert!(bench.text().contains("━ Services"));
+    bench.send(click(10, 6));
+    assert!(bench.text().contains("━ S-12 web"), "a second click opens: {}", bench.text());
+    bench.send(click(7, 10));
+    assert!(bench.text().contains("[Facts]"), "{}", bench.text());
+    bench.send(click(1, 10));
+    bench.send(at(MouseEventKind::ScrollUp, 20, 16));
+    assert!(bench.text().contains("G follows"), "{}", bench.text());
+    // The header's entries are screens.
+    let mut bench = Bench::drawn(160, 45);
+    bench.send(click(21, 0));
+    assert_eq!(bench.app.screen, ScreenId::Leases);
 }
 
 #[test]

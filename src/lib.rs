@@ -1,8 +1,11 @@
-//! wharf: a terminal console for the people who operate agent runs on their own machines.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapter;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
+
 pub mod dispatch;
 pub mod environment;
 pub mod process;

@@ -1,6 +1,5 @@
 //! The `wharf` program.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,7 +9,5 @@ fn main() -> ExitCode {
         let status = wharf::shim::main(arguments.next().as_deref());
         return ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX));
     }
-    // The command line takes over here.
-    let _ = writeln!(std::io::stderr(), "usage: wharf shim DIR");
-    ExitCode::from(2)
+    wharf::cli::main()
 }

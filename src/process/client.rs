@@ -137,8 +137,8 @@ impl AsFd for ControlClient {
 }
 
 fn is_push(reply: &ControlReply) -> bool {
-    use ControlReply::{DiskFull, DiskOk, Exited, Leaky, Started};
-    matches!(reply, Started { .. } | DiskFull | DiskOk | Leaky | Exited { .. })
+    use ControlReply::{DiskFull, DiskOk, Exited, Leaky, Message, Started};
+    matches!(reply, Started { .. } | DiskFull | DiskOk | Leaky | Message { .. } | Exited { .. })
 }
 
 fn parse(line: &[u8]) -> Result<ControlReply, ClientError> {

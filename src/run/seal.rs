@@ -6,6 +6,7 @@ use wharf_model::{ActionId, RunId};
 use wharf_store::log::LogReader;
 
 use crate::dispatch::input::Fact;
+use crate::process::shim_dir::names;
 
 /// Computes the hashes of the log in `dir`, beside everything else.
 pub fn seal(data: &Path, action: ActionId, run: RunId, dir: &str) -> Fact {
@@ -18,15 +19,29 @@ pub fn seal(data: &Path, action: ActionId, run: RunId, dir: &str) -> Fact {
         log.hashes(|_| true)
     });
     match hashed {
-        Ok(Some(hashes)) => Fact::LogSealed {
-            action,
-            run,
-            log_sha256: hashes.log_sha256,
-            stdout_sha256: hashes.stdout_sha256,
-            stderr_sha256: hashes.stderr_sha256,
-            log_bytes: i64::try_from(hashes.log_bytes).unwrap_or(i64::MAX),
-        },
+        Ok(Some(hashes)) => {
+            tidy(&path);
+            Fact::LogSealed {
+                action,
+                run,
+                log_sha256: hashes.log_sha256,
+                stdout_sha256: hashes.stdout_sha256,
+                stderr_sha256: hashes.stderr_sha256,
+                log_bytes: i64::try_from(hashes.log_bytes).unwrap_or(i64::MAX),
+            }
+        }
         Ok(None) => Fact::ActionFailed { action, error: "hashing was interrupted".into() },
         Err(error) => Fact::ActionFailed { action, error: error.to_string() },
+    }
+}
+
+/// Leaves only the log: all else that a shim kept here is in the run's row by now.
+fn tidy(path: &Path) {
+    for name in [names::CONTROL, names::AGENT, names::ID, names::EXIT, names::RESERVE, names::ERRORS, names::SPEC] {
+        match std::fs::remove_file(path.join(name)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%error, name, dir = %path.display(), "a file of an ended run stays"),
+        }
     }
 }

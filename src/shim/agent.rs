@@ -73,7 +73,12 @@ impl Shim {
         let hit = self.pump.secrets().redact_json(&mut body);
         let frame = json!({"v": 1, "message_id": message.message_id, "kind": message.kind, "body": body}).to_string();
         match self.journal.data(Stream::Agent, if hit { FLAG_REDACTED } else { 0 }, frame.as_bytes()) {
-            Taken::Yes => Ok(message.message_id),
+            Taken::Yes => {
+                // Whoever watches reads it from the log.
+                let seq = self.journal.seq();
+                self.push(&ControlReply::Message { seq });
+                Ok(message.message_id)
+            }
             Taken::NotNow => Err(("disk_full", "the log cannot be written now; send it again".to_owned())),
         }
     }

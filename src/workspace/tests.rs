@@ -11,7 +11,9 @@ use uuid::Uuid;
 use wharf_model::WorkspaceId;
 use wharf_model::rules::branch::{is_valid, sanitise};
 
-use super::choose::{Choice, WorkspaceMode, WorkspaceStrategy as Way, choose};
+use wharf_model::config::{WorkspaceMode, WorkspaceStrategy as Way};
+
+use super::choose::{Choice, choose};
 use super::inspect::{self, Head, Place};
 use super::lock::WorktreeLock;
 use super::mark::{self, WORKTREE_FILE};

@@ -94,7 +94,7 @@ pub(crate) mod make {
             "attempt": 0, "grace_ms": 5000, "oom": false, "leaky": false, "observation": "live",
             "lineage": Uuid::from_u128(n), "process_loss_retry_count": 0, "scheduled_retry_attempt": 0,
             "continuation_attempt": 0, "issue_comment_status": "not_applicable", "log_compressed": false,
-            "last_output_seq": 0, "last_output_bytes": 0, "version": 0, "created_at": 0, "updated_at": 0,
+            "agent_seq": 0, "last_output_seq": 0, "last_output_bytes": 0, "version": 0, "created_at": 0, "updated_at": 0,
         });
         for column in <RunRow as wharf_model::column::Row>::COLUMNS {
             if value.get(*column).is_none() {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionKind, DeadlineKind, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step, StopReason,
+    ActionKind, ActionStatus, DeadlineKind, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step, StopReason,
 };
 
-use super::{Deciding, about, finish, service};
+use super::{Deciding, about, finish, hurry, service};
 use crate::dispatch::input::{Actor, Refusal};
 
 /// Time beyond the grace within which a stopped run must have ended, or it cannot be judged.
@@ -64,10 +64,17 @@ pub(crate) fn stop(
         Some(Step::Execute) => {
             let args = json!({ "reason": reason.as_str(), "grace_ms": grace });
             d.intend(ActionKind::StopShim, "run", &id.text(), run.attempt, run.fence, Some(args));
+            // One that could not be started yet is not tried again: its executor sees the stop and says so.
+            hurry(d, ActionKind::SpawnShim, &id.text());
         }
-        Some(Step::Realise) => stop_operations(d, id, grace),
+        Some(Step::Realise) if waits_for_retry(d, id) => finish::conclude_stopped(d, id),
+        Some(Step::Realise) => stop_operations(d, id, grace, reason.as_str()),
         // The driver's answer ends it; a local lease is answered at once.
-        Some(Step::Acquire) => {}
+        Some(Step::Acquire) => {
+            if let Some(lease) = run.lease_id {
+                hurry(d, ActionKind::AcquireLease, &lease.text());
+            }
+        }
         Some(Step::Target) => {
             service::leave_all(d, id);
             finish::conclude_stopped(d, id);
@@ -90,8 +97,15 @@ pub(crate) fn stop(
     Ok(())
 }
 
+/// Whether nobody is making the run's workspace at the moment, since making it failed and waits.
+fn waits_for_retry(d: &Deciding<'_, '_>, run: RunId) -> bool {
+    let id = run.text();
+    let mut making = d.state().actions.values().filter(|a| a.kind == ActionKind::RealiseWorkspace && a.entity_id == id);
+    making.any(|a| a.status == ActionStatus::Pending)
+}
+
 /// Stops the processes that prepare the run's workspace; the step then ends by itself.
-fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64) {
+pub(crate) fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64, reason: &str) {
     let open: Vec<OperationRow> = d
         .state()
         .operations
@@ -100,7 +114,7 @@ fn stop_operations(d: &mut Deciding<'_, '_>, run: RunId, grace: i64) {
         .cloned()
         .collect();
     for operation in open {
-        let args: Value = json!({ "reason": "operator", "grace_ms": grace });
+        let args: Value = json!({ "reason": reason, "grace_ms": grace });
         d.intend(ActionKind::StopShim, "operation", &operation.id.text(), operation.attempt, None, Some(args));
     }
 }

@@ -12,8 +12,16 @@ use super::{Deciding, finish, steps};
 
 /// Claims as many queued runs as there is room for.
 pub(crate) fn claim_ready(d: &mut Deciding<'_, '_>) {
-    for run in candidates(d) {
-        claim(d, run);
+    // A run that ends while it is claimed leaves room at once. Each round claims one run or more,
+    // and a claimed run never queues again, so the queue's length bounds the rounds.
+    loop {
+        let ready = candidates(d);
+        if ready.is_empty() {
+            return;
+        }
+        for run in ready {
+            claim(d, run);
+        }
     }
 }
 

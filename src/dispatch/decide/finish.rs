@@ -9,7 +9,7 @@ use wharf_model::{
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
 
-use super::{Deciding, about, lease, service, steps};
+use super::{Deciding, about, cancel, lease, service, steps, workspace};
 use crate::dispatch::input::{Actor, RunOutput};
 
 /// An end, as it will stand in the run's row.
@@ -22,7 +22,9 @@ struct End {
 
 /// A step before the adapter failed: the run failed with the step's code, or was cancelled if a stop was asked.
 pub(crate) fn setup_failed(d: &mut Deciding<'_, '_>, run: RunId, step: Step, code: &str, message: &str, detail: Value) {
-    let asked = d.tx.get::<RunRow>(run).is_some_and(|r| r.stop_requested_at.is_some());
+    // A driver may refuse long after the run has given up waiting for it.
+    let Some(row) = d.tx.get::<RunRow>(run).filter(|r| r.status == RunStatus::Running) else { return };
+    let asked = row.stop_requested_at.is_some();
     steps::end(d, run, step, StepStatus::Failed, format!("{code}: {message}"));
     if asked {
         conclude_stopped(d, run);
@@ -325,6 +327,7 @@ fn conclude_at(d: &mut Deciding<'_, '_>, id: RunId, end: End, ended_at: Option<w
     } else {
         d.activity(&Actor::system(), "run.ended", &who, Some(details));
     }
+    cancel::stop_operations(d, id, run.stop_grace_ms.unwrap_or(run.grace_ms), "run_ended");
     give_back_everything(d, &run, &end);
     end_agent(d, &run, &end);
     steps::end(d, id, Step::Finish, StepStatus::Succeeded, end.status.as_str());
@@ -343,7 +346,8 @@ fn give_back_everything(d: &mut Deciding<'_, '_>, run: &RunRow, end: &End) {
         | RunStatus::ScheduledRetry
         | RunStatus::Running => LeaseEnd::Released,
     };
-    let leases: Vec<LeaseId> = d.state().open_leases_of(run.id).map(|l| l.id).collect();
+    let kept = mutant!(LeaseKept) && end.status == RunStatus::Cancelled && run.step == Some(Step::Realise);
+    let leases: Vec<LeaseId> = d.state().open_leases_of(run.id).map(|l| l.id).filter(|_| !kept).collect();
     for id in leases {
         lease::give_back(d, id, lease_end, end.message.clone().filter(|_| lease_end == LeaseEnd::Failed));
     }
@@ -355,6 +359,9 @@ fn give_back_everything(d: &mut Deciding<'_, '_>, run: &RunRow, end: &End) {
             .values()
             .any(|r| r.id != run.id && r.workspace_id == Some(workspace) && r.status == RunStatus::Running);
         let now = d.now();
+        // Stopped or out of time while it was being made: its executor's word will come too late to count.
+        let why = end.message.clone().unwrap_or_else(|| "its run ended".to_owned());
+        workspace::given_up(d, workspace, run.id, &why);
         d.tx.update::<WorkspaceRow>(workspace, |w| {
             w.last_used_at = now;
             if !busy && w.status == WorkspaceStatus::Active {

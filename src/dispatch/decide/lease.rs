@@ -104,6 +104,19 @@ pub(crate) fn acquired(
 ) {
     d.end_action(action, ActionStatus::Done, None);
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    if lease.status == LeaseStatus::PendingCleanup && lease.acquired_at.is_none() {
+        // Granted after all: nobody waits for it any more, but now it can be named when it is given back.
+        let now = d.now();
+        d.tx.update::<LeaseRow>(id, |l| {
+            l.provider_lease_id = provider_lease_id;
+            l.acquired_at = Some(now);
+            if metadata.is_some() {
+                l.metadata = metadata;
+            }
+        });
+        give_back(d, id, LeaseEnd::Failed, None);
+        return;
+    }
     if lease.status != LeaseStatus::Acquiring {
         return;
     }
@@ -171,6 +184,43 @@ pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, m
     }
 }
 
+/// The driver has not answered in time. What it did is not known, so the lease is given back as if granted.
+pub(crate) fn unanswered(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Acquiring).cloned() else { return };
+    let message = "the driver did not answer in time";
+    let next = d.now().plus(CLEANUP_DELAY_MS);
+    d.tx.update::<LeaseRow>(id, |l| {
+        l.status = LeaseStatus::PendingCleanup;
+        l.end_reason = Some(LeaseEnd::Failed);
+        l.failure_reason = Some(message.to_owned());
+        l.cleanup_status = Some(CleanupStatus::Pending);
+        l.next_try_at = Some(next);
+        l.deadline_at = None;
+    });
+    supersede_actions(d, id);
+    if let Some(run) = lease.run_id {
+        let waits = |r: &RunRow| r.step == Some(Step::Acquire) && r.lease_id == Some(id);
+        if d.tx.get::<RunRow>(run).is_some_and(waits) {
+            finish::setup_failed(d, run, Step::Acquire, "lease_acquire_failed", message, Value::Null);
+        }
+    }
+}
+
+/// Nothing more is expected of what was asked of the driver so far.
+fn supersede_actions(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    let text = id.text();
+    let open: Vec<ActionId> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.entity_type == "lease" && a.entity_id == text && super::is_open(a.status))
+        .map(|a| a.id)
+        .collect();
+    for action in open {
+        d.end_action(action, ActionStatus::Superseded, None);
+    }
+}
+
 /// Begins to give a lease back, with the end it will have.
 pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, reason: Option<String>) {
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
@@ -187,6 +237,7 @@ pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, re
                 l.next_try_at = None;
                 l.cleanup_attempts += 1;
             });
+            supersede_actions(d, id);
             d.intend(ActionKind::ReleaseLease, "lease", &id.text(), 1, lease.fence, None);
         }
         LeaseStatus::Waiting => {
@@ -197,7 +248,7 @@ pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, re
                 l.released_at = Some(now);
             });
         }
-        // The driver is being asked: whether it granted is known when it answers, and `acquired` gives it back then.
+        // The driver is being asked: `acquired` gives it back when it answers, `unanswered` when it does not.
         LeaseStatus::Acquiring
         | LeaseStatus::Releasing
         | LeaseStatus::Released
@@ -226,6 +277,7 @@ pub(crate) fn released(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId) 
         l.deadline_at = None;
         l.cleanup_status = (l.provider != "local").then_some(CleanupStatus::Success);
     });
+    supersede_actions(d, id);
     let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
     let details = json!({
         "environmentId": lease.environment_id.text(), "driver": lease.provider, "leasePolicy": lease.lease_policy.as_str(),

@@ -3,6 +3,17 @@
 //! Nothing here reads a clock, a file or a process. Ids come from the caller, so that a seeded
 //! schedule decides the same way twice.
 
+/// Whether a test has switched a fault on here; never so outside tests.
+macro_rules! mutant {
+    ($fault:ident) => {{
+        #[cfg(test)]
+        let on = $crate::dispatch::simulate::mutant::is_on($crate::dispatch::simulate::mutant::Mutant::$fault);
+        #[cfg(not(test))]
+        let on = false;
+        on
+    }};
+}
+
 pub(crate) mod about;
 pub mod agent_message;
 pub mod cancel;
@@ -140,6 +151,24 @@ impl Deciding<'_, '_> {
     }
 }
 
+/// Performs the waiting actions of this kind at once: what they are about is to be stopped, and
+/// their executor must look at it again, so that nobody waits for a retry that nobody wants.
+pub(crate) fn hurry(d: &mut Deciding<'_, '_>, kind: ActionKind, entity_id: &str) {
+    let waiting: Vec<ActionId> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.kind == kind && a.entity_id == entity_id && a.status == ActionStatus::Pending)
+        .map(|a| a.id)
+        .collect();
+    for id in waiting {
+        d.tx.update::<ActionRow>(id, |a| {
+            a.status = ActionStatus::Performing;
+            a.next_try_at = None;
+        });
+    }
+}
+
 /// Whether an action is still to be performed or being performed.
 pub fn is_open(status: ActionStatus) -> bool {
     matches!(status, ActionStatus::Pending | ActionStatus::Performing)
@@ -201,7 +230,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
         Fact::OperationPlanned { run, attempt, operation } => {
-            workspace::operation_planned(d, *run, *attempt, operation)
+            workspace::operation_planned(d, *run, *attempt, operation);
         }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
@@ -216,7 +245,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
         }
         Fact::RunEnded { action, run, attempt, exit, output } => {
-            finish::ended(d, *action, *run, *attempt, exit, output)
+            finish::ended(d, *action, *run, *attempt, exit, output);
         }
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);

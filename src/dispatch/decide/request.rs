@@ -175,10 +175,15 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 .and_then(|r| r["service_id"].as_str())
                 .or(row.target_id.as_deref())
                 .and_then(|t| t.parse::<ServiceId>().ok());
-            let service = id.and_then(|s| d.state().services.get(&s))?;
+            let Some(service) = id.and_then(|s| d.state().services.get(&s)) else {
+                let why = "the service belonged to a run that has ended".to_owned();
+                return Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
+            };
             let wanted = row.result.as_ref().and_then(|r| r["generation"].as_u64());
             if kind == RequestKind::ServiceRestart && wanted.is_some_and(|g| u64::from(service.generation) < g) {
-                return None;
+                let why = "it was asked to stop before it was started again".to_owned();
+                let overruled = Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
+                return if service.status.is_live() { None } else { overruled };
             }
             match service.status {
                 ServiceStatus::Running => done,
@@ -194,7 +199,11 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
         }
         Some(RequestKind::ServiceStop) => {
             let id = row.target_id.as_deref().and_then(|t| t.parse::<ServiceId>().ok());
-            let live = id.and_then(|s| d.state().services.get(&s)).is_some_and(|s| s.status.is_live());
+            let stopped = row.result.as_ref().and_then(|r| r["generation"].as_u64());
+            // A later generation is somebody else's wish; the one that was to stop is gone.
+            let live = id
+                .and_then(|s| d.state().services.get(&s))
+                .is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
         _ => done,

@@ -18,6 +18,11 @@ use crate::dispatch::input::{Actor, Refusal};
 /// Time beyond its own limits after which a service whose executor says nothing is failed.
 const MARGIN_MS: i64 = 15_000;
 
+/// Reason of a stop after which the service is started again.
+const RESTART: &str = "restart";
+/// Reason of a stop because the service did not become ready.
+pub(crate) const START_TIMEOUT: &str = "start_timeout";
+
 /// For whom a service is wanted.
 struct Wanted<'a> {
     project: &'a ProjectRow,
@@ -276,11 +281,38 @@ pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
     });
     let args = json!({ "reason": reason, "grace_ms": service.grace_ms });
     d.intend(ActionKind::StopShim, "service", &id.text(), service.generation, None, Some(args));
+    // One that could not be started yet is not tried again: its executor sees the stop and says so.
+    super::hurry(d, ActionKind::StartService, &id.text());
+    if reason != RESTART {
+        // Whoever asks for it from now on waits for its next generation.
+        let why = if reason == START_TIMEOUT { "it was not ready in time" } else { "it was stopped" };
+        let code = if reason == START_TIMEOUT { "service_not_ready" } else { "service_start_failed" };
+        fail_waiting(d, id, code, why);
+    }
+}
+
+/// Runs that wait for a service to become ready.
+fn waiting(d: &Deciding<'_, '_>, id: ServiceId) -> Vec<RunId> {
+    let waits = |run: &RunId| {
+        d.tx.get::<RunRow>(*run).is_some_and(|r| r.status == RunStatus::Running && r.step == Some(Step::Target))
+    };
+    d.state().users_of(id).filter(waits).collect()
+}
+
+/// Ends the wait of every run that waits for a service.
+pub(crate) fn fail_waiting(d: &mut Deciding<'_, '_>, id: ServiceId, code: &str, why: &str) {
+    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    let number = Kind::Service.number(service.number);
+    for run in waiting(d, id) {
+        fail_target(d, run, code, &format!("service {} ({number}) did not become ready: {why}", service.name));
+    }
 }
 
 /// The current generation of a service; a fact about an earlier one changes nothing.
 fn current(d: &Deciding<'_, '_>, id: ServiceId, generation: u32) -> Option<ServiceRow> {
-    d.tx.get::<ServiceRow>(id).filter(|s| s.generation == generation && s.status.is_live()).cloned()
+    d.tx.get::<ServiceRow>(id)
+        .filter(|s| (s.generation == generation || mutant!(LateFact)) && s.status.is_live())
+        .cloned()
 }
 
 /// Its process runs.
@@ -349,9 +381,13 @@ pub(crate) fn ended(
         || exit.is_some_and(|e| e.by == EndedBy::Stop && service.stop_reason.is_some());
     let clean = code.is_none() && exit.is_some_and(|e| e.code == Some(0));
     let never_ready = service.status == ServiceStatus::Starting;
+    let too_late = service.status == ServiceStatus::Stopping && service.stop_reason.as_deref() == Some(START_TIMEOUT);
     // One that ends before it was ready failed, even with exit code 0.
-    let status = if ours || (clean && !never_ready) { ServiceStatus::Stopped } else { ServiceStatus::Failed };
-    let message = message.or_else(|| exit.map(describe));
+    let well = ours || (clean && !never_ready);
+    let status = if well && !too_late { ServiceStatus::Stopped } else { ServiceStatus::Failed };
+    let message =
+        if too_late { Some("it was not ready in time".into()) } else { message.or_else(|| exit.map(describe)) };
+    let code = if too_late { Some("service_not_ready".into()) } else { code };
     let failed = status == ServiceStatus::Failed;
     let now = d.now();
     d.tx.update::<ServiceRow>(id, |s| {
@@ -370,30 +406,21 @@ pub(crate) fn ended(
     end_stop_actions(d, id, generation);
     let details = json!({ "status": status.as_str(), "error": message, "generation": generation });
     d.activity(&Actor::system(), "service.stopped", &about::service(&service), Some(details));
-    let users: Vec<RunId> = d.state().users_of(id).collect();
-    for run in users {
-        let waits =
-            d.tx.get::<RunRow>(run).is_some_and(|r| r.status == RunStatus::Running && r.step == Some(Step::Target));
-        if waits {
-            let number = Kind::Service.number(service.number);
-            let why = message.clone().unwrap_or_else(|| "it was stopped".into());
-            let code = code.clone().unwrap_or_else(|| "service_start_failed".into());
-            fail_target(d, run, &code, &format!("service {} ({number}) did not become ready: {why}", service.name));
-        } else {
-            let text = format!("service {} ended while in use", service.name);
-            d.tx.event(run, "service", "warn", text, None);
+    if service.status == ServiceStatus::Stopping {
+        // Those who wait asked for it while it was stopping, so they want the next generation.
+        let next = waiting(d, id).first().copied();
+        if next.is_some() || service.stop_reason.as_deref() == Some(RESTART) {
+            begin(d, id, next, &Actor::system());
         }
+        return;
     }
-    if d.state().requests.values().any(|r| restart_waits(r, id)) {
-        begin(d, id, None, &Actor::system());
+    let users: Vec<RunId> = d.state().users_of(id).collect();
+    let waiting = waiting(d, id);
+    for run in users.into_iter().filter(|run| !waiting.contains(run)) {
+        d.tx.event(run, "service", "warn", format!("service {} ended while in use", service.name), None);
     }
-}
-
-fn restart_waits(request: &wharf_model::RequestRow, id: ServiceId) -> bool {
-    request.kind == "service.restart"
-        && request.status == wharf_model::RequestStatus::Accepted
-        && request.target_id.as_deref() == Some(&id.text())
-        && request.result.as_ref().is_some_and(|r| r["phase"] == json!("stopping"))
+    let code = code.unwrap_or_else(|| "service_start_failed".into());
+    fail_waiting(d, id, &code, message.as_deref().unwrap_or("it ended"));
 }
 
 fn describe(exit: &ExitFrame) -> String {
@@ -476,10 +503,15 @@ pub(crate) fn stop_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId) -> Result<Va
     let number = Kind::Service.number(service.number);
     match service.status {
         ServiceStatus::Starting | ServiceStatus::Running => {
+            let users = d.state().users_of(id).count();
             stop(d, id, "operator");
-            Ok(json!({ "users": d.state().users_of(id).count() }))
+            Ok(json!({ "users": users, "generation": service.generation }))
         }
-        ServiceStatus::Stopping => Ok(json!({ "already": "stopping" })),
+        ServiceStatus::Stopping => {
+            // The last word counts: a restart under way becomes a stop.
+            d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some("operator".into()));
+            Ok(json!({ "already": "stopping", "generation": service.generation }))
+        }
         other => Err(Refusal::new(
             "illegal_state",
             format!("{number} {} is {other}; there is nothing to stop", service.name),
@@ -492,10 +524,13 @@ pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &A
     let service = known(d, id)?;
     match service.status {
         ServiceStatus::Starting | ServiceStatus::Running => {
-            stop(d, id, "restart");
+            stop(d, id, RESTART);
             Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
         }
-        ServiceStatus::Stopping => Ok(json!({ "phase": "stopping", "generation": service.generation + 1 })),
+        ServiceStatus::Stopping => {
+            d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some(RESTART.into()));
+            Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
+        }
         ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {
             start_by_hand(d, id, actor)?;
             Ok(json!({ "phase": "starting", "generation": service.generation + 1 }))
@@ -504,5 +539,7 @@ pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &A
 }
 
 fn known(d: &Deciding<'_, '_>, id: ServiceId) -> Result<ServiceRow, Refusal> {
-    d.tx.get::<ServiceRow>(id).cloned().ok_or_else(|| Refusal::new("id_unknown", "there is no such service"))
+    d.tx.get::<ServiceRow>(id)
+        .cloned()
+        .ok_or_else(|| Refusal::new("id_unknown", "there is no such service, or it belonged to a run that has ended"))
 }

@@ -197,16 +197,16 @@ fn leases(d: &mut Deciding<'_, '_>) {
         .values()
         .filter(|l| match l.status {
             LeaseStatus::PendingCleanup => due(l.next_try_at, now),
-            LeaseStatus::Releasing => due(l.deadline_at, now),
+            LeaseStatus::Acquiring | LeaseStatus::Releasing => due(l.deadline_at, now),
             _ => false,
         })
         .map(|l| (l.id, l.status))
         .collect();
     for (id, status) in late {
-        if status == LeaseStatus::PendingCleanup {
-            lease::give_back(d, id, LeaseEnd::Released, None);
-        } else {
-            lease::park(d, id, "the driver did not answer in time");
+        match status {
+            LeaseStatus::PendingCleanup => lease::give_back(d, id, LeaseEnd::Released, None),
+            LeaseStatus::Acquiring => lease::unanswered(d, id),
+            _ => lease::park(d, id, "the driver did not answer in time"),
         }
     }
 }
@@ -215,20 +215,21 @@ fn services(d: &mut Deciding<'_, '_>) {
     let now = d.now();
     let rows: Vec<ServiceRow> = d.state().services.values().filter(|s| s.status.is_live()).cloned().collect();
     for s in rows {
-        if s.status == ServiceStatus::Running && due(s.idle_deadline_at, now) {
+        let stoppable = matches!(s.status, ServiceStatus::Starting | ServiceStatus::Running);
+        if stoppable && due(s.idle_deadline_at, now) {
+            // One that nobody waits for any more is not started to its end either.
             service::stop(d, s.id, "idle");
         } else if due(s.deadline_at, now) {
-            match s.status {
-                ServiceStatus::Starting => {
-                    d.tx.update::<ServiceRow>(s.id, |s| s.deadline_at = None);
-                    service::stop(d, s.id, "start_timeout");
-                }
-                _ => {
-                    d.tx.update::<ServiceRow>(s.id, |s| {
-                        s.deadline_at = None;
-                        s.error = Some("its end has not been seen in time".into());
-                    });
-                }
+            if s.status == ServiceStatus::Starting {
+                d.tx.update::<ServiceRow>(s.id, |s| s.deadline_at = None);
+                service::stop(d, s.id, service::START_TIMEOUT);
+            } else {
+                d.tx.update::<ServiceRow>(s.id, |s| {
+                    s.deadline_at = None;
+                    s.error = Some("its end has not been seen in time".into());
+                });
+                let why = "the one before has not been seen to end";
+                service::fail_waiting(d, s.id, "service_start_failed", why);
             }
         }
     }
@@ -264,7 +265,7 @@ pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(|r| r.deadline_at);
     let leases = state.leases.values().map(|l| match l.status {
         LeaseStatus::PendingCleanup => l.next_try_at,
-        LeaseStatus::Releasing => l.deadline_at,
+        LeaseStatus::Acquiring | LeaseStatus::Releasing => l.deadline_at,
         _ => None,
     });
     let services = state.services.values().filter(|s| s.status.is_live());

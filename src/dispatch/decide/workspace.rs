@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, Step,
-    StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
+    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus,
+    Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
-use super::{Deciding, about, finish, steps};
+use super::{Deciding, about, cancel, finish, steps};
 use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
@@ -132,6 +132,9 @@ pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt
         created_at: now,
         updated_at: now,
     });
+    if let Some(reason) = run.stop_reason {
+        cancel::stop_operations(d, run_id, run.stop_grace_ms.unwrap_or(run.grace_ms), reason.as_str());
+    }
 }
 
 /// An operation ended.
@@ -182,7 +185,11 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
     let Made { cwd, created, branch_created, base, note } = *made;
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, run_id, attempt) else { return };
-    let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else { return };
+    let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else {
+        let message = "its workspace was made without having been planned";
+        finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", message, Value::Null);
+        return;
+    };
     let now = d.now();
     d.tx.update::<WorkspaceRow>(workspace.id, |w| {
         w.status = WorkspaceStatus::Active;
@@ -226,13 +233,7 @@ pub(crate) fn failed(
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     if let Some(workspace) = run.workspace_id {
-        d.tx.update::<WorkspaceRow>(workspace, |w| {
-            if w.status == WorkspaceStatus::Realising {
-                w.status = WorkspaceStatus::Failed;
-                w.failure_reason = Some(message.to_owned());
-                w.deadline_at = None;
-            }
-        });
+        given_up(d, workspace, run_id, message);
     }
     if run.step != Some(Step::Realise) {
         return;
@@ -242,4 +243,24 @@ pub(crate) fn failed(
         .and_then(|e| d.state().environments.get(&e))
         .map_or(Value::Null, |e| steps::environment_detail(e, cause.or(Some(message))));
     finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", message, detail);
+}
+
+/// Nobody goes on making a workspace: it failed, unless another run is at it too.
+pub(crate) fn given_up(d: &mut Deciding<'_, '_>, workspace: WorkspaceId, by: RunId, message: &str) {
+    let others = d.state().runs.values().any(|r| {
+        r.id != by
+            && r.workspace_id == Some(workspace)
+            && r.status == RunStatus::Running
+            && r.step == Some(Step::Realise)
+    });
+    if others {
+        return;
+    }
+    d.tx.update::<WorkspaceRow>(workspace, |w| {
+        if w.status == WorkspaceStatus::Realising {
+            w.status = WorkspaceStatus::Failed;
+            w.failure_reason = Some(message.to_owned());
+            w.deadline_at = None;
+        }
+    });
 }

@@ -384,6 +384,19 @@ pub enum ControlReply {
     },
 }
 
+/// One message of a `wharf` inside a run as it stands in the log: without its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentFrame {
+    /// Version: 1.
+    pub v: u32,
+    /// Sender's id of it.
+    pub message_id: String,
+    /// The part after `agent.` of the request's kind.
+    pub kind: String,
+    /// Arguments.
+    pub body: Value,
+}
+
 /// One message of a `wharf` inside a run, at the agent socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentMessage {

@@ -1,0 +1,540 @@
+//! What executors do with an action, and what processes do by themselves.
+
+use serde_json::Value;
+use wharf_model::shim::EndedBy;
+use wharf_model::{
+    ActionKind, ActionRow, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
+    WorkspaceMode, WorkspaceStrategy,
+};
+
+use super::run::Sim;
+use super::world::{Dir, Event, How, Owner, Shim, Stage, Stop, Task, exit_frame, spawn_failed, text};
+use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation, PlannedWorkspace, RunOutput};
+
+impl Sim {
+    /// Hands an action to its executor.
+    pub fn perform(&mut self, action: &ActionRow) {
+        let id = action.entity_id.as_str();
+        let run = id.parse::<RunId>().ok();
+        let task = match action.kind {
+            ActionKind::AcquireLease => id.parse().ok().map(|lease| Task::Acquire { action: action.id, lease }),
+            ActionKind::ReleaseLease => id.parse().ok().map(|lease| Task::Release { action: action.id, lease }),
+            ActionKind::SpawnShim => run.and_then(|run| {
+                let row = self.memory.as_ref()?.runs.get(&run)?;
+                Some(Task::Spawn {
+                    action: action.id,
+                    run,
+                    attempt: action.attempt,
+                    stop_asked: row.stop_requested_at.is_some(),
+                    timeout_ms: row.timeout_ms,
+                    grace_ms: row.grace_ms,
+                })
+            }),
+            ActionKind::StopShim => {
+                Owner::parse(&action.entity_type).zip(id.parse().ok()).map(|(owner, id)| Task::Stop {
+                    action: action.id,
+                    dir: (owner, id, action.attempt),
+                    reason: text(action.args.as_ref(), "reason"),
+                    grace_ms: action.args.as_ref().and_then(|a| a["grace_ms"].as_i64()).unwrap_or(15_000),
+                })
+            }
+            ActionKind::RealiseWorkspace => {
+                run.map(|run| Task::Realise { action: action.id, run, attempt: action.attempt, stage: Stage::Plan })
+            }
+            ActionKind::StartService => id.parse::<ServiceId>().ok().map(|service| Task::Serve {
+                action: action.id,
+                service,
+                generation: action.attempt,
+                stopping: self
+                    .memory
+                    .as_ref()
+                    .and_then(|m| m.services.get(&service))
+                    .is_some_and(|s| s.status == ServiceStatus::Stopping),
+            }),
+            ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run }),
+        };
+        let Some(task) = task else { return };
+        let pause =
+            if self.chaos && self.rng.permille(50) { self.rng.range(1_000, 400_000) } else { self.rng.range(0, 800) };
+        self.after(pause, Event::Task { reign: self.reign, task });
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        self.tell_then(fact, None);
+    }
+
+    fn tell_then(&mut self, fact: Fact, then: Option<Task>) {
+        let pause = self.rng.range(0, 100);
+        self.after(pause, Event::Tell { reign: self.reign, fact: Box::new(fact), then });
+    }
+
+    fn unlucky(&mut self, chance: u64) -> bool {
+        self.chaos && self.rng.permille(chance)
+    }
+
+    /// One step of an executor.
+    #[expect(clippy::same_functions_in_if_condition, reason = "each call is a throw of its own")]
+    pub fn work(&mut self, task: Task) {
+        match task {
+            Task::Acquire { action, lease } => {
+                if self.unlucky(10) {
+                    return; // The driver never answers.
+                }
+                let fact = if self.unlucky(60) {
+                    Fact::LeaseRefused { action, lease, message: "no room".into() }
+                } else if self.unlucky(60) {
+                    Fact::ActionFailed { action, error: "the driver is away".into() }
+                } else {
+                    Fact::LeaseAcquired { action, lease, provider_lease_id: None, expires_at: None, metadata: None }
+                };
+                self.tell(fact);
+            }
+            Task::Release { action, lease } => {
+                if self.unlucky(15) {
+                    return;
+                }
+                let fact = if self.unlucky(150) {
+                    Fact::LeaseReleaseFailed { action, lease, message: "the driver is away".into() }
+                } else {
+                    Fact::LeaseReleased { action, lease }
+                };
+                self.tell(fact);
+            }
+            Task::Spawn { action, run, attempt, stop_asked, timeout_ms, grace_ms } => {
+                self.spawn(action, run, attempt, stop_asked, timeout_ms, grace_ms);
+            }
+            Task::Stop { action, dir, reason, grace_ms } => self.stop(action, dir, reason, grace_ms),
+            Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
+            Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
+            Task::Seal { action, run } => {
+                let fact = if self.unlucky(100) {
+                    Fact::ActionFailed { action, error: "disk full".into() }
+                } else {
+                    let hash = "0".repeat(64);
+                    Fact::LogSealed {
+                        action,
+                        run,
+                        log_sha256: hash.clone(),
+                        stdout_sha256: hash.clone(),
+                        stderr_sha256: hash,
+                        log_bytes: 10,
+                    }
+                };
+                self.tell(fact);
+            }
+        }
+    }
+
+    fn new_shim(&mut self, action: wharf_model::ActionId) -> Shim {
+        Shim {
+            alive: true,
+            deaf: self.rng.permille(250),
+            will_end: false,
+            exit: None,
+            lost: false,
+            stop: None,
+            watch: Some((self.reign, action)),
+            prepares: None,
+            ready: false,
+            started_ms: self.now().0,
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        action: wharf_model::ActionId,
+        run: RunId,
+        attempt: u32,
+        stop_asked: bool,
+        timeout_ms: Option<i64>,
+        grace_ms: i64,
+    ) {
+        let dir = (Owner::Run, run.0, attempt);
+        if self.world.shims.contains_key(&dir) {
+            return self.adopt(dir, action);
+        }
+        if stop_asked || self.world.forbidden.contains(&dir) {
+            let message = "it was stopped before it was started".into();
+            return self.tell(Fact::RunNotStarted { action, run, attempt, code: "cancelled".into(), message });
+        }
+        if self.unlucky(50) {
+            let message = "no such directory".into();
+            return self.tell(Fact::RunNotStarted { action, run, attempt, code: "cwd_missing".into(), message });
+        }
+        if self.unlucky(80) {
+            return self.tell(Fact::ActionFailed { action, error: "no process could be made".into() });
+        }
+        self.books.spawned(dir);
+        let mut shim = self.new_shim(action);
+        if self.unlucky(40) {
+            shim.alive = false;
+            shim.exit = Some(spawn_failed(self.now().0));
+            self.world.shims.insert(dir, shim);
+            return self.report_end(dir);
+        }
+        self.fate(dir, &mut shim);
+        self.world.shims.insert(dir, shim);
+        if let Some(limit) = timeout_ms {
+            self.after(limit, Event::TimeOver { dir, grace_ms });
+        }
+        self.tell_started(dir, false);
+        if self.unlucky(200) {
+            let fact = Fact::AgentSaid {
+                run,
+                attempt,
+                seq: 1,
+                message_id: "m1".into(),
+                kind: if self.rng.permille(500) { "comment" } else { "next_action" }.into(),
+                body: Value::String("well".into()),
+            };
+            let pause = self.rng.range(0, 5_000);
+            self.after(pause, Event::Tell { reign: self.reign, fact: Box::new(fact), then: None });
+        }
+    }
+
+    /// How a child would end if nobody stops it.
+    fn fate(&mut self, dir: Dir, shim: &mut Shim) {
+        if self.chaos && self.rng.permille(120) {
+            return; // Never by itself.
+        }
+        let ms = if self.rng.permille(100) { self.rng.range(60_000, 600_000) } else { self.rng.range(10, 20_000) };
+        if self.unlucky(70) {
+            self.after(ms, Event::ShimDies { dir });
+        } else {
+            let how = match self.rng.below(10) {
+                0 | 1 => How::Code(1),
+                2 if self.chaos => How::Signal("SIGSEGV", false),
+                3 if self.chaos => How::Signal("SIGKILL", true),
+                _ => How::Code(0),
+            };
+            self.after(ms, Event::ChildEnds { dir, how });
+        }
+        shim.will_end = true;
+    }
+
+    fn tell_started(&mut self, dir: Dir, adopted: bool) {
+        let child = self.world.child();
+        let at = self.now();
+        let fact = match dir.0 {
+            Owner::Run => {
+                Fact::RunStarted { run: RunId(dir.1), attempt: dir.2, child, boot_id: "boot".into(), at, adopted }
+            }
+            Owner::Service => Fact::ServiceStarted {
+                service: ServiceId(dir.1),
+                generation: dir.2,
+                child,
+                port: None,
+                url: None,
+                adopted,
+            },
+            Owner::Operation => return,
+        };
+        self.tell(fact);
+    }
+
+    /// A directory that was used before: its process is found again, or its end is told.
+    fn adopt(&mut self, dir: Dir, action: wharf_model::ActionId) {
+        let reign = self.reign;
+        let Some(shim) = self.world.shims.get_mut(&dir) else { return };
+        shim.watch = Some((reign, action));
+        if shim.alive {
+            self.tell_started(dir, true);
+            if self.world.shims.get(&dir).is_some_and(|s| s.ready) && dir.0 == Owner::Service {
+                self.tell(Fact::ServiceReady { service: ServiceId(dir.1), generation: dir.2 });
+            }
+        } else {
+            self.report_end(dir);
+        }
+    }
+
+    fn serve(&mut self, action: wharf_model::ActionId, service: ServiceId, generation: u32, stopping: bool) {
+        let dir = (Owner::Service, service.0, generation);
+        if self.world.shims.contains_key(&dir) {
+            return self.adopt(dir, action);
+        }
+        let refused = |code: &str| Fact::ServiceEnded {
+            action,
+            service,
+            generation,
+            exit: None,
+            code: Some(code.into()),
+            message: Some("it was not started".into()),
+        };
+        if stopping || self.world.forbidden.contains(&dir) {
+            return self.tell(refused("cancelled"));
+        }
+        if self.unlucky(60) {
+            return self.tell(refused("port_in_use"));
+        }
+        if self.unlucky(80) {
+            return self.tell(Fact::ActionFailed { action, error: "no process could be made".into() });
+        }
+        self.books.spawned(dir);
+        let shim = self.new_shim(action);
+        self.world.shims.insert(dir, shim);
+        self.tell_started(dir, false);
+        if self.unlucky(120) {
+            let ms = self.rng.range(1, 8_000);
+            let code = i32::from(self.rng.permille(700));
+            self.after(ms, Event::ChildEnds { dir, how: How::Code(code) });
+        } else if !self.unlucky(100) {
+            let ms = self.rng.range(1, 9_000);
+            self.after(ms, Event::Answers { dir });
+        }
+        if self.unlucky(250) {
+            let ms = self.rng.range(1_000, 120_000);
+            let event = if self.rng.permille(300) {
+                Event::ShimDies { dir }
+            } else {
+                Event::ChildEnds { dir, how: How::Code(i32::from(self.rng.permille(500))) }
+            };
+            self.after(ms, event);
+        }
+    }
+
+    fn stop(&mut self, action: wharf_model::ActionId, dir: Dir, reason: String, grace_ms: i64) {
+        if self.unlucky(60) {
+            return self.tell(Fact::ActionFailed { action, error: "its socket does not answer".into() });
+        }
+        if !self.world.shims.contains_key(&dir) {
+            if self.forbids {
+                self.world.forbidden.insert(dir);
+                return self.tell(Fact::ActionDone { action });
+            }
+            return self.tell(Fact::ActionFailed { action, error: "there is no shim yet".into() });
+        }
+        self.stop_child(dir, EndedBy::Stop, reason, grace_ms);
+        self.tell(Fact::ActionDone { action });
+    }
+
+    fn stop_child(&mut self, dir: Dir, by: EndedBy, reason: String, grace_ms: i64) {
+        let (mono, now) = (self.mono, self.now());
+        let Some(shim) = self.world.shims.get_mut(&dir) else { return };
+        if !shim.alive {
+            return;
+        }
+        let kill_at = mono + grace_ms;
+        let stop = shim.stop.get_or_insert(Stop { reason, by, asked_ms: now.0, kill_at });
+        stop.kill_at = stop.kill_at.min(kill_at);
+        let at = stop.kill_at - mono;
+        let deaf = shim.deaf;
+        if deaf {
+            self.after(at, Event::Kill { dir });
+        } else {
+            let ms = self.rng.range(1, grace_ms.max(2));
+            self.after(ms, Event::TermEnds { dir });
+        }
+    }
+
+    fn realise(&mut self, action: wharf_model::ActionId, run: RunId, attempt: u32, stage: Stage) {
+        let go = |stage| Task::Realise { action, run, attempt, stage };
+        let Some(row) = self.disk.rows.runs.get(&run).cloned() else { return };
+        match stage {
+            Stage::Plan => {
+                if self.unlucky(60) {
+                    return self.tell(Fact::ActionFailed { action, error: "git is busy".into() });
+                }
+                let project = self.disk.rows.projects.get(&row.project_id).cloned();
+                let shared = project.as_ref().is_some_and(|p| p.key != "SOLO");
+                let cwd = match (shared, row.issue_id) {
+                    (true, _) => project.map(|p| p.path).unwrap_or_default(),
+                    (false, Some(issue)) => format!("/w/{issue}"),
+                    (false, None) => format!("/w/R-{}", row.number),
+                };
+                let known = self.disk.rows.workspaces.values().any(|w| w.cwd.as_deref() == Some(&cwd));
+                let plan = PlannedWorkspace {
+                    mode: if shared { WorkspaceMode::SharedWorkspace } else { WorkspaceMode::IsolatedWorkspace },
+                    strategy: if shared { WorkspaceStrategy::ProjectPrimary } else { WorkspaceStrategy::GitWorktree },
+                    name: cwd.clone(),
+                    cwd,
+                    repo_root: None,
+                    branch: None,
+                    base_ref: None,
+                    base_commit: None,
+                    reused: known,
+                    remark: None,
+                };
+                self.tell_then(Fact::WorkspacePlanned { run, attempt, plan }, Some(go(Stage::Prepare)));
+            }
+            Stage::Prepare => {
+                let open = self
+                    .disk
+                    .rows
+                    .operations
+                    .values()
+                    .find(|o| o.run_id == Some(run) && o.status == OperationStatus::Running)
+                    .map(|o| o.id);
+                if let Some(id) = open {
+                    self.after(1, Event::Task { reign: self.reign, task: go(Stage::Adopt(id)) });
+                } else if self.rng.permille(500) {
+                    let id = OperationId(self.id());
+                    let operation = PlannedOperation {
+                        id,
+                        phase: OperationPhase::WorkspaceProvision,
+                        command: None,
+                        cwd: None,
+                        timeout_ms: 600_000,
+                        log_ref: None,
+                    };
+                    self.tell_then(Fact::OperationPlanned { run, attempt, operation }, Some(go(Stage::Begin(id))));
+                } else {
+                    let pause = self.rng.range(1, 2_000);
+                    self.after(pause, Event::Task { reign: self.reign, task: go(Stage::Done) });
+                }
+            }
+            Stage::Begin(id) => {
+                // The row is what allows the process.
+                let dir = (Owner::Operation, id.0, 1);
+                let allowed = self.disk.rows.operations.get(&id).is_some_and(|o| o.status == OperationStatus::Running);
+                if !allowed || self.world.forbidden.contains(&dir) {
+                    return self.operation_ended(id, None, Some(go(Stage::Failed)));
+                }
+                let mut shim = self.new_shim(action);
+                shim.prepares = Some((run, attempt));
+                self.fate(dir, &mut shim);
+                self.books.spawned(dir);
+                self.world.shims.insert(dir, shim);
+            }
+            Stage::Adopt(id) => {
+                let dir = (Owner::Operation, id.0, 1);
+                let reign = self.reign;
+                match self.world.shims.get_mut(&dir) {
+                    Some(shim) => {
+                        shim.watch = Some((reign, action));
+                        if !shim.alive {
+                            self.report_end(dir);
+                        }
+                    }
+                    None => self.operation_ended(id, None, Some(go(Stage::Failed))),
+                }
+            }
+            Stage::Done if self.unlucky(60) => {
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message: "a conflict".into(), cause: None });
+            }
+            Stage::Done => {
+                let cwd = row
+                    .workspace_id
+                    .and_then(|w| self.disk.rows.workspaces.get(&w))
+                    .and_then(|w| w.cwd.clone())
+                    .unwrap_or_default();
+                let fact = Fact::WorkspaceRealised {
+                    action,
+                    run,
+                    attempt,
+                    cwd,
+                    created: true,
+                    branch_created: false,
+                    base: None,
+                    note: String::new(),
+                };
+                self.tell(fact);
+            }
+            Stage::Failed => {
+                let message = "its set-up command failed".into();
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None });
+            }
+        }
+    }
+
+    fn operation_ended(&mut self, operation: OperationId, code: Option<i32>, then: Option<Task>) {
+        let end = OperationEnd {
+            status: if code == Some(0) { OperationStatus::Succeeded } else { OperationStatus::Failed },
+            exit_code: code,
+            signal: None,
+            error: None,
+            stdout_excerpt: None,
+            stderr_excerpt: None,
+        };
+        self.tell_then(Fact::OperationEnded { operation, end }, then);
+    }
+
+    /// What a process does by itself.
+    pub fn process_event(&mut self, event: Event) {
+        match event {
+            Event::ChildEnds { dir, how } => self.child_ends(dir, how, 0),
+            Event::TermEnds { dir } => {
+                let how = if self.rng.permille(700) { How::Signal("SIGTERM", false) } else { How::Code(0) };
+                self.child_ends(dir, how, 0);
+            }
+            Event::Kill { dir } => {
+                let over =
+                    self.world.shims.get(&dir).and_then(|s| s.stop.as_ref()).is_some_and(|s| s.kill_at <= self.mono);
+                if over {
+                    self.child_ends(dir, How::Signal("SIGKILL", false), 1);
+                }
+            }
+            Event::TimeOver { dir, grace_ms } => self.stop_child(dir, EndedBy::Timeout, "timeout".into(), grace_ms),
+            Event::ShimDies { dir } => {
+                let Some(shim) = self.world.shims.get_mut(&dir).filter(|s| s.alive) else { return };
+                // Its descendants are found by their tag and stopped before anyone says "lost".
+                shim.alive = false;
+                shim.lost = true;
+                self.note(|| format!("lost {dir:?}"));
+                self.report_end(dir);
+            }
+            Event::Answers { dir } => {
+                let reign = self.reign;
+                let up = self.memory.is_some();
+                let Some(shim) = self.world.shims.get_mut(&dir).filter(|s| s.alive) else { return };
+                shim.ready = true;
+                if up && shim.watch.is_some_and(|(watched, _)| watched == reign) {
+                    self.tell(Fact::ServiceReady { service: ServiceId(dir.1), generation: dir.2 });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn child_ends(&mut self, dir: Dir, how: How, killed: u32) {
+        let now = self.now().0;
+        let Some(shim) = self.world.shims.get_mut(&dir).filter(|s| s.alive) else { return };
+        shim.alive = false;
+        shim.exit = Some(exit_frame(shim, how, killed, now));
+        self.note(|| format!("ends {dir:?} {how:?}"));
+        self.report_end(dir);
+    }
+
+    /// Tells the end of a shim to whoever watches it in this reign.
+    fn report_end(&mut self, dir: Dir) {
+        if self.memory.is_none() {
+            return;
+        }
+        let Some(shim) = self.world.shims.get(&dir) else { return };
+        let Some((reign, action)) = shim.watch else { return };
+        if reign != self.reign {
+            return;
+        }
+        let exit = shim.exit.clone().map(Box::new);
+        let output = RunOutput { log_ref: Some("runs/x".into()), stdout_bytes: 10, ..RunOutput::default() };
+        match dir.0 {
+            Owner::Run => {
+                let (run, attempt) = (RunId(dir.1), dir.2);
+                self.tell(match exit {
+                    Some(exit) => Fact::RunEnded { action, run, attempt, exit, output },
+                    None => Fact::RunLost { action, run, attempt, evidence: "no exit record".into(), output },
+                });
+            }
+            Owner::Service => {
+                let lost = exit.is_none();
+                self.tell(Fact::ServiceEnded {
+                    action,
+                    service: ServiceId(dir.1),
+                    generation: dir.2,
+                    exit,
+                    code: lost.then(|| "process_lost".into()),
+                    message: lost.then(|| "its shim is gone".into()),
+                });
+            }
+            Owner::Operation => {
+                let code = exit.and_then(|e| e.code);
+                let then = shim.prepares.map(|(run, attempt)| Task::Realise {
+                    action,
+                    run,
+                    attempt,
+                    stage: if code == Some(0) { Stage::Done } else { Stage::Failed },
+                });
+                self.operation_ended(OperationId(dir.1), code, then);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Faults that a test switches on, to prove that the simulator would find them.
+
+use std::cell::Cell;
+
+/// A fault at one place of the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// A fact about an earlier generation of a service is taken as one about the current.
+    LateFact,
+    /// A run cancelled while its workspace is made keeps its lease.
+    LeaseKept,
+    /// A late fact is taken about a run that has ended.
+    EndedAgain,
+}
+
+thread_local! {
+    static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+}
+
+/// Whether this fault is switched on in this thread.
+pub fn is_on(mutant: Mutant) -> bool {
+    ON.get() == Some(mutant)
+}
+
+/// Runs something with a fault switched on; it is off again afterwards, also after a panic.
+pub fn with<T>(mutant: Mutant, run: impl FnOnce() -> T) -> T {
+    struct Off;
+    impl Drop for Off {
+        fn drop(&mut self) {
+            ON.set(None);
+        }
+    }
+    ON.set(Some(mutant));
+    let _off = Off;
+    run()
+}

@@ -1,0 +1,108 @@
+//! What operators, scripts and agents ask for, at random.
+
+use serde_json::json;
+use wharf_model::rules::release;
+use wharf_model::{LeaseId, RunId, ServiceId};
+
+use super::run::Sim;
+use super::world::Event;
+use crate::dispatch::decide::release::facts;
+
+impl Sim {
+    /// Inserts one request and wakes the dispatcher, now or later.
+    pub fn ask(&mut self) {
+        let rows = &self.disk.rows;
+        let agents: Vec<_> = rows.agents.keys().copied().collect();
+        let all_runs: Vec<RunId> = rows.runs.keys().copied().collect();
+        let services: Vec<ServiceId> = rows.services.keys().copied().collect();
+        let issues: Vec<_> = rows.issues.values().cloned().collect();
+        let projects: Vec<_> = rows.projects.keys().copied().collect();
+        let unknown = self.id();
+        let open = self.open_runs();
+        let dice = self.rng.below(100);
+        match dice {
+            0..=39 => {
+                let Some(agent) = self.rng.pick(&agents) else { return };
+                let project = self.disk.rows.agents.get(&agent).map(|a| a.project_id);
+                let issue = if self.rng.permille(500) { self.rng.pick(&issues) } else { None };
+                let issue = issue.filter(|i| self.rng.permille(100) || Some(i.project_id) == project);
+                self.insert_request("run.start", |r| {
+                    r.target_id = Some(agent.text());
+                    if let Some(issue) = issue {
+                        r.args = json!({ "issue": issue.identifier });
+                    }
+                });
+            }
+            40..=56 => {
+                let from = if self.rng.permille(850) { open } else { all_runs };
+                let run = self.rng.pick(&from).unwrap_or(RunId(unknown));
+                let grace = self.rng.permille(300).then(|| self.rng.range(0, 20_000));
+                let version = self.disk.rows.runs.get(&run).map(|r| r.version);
+                let expects = self.rng.permille(300);
+                self.insert_request("run.cancel", |r| {
+                    r.target_id = Some(run.text());
+                    r.args = json!({ "grace_ms": grace });
+                    if expects {
+                        r.expect = Some(json!([{ "id": run.text(), "version": version.unwrap_or(1) }]));
+                    }
+                });
+            }
+            57..=68 => {
+                let open: Vec<LeaseId> =
+                    self.disk.rows.leases.values().filter(|l| !l.status.is_terminal()).map(|l| l.id).collect();
+                let all: Vec<LeaseId> = self.disk.rows.leases.keys().copied().collect();
+                let from = if self.rng.permille(900) { open } else { all };
+                let lease = self.rng.pick(&from).unwrap_or(LeaseId(unknown));
+                // The preview is computed from the store, with the rule that the acceptance uses.
+                let preview = facts(&self.disk.rows, lease).and_then(|f| release::effect(&f).ok());
+                let expects = self.rng.permille(600);
+                self.insert_request("lease.release", |r| {
+                    r.target_id = Some(lease.text());
+                    if let Some(preview) = preview.filter(|_| expects) {
+                        r.expect = serde_json::to_value(&preview.judged).ok();
+                    }
+                });
+            }
+            69..=86 => {
+                let service = self.rng.pick(&services).unwrap_or(ServiceId(unknown));
+                let kind =
+                    self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.start");
+                self.insert_request(kind, |r| r.target_id = Some(service.text()));
+            }
+            87..=93 => {
+                let Some(project) = self.rng.pick(&projects) else { return };
+                self.insert_request("issue.create", |r| {
+                    r.target_id = Some(project.text());
+                    r.args = json!({ "title": "something" });
+                });
+            }
+            94..=95 => {
+                let issue = self.rng.pick(&issues).map_or(unknown, |i| i.id.0);
+                self.insert_request("issue.comment", |r| {
+                    r.target_id = Some(issue.to_string());
+                    r.args = json!({ "body": "a word" });
+                });
+            }
+            96 => {
+                self.insert_request("run.teleport", |_| {});
+            }
+            97 => {
+                self.insert_request("run.cancel", |r| r.target_id = Some("R-7".into()));
+            }
+            98 => {
+                let now = self.now();
+                self.insert_request("issue.create", |r| r.expires_at = now.plus(-1));
+            }
+            _ => {
+                let past = self.now().plus(3);
+                let Some(agent) = self.rng.pick(&agents) else { return };
+                self.insert_request("run.start", |r| {
+                    r.target_id = Some(agent.text());
+                    r.expires_at = past;
+                });
+            }
+        }
+        let pause = if self.rng.permille(200) { self.rng.range(0, 40_000) } else { self.rng.range(0, 30) };
+        self.after(pause, Event::Wake);
+    }
+}

@@ -1,0 +1,124 @@
+//! Projects, agents and services that a simulation begins with.
+
+use serde_json::json;
+use wharf_model::config::{
+    AdapterConfig, AgentConfig, CommandLine, Concurrency, Lifecycle, ProcessConfig, ProjectConfig, ProjectSection,
+    Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
+};
+use wharf_model::{ActorType, AgentRow, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
+
+use crate::dispatch::input::{ConfigRead, Prepared};
+
+fn agent(name: &str, concurrent_runs: u32, timeout_ms: Option<u64>) -> AgentConfig {
+    let process =
+        ProcessConfig { command: "agent".into(), args: vec![], shell: false, cwd: ".".into(), stdin: Stdin::None };
+    let mut agent = AgentConfig::new(name.into(), AdapterConfig::Process(process));
+    agent.concurrent_runs = concurrent_runs;
+    agent.timeout_ms = timeout_ms;
+    agent.grace_ms = 3_000;
+    agent
+}
+
+fn service(name: &str, lifecycle: Lifecycle, reuse: Reuse, policy: StopPolicy) -> ServiceConfig {
+    let mut service = ServiceConfig::new(name.into(), CommandLine::Shell(name.into()));
+    service.lifecycle = lifecycle;
+    service.reuse = reuse;
+    service.stop.policy = policy;
+    service.stop.idle_ms = 20_000;
+    service.stop.grace_ms = 2_000;
+    service.ready.timeout_ms = 10_000;
+    service
+}
+
+/// A project's config as it was read from its file.
+pub fn config(key: &str) -> ConfigRead {
+    let mut workspace = WorkspaceConfig { mode: Some(WorkspaceMode::Isolated), ..WorkspaceConfig::default() };
+    let mut services = Vec::new();
+    let agents = match key {
+        "SOLO" => {
+            services.push(service("web", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::IdleTimeout));
+            services.push(service("db", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::Manual));
+            services.push(service("once", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::OnRunFinish));
+            services.push(service("own", Lifecycle::Shared, Reuse::Agent, StopPolicy::IdleTimeout));
+            services.push(service("tmp", Lifecycle::Ephemeral, Reuse::Run, StopPolicy::Manual));
+            let mut astray = agent("astray", 1, None);
+            astray.environment = Some("nowhere".into());
+            vec![agent("fixer", 2, None), agent("tester", 1, Some(40_000)), agent("plain", 3, None), astray]
+        }
+        "SHARE" => {
+            workspace.mode = Some(WorkspaceMode::Shared);
+            vec![agent("writer", 3, Some(60_000))]
+        }
+        _ => {
+            workspace.mode = Some(WorkspaceMode::Shared);
+            workspace.concurrency = Concurrency::Allow;
+            vec![agent("crowd", 4, None)]
+        }
+    };
+    let number = key.bytes().fold(0u128, |n, b| n * 256 + u128::from(b));
+    ConfigRead {
+        path: format!("/p/{key}"),
+        project_uuid: ProjectId(uuid::Uuid::from_u128(number)),
+        git_common_dir: Some(format!("/p/{key}/.git")),
+        also_at: None,
+        config: ProjectConfig {
+            project: ProjectSection {
+                key: key.into(),
+                name: key.to_lowercase(),
+                company: "default".into(),
+                default_environment: None,
+            },
+            workspace,
+            agents,
+            environments: Vec::new(),
+            services,
+            jobs: Vec::new(),
+            secrets: std::collections::BTreeMap::new(),
+        },
+    }
+}
+
+/// Keys of the projects.
+pub const PROJECTS: &[&str] = &["SOLO", "SHARE", "CROWD"];
+
+/// Names the services that an agent's runs use.
+pub fn use_services(agent: &mut AgentRow) {
+    let names: &[&str] = match agent.name.as_str() {
+        "fixer" => &["web", "once", "tmp"],
+        "tester" => &["web", "db", "own"],
+        _ => &[],
+    };
+    agent.config["services"] = json!(names);
+}
+
+/// A request as its sender inserts it.
+pub fn request(id: RequestId, number: i64, kind: &str, now: UnixMillis) -> RequestRow {
+    RequestRow {
+        id,
+        number,
+        kind: kind.into(),
+        target_type: None,
+        target_id: None,
+        args: json!({}),
+        expect: None,
+        actor_type: ActorType::Operator,
+        actor_id: "mo".into(),
+        origin: RequestOrigin::Cli,
+        idempotency_key: None,
+        status: RequestStatus::Pending,
+        expires_at: now.plus(30_000),
+        answered_at: None,
+        finished_at: None,
+        result: None,
+        error_code: None,
+        error: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// The config that comes with a request.
+pub fn prepared(key: &str) -> Prepared {
+    Prepared::Config(Box::new(config(key)))
+}

@@ -233,7 +233,9 @@ fn marked_leases_are_released_after_one_preview() {
 #[test]
 fn a_used_service_wants_a_preview_and_an_unused_one_does_not() {
     let mut bench = Bench::drawn(80, 24);
-    bench.keys("3 x");
+    bench.keys("3");
+    assert!(bench.text().contains("─ stops in 4m10 ─"), "{}", bench.text());
+    bench.keys("x");
     let unused = service_id(16).text();
     let expect = |id: &str| vec![Expect { id: id.to_owned(), version: 5 }];
     assert_eq!(wishes(&bench), [("service.stop".to_owned(), unused.clone(), expect(&unused))]);
@@ -298,6 +300,16 @@ fn a_thing_that_is_not_among_the_known_rows_is_looked_for_with_a_filter() {
     assert_eq!(bench.app.screen, ScreenId::Leases);
     bench.keys("[");
     assert_eq!(bench.app.ledger.run().map(|r| r.number), Some(1042));
+}
+
+#[test]
+fn a_place_is_restored_with_its_filter_and_row() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 j j 1 s G [");
+    assert_eq!(bench.app.screen, ScreenId::Ledger);
+    bench.keys("[");
+    assert!(!bench.text().contains("service:"), "{}", bench.text());
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(14));
 }
 
 #[test]

@@ -174,7 +174,9 @@ impl Browse for Services {
 
     fn title(&self, line: &ServiceLine, env: &Env) -> (String, String, Ink) {
         let title = format!("S-{} {} · {}", line.number, line.name, line.scope);
+        let (words, counts) = stops(line, env);
         let state = match (line.live, line.started_at) {
+            (true, _) if counts => format!("stops {words}"),
             (true, Some(at)) => format!("{} {}", line.word, format::duration(at.until(env.now))),
             _ => line.word.clone(),
         };

@@ -9,8 +9,9 @@ use crate::fixtures::*;
 use crate::msg::{Answer, Msg, RequestOutcome};
 use crate::overlay::Overlay;
 use crate::pane::output::OutputPane;
-use crate::rows::{Expect, Page};
+use crate::rows::{Expect, FactBlock, Page};
 use crate::screen::ScreenId;
+use crate::screen::browse::fact;
 use crate::testing::*;
 
 fn requests(bench: &Bench) -> Vec<Request> {
@@ -310,6 +311,41 @@ fn a_place_is_restored_with_its_filter_and_row() {
     bench.keys("[");
     assert!(!bench.text().contains("service:"), "{}", bench.text());
     assert_eq!(bench.app.services.service().map(|s| s.number), Some(14));
+}
+
+#[test]
+fn what_the_shell_knows_is_shown_once() {
+    fn told(question: &Question) -> Option<Result<Answer, String>> {
+        let mut answer = drawing(question);
+        if let Some(Ok(Answer::Leases(page))) = &mut answer {
+            let more = [
+                fact("LEASE", "L-89", "its id"),
+                fact("policy", "reuse by workspace", "kept for the next run in it"),
+                fact("", "and a row of it", ""),
+                fact("provider id", "ssh:7f0c", ""),
+            ];
+            page.rows[0].facts = vec![FactBlock { facts: more.to_vec() }];
+        }
+        answer
+    }
+    let mut bench = Bench::open(160, 45, told);
+    bench.keys("2");
+    let text = bench.text();
+    assert_eq!(text.matches(" policy ").count(), 1, "{text}");
+    assert!(
+        text.contains("kept for the next run in it") && text.contains("ssh:7f0c") && text.contains("its id"),
+        "{text}"
+    );
+    assert!(!text.contains("and a row of it"), "{text}");
+}
+
+#[test]
+fn a_run_whose_lease_is_not_named_is_found_by_its_run() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("j L");
+    assert!(bench.text().contains("Leases  run:R-1041"), "{}", bench.text());
+    bench.keys("[ s");
+    assert!(bench.text().contains("Services  run:R-1041"), "{}", bench.text());
 }
 
 #[test]

@@ -77,7 +77,6 @@ fn diagnostics_with_its_own_log() {
         tui_logger::Drain::new()
             .log(&log::Record::builder().level(level).target(target).args(format_args!("{words}")).build());
     }
-    tui_logger::move_events();
     let time = regex::Regex::new(r"\d\d:\d\d:\d\d\.\d\d\d").expect("a pattern");
     for (columns, rows) in [(80, 24), (160, 45)] {
         let mut bench = Bench::drawn(columns, rows);

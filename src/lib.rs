@@ -1,9 +1,11 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapter;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod demo;
 pub mod dispatch;
 pub mod environment;
 pub mod process;

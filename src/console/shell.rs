@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
@@ -111,7 +111,7 @@ impl Shell {
         let live = LiveRuns::new(&options.data);
         let growth = Growth::start(events.clone())?;
         let outputs = Outputs { data: options.data.clone(), growth: growth.clone() };
-        let scope = Scope { data: options.data.clone(), project: found.root.clone(), zone, live: live.clone() };
+        let scope = Scope::new(&options.data, &found.root, zone, &live);
         let questions = Questions::start(&scope, &outputs, events.clone())?;
         let requests = Requests::start(&options.data, &found.root, events.clone())?;
         let (limits, limits_wrong) = MachineLimits::read();
@@ -173,7 +173,7 @@ impl Shell {
     }
 
     /// Stays until the end; gives the exit code of the program.
-    pub fn run(mut self) -> ExitCode {
+    pub fn run(mut self) -> u8 {
         while self.ending.is_none() {
             let wait = self.patience();
             let mut event = self.mailbox.next(wait);
@@ -454,6 +454,7 @@ impl Shell {
             Effect::Pager { owner, line } => self.pager(owner, line),
             Effect::Editor { text } => self.editor(&text),
             Effect::Save { owner, streams } => self.save(owner, streams),
+            Effect::OpenUrl(url) => self.open_url(&url),
             Effect::Quit(QuitChoice::Leave) => self.end(Ending::Left),
             Effect::Quit(QuitChoice::StopAll) => self.stop_all(),
             Effect::Redraw => {
@@ -488,6 +489,29 @@ impl Shell {
                 Err(error) => (Tone::Bad, format!("Copied, but not into a file: {error}")),
             };
             self.tell(Msg::Toast(toast.0, toast.1));
+        }
+    }
+
+    /// Where there is a desktop, its own tool opens the URL; else it is on the clipboard.
+    fn open_url(&mut self, url: &str) {
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|n| std::env::var_os(n).is_some());
+        let opened = desktop
+            && Command::new("xdg-open")
+                .arg(url)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .and_then(|mut child| {
+                    // Waited for beside the screen, so that it does not stay behind as a zombie.
+                    std::thread::Builder::new().name("open-url".into()).spawn(move || child.wait()).map(drop)
+                })
+                .is_ok();
+        if opened {
+            self.tell(Msg::Toast(Tone::Info, format!("Opened {url}")));
+        } else {
+            self.copy(url);
+            self.tell(Msg::Toast(Tone::Info, format!("Copied {url}; there is no desktop to open it")));
         }
     }
 
@@ -643,7 +667,7 @@ impl Shell {
     }
 
     /// Gives everything back and says what goes on.
-    fn leave(self) -> ExitCode {
+    fn leave(self) -> u8 {
         let ending = self.ending.unwrap_or(Ending::Left);
         terminal::give_back();
         self.throne.end();
@@ -659,9 +683,9 @@ impl Shell {
             let _ = writeln!(out, "wharf shows {} again", if header.running == 1 { "it" } else { "them" });
         }
         match ending {
-            Ending::Left | Ending::Stopped => ExitCode::SUCCESS,
-            Ending::NotStopped => ExitCode::from(1),
-            Ending::Signal => ExitCode::from(143),
+            Ending::Left | Ending::Stopped => 0,
+            Ending::NotStopped => 1,
+            Ending::Signal => 143,
         }
     }
 }

@@ -79,6 +79,7 @@ pub fn run(line: &view::RunLine) -> RunLine {
         unknown: line.observation == Observation::Unknown && !line.status.is_terminal(),
         lease: None,
         services: Vec::new(),
+        workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         cost_microusd: None,
     }
 }
@@ -182,6 +183,11 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         holder_state: holder_state.map(str::to_owned),
         holder_evidence: evidence,
         run: row.run_id,
+        workspace: item.workspace_number.map(|n| {
+            let name = item.workspace.clone().unwrap_or_default();
+            format!("{} {name}", Kind::Workspace.number(n)).trim_end().to_owned()
+        }),
+        services: Vec::new(),
         acquired_at: row.acquired_at,
         used_at: row.last_used_at,
         expires_at: row.expires_at.filter(|_| live),
@@ -417,8 +423,20 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         let status = item.last_run_status.map(|s| s.to_string()).unwrap_or_default();
         about.push(fact("last run", Kind::Run.number(n), status));
     }
+    let mode = match row.strategy_type {
+        wharf_model::WorkspaceStrategy::GitWorktree => "worktree",
+        wharf_model::WorkspaceStrategy::ProjectPrimary => "shared",
+        wharf_model::WorkspaceStrategy::AdapterManaged => "the agent's own",
+        wharf_model::WorkspaceStrategy::CloudSandbox => "sandbox",
+    };
+    let last_run = item.last_run_number.map(|n| {
+        let status = item.last_run_status.map(|s| s.as_str().replace('_', " ")).unwrap_or_default();
+        format!("{} {status}", Kind::Run.number(n)).trim_end().to_owned()
+    });
     WorkspaceLine {
         id: row.id,
+        mode: mode.to_owned(),
+        last_run,
         number: row.number,
         version: row.version,
         class,

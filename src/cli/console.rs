@@ -6,11 +6,8 @@ use crate::console::{Look, NotOpened, Options};
 
 /// Opens the console and stays in it.
 pub fn open(context: &Context) -> Result<u8> {
-    let look = Look {
-        ascii: context.global.ascii,
-        no_color: context.global.color == Color::Never,
-        utc: context.global.utc,
-    };
+    let look =
+        Look { ascii: context.global.ascii, no_color: context.global.color == Color::Never, utc: context.global.utc };
     let options = Options { data: context.data.clone(), directory: context.project_dir()?, look };
     crate::console::open(options).map_err(|error| match error {
         NotOpened::NoTerminal => CliError::usage("the console needs a terminal")

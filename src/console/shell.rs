@@ -403,6 +403,7 @@ impl Shell {
                 self.banner("log", Tone::Warn, "There is no log of this program".to_owned(), words);
             }
         }
+        tracing::info!(?standing, "who the orchestrator is");
         match &standing {
             Standing::Nobody(why) => {
                 let why = why.clone();

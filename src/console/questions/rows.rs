@@ -74,7 +74,8 @@ pub fn run(line: &view::RunLine) -> RunLine {
         limit_ms: None,
         exit_code: line.exit_code,
         signal: line.signal.clone(),
-        error_code: line.error_code.clone(),
+        // A process that said itself how it went is known by its exit code.
+        error_code: line.error_code.clone().filter(|_| line.exit_code.is_none_or(|code| code == 0)),
         outcome: line.liveness_state.map(|s| s.as_str().replace('_', " ")),
         unknown: line.observation == Observation::Unknown && !line.status.is_terminal(),
         lease: None,

@@ -1,4 +1,5 @@
 //! The console as an operator meets it: the real program, a real terminal, real processes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/pty.rs"]
 mod pty;
@@ -158,7 +159,7 @@ fn the_terminal_is_given_back_after_a_panic_which_is_logged() {
     let mut console = Console::open_with(&place, 80, 24, &[("WHARF_DEBUG_PANIC", "1")]);
     console.see("No runs yet.");
     let log = place.data().join("log");
-    until(|| std::fs::read_dir(&log).ok()?.next(), || "no log is begun".to_owned());
+    until(|| std::fs::read_dir(&log).ok()?.flatten().next(), || "no log is begun".to_owned());
     console.send("\x1b[24~");
     assert_eq!(console.wait_end(), 101);
     console.assert_restored();
@@ -214,7 +215,7 @@ fn a_second_console_names_the_first_and_takes_over() {
 
 #[test]
 fn what_goes_on_while_the_console_is_killed_is_whole() {
-    let counted = |n: u32| (1..=40).map(|i| format!("{n} line {i}\n")).collect::<String>();
+    let counted = |n: u32| (1..=40).map(|i| format!("{n} line {i}\n")).collect::<Vec<_>>().concat();
     let agent = |n: u32| {
         format!(
             "echo started >> {{}}/starts-{n}; i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo {n} line $i; sleep 0.05; done; exit {n}"

@@ -41,7 +41,7 @@ const BATCH: usize = 256;
 /// Texts from this size on are copied to a file as well.
 const COPY_FILE_FROM_BYTES: usize = 100_000;
 /// How long stopping everything may take beyond the longest grace, before the console ends anyway.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
 /// Tags of requests that the console makes by itself begin here; the screens' own begin at 1.
 const OWN_TAGS: u64 = 1 << 62;
 
@@ -60,8 +60,6 @@ pub struct Shell {
     growth: Growth,
     standing: Option<Standing>,
     project: PathBuf,
-    has_config: bool,
-    project_known: bool,
     logging: bool,
     lively: bool,
     dirty: bool,
@@ -142,8 +140,6 @@ impl Shell {
             growth,
             standing: None,
             project: found.root,
-            has_config: found.has_config,
-            project_known: false,
             logging,
             lively: chosen.lively,
             dirty: true,
@@ -158,15 +154,15 @@ impl Shell {
             ending: None,
             options,
         };
-        if !shell.has_config {
+        if found.has_config {
+            shell.requests.add_project();
+        } else {
             shell.banner(
                 "init",
                 Tone::Info,
                 format!("No wharf.toml in {}", shell.project.display()),
                 "`wharf init` writes one; until then there is no agent to start here".to_owned(),
             );
-        } else {
-            shell.requests.add_project();
         }
         shell.tell(Msg::Tick(clock::now()));
         Ok(shell)
@@ -422,7 +418,6 @@ impl Shell {
     fn project_told(&mut self, known: Result<(), String>) {
         match known {
             Ok(()) => {
-                self.project_known = true;
                 self.tell(Msg::BannerOver("project"));
                 self.refresh_due = true;
             }
@@ -465,7 +460,7 @@ impl Shell {
             Effect::Bell(words) => {
                 let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
                 let bytes = format!("\x07\x1b]9;{words}\x1b\\");
-                if let Err(error) = self.terminal.say(bytes.as_bytes()) {
+                if let Err(error) = terminal::say(bytes.as_bytes()) {
                     tracing::warn!(%error, "the terminal cannot ring");
                 }
             }
@@ -479,7 +474,7 @@ impl Shell {
     fn copy(&mut self, words: &str) {
         let mut bytes = Vec::new();
         let copied = crossterm::queue!(bytes, crossterm::clipboard::CopyToClipboard::to_clipboard_from(words))
-            .and_then(|()| self.terminal.say(&bytes));
+            .and_then(|()| terminal::say(&bytes));
         if let Err(error) = copied {
             self.tell(Msg::Toast(Tone::Bad, format!("The clipboard cannot be reached: {error}")));
         }

@@ -1,11 +1,6 @@
 //! What wharf does is told in files of the data directory, never on the terminal.
 
-use std::path::{Path, PathBuf};
-
-/// Where the files lie.
-pub fn directory(data: &Path) -> PathBuf {
-    data.join("log")
-}
+use std::path::Path;
 
 /// Begins to write them, once for each process, in a data directory that has a store. A place that
 /// cannot be written is left alone: nothing of a command depends on it.

@@ -340,6 +340,8 @@ impl Loop {
             }
         }
         if wake {
+            // What was just decided must not be read as waiting once more.
+            self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
             let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
             let more = rows.len() >= BATCH + self.preparing.len();

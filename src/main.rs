@@ -9,5 +9,12 @@ fn main() -> ExitCode {
         let status = wharf::shim::main(arguments.next().as_deref());
         return ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX));
     }
-    wharf::cli::main()
+    let (report, _) = color_eyre::config::HookBuilder::default().display_env_section(false).into_hooks();
+    // The report is for the log; the terminal gets what an operator can use.
+    std::panic::set_hook(Box::new(move |info| tracing::error!("{}", report.panic_report(info))));
+    std::panic::catch_unwind(wharf::cli::main).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        wharf::cli::unexpected(said.as_deref().unwrap_or("a panic without words"))
+    })
 }

@@ -97,13 +97,14 @@ impl Row for LeaseItem {
 /// Lists leases, newest first.
 pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &LEASES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = LeaseQuery::default();
             let page = |at: Option<i64>, n: usize| Ok(reader.leases(&query, at, n)?);
             let passes = |row: &LeaseItem| (!held || row.is(Status::Live)) && ready.passes(row);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, passes)?
+            collect(below, args.limit(), |c| c.to_string(), page, passes)?
         }
     };
     let now = clock::now();
@@ -204,12 +205,13 @@ fn stops(service: &ServiceRow) -> String {
 /// Lists services, newest first.
 pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &SERVICES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = ServiceQuery::default();
             let page = |at: Option<i64>, n: usize| Ok(reader.services(&query, at, n)?);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
     let now = clock::now();
@@ -282,6 +284,7 @@ impl Row for WorkspaceItem {
 /// Lists workspaces, newest first.
 pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &WORKSPACES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
@@ -290,7 +293,7 @@ pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<
                 || ready.terms().any(|(t, _)| matches!(t, filter::Test::Status(s) if s.contains(&Status::Archived)));
             let page = |at: Option<i64>, n: usize| Ok(reader.workspaces(&query, at, n)?);
             let passes = |row: &WorkspaceItem| (wanted || row.is(Status::Live)) && ready.passes(row);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, passes)?
+            collect(below, args.limit(), |c| c.to_string(), page, passes)?
         }
     };
     let now = clock::now();
@@ -356,12 +359,13 @@ impl Row for IssueItem {
 /// Lists issues, newest first.
 pub fn issues(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &ISSUES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = IssueQuery::default();
             let page = |at: Option<i64>, n: usize| Ok(reader.issues(&query, at, n)?);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
     list::print(context, args, "issues", "the filter", &listed, IssueDoc::new, |rows| {
@@ -424,9 +428,10 @@ impl Row for AgentItem {
 /// Lists agents by project and name.
 pub fn agents(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &AGENTS)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
-        Some(reader) => whole(reader.agents(None)?, args, |row| ready.passes(row))?,
+        Some(reader) => whole(reader.agents(None)?, args, below, |row| ready.passes(row)),
     };
     let now = clock::now();
     list::print(context, args, "agents", "the filter", &listed, AgentDoc::new, |rows| {
@@ -450,8 +455,8 @@ pub fn agents(context: &Context, args: &ListArgs) -> Result<u8> {
 }
 
 /// A list that the store gives as a whole; its cursor is how many rows were given before.
-fn whole<T>(rows: Vec<T>, args: &ListArgs, passes: impl Fn(&T) -> bool) -> Result<Listed<T>> {
-    let skip = usize::try_from(args.below()?.unwrap_or(0)).unwrap_or(0);
+fn whole<T>(rows: Vec<T>, args: &ListArgs, given: Option<i64>, passes: impl Fn(&T) -> bool) -> Listed<T> {
+    let skip = usize::try_from(given.unwrap_or(0)).unwrap_or(0);
     let before = rows.len();
     let mut kept: Vec<T> = rows.into_iter().filter(|row| passes(row)).collect();
     let hidden = (before - kept.len()) as i64;
@@ -459,7 +464,7 @@ fn whole<T>(rows: Vec<T>, args: &ListArgs, passes: impl Fn(&T) -> bool) -> Resul
     let more = kept.len() > args.limit();
     kept.truncate(args.limit());
     let next = more.then(|| (skip + kept.len()).to_string());
-    Ok(Listed { rows: kept, next, hidden })
+    Listed { rows: kept, next, hidden }
 }
 
 const PROJECTS: Knows = Knows { rows: "projects", statuses: &[], fields: &[], figures: false };
@@ -482,9 +487,10 @@ impl Row for ProjectRow {
 /// Lists projects by key.
 pub fn projects(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &PROJECTS)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
-        Some(reader) => whole(reader.projects(None)?, args, |row| ready.passes(row))?,
+        Some(reader) => whole(reader.projects(None)?, args, below, |row| ready.passes(row)),
     };
     list::print(context, args, "projects", "the filter", &listed, ProjectDoc::new, |rows| {
         let mut table = Table::new(&["KEY", "NAME", "CONFIG", "ISSUES", "PATH"]);
@@ -539,12 +545,13 @@ impl Row for ActivityRow {
 /// Lists the audit trail, newest first.
 pub fn activity(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &ACTIVITY)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = activity_query(&ready);
             let page = |at: Option<i64>, n: usize| Ok(reader.activity(&query, at, n)?);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
     let (now, zone) = (clock::now(), context.zone());

@@ -3,6 +3,7 @@
 mod cancel;
 mod console;
 mod context;
+mod demo;
 mod desk;
 mod docs;
 mod doctor;
@@ -123,6 +124,9 @@ enum Command {
     /// Look at everything wharf stands on
     #[command(after_help = "Example:\n  wharf doctor")]
     Doctor,
+    /// Make a small project whose agents do real work, and open the console on it
+    #[command(after_help = "Example:\n  wharf demo --headless")]
+    Demo(demo::DemoArgs),
     /// Orchestrate without a screen
     #[command(after_help = "Example:\n  wharf serve --until-idle")]
     Serve(serve::ServeArgs),
@@ -141,11 +145,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let json = cli.global.json;
-    let result = Context::new(cli.global).and_then(|context| {
-        logging::begin(&context.data);
-        carry_out(&context, cli.command.as_ref()).map_err(|error| with_log(error, &context))
-    });
-    match result {
+    match start(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) if error.code == context::PIPE_CLOSED => ExitCode::from(exit::DONE),
         Err(error) => {
@@ -153,6 +153,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit)
         }
     }
+}
+
+fn start(cli: Cli) -> Result<u8> {
+    // The demo has a data directory of its own and leaves the operator's alone.
+    if let Some(Command::Demo(args)) = &cli.command {
+        return demo::demo(cli.global, args);
+    }
+    let context = Context::new(cli.global)?;
+    logging::begin(&context.data);
+    carry_out(&context, cli.command.as_ref()).map_err(|error| with_log(error, &context))
 }
 
 /// Tells of a defect that ended the command, whose report is in the log.
@@ -199,6 +209,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
     let Some(command) = command else { return console::open(context) };
     match command {
+        Command::Demo(args) => demo::demo(context.global.clone(), args),
         Command::Run(args) => run::run(context, args),
         Command::Runs(args) => runs::runs(context, args),
         Command::Show(args) => show::show(context, args),
@@ -213,6 +224,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Agents(args) => lists::agents(context, args),
         Command::Issues(args) => lists::issues(context, args),
         Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),
+        Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(context, args),
         Command::Activity(args) => lists::activity(context, args),
         Command::Projects(args) => lists::projects(context, args),
         Command::Project(setup::ProjectCommand::Add(args)) => setup::add(context, args),

@@ -16,6 +16,7 @@ use wharf_model::{
 };
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
+use super::committed;
 use super::decide::{decide, sweep};
 use super::election::Elected;
 use super::input::{Fact, Input, Prepared};
@@ -409,6 +410,7 @@ impl Loop {
         if self.preparing.contains(&row.id) {
             return Ok(());
         }
+        kill_point("request.inserted");
         let needs = matches!(
             RequestKind::parse(&row.kind),
             Some(
@@ -421,6 +423,7 @@ impl Loop {
             let (prepare, sender) = (Arc::clone(&self.prepare), self.inbox.sender.clone());
             self.performer.blocking(Box::new(move || {
                 let prepared = prepare.prepare(&row, &known);
+                kill_point("config.read");
                 // The queue is drained by the loop; an error says that it has ended.
                 let _ended = sender.blocking_send(Envelope::Prepared(Box::new(row), prepared));
             }));
@@ -479,6 +482,7 @@ impl Loop {
         if changes.iter().any(|c| !c.is_empty()) {
             let outcomes = self.writer.commit(&changes)?;
             self.commits += 1;
+            committed::pass(&changes);
             let refused: Vec<String> =
                 outcomes.iter().filter_map(|o| o.as_ref().err().map(ToString::to_string)).collect();
             if !refused.is_empty() {

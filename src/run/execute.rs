@@ -93,6 +93,7 @@ impl Heard {
         let (run, attempt) = (self.run, self.attempt);
         let fact = match seen {
             Seen::Started { child, at_ms, adopted } => {
+                kill_point("run.started_seen");
                 Fact::RunStarted { run, attempt, child, boot_id: boot_id.to_owned(), at: UnixMillis(at_ms), adopted }
             }
             Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },

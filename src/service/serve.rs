@@ -16,7 +16,7 @@ use crate::adapter::ConfiguredSecrets;
 use crate::adapter::environment::{Allow, allowed, resolve};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{ServiceJob, shim_dir};
-use crate::process::descendants;
+use crate::process::{descendants, kill_point::kill_point};
 use crate::run::context::Context;
 use crate::run::keep::{CannotStart, End, Seen};
 use crate::run::{operation::last_chars, output};
@@ -58,6 +58,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),
     };
+    kill_point("service.port_reserved");
     let port = prepared
         .port
         .as_ref()
@@ -88,6 +89,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             end = &mut keeping => break end,
             Some(seen) = receiver.recv() => {
                 let Seen::Started { child: started, adopted, .. } = seen else { continue };
+                kill_point("service.spawned");
                 child = Some(started);
                 ctx.inbox
                     .tell(Fact::ServiceStarted {

@@ -84,7 +84,8 @@ stop = { grace = "1s" }
 [[service]]
 name = "broken"
 command = ["sh", "-c", "echo dead; exit 3"]
-ready = "none"
+port = "auto"
+ready = { http = "http://127.0.0.1:{{port}}/", timeout = "10s", interval = "50ms" }
 "#;
 
 /// Where a test happens.

@@ -4,14 +4,16 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use wharf_model::UnixMillis;
 use wharf_store::view::RunQuery;
 use wharf_store::{Access, Reader, Store};
 
 use super::context::{Context, Global, say};
 use super::error::{CliError, Result, exit};
-use super::run_doc::RunsDocument;
-use super::runs::{RunsArgs, runs};
+use super::list::ListArgs;
+use super::run_doc::RunDoc;
+use super::runs::runs;
 use crate::clock;
 use crate::demo::project::{self, Demo, Pace};
 use crate::demo::{DemoError, headless, watched};
@@ -103,11 +105,12 @@ fn play(context: &Context, demo: &Demo, keep: bool) -> Result<u8> {
 /// Prints the ledger of the demo.
 fn ledger(context: &Context, now: UnixMillis) -> Result<()> {
     if !context.global.json {
-        runs(context, &RunsArgs { no_header: false, limit: ROWS, after: None })?;
-        return Ok(());
+        let all = ListArgs { filter: Vec::new(), no_header: false, limit: ROWS, after: None };
+        return runs(context, &all).map(|_code| ());
     }
     let page = Reader::open(&context.data)?.runs(&RunQuery::default(), None, ROWS)?;
-    context.document(&RunsDocument::new(&page.rows, None, 0, now).of_schema("wharf.demo/1"))
+    let runs: Vec<RunDoc> = page.rows.iter().map(|row| RunDoc::new(row, now)).collect();
+    context.document(&json!({ "schema": "wharf.demo/1", "runs": runs, "next": null, "hidden": 0 }))
 }
 
 /// Starts it and opens the console on it.

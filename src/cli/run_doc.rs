@@ -204,24 +204,3 @@ impl RunDocument {
         Self { schema: "wharf.run/1", run: RunDoc::new(line, now) }
     }
 }
-
-/// The document of a list of runs.
-#[derive(Debug, Serialize)]
-pub struct RunsDocument {
-    schema: &'static str,
-    runs: Vec<RunDoc>,
-    next: Option<String>,
-    hidden: i64,
-}
-
-impl RunsDocument {
-    /// A page of runs; `next` leads to the following one, `hidden` runs are kept out by the filter.
-    pub fn new(lines: &[RunLine], next: Option<String>, hidden: i64, now: UnixMillis) -> Self {
-        Self { schema: "wharf.runs/1", runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next, hidden }
-    }
-
-    /// The same under the name of another document.
-    pub fn of_schema(self, schema: &'static str) -> Self {
-        Self { schema, ..self }
-    }
-}

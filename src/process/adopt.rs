@@ -69,14 +69,21 @@ pub fn judge_at_boot(dir: &Path, boot: &str) -> Result<Verdict, AdoptError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(AdoptError::NoDirectory(dir.to_owned())),
         Err(e) => return Err(unknown(dir, "it cannot be read", e)),
     }
-    let lock = lock::probe(&dir.join(names::LOCK)).map_err(|e| unknown(dir, "its lock cannot be probed", e))?;
+    let probe = || lock::probe(&dir.join(names::LOCK)).map_err(|e| unknown(dir, "its lock cannot be probed", e));
+    let mut lock = probe()?;
+    let before_lock = if lock.is_none() { read_id(dir)? } else { None };
+    if before_lock.is_some() {
+        // A shim takes its lock before it writes anything: it came between the two looks.
+        lock = probe()?;
+    }
     if lock == Some(LockState::Held) {
         return Ok(Verdict::Live(read_id(dir)?.map(Box::new)));
     }
     if let Some(frame) = read_end(dir)? {
         return Ok(Verdict::Ended(Box::new(frame)));
     }
-    let id = read_id(dir)?;
+    // Without a lock only what stood there before the last look counts: a shim may come just now.
+    let id = if lock.is_some() { read_id(dir)? } else { before_lock };
     let made_at = id.as_ref().map(|id| id.boot_id.clone()).or(spec_boot(dir)?);
     if made_at.is_some_and(|made_at| made_at != boot) {
         return Ok(Verdict::OtherBoot);

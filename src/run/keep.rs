@@ -86,25 +86,42 @@ impl Keeper {
         let mut link = None;
         let mut spawned = None;
         let mut adopted = true;
-        match verdict(&path).await {
-            Ok(Verdict::Live(_)) => {}
-            Ok(Verdict::Ended(exit)) => return self.ended(dir, exit),
-            Ok(Verdict::ShimLost { .. }) => return self.lost(dir, &path).await,
-            Ok(Verdict::OtherBoot) => return End::Lost("the machine was restarted while it ran".into()),
-            Ok(Verdict::NeverStarted) => {
-                adopted = false;
-                let (keeper, place) = (self.clone(), path.clone());
-                let started = tokio::task::spawn_blocking(move || keeper.start(&place, build)).await;
-                match started {
-                    Ok(Ok((shim, made))) => {
-                        spawned = Some(shim);
-                        link = Some(made);
+        let mut build = Some(build);
+        let mut refused: Option<CannotStart> = None;
+        // Twice at most: a start that is refused is looked at once more, since the shim of a killed
+        // orchestrator may have taken the directory in between.
+        loop {
+            match (verdict(&path).await, build.take()) {
+                (Ok(Verdict::Live(_)), _) => break,
+                (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, exit),
+                (Ok(Verdict::ShimLost { .. }), _) => return self.lost(dir, &path).await,
+                (Ok(Verdict::OtherBoot), _) => return End::Lost("the machine was restarted while it ran".into()),
+                (Ok(Verdict::NeverStarted), Some(build)) => {
+                    let (keeper, place) = (self.clone(), path.clone());
+                    let started = tokio::task::spawn_blocking(move || keeper.start(&place, build)).await;
+                    match started {
+                        Ok(Ok((shim, made))) => {
+                            adopted = false;
+                            spawned = Some(shim);
+                            link = Some(made);
+                            break;
+                        }
+                        Ok(Err(cannot)) => refused = Some(cannot),
+                        Err(panic) => return End::NotStarted { code: "internal".into(), message: panic.to_string() },
                     }
-                    Ok(Err(cannot)) => return End::NotStarted { code: cannot.code, message: cannot.message },
-                    Err(panic) => return End::NotStarted { code: "internal".into(), message: panic.to_string() },
+                }
+                (Ok(Verdict::NeverStarted), None) => {
+                    let cannot = refused.unwrap_or_else(|| CannotStart {
+                        code: "exec_failed".into(),
+                        message: "it could not be started".into(),
+                    });
+                    return End::NotStarted { code: cannot.code, message: cannot.message };
+                }
+                (Err(error), _) => {
+                    seen(Seen::Unknown(error)).await;
+                    break;
                 }
             }
-            Err(error) => seen(Seen::Unknown(error)).await,
         }
         let end = self.watch(&path, adopted, spawned.is_some(), &mut seen).await;
         if let Some(mut shim) = spawned {

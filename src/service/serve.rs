@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use wharf_model::config::{CommandLine, Port, ProjectConfig, ReadyCheck, ServiceConfig};
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
-use wharf_model::{ActionRow, ServiceRow};
+use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
 
 use super::port::{self, Ownership, Reservation};
 use super::readiness::{self, Check, Probe, Readiness};
@@ -16,7 +16,7 @@ use crate::adapter::ConfiguredSecrets;
 use crate::adapter::environment::{Allow, allowed, resolve};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{ServiceJob, shim_dir};
-use crate::process::descendants;
+use crate::process::{descendants, kill_point::kill_point};
 use crate::run::context::Context;
 use crate::run::keep::{CannotStart, End, Seen};
 use crate::run::{operation::last_chars, output};
@@ -49,12 +49,16 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     };
     // One that was started by an earlier reign has its port already.
     let started_before = ctx.keeper.path(&dir).exists();
+    if job.service.status == ServiceStatus::Stopping && !started_before {
+        return ended(None, None, Some("a stop was asked before it was started".into()));
+    }
     let row = job.service.clone();
     let prepared = match tokio::task::spawn_blocking(move || prepare(&row, started_before)).await {
         Ok(Ok(prepared)) => prepared,
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),
     };
+    kill_point("service.port_reserved");
     let port = prepared
         .port
         .as_ref()
@@ -85,6 +89,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             end = &mut keeping => break end,
             Some(seen) = receiver.recv() => {
                 let Seen::Started { child: started, adopted, .. } = seen else { continue };
+                kill_point("service.spawned");
                 child = Some(started);
                 ctx.inbox
                     .tell(Fact::ServiceStarted {

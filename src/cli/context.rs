@@ -195,5 +195,27 @@ pub fn user() -> String {
     ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty() && v.len() <= 64))
+        .or_else(|| user_of(rustix::process::getuid().as_raw(), &std::fs::read_to_string("/etc/passwd").ok()?))
         .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+}
+
+/// The name of a user in a list of them.
+fn user_of(uid: u32, passwd: &str) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|n| !n.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_names() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nops:x:1000:1000::/home/ops:/bin/sh\n";
+        assert_eq!(user_of(1000, passwd).as_deref(), Some("ops"));
+        assert_eq!(user_of(7, passwd), None);
+    }
 }

@@ -107,28 +107,36 @@ pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
         }
     };
     let now = clock::now();
-    list::print(context, args, "leases", &listed, LeaseDoc::new, |rows| {
-        let header = ["LEASE", "STATUS", "ENV", "POLICY", "HOLDER", "HOLDER IS", "USED", "EXPIRES IN"];
-        let mut table = Table::new(&header);
-        for row in rows {
-            let (class, word) = lease_state(row);
-            let l = &row.lease;
-            let holder = [row.run_number.map(|n| Kind::Run.number(n)), row.agent.clone(), row.issue.clone()];
-            let holder: Vec<String> = holder.into_iter().flatten().collect();
-            let left = l.expires_at.filter(|_| !l.status.is_terminal()).map(|at| now.until(at));
-            table.row(vec![
-                Cell::text(Kind::Lease.number(l.number)),
-                Cell::state(class, word),
-                Cell::text(row.environment.clone()),
-                Cell::text(policy_words(l.lease_policy)),
-                Cell::maybe((!holder.is_empty()).then(|| holder.join(" "))),
-                Cell::maybe(holder_is(row)),
-                duration(l.last_used_at.map(|at| at.until(now))),
-                Cell::figure(left.map(|ms| if ms < 0 { "overdue".to_owned() } else { format::left(ms) })),
-            ]);
-        }
-        table
-    })
+    list::print(
+        context,
+        args,
+        "leases",
+        if held && args.filter.is_empty() { "--held" } else { "the filter" },
+        &listed,
+        LeaseDoc::new,
+        |rows| {
+            let header = ["LEASE", "STATUS", "ENV", "POLICY", "HOLDER", "HOLDER IS", "USED", "EXPIRES IN"];
+            let mut table = Table::new(&header);
+            for row in rows {
+                let (class, word) = lease_state(row);
+                let l = &row.lease;
+                let holder = [row.run_number.map(|n| Kind::Run.number(n)), row.agent.clone(), row.issue.clone()];
+                let holder: Vec<String> = holder.into_iter().flatten().collect();
+                let left = l.expires_at.filter(|_| !l.status.is_terminal()).map(|at| now.until(at));
+                table.row(vec![
+                    Cell::text(Kind::Lease.number(l.number)),
+                    Cell::state(class, word),
+                    Cell::text(row.environment.clone()),
+                    Cell::text(policy_words(l.lease_policy)),
+                    Cell::maybe((!holder.is_empty()).then(|| holder.join(" "))),
+                    Cell::maybe(holder_is(row)),
+                    duration(l.last_used_at.map(|at| at.until(now))),
+                    Cell::figure(left.map(|ms| if ms < 0 { "overdue".to_owned() } else { format::left(ms) })),
+                ]);
+            }
+            table
+        },
+    )
 }
 
 const SERVICES: Knows = Knows {
@@ -205,7 +213,7 @@ pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
         }
     };
     let now = clock::now();
-    list::print(context, args, "services", &listed, ServiceDoc::new, |rows| {
+    list::print(context, args, "services", "the filter", &listed, ServiceDoc::new, |rows| {
         let mut table = Table::new(&["SVC", "NAME", "STATUS", "HEALTH", "PORT", "URL", "UP", "USED BY", "STOPS"]);
         for row in rows {
             let s = &row.service;
@@ -286,7 +294,7 @@ pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<
         }
     };
     let now = clock::now();
-    list::print(context, args, "workspaces", &listed, WorkspaceDoc::new, |rows| {
+    list::print(context, args, "workspaces", "the filter", &listed, WorkspaceDoc::new, |rows| {
         let mut table =
             Table::new(&["WS", "BRANCH", "BASE", "STATUS", "USED", "ISSUE", "ENV", "LAST RUN", "OWNER", "PATH"]);
         for row in rows {
@@ -356,7 +364,7 @@ pub fn issues(context: &Context, args: &ListArgs) -> Result<u8> {
             collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
-    list::print(context, args, "issues", &listed, IssueDoc::new, |rows| {
+    list::print(context, args, "issues", "the filter", &listed, IssueDoc::new, |rows| {
         let mut table = Table::new(&["ISSUE", "STATUS", "PRIO", "AGENT", "LAST RUN", "TITLE"]);
         for row in rows {
             let (class, word) = issue_state(row);
@@ -421,7 +429,7 @@ pub fn agents(context: &Context, args: &ListArgs) -> Result<u8> {
         Some(reader) => whole(reader.agents(None)?, args, |row| ready.passes(row))?,
     };
     let now = clock::now();
-    list::print(context, args, "agents", &listed, AgentDoc::new, |rows| {
+    list::print(context, args, "agents", "the filter", &listed, AgentDoc::new, |rows| {
         let mut table = Table::new(&["AGENT", "STATUS", "PROJECT", "ADAPTER", "SLOTS", "QUEUED", "LAST RUN", "WHEN"]);
         for row in rows {
             let (class, word) = agent_state(row);
@@ -478,7 +486,7 @@ pub fn projects(context: &Context, args: &ListArgs) -> Result<u8> {
         None => Listed::none(),
         Some(reader) => whole(reader.projects(None)?, args, |row| ready.passes(row))?,
     };
-    list::print(context, args, "projects", &listed, ProjectDoc::new, |rows| {
+    list::print(context, args, "projects", "the filter", &listed, ProjectDoc::new, |rows| {
         let mut table = Table::new(&["KEY", "NAME", "CONFIG", "ISSUES", "PATH"]);
         for row in rows {
             let (class, word) = project_state(row);
@@ -540,7 +548,7 @@ pub fn activity(context: &Context, args: &ListArgs) -> Result<u8> {
         }
     };
     let (now, zone) = (clock::now(), context.zone());
-    list::print(context, args, "activity", &listed, ActivityDoc::new, |rows| {
+    list::print(context, args, "activity", "the filter", &listed, ActivityDoc::new, |rows| {
         let mut table = Table::new(&["TIME", "WHO", "WHAT", "ENTITY", "DETAILS"]);
         for row in rows {
             table.row(vec![

@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
@@ -14,6 +14,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const FILES_KEPT: usize = 14;
 
 static BEGUN: Once = Once::new();
+static WHERE: OnceLock<PathBuf> = OnceLock::new();
+
+/// The directory that is written to, once it is.
+pub fn begun() -> Option<PathBuf> {
+    WHERE.get().cloned()
+}
 
 /// Where the files lie.
 pub fn directory(data: &Path) -> PathBuf {
@@ -40,6 +46,7 @@ pub fn begin(data: &Path) {
         let Ok(files) = files else { return };
         let level = EnvFilter::try_from_env("WHARF_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
         let lines = tracing_subscriber::fmt::layer().with_writer(files).with_ansi(false).with_target(true);
+        let _first = WHERE.set(directory);
         // Somebody else has set one in this process: theirs stays.
         let _taken = tracing_subscriber::registry().with(level).with(lines).try_init();
     });

@@ -127,7 +127,12 @@ pub fn named_run(reader: &Reader, text: &str) -> Result<RunId> {
 
 /// Reads a name as people type it.
 pub fn parse_name(text: &str) -> Result<Named> {
-    text.parse::<Named>().map_err(|e| CliError::new(exit::USAGE, "id_malformed", e.to_string()).entity(text))
+    text.parse::<Named>().map_err(|e| {
+        CliError::new(exit::USAGE, "id_malformed", format!("{:?} is no number and no id", e.0))
+            .cause("a number is such as R-12, an id is a UUID or at least six characters of its beginning or end")
+            .next("wharf runs    wharf leases    wharf services    wharf workspaces")
+            .entity(text)
+    })
 }
 
 /// The directory of a run's log, also while it runs.

@@ -101,6 +101,9 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
     let answered = asked.map_err(|e| explain(e, args, here))?;
     let id = answered.result.as_ref().and_then(|r| r["run_id"].as_str()).and_then(|t| t.parse::<RunId>().ok());
     let Some(id) = id else { return Err(CliError::internal("the answer to run.start names no run")) };
+    if is_pending(desk, here)? {
+        context.remark("wharf.toml has changed; what was accepted before is in force until\n  wharf config accept");
+    }
     let follower = args.follow.then(|| Follower::begin(context, desk, id)).transpose()?;
     if !args.wait && !args.follow {
         let line = desk.wait(None, |reader, _| {
@@ -129,6 +132,12 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
         last_words(context, &line);
     }
     Ok(exit_code(&line))
+}
+
+/// Whether a change of the config waits to be accepted.
+fn is_pending(desk: &Desk, here: &Here) -> Result<bool> {
+    let project = desk.reader.project_at(&here.path())?;
+    Ok(project.is_some_and(|p| p.pending_executable_hash.is_some()))
 }
 
 /// A run's row, and whether its process has been seen.

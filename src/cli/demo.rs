@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 use wharf_model::UnixMillis;
 use wharf_store::view::RunQuery;
 use wharf_store::{Access, Reader, Store};
@@ -12,7 +11,7 @@ use wharf_store::{Access, Reader, Store};
 use super::context::{Context, Global, say};
 use super::error::{CliError, Result, exit};
 use super::list::ListArgs;
-use super::run_doc::RunDoc;
+use super::run_doc::RunsDocument;
 use super::runs::runs;
 use crate::clock;
 use crate::demo::project::{self, Demo, Pace};
@@ -105,12 +104,11 @@ fn play(context: &Context, demo: &Demo, keep: bool) -> Result<u8> {
 /// Prints the ledger of the demo.
 fn ledger(context: &Context, now: UnixMillis) -> Result<()> {
     if !context.global.json {
-        let all = ListArgs { filter: Vec::new(), no_header: false, limit: ROWS, after: None };
-        return runs(context, &all).map(|_code| ());
+        runs(context, &ListArgs { filter: Vec::new(), no_header: false, limit: ROWS, after: None })?;
+        return Ok(());
     }
     let page = Reader::open(&context.data)?.runs(&RunQuery::default(), None, ROWS)?;
-    let runs: Vec<RunDoc> = page.rows.iter().map(|row| RunDoc::new(row, now)).collect();
-    context.document(&json!({ "schema": "wharf.demo/1", "runs": runs, "next": null, "hidden": 0 }))
+    context.document(&RunsDocument::whole("wharf.demo/1", &page.rows, now))
 }
 
 /// Starts it and opens the console on it.

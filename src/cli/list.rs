@@ -177,7 +177,7 @@ mod tests {
             let mut after = None;
             loop {
                 let listed =
-                    collect(after, limit, |c| c.to_string(), |at, n| Ok(numbers(at, n)), |n| n % 3 != 0).unwrap();
+                    collect(after, limit, |c: i64| c.to_string(), |at, n| Ok(numbers(at, n)), |n| n % 3 != 0).unwrap();
                 assert!(listed.rows.len() <= limit);
                 seen.extend(listed.rows);
                 match listed.next {

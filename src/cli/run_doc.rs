@@ -178,7 +178,7 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
         waits_for: line.queue_position.map(|p| format!("place {p} in the queue")),
         due_at: line.due_at,
         stop_requested_at: line.stop_requested_at,
-        stop_deadline_at: line.stop_requested_at.and(line.deadline_at),
+        stop_deadline_at: line.stop_requested_at.zip(line.stop_grace_ms).map(|(at, grace)| at.plus(grace)),
         stop_reason: line.stop_reason.map(|r| r.to_string()),
         limit_ms: None,
         exit_code: line.exit_code,
@@ -203,5 +203,21 @@ impl RunDocument {
     /// A run as it is now.
     pub fn new(line: &RunLine, now: UnixMillis) -> Self {
         Self { schema: "wharf.run/1", run: RunDoc::new(line, now) }
+    }
+}
+
+/// The document of a list of runs that is shown whole.
+#[derive(Debug, Serialize)]
+pub struct RunsDocument {
+    schema: &'static str,
+    runs: Vec<RunDoc>,
+    next: Option<String>,
+    hidden: i64,
+}
+
+impl RunsDocument {
+    /// A whole ledger under the name of a document.
+    pub fn whole(schema: &'static str, lines: &[RunLine], now: UnixMillis) -> Self {
+        Self { schema, runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next: None, hidden: 0 }
     }
 }

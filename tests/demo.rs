@@ -1,5 +1,7 @@
 //! The demo, played by the real program: what it prints, and that nothing of it is left.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -98,7 +100,7 @@ fn played_to_its_end_it_prints_the_ledger_and_leaves_nothing() {
             "flood" => assert_eq!(run["stdout_bytes"], 32 << 20),
             "quiet" => assert_eq!((run["stdout_bytes"].as_i64(), run["stderr_bytes"].as_i64()), (Some(0), Some(0))),
             "stubborn" => {
-                assert_eq!((run["signal"].as_str(), run["stop_reason"].as_str()), (Some("SIGKILL"), Some("operator")))
+                assert_eq!((run["signal"].as_str(), run["stop_reason"].as_str()), (Some("SIGKILL"), Some("operator")));
             }
             "fixer" => assert_eq!(run["issue"], "PIER-1"),
             _ => {}

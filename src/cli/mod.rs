@@ -221,6 +221,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Agents(args) => lists::agents(context, args),
         Command::Issues(args) => lists::issues(context, args),
         Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),
+        Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(context, args),
         Command::Activity(args) => lists::activity(context, args),
         Command::Projects(args) => lists::projects(context, args),
         Command::Project(setup::ProjectCommand::Add(args)) => setup::add(context, args),

@@ -188,6 +188,7 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
         unknown: line.status == RunStatus::Running && line.observation == wharf_model::Observation::Unknown,
         lease: None,
         services: Vec::new(),
+        workspace: None,
         cost_microusd: None,
     }
 }

@@ -50,6 +50,20 @@ pub enum IssueCommand {
     /// Make an issue in the current project
     #[command(after_help = "Example:\n  wharf issue new 'Fix the flaky checkout test' --priority high")]
     New(NewIssueArgs),
+    /// Say something about an issue
+    #[command(after_help = "Example:\n  wharf issue comment SHOP-17 'It fails one time in ten'")]
+    Comment(IssueCommentArgs),
+}
+
+/// Options of `wharf issue comment`.
+#[derive(Debug, Clone, Args)]
+pub struct IssueCommentArgs {
+    /// The issue
+    #[arg(value_name = "ISSUE")]
+    pub issue: String,
+    /// What is to be said
+    #[arg(value_name = "TEXT")]
+    pub text: String,
 }
 
 /// Options of `wharf issue new`.
@@ -70,10 +84,9 @@ pub fn init(context: &Context) -> Result<u8> {
     let found = find_here(context)?;
     let name = found.root.file_name().map_or_else(|| "project".to_owned(), |n| n.to_string_lossy().into_owned());
     let has_commit = found.repository.as_ref().is_some_and(|r| r.has_commit);
-    let base_ref = git2::Repository::open(&found.root)
+    let base_ref = crate::workspace::inspect::checkout(&found.root)
         .ok()
-        .and_then(|git| git.head().ok().and_then(|head| head.shorthand().ok().map(str::to_owned)))
-        .filter(|name| name != "HEAD");
+        .and_then(|repository| repository.head.branch().map(str::to_owned));
     let path = write_init(&found.root, &RepoFacts { name, has_commit, base_ref }).map_err(|e| match e {
         InitError::Exists { ref path } => CliError::new(exit::REFUSED, "illegal_state", e.to_string())
             .entity(path.display().to_string())
@@ -281,5 +294,17 @@ pub fn new_issue(context: &Context, args: &NewIssueArgs) -> Result<u8> {
         print(format!("{number}\n").as_bytes())?;
     }
     context.remark(&format!("next:\n  wharf run AGENT --issue {number}"));
+    Ok(exit::DONE)
+}
+
+/// Comments on an issue.
+pub fn comment(context: &Context, args: &IssueCommentArgs) -> Result<u8> {
+    let named = super::logs::parse_name(&args.issue)?;
+    let found = Reader::open(&context.data)?.resolve(&named, Some(wharf_store::view::EntityKind::Issue))?;
+    let row = ask(context, "issue.comment", "issue", Some(found.id.to_string()), json!({ "body": args.text }))?;
+    if context.global.json {
+        let id = row.result.as_ref().map(|r| r["comment_id"].clone()).unwrap_or_default();
+        context.document(&json!({ "schema": "wharf.comment_created/1", "id": id, "issue": args.issue }))?;
+    }
     Ok(exit::DONE)
 }

@@ -1,5 +1,6 @@
 //! The screens beside the Ledger: as drawn, and what their keys ask for.
 
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 use serde_json::json;
 
@@ -8,8 +9,9 @@ use crate::fixtures::*;
 use crate::msg::{Answer, Msg, RequestOutcome};
 use crate::overlay::Overlay;
 use crate::pane::output::OutputPane;
-use crate::rows::{Expect, Page};
+use crate::rows::{Expect, FactBlock, Page};
 use crate::screen::ScreenId;
+use crate::screen::browse::fact;
 use crate::testing::*;
 
 fn requests(bench: &Bench) -> Vec<Request> {
@@ -75,7 +77,6 @@ fn diagnostics_with_its_own_log() {
         tui_logger::Drain::new()
             .log(&log::Record::builder().level(level).target(target).args(format_args!("{words}")).build());
     }
-    tui_logger::move_events();
     let time = regex::Regex::new(r"\d\d:\d\d:\d\d\.\d\d\d").expect("a pattern");
     for (columns, rows) in [(80, 24), (160, 45)] {
         let mut bench = Bench::drawn(columns, rows);
@@ -122,6 +123,63 @@ fn leases_are_listed_as_drawn() {
     let mut bench = Bench::drawn(160, 45);
     bench.keys("2 j");
     bench.assert_drawn(WIDE, Rect::new(0, 2, 160, 4));
+}
+
+#[test]
+fn the_release_preview_is_as_drawn() {
+    const SMALL: &str = include_str!("../mockups/leases-release-80.txt");
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("2 j r");
+    // The dialog stands a row higher than drawn; what it says is the same.
+    let dialog = |text: &str| -> Vec<String> {
+        text.lines().skip_while(|l| !l.starts_with('┌')).take(11).map(str::to_owned).collect()
+    };
+    assert_eq!(dialog(&bench.text()), dialog(SMALL));
+    assert!(bench.text().contains("─ previewed 12:08:42 ─┘") && bench.text().contains("y release L-88"));
+}
+
+#[test]
+fn the_trail_is_as_drawn() {
+    const WIDE: &str = include_str!("../mockups/activity-160.txt");
+    const SMALL: &str = include_str!("../mockups/activity-80.txt");
+    fn today(question: &Question) -> Option<Result<Answer, String>> {
+        match drawing(question) {
+            Some(Ok(Answer::Activity(mut page))) => {
+                page.rows.truncate(6);
+                Some(Ok(Answer::Activity(page)))
+            }
+            other => other,
+        }
+    }
+    // The last column of the small drawing is one cell narrower.
+    for (columns, rows, width, drawn) in [(80, 24, 55, SMALL), (160, 45, 160, WIDE)] {
+        let mut bench = Bench::open(columns, rows, today);
+        bench.keys("7");
+        bench.assert_drawn(drawn, Rect::new(0, 2, width, 1));
+        bench.assert_drawn(drawn, Rect::new(0, 4, width, 4));
+    }
+}
+
+#[test]
+fn the_mouse_selects_opens_and_chooses_tabs() {
+    let at = |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    let click = |column, row| at(MouseEventKind::Down(MouseButton::Left), column, row);
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("3");
+    bench.send(click(10, 6));
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(12));
+    assert!(bench.text().contains("━ Services"));
+    bench.send(click(10, 6));
+    assert!(bench.text().contains("━ S-12 web"), "a second click opens: {}", bench.text());
+    bench.send(click(7, 10));
+    assert!(bench.text().contains("[Facts]"), "{}", bench.text());
+    bench.send(click(1, 10));
+    bench.send(at(MouseEventKind::ScrollUp, 20, 16));
+    assert!(bench.text().contains("G follows"), "{}", bench.text());
+    // The header's entries are screens.
+    let mut bench = Bench::drawn(160, 45);
+    bench.send(click(21, 0));
+    assert_eq!(bench.app.screen, ScreenId::Leases);
 }
 
 #[test]
@@ -175,7 +233,9 @@ fn marked_leases_are_released_after_one_preview() {
 #[test]
 fn a_used_service_wants_a_preview_and_an_unused_one_does_not() {
     let mut bench = Bench::drawn(80, 24);
-    bench.keys("3 x");
+    bench.keys("3");
+    assert!(bench.text().contains("─ stops in 4m10 ─"), "{}", bench.text());
+    bench.keys("x");
     let unused = service_id(16).text();
     let expect = |id: &str| vec![Expect { id: id.to_owned(), version: 5 }];
     assert_eq!(wishes(&bench), [("service.stop".to_owned(), unused.clone(), expect(&unused))]);
@@ -240,6 +300,51 @@ fn a_thing_that_is_not_among_the_known_rows_is_looked_for_with_a_filter() {
     assert_eq!(bench.app.screen, ScreenId::Leases);
     bench.keys("[");
     assert_eq!(bench.app.ledger.run().map(|r| r.number), Some(1042));
+}
+
+#[test]
+fn a_place_is_restored_with_its_filter_and_row() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 j j 1 s G [");
+    assert_eq!(bench.app.screen, ScreenId::Ledger);
+    bench.keys("[");
+    assert!(!bench.text().contains("service:"), "{}", bench.text());
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(14));
+}
+
+#[test]
+fn what_the_shell_knows_is_shown_once() {
+    fn told(question: &Question) -> Option<Result<Answer, String>> {
+        let mut answer = drawing(question);
+        if let Some(Ok(Answer::Leases(page))) = &mut answer {
+            let more = [
+                fact("LEASE", "L-89", "its id"),
+                fact("policy", "reuse by workspace", "kept for the next run in it"),
+                fact("", "and a row of it", ""),
+                fact("provider id", "ssh:7f0c", ""),
+            ];
+            page.rows[0].facts = vec![FactBlock { facts: more.to_vec() }];
+        }
+        answer
+    }
+    let mut bench = Bench::open(160, 45, told);
+    bench.keys("2");
+    let text = bench.text();
+    assert_eq!(text.matches(" policy ").count(), 1, "{text}");
+    assert!(
+        text.contains("kept for the next run in it") && text.contains("ssh:7f0c") && text.contains("its id"),
+        "{text}"
+    );
+    assert!(!text.contains("and a row of it"), "{text}");
+}
+
+#[test]
+fn a_run_whose_lease_is_not_named_is_found_by_its_run() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("j L");
+    assert!(bench.text().contains("Leases  run:R-1041"), "{}", bench.text());
+    bench.keys("[ s");
+    assert!(bench.text().contains("Services  run:R-1041"), "{}", bench.text());
 }
 
 #[test]

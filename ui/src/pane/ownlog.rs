@@ -91,6 +91,8 @@ impl OwnLog {
 
     /// Draws targets, where there is room, and records.
     pub fn view(&self, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
+        // Records wait in a small buffer of the library until somebody asks for them.
+        tui_logger::move_events();
         let mut records = area;
         if area.width >= BOTH_MIN {
             let targets = Rect { width: TARGETS, ..area };

@@ -552,6 +552,39 @@ pub fn fact(label: &str, value: impl Into<String>, remark: impl Into<String>) ->
     Fact { label: label.to_owned(), value: value.into(), remark: remark.into(), bad: false }
 }
 
+/// What the screen says of a thing, and what else the shell knows of it.
+///
+/// Facts of the same label are shown once: the shell's where the screen has no remark of its own, which
+/// only counts times. The rest stands below the screen's, block by block.
+pub fn merged(mut own: Vec<FactBlock>, more: &[FactBlock]) -> Vec<FactBlock> {
+    let same = |a: &Fact, b: &Fact| !a.label.is_empty() && a.label.eq_ignore_ascii_case(&b.label);
+    for fact in own.iter_mut().flat_map(|b| &mut b.facts).filter(|f| f.remark.is_empty()) {
+        let theirs = more.iter().flat_map(|b| &b.facts).find(|f| same(f, fact) && !f.remark.is_empty());
+        if let Some(theirs) = theirs {
+            fact.value.clone_from(&theirs.value);
+            fact.remark.clone_from(&theirs.remark);
+            fact.bad |= theirs.bad;
+        }
+    }
+    for (i, block) in more.iter().enumerate() {
+        let known = |f: &Fact| own.iter().flat_map(|b| &b.facts).any(|o| same(o, f));
+        let mut rest = Vec::new();
+        let mut dropped = false;
+        for fact in &block.facts {
+            // Rows without a label belong to the one above.
+            dropped = if fact.label.is_empty() { dropped } else { known(fact) };
+            if !dropped {
+                rest.push(fact.clone());
+            }
+        }
+        match own.get_mut(i) {
+            Some(block) => block.facts.extend(rest),
+            None => own.push(FactBlock { facts: rest }),
+        }
+    }
+    own
+}
+
 /// A long text as rows of facts of this many cells, the label before the first.
 pub fn prose(label: &str, words: &str, room: usize) -> Vec<Fact> {
     text::wrap(words, room.max(10))

@@ -3,7 +3,7 @@
 use wharf_model::UnixMillis;
 
 use super::ScreenId;
-use super::browse::{Base, Browse, Teaching, distinct, fact, number_in};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in};
 use crate::command::Place;
 use crate::effect::{Owner, Question};
 use crate::env::Env;
@@ -242,8 +242,7 @@ impl Browse for Leases {
             }
             blocks.push(FactBlock { facts: held });
         }
-        blocks.extend(line.facts.iter().cloned());
-        blocks
+        merged(blocks, &line.facts)
     }
 
     fn values(&self, field: &str) -> Vec<String> {
@@ -269,6 +268,9 @@ impl Browse for Leases {
         let Some(lease) = self.lease() else { return Vec::new() };
         match to {
             ScreenId::Ledger => lease.holder.iter().filter_map(|h| number_in(h, 'R')).collect(),
+            ScreenId::Services if lease.services.is_empty() => {
+                lease.holder.iter().filter_map(|h| number_in(h, 'R')).map(|run| format!("run:{run}")).collect()
+            }
             ScreenId::Services => lease.services.iter().filter_map(|s| number_in(s, 'S')).collect(),
             ScreenId::Workspaces => lease.workspace.iter().filter_map(|w| number_in(w, 'W')).collect(),
             _ => Vec::new(),

@@ -646,7 +646,11 @@ impl Screen for Ledger {
 
     fn links(&self, to: ScreenId) -> Vec<String> {
         let Some(run) = self.run() else { return Vec::new() };
+        // What is not named is found by the run, once it has begun.
+        let by_run = || run.started_at.map(|_| format!("run:{}", run.name())).into_iter().collect::<Vec<_>>();
         match to {
+            ScreenId::Leases if run.lease.is_none() => by_run(),
+            ScreenId::Services if run.services.is_empty() => by_run(),
             ScreenId::Leases => run.lease.iter().map(|l| format!("L-{}", l.number)).collect(),
             ScreenId::Services => run.services.iter().filter_map(|s| number_in(s, 'S')).collect(),
             ScreenId::Workspaces => run.workspace.iter().filter_map(|w| number_in(w, 'W')).collect(),

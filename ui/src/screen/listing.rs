@@ -258,8 +258,10 @@ impl<R: Row> Listing<R> {
         self.wanted = None;
         // It was valid when it was in force.
         let _ = self.set_filter(&spot.filter, out);
-        if let Some(number) = spot.number {
-            self.table.select(number);
+        if let Some(number) = spot.number
+            && !self.table.select(number)
+        {
+            self.wanted = Some(Wanted { number, narrow: spot.filter.clone(), missed: false });
         }
         self.detail = spot.detail && !self.table.rows().is_empty();
     }

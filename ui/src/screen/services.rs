@@ -1,7 +1,7 @@
 //! Screen 3: what runs beside the runs, how well it is, who uses it and when it stops.
 
 use super::ScreenId;
-use super::browse::{Base, Browse, Teaching, distinct, fact, number_in, prose};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, prose};
 use crate::command::Place;
 use crate::effect::{Owner, Question};
 use crate::env::Env;
@@ -72,6 +72,28 @@ fn stops(service: &ServiceLine, env: &Env) -> (String, bool) {
     }
 }
 
+/// Restarts so far, of those allowed when that is known.
+fn restarts(service: &ServiceLine, between: &str) -> String {
+    match service.restarts {
+        (0, _) => "0".to_owned(),
+        (so_far, 0) => so_far.to_string(),
+        (so_far, allowed) => format!("{so_far}{between}{allowed}"),
+    }
+}
+
+fn used_up(service: &ServiceLine) -> bool {
+    let (so_far, allowed) = service.restarts;
+    allowed > 0 && so_far >= allowed
+}
+
+/// Health in words; nothing for one that does not run and was not judged.
+fn health(service: &ServiceLine) -> &str {
+    match service.health.as_str() {
+        "unknown" if !service.live => "",
+        words => words,
+    }
+}
+
 fn used_by(service: &ServiceLine) -> String {
     format::plural(service.users.len() as u64, "run")
 }
@@ -129,10 +151,10 @@ impl Browse for Services {
             Cell::State(s.class, word, s.live)
         }));
         columns.push(plain("HEALTH", 10, 0, 9, |s, _| {
-            if s.health.is_empty() {
+            if health(s).is_empty() {
                 return Cell::Words("–".to_owned(), Ink::Dim);
             }
-            Cell::State(health_class(s), s.health.clone(), s.live)
+            Cell::State(health_class(s), health(s).to_owned(), s.live)
         }));
         columns.push(right("PORT", 5, 8, |s, _| {
             Cell::Right(s.port.map_or_else(|| "–".to_owned(), |p| p.to_string()), ink(s))
@@ -158,12 +180,13 @@ impl Browse for Services {
             }));
         }
         columns.push(right(if wide { "RESTARTS" } else { "RST" }, if wide { 8 } else { 5 }, 5, |s, env| {
-            let (so_far, allowed) = s.restarts;
-            if so_far == 0 {
-                return Cell::Right("0".to_owned(), Ink::Dim);
-            }
-            let between = if env.size.0 >= 130 { " of " } else { "/" };
-            Cell::Right(format!("{so_far}{between}{allowed}"), if so_far >= allowed { Ink::Bad } else { Ink::Warn })
+            let words = restarts(s, if env.size.0 >= 130 { " of " } else { "/" });
+            let ink = match s.restarts.0 {
+                0 => Ink::Dim,
+                _ if used_up(s) => Ink::Bad,
+                _ => Ink::Warn,
+            };
+            Cell::Right(words, ink)
         }));
         columns
     }
@@ -174,7 +197,9 @@ impl Browse for Services {
 
     fn title(&self, line: &ServiceLine, env: &Env) -> (String, String, Ink) {
         let title = format!("S-{} {} · {}", line.number, line.name, line.scope);
+        let (words, counts) = stops(line, env);
         let state = match (line.live, line.started_at) {
+            (true, _) if counts => format!("stops {words}"),
             (true, Some(at)) => format!("{} {}", line.word, format::duration(at.until(env.now))),
             _ => line.word.clone(),
         };
@@ -190,7 +215,7 @@ impl Browse for Services {
                 bad: line.class == Class::Bad,
                 ..fact("status", format!("{} {}", line.class.glyph(), line.word), format!("wanted {}", line.desired))
             },
-            fact("health", if line.health.is_empty() { "–" } else { &line.health }, ""),
+            fact("health", if health(line).is_empty() { "–" } else { health(line) }, ""),
             fact("scope", line.scope.clone(), ""),
         ];
         if let Some(pid) = line.pid {
@@ -206,15 +231,13 @@ impl Browse for Services {
         if let Some(stranger) = &line.stranger {
             first.push(Fact { bad: true, ..fact("held by", stranger.clone(), "not ours, it is left alone") });
         }
-        let (so_far, allowed) = line.restarts;
-        first.push(fact("restarts", format!("{so_far} of {allowed}"), ""));
+        first.push(fact("restarts", restarts(line, " of "), ""));
         let users = if line.users.is_empty() { "no run".to_owned() } else { line.users.join(", ") };
         let (words, counts) = stops(line, env);
         let policy = if counts { format!("{}: stops {words}", line.stop_policy) } else { line.stop_policy.clone() };
         let use_block = vec![fact("USED BY", users, ""), fact("stops", policy, "")];
-        let mut blocks = vec![FactBlock { facts: first }, FactBlock { facts: use_block }];
-        blocks.extend(line.facts.iter().cloned());
-        blocks
+        let blocks = vec![FactBlock { facts: first }, FactBlock { facts: use_block }];
+        merged(blocks, &line.facts)
     }
 
     fn stream_owner(&self) -> Option<Owner> {
@@ -270,13 +293,11 @@ fn why(line: &ServiceLine, room: usize) -> Vec<FactBlock> {
         let words = format!("{port}is held by {stranger}, which is not ours. It is never stopped from here.");
         blocks.push(FactBlock { facts: prose("PORT", &words, room) });
     }
-    let (so_far, allowed) = line.restarts;
-    if so_far > 0 {
-        let words = if so_far >= allowed {
-            format!("{so_far} of {allowed}, used up; R restarts it and gives it new ones")
-        } else {
-            format!("{so_far} of {allowed}")
-        };
+    if line.restarts.0 > 0 {
+        let mut words = restarts(line, " of ");
+        if used_up(line) {
+            words.push_str(", used up; R restarts it and gives it new ones");
+        }
         blocks.push(FactBlock { facts: prose("RESTARTS", &words, room) });
     }
     blocks

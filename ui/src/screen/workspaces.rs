@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use wharf_model::{OperationId, WorkspaceId};
 
-use super::browse::{Base, Browse, Teaching, distinct, fact, number_in};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in};
 use super::{FocusMove, Motion, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
@@ -296,7 +296,7 @@ impl Browse for Workspaces {
             first.push(fact("base", base.clone(), behind));
         }
         first.push(fact("mode", line.mode.clone(), ""));
-        first.push(fact("path", line.path.clone(), ""));
+        first.push(fact("directory", line.path.clone(), ""));
         first.push(fact("changed", changes(line).unwrap_or_else(|| "unknown: nobody has looked yet".to_owned()), ""));
         if let Some(size) = line.size_bytes {
             first.push(fact("size", format::size(size), ""));
@@ -315,9 +315,8 @@ impl Browse for Workspaces {
         if let Some(run) = &line.last_run {
             second.push(fact("last run", run.clone(), ""));
         }
-        let mut blocks = vec![FactBlock { facts: first }, FactBlock { facts: second }, FactBlock { facts: operations }];
-        blocks.extend(line.facts.iter().cloned());
-        blocks
+        let blocks = vec![FactBlock { facts: first }, FactBlock { facts: second }, FactBlock { facts: operations }];
+        merged(blocks, &line.facts)
     }
 
     fn stream_owner(&self) -> Option<Owner> {

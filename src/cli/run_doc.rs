@@ -167,7 +167,6 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
             .clone()
             .map(|identifier| rows::IssueName { identifier, title: line.issue_title.clone().unwrap_or_default() }),
         environment: line.environment.clone(),
-        workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         queued_at: line.queued_at,
         started_at: line.started_at,
         finished_at: line.finished_at,

@@ -42,7 +42,7 @@ pub struct ChangeSignal {
     /// Events of the data directory; none where the kernel gives none.
     events: Option<OwnedFd>,
     seen: i64,
-    /// Last write that has not become a commit yet, and the next interval.
+    /// Last write, whose commit may still come, and the next interval.
     written: Option<(Instant, Duration)>,
 }
 
@@ -85,7 +85,7 @@ impl ChangeSignal {
         let found = self.reader.data_version()?;
         if found != self.seen {
             self.seen = found;
-            self.written = None;
+            // The write may be that of a second commit, which cannot be seen yet: look again later.
             return Ok(Checked::Changed);
         }
         let Some((since, interval)) = self.written else { return Ok(Checked::LookAgain(POLL)) };
@@ -205,6 +205,17 @@ mod tests {
         assert!(signal.wait(Duration::from_secs(10)).unwrap());
         assert_ne!(writer.data_version().unwrap(), before);
         assert!(!signal.wait(Duration::from_millis(30)).unwrap(), "one change is told once");
+    }
+
+    #[test]
+    fn a_write_that_was_seen_with_an_earlier_commit_is_still_waited_for() {
+        let (dir, _writer, _) = make::store();
+        let mut signal = ChangeSignal::open(dir.path()).unwrap();
+        // Both writes are noticed at one look: the second commit might not have been visible at it.
+        ask(dir.path());
+        ask(dir.path());
+        assert_eq!(signal.check().unwrap(), Checked::Changed);
+        assert!(matches!(signal.check().unwrap(), Checked::LookAgain(_)), "{:?}", signal.check());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::adapter::ConfiguredSecrets;
 use crate::adapter::environment::{Allow, allowed, resolve};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{ServiceJob, shim_dir};
+use crate::process::adopt::{self, Verdict};
 use crate::process::{descendants, kill_point::kill_point};
 use crate::run::context::Context;
 use crate::run::keep::{CannotStart, End, Seen};
@@ -27,7 +28,9 @@ const OWNERSHIP_LIMIT: Duration = Duration::from_secs(2);
 /// What a start settled before its process runs.
 struct Prepared {
     config: ServiceConfig,
+    /// Held until the process is started.
     port: Option<Reservation>,
+    number: Option<u16>,
     url: Option<String>,
     ready: Option<Check>,
     values: Values,
@@ -47,21 +50,23 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let Some(dir) = shim_dir("service", &service.text(), generation) else {
         return ended(None, Some("internal".into()), Some("the service has no directory".into()));
     };
-    // One that was started by an earlier reign has its port already.
-    let started_before = ctx.keeper.path(&dir).exists();
-    let row = job.service.clone();
-    let prepared = match tokio::task::spawn_blocking(move || prepare(&row, started_before)).await {
+    let (row, path) = (job.service.clone(), ctx.keeper.path(&dir));
+    let prepared = tokio::task::spawn_blocking(move || {
+        // One that was started by an earlier reign has its port already. What cannot be judged may live.
+        let started = path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted));
+        prepare(&row, started)
+    });
+    let prepared = match prepared.await {
         Ok(Ok(prepared)) => prepared,
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),
     };
+    let (port, url, ready) = (prepared.number, prepared.url.clone(), prepared.ready.clone());
+    if let (Some(port), Some(_)) = (port, &prepared.port) {
+        let url = url.clone();
+        ctx.inbox.tell(Fact::ServicePortReserved { service, generation, port: i64::from(port), url }).await;
+    }
     kill_point("service.port_reserved");
-    let port = prepared
-        .port
-        .as_ref()
-        .map(Reservation::port)
-        .or_else(|| job.service.port.filter(|_| started_before).and_then(|p| u16::try_from(p).ok()));
-    let (url, ready) = (prepared.url.clone(), prepared.ready.clone());
     let (sender, mut receiver) = mpsc::channel::<Seen>(16);
     let seen = move |seen| {
         let sender = sender.clone();
@@ -228,7 +233,8 @@ fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (Stri
     let failed = |e: port::PortError| (e.code().to_owned(), e.to_string());
     let (reservation, number) = match (&config.port, started_before) {
         (Port::None, _) => (None, None),
-        (_, true) => (None, last),
+        (Port::Auto { .. }, true) => (None, last),
+        (Port::Fixed { port, .. }, true) => (None, Some(*port)),
         (Port::Auto { .. }, false) => {
             let reserved = port::reserve_auto(last).map_err(failed)?;
             let number = reserved.port();
@@ -257,7 +263,7 @@ fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (Stri
         })
         .transpose()
         .map_err(|e| ("service_start_failed".to_owned(), e.to_string()))?;
-    Ok(Prepared { config, port: reservation, url, ready, values })
+    Ok(Prepared { config, port: reservation, number, url, ready, values })
 }
 
 fn build(

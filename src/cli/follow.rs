@@ -50,16 +50,6 @@ impl Following {
         }
     }
 
-    /// The reader, to find a place to begin at.
-    pub fn reader(&mut self) -> &mut LogReader {
-        &mut self.reader
-    }
-
-    /// Goes on from this place.
-    pub fn from(&mut self, at: Position) {
-        self.at = at;
-    }
-
     /// Hands out everything that is there now; says whether the end of the writer was among it.
     pub fn drain(&mut self, mut take: impl FnMut(&Frame<'_>) -> Result<()>) -> Result<bool> {
         self.reader.refresh().map_err(|e| CliError::internal("the log cannot be read").cause(e.to_string()))?;

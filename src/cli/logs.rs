@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 use wharf_model::{Named, RunId, UnixMillis};
 use wharf_store::Reader;
 use wharf_store::log::{Anchor, FLAG_GAP, Frame, LineKey, LogLines, Stream, StreamSet};
@@ -25,7 +25,8 @@ const LINES: usize = 1_000;
 /// Options of `wharf logs`.
 #[derive(Debug, Clone, Args)]
 pub struct LogsArgs {
-    /// The run: R-12, its id or a part of it
+    /// Whose log: R-12 (of a service: its name or S-2), an id or a part of one
+    #[arg(value_name = "ID")]
     pub run: String,
     /// Go on while it prints, until it ends
     #[arg(long, short)]
@@ -62,10 +63,7 @@ pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
         let line = reader.run_line(id)?;
         let status = line.map_or_else(String::new, |l| format!(", it is {}", l.status));
         context.remark(&format!("{} has printed nothing{status}", args.run));
-        if context.global.json && !args.follow {
-            empty(context)?;
-        }
-        return Ok(exit::DONE);
+        return nothing(context, args);
     };
     print_log(context, args, &directory)
 }
@@ -86,8 +84,39 @@ pub fn print_log(context: &Context, args: &LogsArgs, directory: &Path) -> Result
     Ok(exit::DONE)
 }
 
-fn empty(context: &Context) -> Result<()> {
-    context.document(&json!({ "schema": "wharf.logs/1", "lines": [], "next": null, "hidden": 0 }))
+/// The log of something that has printed nothing.
+pub fn nothing(context: &Context, args: &LogsArgs) -> Result<u8> {
+    if context.global.json && !args.follow {
+        context.document(&LogDocument::new(Vec::new()))?;
+    }
+    Ok(exit::DONE)
+}
+
+#[derive(Serialize)]
+struct LogDocument {
+    schema: &'static str,
+    lines: Vec<LineDoc>,
+    next: Option<String>,
+    hidden: i64,
+}
+
+impl LogDocument {
+    fn new(lines: Vec<LineDoc>) -> Self {
+        Self { schema: "wharf.logs/1", lines, next: None, hidden: 0 }
+    }
+}
+
+#[derive(Serialize)]
+struct LineDoc {
+    stream: &'static str,
+    seq: u64,
+    offset: u64,
+    at: Option<String>,
+    text: String,
+    /// Bytes of it are no UTF-8 and were replaced.
+    lossy: bool,
+    bytes: u64,
+    cut: bool,
 }
 
 /// The run that was named.
@@ -129,10 +158,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
     let mut lines = match LogLines::open(directory, LINE_BYTES, None) {
         Ok(lines) => lines,
         Err(error) if is_missing(&error) => {
-            if context.global.json && !args.follow {
-                empty(context)?;
-            }
-            return Ok(exit::DONE);
+            return nothing(context, args);
         }
         Err(error) => return Err(log_error(directory, &error)),
     };
@@ -163,7 +189,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
                     continue;
                 }
                 if !context.global.json {
-                    print(&stamped(context, line))?;
+                    print(&shown(context, line, args.timestamps))?;
                 } else if args.follow {
                     context.document(&document(line))?;
                 } else {
@@ -186,28 +212,34 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
         }
     }
     if context.global.json && !args.follow {
-        context.document(&json!({ "schema": "wharf.logs/1", "lines": documents, "next": null, "hidden": 0 }))?;
+        context.document(&LogDocument::new(documents))?;
     }
     Ok(exit::DONE)
 }
 
-fn stamped(context: &Context, line: &wharf_store::log::Line) -> Vec<u8> {
-    let at = line.wall_ms.map_or_else(|| "–".to_owned(), |ms| format::clock_millis(UnixMillis(ms), context.zone()));
-    let mut out = format!("{at} {:<6} ", stream_word(line.stream)).into_bytes();
+fn shown(context: &Context, line: &wharf_store::log::Line, stamped: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.bytes.len() + 24);
+    if stamped {
+        let at = line.wall_ms.map_or_else(|| "–".to_owned(), |ms| format::clock_millis(UnixMillis(ms), context.zone()));
+        out.extend_from_slice(format!("{at} {:<6} ", stream_word(line.stream)).as_bytes());
+    }
     out.extend_from_slice(&line.bytes);
-    out.push(b'\n');
+    // Without stamps, the bytes are those that were printed.
+    if stamped || !line.unterminated {
+        out.push(b'\n');
+    }
     out
 }
 
-fn document(line: &wharf_store::log::Line) -> Value {
-    json!({
-        "stream": stream_word(line.stream),
-        "seq": line.key.seq,
-        "offset": line.offset,
-        "at": line.wall_ms.map(|ms| UnixMillis(ms).rfc3339()),
-        "text": String::from_utf8_lossy(&line.bytes),
-        "lossy": std::str::from_utf8(&line.bytes).is_err(),
-        "bytes": line.len,
-        "cut": line.cut,
-    })
+fn document(line: &wharf_store::log::Line) -> LineDoc {
+    LineDoc {
+        stream: stream_word(line.stream),
+        seq: line.key.seq,
+        offset: line.offset,
+        at: line.wall_ms.map(|ms| UnixMillis(ms).rfc3339()),
+        text: String::from_utf8_lossy(&line.bytes).into_owned(),
+        lossy: std::str::from_utf8(&line.bytes).is_err(),
+        bytes: line.len,
+        cut: line.cut,
+    }
 }

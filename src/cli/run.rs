@@ -146,7 +146,7 @@ fn line(reader: &Reader, id: RunId) -> Result<Seen> {
 }
 
 /// Waits, for a while, until nothing of the ended run is left to be done.
-fn finish(desk: &mut Desk, id: RunId) -> Result<Option<RunLine>> {
+pub fn finish(desk: &mut Desk, id: RunId) -> Result<Option<RunLine>> {
     desk.wait(Some(Instant::now() + FINISHING), |reader, reign| {
         let Some(detail) = reader.run_detail(id)? else { return Ok(None) };
         let released = detail

@@ -177,7 +177,7 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
         waits_for: line.queue_position.map(|p| format!("place {p} in the queue")),
         due_at: line.due_at,
         stop_requested_at: line.stop_requested_at,
-        stop_deadline_at: line.stop_requested_at.and(line.deadline_at),
+        stop_deadline_at: line.stop_requested_at.zip(line.stop_grace_ms).map(|(at, grace)| at.plus(grace)),
         stop_reason: line.stop_reason.map(|r| r.to_string()),
         limit_ms: None,
         exit_code: line.exit_code,
@@ -186,7 +186,9 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
         outcome: line.liveness_state.map(|l| l.to_string().replace('_', " ")),
         unknown: line.status == RunStatus::Running && line.observation == wharf_model::Observation::Unknown,
         lease: None,
+        workspace: None,
         services: Vec::new(),
+        workspace: None,
         cost_microusd: None,
     }
 }
@@ -205,7 +207,7 @@ impl RunDocument {
     }
 }
 
-/// The document of a list of runs.
+/// The document of a list of runs that is shown whole.
 #[derive(Debug, Serialize)]
 pub struct RunsDocument {
     schema: &'static str,
@@ -215,8 +217,8 @@ pub struct RunsDocument {
 }
 
 impl RunsDocument {
-    /// A page of runs; `next` leads to the following one, `hidden` runs are kept out by the filter.
-    pub fn new(lines: &[RunLine], next: Option<String>, hidden: i64, now: UnixMillis) -> Self {
-        Self { schema: "wharf.runs/1", runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next, hidden }
+    /// A whole ledger under the name of a document.
+    pub fn whole(schema: &'static str, lines: &[RunLine], now: UnixMillis) -> Self {
+        Self { schema, runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next: None, hidden: 0 }
     }
 }

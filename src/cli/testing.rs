@@ -32,6 +32,7 @@ pub fn run_line() -> RunLine {
         deadline_at: None,
         stop_reason: None,
         stop_requested_at: None,
+        stop_grace_ms: None,
         attempt: 0,
         exit_code: None,
         signal: None,

@@ -260,8 +260,8 @@ fn layers_override_each_other_and_say_so() {
 
     let wrong = load_project(&path, &Overrides::new(["workspace.base_rf = \"x\""])).unwrap_err();
     assert!(wrong.to_string().contains("command line:1"), "{wrong}");
-    let dangling = load_project(&path, &Overrides::new(["project.default_environment = \"benhc\""])).unwrap_err();
-    assert!(dangling.to_string().contains("did you mean \"bench\"?"), "{dangling}");
+    let dangling = load_project(&path, &Overrides::new(["project.default_environment = \"Locla\""])).unwrap_err();
+    assert!(dangling.to_string().contains("did you mean \"Local\"?"), "{dangling}");
 }
 
 #[test]

@@ -49,6 +49,23 @@ pub fn play(demo: &Demo) -> Result<Played, DemoError> {
     let began = Instant::now();
     let mut stage = Stage::open(&demo.data)?;
     let played = perform(&mut stage, demo, began + PLAY_LIMIT);
+    let left = end(stage, demo)?;
+    let mut findings = played?;
+    let outcome = if left.is_empty() { Ok(()) } else { Err(format!("these had to be killed: {}", left.join(", "))) };
+    findings.push(Finding::new("all", "left no process", outcome));
+    Ok(Played { findings, took: began.elapsed() })
+}
+
+/// Stops everything of a demo; its files stay.
+///
+/// # Errors
+/// What the store or the kernel says.
+pub fn stop(demo: &Demo) -> Result<(), DemoError> {
+    end(Stage::open(&demo.data)?, demo).map(|_killed| ())
+}
+
+/// Stops whatever runs and ends the reign; gives what would not go and had to be killed.
+fn end(mut stage: Stage, demo: &Demo) -> Result<Vec<String>, DemoError> {
     stage.be_steadfast();
     let ended = stop_all(&mut stage);
     let tags = remains::tags(&stage.reader);
@@ -59,11 +76,7 @@ pub fn play(demo: &Demo) -> Result<Played, DemoError> {
     if !left.is_empty() {
         remains::end(&tags);
     }
-    let mut findings = played?;
-    ended?;
-    let outcome = if left.is_empty() { Ok(()) } else { Err(format!("these had to be killed: {}", left.join(", "))) };
-    findings.push(Finding::new("all", "left no process", outcome));
-    Ok(Played { findings, took: began.elapsed() })
+    ended.map(|()| left)
 }
 
 fn perform(stage: &mut Stage, demo: &Demo, until: Instant) -> Result<Vec<Finding>, DemoError> {

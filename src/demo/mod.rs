@@ -36,6 +36,12 @@ pub enum DemoError {
         /// The directory.
         path: PathBuf,
     },
+    /// There is no demo to be removed.
+    #[error("{} is no directory that `wharf demo` made; nothing is removed", path.display())]
+    NoDemo {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A path cannot be written into a config.
     #[error("the path {} cannot stand in a config; set TMPDIR or --dir to another place", path.display())]
     Path {

@@ -31,6 +31,9 @@ pub const PAGE: &str = include_str!("../../assets/demo/site/index.html");
 
 const CONFIG: &str = include_str!("../../assets/demo/wharf.toml");
 
+/// File that tells a directory of a demo from others.
+const MARK: &str = ".wharf-demo";
+
 /// MiB that the flood prints.
 pub const FLOOD_MIB: u64 = 32;
 
@@ -76,6 +79,10 @@ pub struct Demo {
 }
 
 impl Demo {
+    fn at(root: PathBuf) -> Self {
+        Self { project: root.join("pier"), data: root.join("data"), root }
+    }
+
     /// Removes everything of it.
     ///
     /// # Errors
@@ -111,7 +118,7 @@ pub fn make(dir: Option<&Path>, program: &Path, pace: Pace) -> Result<Demo, Demo
         Some(dir) => given(dir)?,
         None => temporary(&std::env::temp_dir())?,
     };
-    let demo = Demo { project: root.join("pier"), data: root.join("data"), root };
+    let demo = Demo::at(root);
     let made = fill(&demo, &config);
     if made.is_err() && dir.is_none() {
         // Half a demo is of use to nobody; the first error is the one to tell.
@@ -120,7 +127,20 @@ pub fn make(dir: Option<&Path>, program: &Path, pace: Pace) -> Result<Demo, Demo
     made.map(|()| demo)
 }
 
+/// The demo that was made in a directory.
+///
+/// # Errors
+/// [`DemoError::NoDemo`] for a directory that is none.
+pub fn find(dir: &Path) -> Result<Demo, DemoError> {
+    let none = || DemoError::NoDemo { path: dir.to_owned() };
+    let demo = Demo::at(dir.canonicalize().map_err(|_| none())?);
+    let is_one = demo.root.join(MARK).is_file() && demo.project.is_dir() && demo.data.is_dir();
+    is_one.then_some(demo).ok_or_else(none)
+}
+
 fn fill(demo: &Demo, config: &str) -> Result<(), DemoError> {
+    let mark = demo.root.join(MARK);
+    std::fs::write(&mark, "made by wharf demo\n").map_err(|e| DemoError::io("write", &mark, e))?;
     make_dir(&demo.project)?;
     make_dir(&demo.data)?;
     for (name, text) in FILES.iter().chain(&[("wharf.toml", config)]) {
@@ -221,6 +241,7 @@ mod tests {
         assert_eq!(git(&demo.project, ["status", "--porcelain"]).unwrap(), "");
         assert_eq!(git(&demo.project, ["log", "--format=%an %s"]).unwrap().trim(), "wharf demo Build a small pier");
         assert_eq!(git(&demo.project, ["symbolic-ref", "--short", "HEAD"]).unwrap().trim(), "main");
+        assert_eq!(find(&root).unwrap(), demo);
         demo.remove().unwrap();
         assert!(!root.exists());
     }
@@ -232,6 +253,7 @@ mod tests {
         let error = make(Some(dir.path()), Path::new("/usr/bin/wharf"), Pace::Brief).unwrap_err();
         assert!(matches!(error, DemoError::NotEmpty { .. }), "{error}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(matches!(find(dir.path()), Err(DemoError::NoDemo { .. })));
         assert!(git(dir.path(), ["log"]).unwrap_err().to_string().contains("git log failed"));
     }
 

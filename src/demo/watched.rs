@@ -19,7 +19,7 @@ pub fn begin(demo: &Demo) -> Result<(), DemoError> {
     let mut stage = Stage::open(&demo.data)?;
     let begun = stage.begin(demo);
     stage.close();
-    begun.map(|_| ())
+    begun.map(|_cast| ())
 }
 
 /// How many runs and services of it are not at their end.

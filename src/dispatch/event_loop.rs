@@ -32,6 +32,8 @@ const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(2);
 /// Time left between two commits in which other processes can take the write lock.
 const BREATH: Duration = Duration::from_micros(500);
+/// Pause before a fact whose commit failed is reported again.
+const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Time after which sweeps begin although not every adoption has answered.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
 /// Why a reign ended that somebody asked to end.
@@ -60,14 +62,20 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reports a fact; returns once it is durable, or at once when the dispatcher has ended.
+    /// Reports a fact; returns once it is durable. One whose commit failed is reported again. When the
+    /// dispatcher has ended this never returns: its successor observes everything anew, and whoever
+    /// reports must not act on an answer that nobody gave.
     pub async fn tell(&self, fact: Fact) -> Told {
-        let (done, committed) = oneshot::channel();
-        if self.sender.send(Envelope::Input(Input::Fact(fact), Some(done))).await.is_err() {
-            return Told::default();
+        loop {
+            let (done, committed) = oneshot::channel();
+            if self.sender.send(Envelope::Input(Input::Fact(fact.clone()), Some(done))).await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Ok(told) = committed.await {
+                return told;
+            }
+            tokio::time::sleep(TELL_AGAIN).await;
         }
-        // An error says that the dispatcher ended: the fact will be observed again by the next one.
-        committed.await.unwrap_or_default()
     }
 
     /// Asks the dispatcher to end after what it is doing.
@@ -332,8 +340,14 @@ impl Loop {
             }
         }
         if wake {
-            for row in self.writer.pending_requests(BATCH)? {
+            // Those whose files are being read still wait in the store.
+            let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
+            let more = rows.len() >= BATCH + self.preparing.len();
+            for row in rows {
                 self.take_request(&mut batch, row)?;
+            }
+            if more {
+                self.inbox.wake();
             }
         }
         if self.may_sweep() && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {

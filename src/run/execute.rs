@@ -27,6 +27,11 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         let message = "the run has no directory".into();
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "internal".into(), message };
     };
+    // A stop was asked before anything was started: then nothing is.
+    if job.run.stop_requested_at.is_some() && !ctx.keeper.path(&dir).exists() {
+        let message = "a stop was asked before it was started".into();
+        return Fact::RunNotStarted { action: action.id, run, attempt, code: "cancelled".into(), message };
+    }
     let boot_id = identity::boot_id().unwrap_or_default();
     let mut heard = Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job) };
     let (starter, place) = (ctx.clone(), dir.clone());

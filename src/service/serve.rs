@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use wharf_model::config::{CommandLine, Port, ProjectConfig, ReadyCheck, ServiceConfig};
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
-use wharf_model::{ActionRow, ServiceRow};
+use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
 
 use super::port::{self, Ownership, Reservation};
 use super::readiness::{self, Check, Probe, Readiness};
@@ -50,13 +50,16 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let Some(dir) = shim_dir("service", &service.text(), generation) else {
         return ended(None, Some("internal".into()), Some("the service has no directory".into()));
     };
-    let (row, path) = (job.service.clone(), ctx.keeper.path(&dir));
-    let prepared = tokio::task::spawn_blocking(move || {
-        // One that was started by an earlier reign has its port already. What cannot be judged may live.
-        let started = path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted));
-        prepare(&row, started)
-    });
-    let prepared = match prepared.await {
+    let path = ctx.keeper.path(&dir);
+    // One that was started by an earlier reign has its port already. What cannot be judged may live.
+    let judged =
+        tokio::task::spawn_blocking(move || path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted)));
+    let started_before = judged.await.unwrap_or(true);
+    if job.service.status == ServiceStatus::Stopping && !started_before {
+        return ended(None, None, Some("a stop was asked before it was started".into()));
+    }
+    let row = job.service.clone();
+    let prepared = match tokio::task::spawn_blocking(move || prepare(&row, started_before)).await {
         Ok(Ok(prepared)) => prepared,
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),

@@ -130,7 +130,7 @@ impl Sim {
             rows.operations.values().filter(|o| o.run_id == Some(run.id) && o.status == OperationStatus::Running)
         {
             let stops = |a: &ActionRow| a.kind == ActionKind::StopShim && a.entity_id == operation.id.text();
-            let before = rows.actions.values().any(&stops);
+            let before = rows.actions.values().any(stops);
             let now = changes.iter().any(|c| matches!(c, Change::Put { row: AnyRow::Action(a), .. } if stops(a)));
             if !before && !now {
                 return Err(format!("R-{} ends and operation {} goes on unasked", run.number, operation.number));
@@ -478,7 +478,7 @@ impl Sim {
                 return Err(format!("step {} of ended {} is {}", step.step, step.run_id, step.status));
             }
         }
-        if let Some(wakeup) = rows.wakeups.values().filter(|w| w.finished_at.is_none()).next() {
+        if let Some(wakeup) = rows.wakeups.values().find(|w| w.finished_at.is_none()) {
             return Err(format!("wake {} is {} and its run has ended", wakeup.id, wakeup.status));
         }
         for lease in rows.leases.values().filter(|l| !l.status.is_terminal()) {
@@ -487,7 +487,7 @@ impl Sim {
                 return Err(format!("L-{} is {} and has no holder", lease.number, lease.status));
             }
         }
-        if let Some(request) = rows.requests.values().filter(|r| !r.status.is_terminal()).next() {
+        if let Some(request) = rows.requests.values().find(|r| !r.status.is_terminal()) {
             return Err(format!("request {} {} is {} for ever", request.number, request.kind, request.status));
         }
         for action in rows.actions.values() {
@@ -507,7 +507,7 @@ impl Sim {
                 return Err(format!("{kind} of {entity} {id} is {} for ever", action.status));
             }
         }
-        if let Some(operation) = rows.operations.values().filter(|o| o.status == OperationStatus::Running).next() {
+        if let Some(operation) = rows.operations.values().find(|o| o.status == OperationStatus::Running) {
             return Err(format!("operation {} runs for ever", operation.number));
         }
         for workspace in rows.workspaces.values() {
@@ -515,7 +515,7 @@ impl Sim {
                 return Err(format!("W-{} is {} and nobody works in it", workspace.number, workspace.status));
             }
         }
-        if let Some(agent) = rows.agents.values().filter(|a| a.status == AgentStatus::Running).next() {
+        if let Some(agent) = rows.agents.values().find(|a| a.status == AgentStatus::Running) {
             return Err(format!("agent {} is running and has no run", agent.name));
         }
         for service in rows.services.values() {

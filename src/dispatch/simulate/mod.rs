@@ -24,8 +24,16 @@ use run::Sim;
 /// Steps of one history in which things go wrong.
 const STEPS: u64 = 400;
 
-/// Seeds that once found a defect.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that find a defect which was there once, if it comes back.
+const REGRESSIONS: &[u64] = &[
+    1, // Memory kept the services of every run that had ended.
+    4, 9, // A run waited although the one before it had ended while it was claimed.
+    6, // A lease stayed acquiring when its driver never answered.
+    7, 11, // One of two runs failed the workspace that the other was making.
+    8,  // A hung driver was asked twice at once.
+    62, 72, // A run that asked for a service while it was stopping waited for ever.
+    34, 86, // A sweep did nothing about an idle deadline and was due again at once.
+];
 
 struct Lived {
     steps: u64,

@@ -218,24 +218,21 @@ impl<'a> Tx<'a> {
             self.illegal.get_or_insert(illegal);
         }
         let from = old.as_ref().map_or(0, Entity::version);
-        match earlier {
-            Some(at) => {
-                E::map_mut(self.state).insert(id, row.clone());
-                if let Change::Put { row: kept, .. } = &mut self.changes[at] {
-                    *kept = row.wrap();
-                }
+        if let Some(at) = earlier {
+            E::map_mut(self.state).insert(id, row.clone());
+            if let Change::Put { row: kept, .. } = &mut self.changes[at] {
+                *kept = row.wrap();
             }
-            None => {
-                row.touch(self.now);
-                E::map_mut(self.state).insert(id, row.clone());
-                self.changes.push(Change::Put { from, row: row.wrap() });
-                self.undo.push(Box::new(move |state| {
-                    match before.flatten() {
-                        Some(row) => E::map_mut(state).insert(id, row),
-                        None => E::map_mut(state).remove(&id),
-                    };
-                }));
-            }
+        } else {
+            row.touch(self.now);
+            E::map_mut(self.state).insert(id, row.clone());
+            self.changes.push(Change::Put { from, row: row.wrap() });
+            self.undo.push(Box::new(move |state| {
+                match before.flatten() {
+                    Some(row) => E::map_mut(state).insert(id, row),
+                    None => E::map_mut(state).remove(&id),
+                };
+            }));
         }
     }
 

@@ -72,7 +72,7 @@ pub const COMMANDS: &[Command] = &[
         title: "Look inside {}",
         help: "look inside",
         hint: "",
-        places: &[Place::List],
+        places: &[Place::LedgerList, Place::ServicesList, Place::WorkspacesList],
         keys: &["Enter", "l"],
         level: Level::Free,
         legal: |app| app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned()),

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 
+pub mod console;
 pub mod dispatch;
 pub mod environment;
 pub mod process;

@@ -1,16 +1,11 @@
 //! Where `wharf` without a command goes.
 
-use std::io::IsTerminal as _;
+use super::context::{Color, Context};
+use super::error::Result;
+use crate::console::{self, Look, Options};
 
-use super::context::Context;
-use super::error::{CliError, Result};
-
-/// Opens the console.
-pub fn open(_context: &Context) -> Result<u8> {
-    if !std::io::stdout().is_terminal() {
-        return Err(CliError::usage("the console needs a terminal")
-            .cause("stdout is none")
-            .next("wharf runs    wharf --help"));
-    }
-    Err(CliError::usage("this build has no console").next("wharf --help"))
+/// Opens the console on the project of the current directory.
+pub fn open(context: &Context) -> Result<u8> {
+    let look = Look { ascii: context.global.ascii, no_color: context.global.color == Color::Never };
+    Ok(console::open(Options { data: context.data.clone(), directory: context.project_dir()?, look }))
 }

@@ -188,7 +188,6 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
         lease: None,
         workspace: None,
         services: Vec::new(),
-        workspace: None,
         cost_microusd: None,
     }
 }

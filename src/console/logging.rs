@@ -1,5 +1,6 @@
 //! The program's own log: a file for each day, and the newest records in memory for Diagnostics.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -25,6 +26,8 @@ pub fn start(data: &Path) -> Result<(), String> {
 
 fn begin(data: &Path) -> Result<(), String> {
     let dir = data.join("log");
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    made.map_err(|e| format!("no log can be written to {}: {e}", dir.display()))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("wharf")

@@ -49,7 +49,9 @@ impl Throne {
     pub fn start(data: PathBuf, limits: MachineLimits, events: Sender) -> std::io::Result<Self> {
         let (ask, asked) = channel();
         let over = ask.clone();
-        std::thread::Builder::new().name("reign".into()).spawn(move || stand(&data, &limits, &events, &asked, &over))?;
+        std::thread::Builder::new()
+            .name("reign".into())
+            .spawn(move || stand(&data, &limits, &events, &asked, &over))?;
         Ok(Self { ask })
     }
 

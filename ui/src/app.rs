@@ -402,6 +402,10 @@ impl App {
 
     fn refresh(&mut self) {
         self.outbox.ask(Question::Header);
+        if matches!(self.overlay, Some(Overlay::NewRun(_))) {
+            // Agents and slots come and go while the form is open.
+            self.outbox.ask(Question::FormAgents);
+        }
         let env = self.env.clone();
         let (screen, out) = self.parts();
         screen.refresh(&env, out);

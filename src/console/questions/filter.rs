@@ -62,11 +62,8 @@ pub fn narrow(filter: &Filter, at: Moment, agent: impl Fn(&str) -> Option<AgentI
     for term in filter.terms.iter().filter(|t| !t.exclude) {
         match &term.test {
             Test::Status(wanted) if out.statuses.is_empty() => {
-                out.statuses = RunStatus::ALL
-                    .iter()
-                    .copied()
-                    .filter(|s| wanted.iter().any(|w| may_be(*w, *s)))
-                    .collect();
+                out.statuses =
+                    RunStatus::ALL.iter().copied().filter(|s| wanted.iter().any(|w| may_be(*w, *s))).collect();
             }
             Test::Since(when) => {
                 let since = when.resolve(at.now, at.east_seconds);

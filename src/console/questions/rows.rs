@@ -3,8 +3,8 @@
 use serde_json::Value;
 use wharf_model::filter::{Field, Status};
 use wharf_model::{
-    ActivityRow, ActorType, CleanupStatus, Desired, Driver, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle,
-    Observation, OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
+    ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle, Observation,
+    OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
     WorkspaceStatus,
 };
 use wharf_store::view;
@@ -69,7 +69,7 @@ pub fn run(line: &view::RunLine) -> RunLine {
         waits_for,
         due_at: line.due_at,
         stop_requested_at: line.stop_requested_at,
-        stop_deadline_at: None,
+        stop_deadline_at: line.stop_requested_at.zip(line.stop_grace_ms).map(|(at, grace)| at.plus(grace)),
         stop_reason: line.stop_reason.map(|s| s.to_string()),
         limit_ms: None,
         exit_code: line.exit_code,
@@ -78,6 +78,7 @@ pub fn run(line: &view::RunLine) -> RunLine {
         outcome: line.liveness_state.map(|s| s.as_str().replace('_', " ")),
         unknown: line.observation == Observation::Unknown && !line.status.is_terminal(),
         lease: None,
+        workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         services: Vec::new(),
         cost_microusd: None,
     }
@@ -189,6 +190,8 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         cleanup,
         next_try_at: row.next_try_at,
         fence: row.fence,
+        workspace: item.workspace_number.map(|n| Kind::Workspace.number(n)),
+        services: Vec::new(),
         facts: vec![FactBlock { facts: about }, FactBlock { facts: holding }],
     }
 }
@@ -437,6 +440,8 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         used_at: Some(row.last_used_at),
         holder: item.last_run_number.filter(|_| used).map(|n| Kind::Run.number(n)),
         environment: item.environment.clone(),
+        mode: row.mode.as_str().replace('_', " "),
+        last_run: item.last_run_number.map(|n| Kind::Run.number(n)),
         facts: vec![FactBlock { facts: about }],
     }
 }
@@ -546,8 +551,7 @@ pub fn details(value: &Value) -> String {
 pub fn activity_facts(row: &ActivityRow) -> Facts {
     let line = activity(0, row);
     let mut fields = vec![(Field::By, line.who.clone()), (Field::Kind, row.action.clone())];
-    for (field, letter) in
-        [(Field::Run, "R-"), (Field::Lease, "L-"), (Field::Service, "S-"), (Field::Workspace, "W-")]
+    for (field, letter) in [(Field::Run, "R-"), (Field::Lease, "L-"), (Field::Service, "S-"), (Field::Workspace, "W-")]
     {
         if line.entity.starts_with(letter) {
             fields.push((field, line.entity.clone()));
@@ -583,14 +587,4 @@ pub const fn step_words(step: Step) -> &'static str {
 /// Whether a step ended badly.
 pub const fn step_failed(status: StepStatus) -> bool {
     matches!(status, StepStatus::Failed)
-}
-
-/// How a driver is reached, in words.
-pub const fn driver_words(driver: Driver) -> &'static str {
-    match driver {
-        Driver::Local => "this machine",
-        Driver::Ssh => "over ssh",
-        Driver::Sandbox => "a sandbox",
-        Driver::Plugin => "a plugin",
-    }
 }

@@ -387,7 +387,8 @@ impl Loop {
             | Fact::RunObserved { run, attempt, .. }
             | Fact::WorkspacePlanned { run, attempt, .. }
             | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
-            Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
+            Fact::ServicePortReserved { service, generation, .. }
+            | Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
             | Fact::LeaseReleased { action, .. }

@@ -69,14 +69,26 @@ pub fn judge_at_boot(dir: &Path, boot: &str) -> Result<Verdict, AdoptError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(AdoptError::NoDirectory(dir.to_owned())),
         Err(e) => return Err(unknown(dir, "it cannot be read", e)),
     }
-    let lock = lock::probe(&dir.join(names::LOCK)).map_err(|e| unknown(dir, "its lock cannot be probed", e))?;
+    let probe = || lock::probe(&dir.join(names::LOCK)).map_err(|e| unknown(dir, "its lock cannot be probed", e));
+    let mut lock = probe()?;
+    let mut id = None;
+    if lock.is_none() {
+        // A lock comes before its identity: where only the identity is seen, a shim came just now.
+        id = read_id(dir)?;
+        if id.is_some() {
+            lock = probe()?;
+        }
+    }
     if lock == Some(LockState::Held) {
         return Ok(Verdict::Live(read_id(dir)?.map(Box::new)));
     }
     if let Some(frame) = read_end(dir)? {
         return Ok(Verdict::Ended(Box::new(frame)));
     }
-    let id = read_id(dir)?;
+    // Without a lock what was seen above counts: whatever has come since will be seen by the next look.
+    if lock.is_some() {
+        id = read_id(dir)?;
+    }
     let made_at = id.as_ref().map(|id| id.boot_id.clone()).or(spec_boot(dir)?);
     if made_at.is_some_and(|made_at| made_at != boot) {
         return Ok(Verdict::OtherBoot);

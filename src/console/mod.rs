@@ -11,7 +11,7 @@ mod events;
 mod handover;
 mod input;
 mod live;
-mod logging;
+pub mod logging;
 mod output;
 mod panic;
 mod questions;

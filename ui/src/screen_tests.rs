@@ -241,6 +241,10 @@ fn a_used_service_wants_a_preview_and_an_unused_one_does_not() {
     assert_eq!(wishes(&bench), [("service.stop".to_owned(), unused.clone(), expect(&unused))]);
     bench.keys("R");
     assert_eq!(wishes(&bench)[1].0, "service.restart");
+    let outcome = RequestOutcome::Refused { code: "changed_since_preview".into(), words: "changed".into() };
+    bench.send(Msg::RequestAnswered { tag: requests(&bench)[0].tag, outcome });
+    assert!(bench.text().contains("Stop S-16") && bench.text().contains("Things have changed"), "{}", bench.text());
+    bench.keys("Esc");
     bench.keys("j j j x");
     assert!(matches!(bench.app.overlay, Some(Overlay::Confirm(_))));
     assert_eq!(requests(&bench).len(), 2);

@@ -153,25 +153,26 @@ fn some(app: &App, which: fn(&ServiceLine) -> bool, why_not: &str) -> Result<(),
 /// At once when no run uses any of them, else after a preview.
 fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool) {
     let services = chosen(app, which);
+    let words = (end.verb, end.doing);
+    let now = app.env.now;
+    let item = |s: &ServiceLine| Item {
+        question: (end.question)(s.id),
+        name: name(s),
+        target: ("service", s.id.text()),
+        preview: None,
+    };
     if services.iter().all(|s| s.users.is_empty()) {
         for service in services {
             let title = format!("{} {}", end.capital, name(&service));
-            // As it was judged: when its row has changed meanwhile, the request is refused.
+            let target = Some(("service", service.id.text()));
+            // As it was judged: when a run has begun to use it meanwhile, there is something to ask after all.
             let expect = vec![Expect { id: service.id.text(), version: service.version }];
-            app.outbox.request(title, end.kind, Some(("service", service.id.text())), json!({}), expect);
+            let tag = app.outbox.request(title, end.kind, target, json!({}), expect);
+            app.confirmed(tag, Confirm::unasked(words, end.kind, json!({}), vec![item(&service)], now));
         }
         return;
     }
-    let items: Vec<Item> = services
-        .iter()
-        .map(|s| Item {
-            question: (end.question)(s.id),
-            name: name(s),
-            target: ("service", s.id.text()),
-            preview: None,
-        })
-        .collect();
-    let now = app.env.now;
-    let confirm = Confirm::open((end.verb, end.doing), end.kind, json!({}), items, now, &mut app.outbox);
+    let items: Vec<Item> = services.iter().map(item).collect();
+    let confirm = Confirm::open(words, end.kind, json!({}), items, now, &mut app.outbox);
     app.open(Overlay::Confirm(Box::new(confirm)));
 }

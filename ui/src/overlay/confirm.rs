@@ -58,7 +58,7 @@ pub struct Confirm {
 impl Confirm {
     /// Asks for the previews.
     pub fn open(
-        (verb, doing): (&'static str, &'static str),
+        words: (&'static str, &'static str),
         kind: &'static str,
         args: Value,
         items: Vec<Item>,
@@ -68,6 +68,17 @@ impl Confirm {
         for item in &items {
             out.ask(item.question.clone());
         }
+        Self::unasked(words, kind, args, items, now)
+    }
+
+    /// For what is done without a question: kept to be shown with [`Confirm::again`] when it is refused.
+    pub fn unasked(
+        (verb, doing): (&'static str, &'static str),
+        kind: &'static str,
+        args: Value,
+        items: Vec<Item>,
+        now: UnixMillis,
+    ) -> Self {
         let mut head = verb.chars();
         let capital: String = head.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(head).collect();
         let title = match items.as_slice() {
@@ -141,9 +152,14 @@ impl Confirm {
                     if !args.is_object() {
                         args = Value::Object(serde_json::Map::new());
                     }
-                    let tag =
-                        app.outbox.request(title, self.kind, Some(item.target.clone()), args, preview.expect.clone());
-                    let alone = Self { items: vec![item], ..self.clone() };
+                    let tag = app.outbox.request(
+                        title.clone(),
+                        self.kind,
+                        Some(item.target.clone()),
+                        args,
+                        preview.expect.clone(),
+                    );
+                    let alone = Self { items: vec![item], title, ..self.clone() };
                     app.confirmed(tag, alone);
                 }
                 return After::Closes;

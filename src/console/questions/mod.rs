@@ -225,7 +225,6 @@ impl Asking<'_> {
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
-            Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::gather(reader, &self.scope.data)?)),
             Question::Output { .. } | Question::Search { .. } => {
                 return Err(StoreError::Internal {
                     path: self.scope.data.clone(),

@@ -5,7 +5,7 @@ use wharf_model::filter::{Field, Status};
 use wharf_model::{
     ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle, Observation,
     OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
-    WorkspaceMode, WorkspaceStatus, WorkspaceStrategy,
+    WorkspaceStatus,
 };
 use wharf_store::view;
 use wharf_ui::format;
@@ -79,7 +79,6 @@ pub fn run(line: &view::RunLine) -> RunLine {
         outcome: line.liveness_state.map(|s| s.as_str().replace('_', " ")),
         unknown: line.observation == Observation::Unknown && !line.status.is_terminal(),
         lease: None,
-        workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         services: Vec::new(),
         workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         cost_microusd: None,
@@ -197,8 +196,6 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         cleanup,
         next_try_at: row.next_try_at,
         fence: row.fence,
-        workspace: item.workspace_number.map(|n| Kind::Workspace.number(n)),
-        services: Vec::new(),
         facts: vec![FactBlock { facts: about }, FactBlock { facts: holding }],
     }
 }
@@ -459,20 +456,7 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         used_at: Some(row.last_used_at),
         holder: item.last_run_number.filter(|_| used).map(|n| Kind::Run.number(n)),
         environment: item.environment.clone(),
-        mode: mode_words(row.strategy_type, row.mode).to_owned(),
-        last_run: item.last_run_number.map(|n| Kind::Run.number(n)),
         facts: vec![FactBlock { facts: about }],
-    }
-}
-
-/// How a workspace came to be, in a word.
-const fn mode_words(strategy: WorkspaceStrategy, mode: WorkspaceMode) -> &'static str {
-    match (strategy, mode) {
-        (WorkspaceStrategy::GitWorktree, _) => "worktree",
-        (_, WorkspaceMode::SharedWorkspace) => "shared",
-        (_, WorkspaceMode::OperatorBranch) => "branch",
-        (_, WorkspaceMode::IsolatedWorkspace) => "own",
-        (_, WorkspaceMode::AdapterManaged | WorkspaceMode::CloudSandbox) => "remote",
     }
 }
 

@@ -12,4 +12,5 @@ pub mod process;
 pub mod run;
 pub mod service;
 pub mod shim;
+pub mod user;
 pub mod workspace;

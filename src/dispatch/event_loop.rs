@@ -345,22 +345,18 @@ impl Loop {
                 self.commit(std::mem::take(&mut batch))?;
             }
         }
-<<<<<<< HEAD
         // Its own commits wake it as well; only others' can hold requests.
         if wake && self.others_wrote()? {
-            let rows = self.writer.pending_requests(BATCH)?;
-            if rows.len() == BATCH {
-                // There may be more, which become visible once these are answered.
-                self.data_version = None;
-            }
-=======
-        if wake {
             // What was just decided must not be read as waiting once more.
             self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
-            let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
-            let more = rows.len() >= BATCH + self.preparing.len();
->>>>>>> main
+            let most = BATCH + self.preparing.len();
+            let rows = self.writer.pending_requests(most)?;
+            let more = rows.len() >= most;
+            if more {
+                // They become visible once these are answered.
+                self.data_version = None;
+            }
             for row in rows {
                 self.take_request(&mut batch, row)?;
             }

@@ -5,5 +5,9 @@ mod orchestrator;
 
 #[path = "crash/adopt.rs"]
 mod adopt;
+#[path = "crash/cancel.rs"]
+mod cancel;
 #[path = "crash/kill_points.rs"]
 mod kill_points;
+#[path = "crash/services.rs"]
+mod services;

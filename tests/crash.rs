@@ -11,3 +11,11 @@ mod cancel;
 mod kill_points;
 #[path = "crash/services.rs"]
 mod services;
+#[path = "crash/bad_input.rs"]
+mod bad_input;
+#[path = "crash/agent_socket.rs"]
+mod agent_socket;
+#[path = "crash/election.rs"]
+mod election;
+#[path = "crash/limits.rs"]
+mod limits;

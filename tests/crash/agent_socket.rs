@@ -75,7 +75,8 @@ fn a_message_said_just_before_the_end_is_not_lost() {
 
 #[test]
 fn a_message_with_a_wrong_token_is_not_taken() {
-    let site = Site::plain(&talker("$ENV{WHARF_TOKEN} = 'guessed'; eval { say_it('m1', 'comment', 'hello') }; print $@;"));
+    let site =
+        Site::plain(&talker("$ENV{WHARF_TOKEN} = 'guessed'; eval { say_it('m1', 'comment', 'hello') }; print $@;"));
     let _it = site.start();
     let run = site.begin_run("talker");
     let row = site.settled(run);

@@ -262,7 +262,11 @@ fn a_port_that_somebody_else_holds_is_named_with_its_holder() {
 
 #[test]
 fn a_service_that_never_answers_is_stopped_after_its_time() {
-    let site = Site::plain(&service("echo warming up >&2; trap '' TERM; sleep 60", "\"auto\"", "timeout = \"400ms\", interval = \"50ms\""));
+    let site = Site::plain(&service(
+        "echo warming up >&2; trap '' TERM; sleep 60",
+        "\"auto\"",
+        "timeout = \"400ms\", interval = \"50ms\"",
+    ));
     let _it = site.start();
     let began = Instant::now();
     let row = failed_service(&site);
@@ -285,15 +289,16 @@ fn a_service_that_ends_at_once_ends_the_wait_at_once() {
 }
 
 #[test]
-fn a_bare_repository_is_refused_with_words() {
+fn a_run_in_a_bare_repository_fails_with_words() {
     let site = Site::git(&agent("one", "", "true"));
     let bare = site.path("bare.git");
     site.run_git(&["clone", "-q", "--bare", site.project.to_str().unwrap(), bare.to_str().unwrap()]);
     fs::copy(site.project.join("wharf.toml"), bare.join("wharf.toml")).unwrap();
     let _it = site.start();
-    let answer = site.answered(site.send("run.start", None, json!({ "agent": "one", "path": bare })));
-    assert_eq!(answer.status, RequestStatus::Refused);
-    let error = answer.error.unwrap();
+    let request = site.send("run.start", None, json!({ "agent": "one", "path": bare }));
+    let row = site.settled(site.run_of(request));
+    assert_eq!((row.status, row.error_code.as_deref()), (RunStatus::Failed, Some("workspace_realization_failed")));
+    let error = row.error.unwrap();
     assert!(error.contains("bare"), "{error}");
     assert_eq!(site.settled(site.begin_run("one")).status, RunStatus::Succeeded);
 }
@@ -316,7 +321,12 @@ fn requests_that_make_no_sense_are_refused_one_by_one() {
     ];
     for (kind, target, args, code) in cases {
         let row = site.finished(site.send(kind, target, args.clone()));
-        assert_eq!((row.status, row.error_code.as_deref()), (RequestStatus::Refused, Some(code)), "{kind} {args}: {:?}", row.error);
+        assert_eq!(
+            (row.status, row.error_code.as_deref()),
+            (RequestStatus::Refused, Some(code)),
+            "{kind} {args}: {:?}",
+            row.error
+        );
         assert!(row.error.is_some_and(|e| e.len() > 10), "it says why");
     }
     assert_eq!(site.settled(site.begin_run("one")).status, RunStatus::Succeeded);

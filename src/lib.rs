@@ -4,13 +4,13 @@ pub mod adapter;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod demo;
-
 pub mod console;
+pub mod demo;
 pub mod dispatch;
 pub mod environment;
 pub mod process;
 pub mod run;
 pub mod service;
 pub mod shim;
+pub mod user;
 pub mod workspace;

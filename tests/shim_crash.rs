@@ -52,6 +52,20 @@ fn no_whole_message_leaves_no_trace() {
     }
 }
 
+#[test]
+fn a_shim_that_begins_and_ends_is_never_taken_for_a_dead_one() {
+    for _ in 0..20 {
+        let mut place = Place::new(&["true"]);
+        place.start();
+        eventually("the end", || match judge(&place.dir).unwrap() {
+            Verdict::Ended(_) => Some(()),
+            Verdict::NeverStarted | Verdict::Live(_) => None,
+            other => panic!("{other:?}"),
+        });
+        assert!(place.wait().success());
+    }
+}
+
 fn names(place: &Place) -> Vec<String> {
     let entries = std::fs::read_dir(&place.dir).unwrap();
     let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

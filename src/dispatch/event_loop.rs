@@ -31,7 +31,7 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 /// Time spent on deciding before a commit.
 const BATCH_TIME: Duration = Duration::from_millis(2);
-/// Time left between two commits in which other processes can take the write lock.
+/// Least time between two commits, in which other processes can take the write lock.
 const BREATH: Duration = Duration::from_micros(500);
 /// Pause before a fact whose commit failed is reported again.
 const TELL_AGAIN: Duration = Duration::from_millis(200);
@@ -167,6 +167,8 @@ impl Dispatcher {
             looking: BTreeSet::new(),
             adopted: false,
             commits: 0,
+            data_version: None,
+            committed: None,
             began: Instant::now(),
             stop: false,
             _elected: elected,
@@ -232,6 +234,10 @@ struct Loop {
     looking: BTreeSet<ActionId>,
     adopted: bool,
     commits: u64,
+    /// State of the store at the last look for requests; none when it must be looked at again.
+    data_version: Option<i64>,
+    /// When the last commit was done.
+    committed: Option<Instant>,
     began: Instant,
     stop: bool,
     _elected: Elected,
@@ -340,10 +346,18 @@ impl Loop {
                 self.commit(std::mem::take(&mut batch))?;
             }
         }
-        if wake {
+        // Its own commits wake it as well; only others' can hold requests.
+        if wake && self.others_wrote()? {
+            // What was just decided must not be read as waiting once more.
+            self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
-            let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
-            let more = rows.len() >= BATCH + self.preparing.len();
+            let most = BATCH + self.preparing.len();
+            let rows = self.writer.pending_requests(most)?;
+            let more = rows.len() >= most;
+            if more {
+                // They become visible once these are answered.
+                self.data_version = None;
+            }
             for row in rows {
                 self.take_request(&mut batch, row)?;
             }
@@ -355,6 +369,12 @@ impl Loop {
             self.decide_into(&mut batch, &Input::Sweep, None);
         }
         self.commit(batch)
+    }
+
+    /// Whether another connection has committed since the last look, or that look left requests.
+    fn others_wrote(&mut self) -> Result<bool, StoreError> {
+        let found = self.writer.data_version()?;
+        Ok(self.data_version.replace(found) != Some(found))
     }
 
     fn may_sweep(&mut self) -> bool {
@@ -484,6 +504,7 @@ impl Loop {
     fn commit(&mut self, batch: Vec<Pending>) -> Result<(), StoreError> {
         let changes: Vec<Vec<Change>> = batch.iter().map(|p| p.decided.changes.clone()).collect();
         if changes.iter().any(|c| !c.is_empty()) {
+            self.breathe();
             let outcomes = self.writer.commit(&changes)?;
             self.commits += 1;
             committed::pass(&changes);
@@ -493,7 +514,7 @@ impl Loop {
                 tracing::error!(?refused, "the store holds other rows than memory; memory is rebuilt");
                 self.rebuild()?;
             }
-            std::thread::sleep(BREATH);
+            self.committed = Some(Instant::now());
         }
         let mut actions: BTreeMap<ActionId, ActionRow> = BTreeMap::new();
         for pending in &batch {
@@ -517,6 +538,13 @@ impl Loop {
         self.state.forget_ended();
         self.tell_watchers();
         Ok(())
+    }
+
+    /// Waits only where commits follow one another without a pause of their own.
+    fn breathe(&self) {
+        if let Some(left) = self.committed.and_then(|at| BREATH.checked_sub(at.elapsed())) {
+            std::thread::sleep(left);
+        }
     }
 
     fn perform(&mut self, action: &ActionRow) {
@@ -571,6 +599,7 @@ impl Loop {
         for wait_ms in [100, 500, 2_000, 5_000] {
             std::thread::sleep(Duration::from_millis(wait_ms));
             if self.rebuild().is_ok() {
+                self.data_version = None;
                 // What was told in the failed batch is observed again by performing it again.
                 self.inbox.wake();
                 let _full = self.inbox.sender.try_send(Envelope::Input(Input::Begin, None));

@@ -53,6 +53,20 @@ pub fn peek_any() -> io::Result<Children> {
     }
 }
 
+/// Whether any child lives; those that ended and were not reaped do not count. For a subreaper
+/// this answers for everything below it. Changes nothing.
+///
+/// # Errors
+/// What the kernel says.
+pub fn has_living_child() -> io::Result<bool> {
+    // Without WEXITED a child that ended is nothing to wait for, so ECHILD means that none lives.
+    match wait_info_with(libc::P_ALL, 0, libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Takes the end of this child; `None` while it runs. From then on its number may be reused.
 ///
 /// # Errors
@@ -95,9 +109,12 @@ struct WaitInfo {
     status: i32,
 }
 
-#[expect(unsafe_code, reason = "the safe wrapper of waitid does not tell which child it saw")]
 fn wait_info(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<WaitInfo>> {
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    wait_info_with(kind, id, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+}
+
+#[expect(unsafe_code, reason = "the safe wrapper of waitid does not tell which child it saw")]
+fn wait_info_with(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> io::Result<Option<WaitInfo>> {
     loop {
         // SAFETY: all-zero is a valid `siginfo_t`; the pointer is valid for the call.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };

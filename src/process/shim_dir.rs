@@ -54,7 +54,11 @@ pub fn write_shim_dir(dir: &Path, spec: &Spec) -> io::Result<()> {
     let spec = Spec { boot_id: Some(identity::boot_id()?), ..spec.clone() };
     let json = serde_json::to_vec(&spec)?;
     reserve(dir).map_err(|e| words("set aside the reserve in", e))?;
-    replace_file(dir, names::SPEC, &json, true).map_err(|e| words("write the spec in", e))?;
+    // All names first, then every sync: a journalling file system writes its journal once for all of
+    // them. Nothing has run in a directory whose spec a power loss has torn.
+    replace_file(dir, names::SPEC, &json, false).map_err(|e| words("write the spec in", e))?;
+    File::open(dir.join(names::SPEC)).and_then(|f| f.sync_all()).map_err(|e| words("write the spec in", e))?;
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| words("sync", e))?;
     // The parents' entries: without them the directory's own name may be lost.
     for up in [Some(parent), parent.parent(), parent.parent().and_then(Path::parent)].into_iter().flatten() {
         let up = if up.as_os_str().is_empty() { Path::new(".") } else { up };
@@ -127,7 +131,8 @@ fn reserve(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Links a shim's directory under `live`, so that start-up finds it. May be repeated.
+/// Links a shim's directory under `live`, so that start-up finds it. May be repeated. Not synced:
+/// it tells of a shim that may live, and none outlives what an unsynced name does not.
 ///
 /// # Errors
 /// What the file system says, and [`io::ErrorKind::AlreadyExists`] when the name is taken by
@@ -140,7 +145,6 @@ pub fn link_live(live: &Path, spec: &Spec, dir: &Path) -> io::Result<PathBuf> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && std::fs::read_link(&link).is_ok_and(|to| to == dir) => {}
         Err(e) => return Err(io::Error::new(e.kind(), format!("cannot link {}: {e}", link.display()))),
     }
-    File::open(live)?.sync_all()?;
     kill_point("run.link_made");
     Ok(link)
 }

@@ -1,8 +1,12 @@
 //! One process as `/proc/<pid>/stat` shows it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 
 use wharf_model::shim::ProcessRef;
+
+/// More than a stat line has: 52 numbers and a short name.
+const LINE_MAX_BYTES: usize = 2048;
 
 /// What the kernel says about one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +37,14 @@ impl ProcStat {
 /// # Errors
 /// What the kernel says, and [`io::ErrorKind::InvalidData`] for text that is no stat line.
 pub fn read(pid: i32) -> io::Result<Option<ProcStat>> {
-    let bytes = match std::fs::read(format!("/proc/{pid}/stat")) {
-        Ok(bytes) => bytes,
+    // One read gives all of it; whoever looks at every process of the machine feels each call more.
+    let mut line = [0; LINE_MAX_BYTES];
+    let count = match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line)) {
+        Ok(count) => count,
         Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    parse(&bytes).map(Some).ok_or_else(|| {
+    parse(&line[..count]).map(Some).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat does not read as a process"))
     })
 }

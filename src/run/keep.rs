@@ -264,7 +264,7 @@ impl Keeper {
                 }
             }
             let first = fresh && !told_started;
-            let pause = if first { 2 } else { RECONNECT_MS[tries.min(RECONNECT_MS.len() - 1)] };
+            let pause = if first { 1 } else { RECONNECT_MS[tries.min(RECONNECT_MS.len() - 1)] };
             tries += 1;
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }

@@ -16,6 +16,8 @@ use crate::{StoreError, directory, migrate};
 pub(crate) const READ_LIMIT_MS: u64 = 100;
 /// How long a connection waits for another one's lock.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
+/// Pause between two tries to take the write lock: others hold it for about one sync.
+const RETRY: Duration = Duration::from_micros(250);
 /// The WAL is never truncated below this: room to go on when the disk is full.
 const JOURNAL_LIMIT_BYTES: i64 = 8 << 20;
 /// Pages in the WAL after which a commit copies them back: about 4 MiB.
@@ -78,7 +80,7 @@ impl Store {
         directory::close_to_others(&path, 0o600)?;
         let fail = |e| StoreError::sqlite(&path, e);
         let mut conn = Connection::open_with_flags(&path, flags(true)).map_err(fail)?;
-        conn.busy_timeout(BUSY).map_err(fail)?;
+        conn.busy_handler(Some(try_again)).map_err(fail)?;
         keep_journal(&conn).map_err(fail)?;
         let found = schema(&path, &conn)?;
         if found > SCHEMA {
@@ -146,7 +148,7 @@ pub(crate) fn open_for_requests(dir: &Path) -> Result<(PathBuf, Connection), Sto
     let path = store.path.clone();
     let fail = |e| StoreError::sqlite(&path, e);
     let conn = Connection::open_with_flags(&path, flags(true)).map_err(fail)?;
-    conn.busy_timeout(BUSY).map_err(fail)?;
+    conn.busy_handler(Some(try_again)).map_err(fail)?;
     keep_journal(&conn).map_err(fail)?;
     let found = schema(&path, &conn)?;
     match found {
@@ -156,6 +158,13 @@ pub(crate) fn open_for_requests(dir: &Path) -> Result<(PathBuf, Connection), Sto
     }
     prepare(&conn).map_err(fail)?;
     Ok((path, conn))
+}
+
+/// Waits a moment for another connection's lock, for [`BUSY`] in all. SQLite's own pauses grow to a tenth
+/// of a second, in which a busy orchestrator takes the lock again and again.
+fn try_again(tries: i32) -> bool {
+    std::thread::sleep(RETRY);
+    RETRY * u32::try_from(tries).unwrap_or(u32::MAX) < BUSY
 }
 
 fn flags(write: bool) -> OpenFlags {

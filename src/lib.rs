@@ -1,8 +1,12 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapter;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
+
+pub mod console;
 pub mod dispatch;
 pub mod environment;
 pub mod process;

@@ -6,13 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use wharf_model::config::EnvValue;
+use wharf_model::rules::workspace_environment::inherited;
 
 use super::secret::{SecretError, SecretSource};
-
-/// Variables of the operator's that every child gets; those that begin with `LC_` come with them.
-const ALLOWED: &[&str] = &["HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
-/// Where programs are looked for when the operator's environment does not say.
-const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What decides about the operator's variables.
 #[derive(Debug, Clone, Copy)]
@@ -27,32 +23,12 @@ pub struct Allow<'a> {
 
 /// The operator's variables that a child gets, and those that say how it may write.
 pub fn allowed(operator: &BTreeMap<String, String>, allow: Allow<'_>) -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> = operator
-        .iter()
-        .filter(|(name, _)| {
-            ALLOWED.contains(&name.as_str())
-                || name.starts_with("LC_")
-                || (allow.pass_ssh_agent && name.as_str() == "SSH_AUTH_SOCK")
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    env.insert("PATH".into(), path_with(operator.get("PATH"), allow.wharf_directory));
-    env.insert("TERM".into(), if allow.has_terminal { "xterm-256color" } else { "dumb" }.into());
+    let variables = operator.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut env = inherited(variables, allow.wharf_directory.to_str(), allow.pass_ssh_agent, allow.has_terminal);
     // Output is kept and shown with its colours, although the child sees no terminal.
     env.insert("FORCE_COLOR".into(), "1".into());
     env.insert("CLICOLOR_FORCE".into(), "1".into());
     env
-}
-
-fn path_with(path: Option<&String>, directory: &Path) -> String {
-    let path = path.map(String::as_str).filter(|path| !path.is_empty()).unwrap_or(PATH_DEFAULT);
-    match directory.to_str() {
-        // An empty entry or one with a colon would mean other directories.
-        Some(last) if !last.is_empty() && !last.contains(':') && !path.split(':').any(|entry| entry == last) => {
-            format!("{path}:{last}")
-        }
-        _ => path.to_owned(),
-    }
 }
 
 /// A service as a run is told about it.
@@ -282,7 +258,9 @@ mod tests {
             (Some("/a"), "", "/a"),
         ];
         for (path, directory, expected) in table {
-            assert_eq!(path_with(path.map(str::to_owned).as_ref(), Path::new(directory)), expected);
+            let operator = path.map(|p| ("PATH".to_owned(), p.to_owned())).into_iter().collect();
+            let allow = Allow { wharf_directory: Path::new(directory), pass_ssh_agent: false, has_terminal: false };
+            assert_eq!(allowed(&operator, allow)["PATH"], expected);
         }
     }
 

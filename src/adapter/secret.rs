@@ -126,7 +126,7 @@ impl<'a> ConfiguredSecrets<'a> {
         }
     }
 
-    fn from_file(&mut self, name: &str, file: &str) -> Result<String, SecretError> {
+    fn in_file(&mut self, name: &str, file: &str) -> Result<String, SecretError> {
         let path = self.path(file);
         let fail = |cause: std::io::Error| SecretError::File {
             name: name.to_owned(),
@@ -143,7 +143,7 @@ impl<'a> ConfiguredSecrets<'a> {
         Ok(text)
     }
 
-    fn from_command(&self, name: &str, argv: &[String]) -> Result<String, SecretError> {
+    fn by_command(&self, name: &str, argv: &[String]) -> Result<String, SecretError> {
         let program = argv.first().cloned().unwrap_or_default();
         let fail = |cause: String| SecretError::Command { name: name.to_owned(), program: program.clone(), cause };
         let mut child = Command::new(&program)
@@ -183,8 +183,8 @@ impl SecretSource for ConfiguredSecrets<'_> {
                     .cloned()
                     .ok_or_else(|| SecretError::NotSet { name: name.to_owned(), variable: variable.clone() })?
             }
-            SecretConfig::File(file) => trimmed(self.from_file(name, file)?),
-            SecretConfig::Command(argv) => trimmed(self.from_command(name, argv)?),
+            SecretConfig::File(file) => trimmed(self.in_file(name, file)?),
+            SecretConfig::Command(argv) => trimmed(self.by_command(name, argv)?),
         };
         let unusable = |cause| SecretError::Unusable { name: name.to_owned(), cause };
         if text.is_empty() {

@@ -4,7 +4,7 @@ use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, ProcessCo
 
 use super::parts::{directory, env, only_text, prompt};
 use super::project::References;
-use super::reader::{Reader, Section, filled, integer};
+use super::reader::{Reader, Section, filled, integer, strings};
 
 /// Reads one agent. `None` when it lacks what an agent cannot be without; that is a problem then.
 pub(super) fn agent<'t>(
@@ -54,9 +54,30 @@ pub(super) fn agent<'t>(
     agent.budget = reader.table(s, "budget", "agent.budget").map(|section| budget(reader, section));
     agent.pass_ssh_agent = reader.boolean(s, "pass_ssh_agent").unwrap_or(agent.pass_ssh_agent);
     agent.keep = reader.strings(s, "keep").unwrap_or_default();
+    agent.services = services(reader, s, references);
     agent.env = env(reader, s, references);
     reader.close(section);
     is_whole.then_some(agent)
+}
+
+/// Services that its runs use; whether there are such is judged once the whole file is read.
+fn services<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, references: &mut References) -> Vec<String> {
+    let Some(value) = reader.take(section, "services") else { return Vec::new() };
+    let expected = "names of services in brackets, as in [\"web\"]";
+    let names = reader.convert(section, "services", value, "a list of services", expected, strings);
+    let items = value.get_ref().as_array().into_iter().flat_map(|items| items.iter());
+    let mut known: Vec<String> = Vec::new();
+    for item in items {
+        let Some(name) = item.get_ref().as_str() else { continue };
+        if known.iter().any(|earlier| earlier == name) {
+            let message = format!("service {name:?} is named twice");
+            reader.wrong(item.span(), message, "expected each service once");
+        } else {
+            known.push(name.to_owned());
+            references.used_services.push((name.to_owned(), item.span()));
+        }
+    }
+    names.unwrap_or_default()
 }
 
 fn process<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> Option<ProcessConfig> {

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use wharf_model::config::ProjectConfig;
 
 pub use file::FILE_MAX_BYTES;
+pub(crate) use problem::harmless;
 pub use problem::{ConfigErrors, Problem};
 pub use reader::{Layer, Origin, Origins};
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};

@@ -21,6 +21,8 @@ pub(super) struct References {
     pub environments: Vec<(String, Range<usize>)>,
     /// Service, the service it needs, place.
     pub services: Vec<(String, String, Range<usize>)>,
+    /// Services that agents use, place.
+    pub used_services: Vec<(String, Range<usize>)>,
 }
 
 /// Reads a whole file; the result is to be trusted only when no problem was found.
@@ -221,6 +223,11 @@ pub(super) fn look_up(reader: &mut Reader<'_>, config: &ProjectConfig, reference
         }
     }
     let services: BTreeSet<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
+    for (name, span) in &references.used_services {
+        if !services.contains(name.as_str()) {
+            reader.dangling(span.clone(), format!("no service is called {name:?}"), name, services.iter().copied());
+        }
+    }
     for (service, needed, span) in &references.services {
         if !services.contains(needed.as_str()) {
             let others = services.iter().copied().filter(|other| other != service);

@@ -31,7 +31,6 @@ fn the_users_sample_is_read_whole() {
         insta::assert_snapshot!("user", listing(&user.config.values()));
     });
     assert_eq!(user.config.keys["ledger"]["x"], KeyBinding::Unbound(false));
-    assert_eq!(user.config.retention.snapshots_ms, None);
 }
 
 fn listing(values: &std::collections::BTreeMap<String, String>) -> String {
@@ -119,6 +118,7 @@ fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
                 "budget",
                 "pass_ssh_agent",
                 "keep",
+                "services",
                 "env",
             ],
         ),
@@ -189,6 +189,21 @@ fn rings_and_names_that_nothing_has() {
 }
 
 #[test]
+fn an_agent_names_services_that_are_there_each_once() {
+    let file = |services: &str| {
+        format!(
+            "[[agent]]\nname = \"a\"\nadapter = \"process\"\nservices = {services}\nconfig = {{ command = \"x\" }}\n\
+             [[service]]\nname = \"web\"\ncommand = \"x\"\n[[service]]\nname = \"db\"\ncommand = \"x\"\n"
+        )
+    };
+    assert_eq!(project(&file("[\"web\", \"db\"]")).unwrap().agents[0].services, ["web", "db"]);
+    assert!(project(&file("[]")).unwrap().agents[0].services.is_empty());
+    assert_eq!(messages(&file("[\"web\", \"web\"]")), ["service \"web\" is named twice"]);
+    let wrong = project(&file("[\"wbe\"]")).unwrap_err().to_string();
+    assert!(wrong.contains("no service is called \"wbe\"") && wrong.contains("did you mean \"web\"?"), "{wrong}");
+}
+
+#[test]
 fn comments_and_spelling_do_not_change_the_hashes() {
     let hashes = |text: &str| {
         let config = project(text).unwrap();
@@ -226,9 +241,9 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.executable_hash, plain.executable_hash);
     assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
     assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:23");
-    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:62");
-    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 65);
-    assert_eq!(loaded.where_from("service.db.ready.check").line, 78);
+    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:55");
+    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 58);
+    assert_eq!(loaded.where_from("service.db.ready.check").line, 71);
     assert_eq!(loaded.where_from("service.db.ready.timeout").layer, Layer::Default);
     assert_eq!(loaded.where_from("agent.docs.grace").to_string(), "default");
     assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:33");
@@ -245,8 +260,8 @@ fn layers_override_each_other_and_say_so() {
 
     let wrong = load_project(&path, &Overrides::new(["workspace.base_rf = \"x\""])).unwrap_err();
     assert!(wrong.to_string().contains("command line:1"), "{wrong}");
-    let dangling = load_project(&path, &Overrides::new(["project.default_environment = \"benhc\""])).unwrap_err();
-    assert!(dangling.to_string().contains("did you mean \"bench\"?"), "{dangling}");
+    let dangling = load_project(&path, &Overrides::new(["project.default_environment = \"Locla\""])).unwrap_err();
+    assert!(dangling.to_string().contains("did you mean \"Local\"?"), "{dangling}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn stand(data: &Path, now_ms: i64) -> io::Result<Election> {
 pub fn holder(data: &Path) -> io::Result<Option<Option<Holder>>> {
     let path = path(data);
     match lock::probe(&path)? {
-        Some(lock::LockState::Held { .. }) => {
+        Some(lock::LockState::Held) => {
             let mut file = File::open(&path)?;
             Ok(Some(read_holder(&mut file)))
         }

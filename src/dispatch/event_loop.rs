@@ -16,6 +16,7 @@ use wharf_model::{
 };
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
+use super::committed;
 use super::decide::{decide, sweep};
 use super::election::Elected;
 use super::input::{Fact, Input, Prepared};
@@ -31,8 +32,12 @@ const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(2);
 /// Least time between two commits, in which other processes can take the write lock.
 const BREATH: Duration = Duration::from_micros(500);
+/// Pause before a fact whose commit failed is reported again.
+const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Time after which sweeps begin although not every adoption has answered.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
+/// Why a reign ended that somebody asked to end.
+pub const ASKED_TO_STOP: &str = "asked to stop";
 
 enum Envelope {
     Input(Input, Option<oneshot::Sender<Told>>),
@@ -46,6 +51,8 @@ enum Envelope {
 pub struct Told {
     /// Row of the workspace that was planned.
     pub workspace: Option<WorkspaceId>,
+    /// The run it was about has ended, or is asked to stop: nothing new is to be begun for it.
+    pub over: bool,
 }
 
 /// A way to tell the dispatcher something.
@@ -55,14 +62,20 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reports a fact; returns once it is durable, or at once when the dispatcher has ended.
+    /// Reports a fact; returns once it is durable. One whose commit failed is reported again. When the
+    /// dispatcher has ended this never returns: its successor observes everything anew, and whoever
+    /// reports must not act on an answer that nobody gave.
     pub async fn tell(&self, fact: Fact) -> Told {
-        let (done, committed) = oneshot::channel();
-        if self.sender.send(Envelope::Input(Input::Fact(fact), Some(done))).await.is_err() {
-            return Told::default();
+        loop {
+            let (done, committed) = oneshot::channel();
+            if self.sender.send(Envelope::Input(Input::Fact(fact.clone()), Some(done))).await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Ok(told) = committed.await {
+                return told;
+            }
+            tokio::time::sleep(TELL_AGAIN).await;
         }
-        // An error says that the dispatcher ended: the fact will be observed again by the next one.
-        committed.await.unwrap_or_default()
     }
 
     /// Asks the dispatcher to end after what it is doing.
@@ -181,7 +194,7 @@ fn watch_store(mut signal: ChangeSignal, inbox: Inbox) -> StoreWatch {
     let (alive, stopped) = std::sync::mpsc::channel::<()>();
     let spawned = std::thread::Builder::new().name("store-watch".into()).spawn(move || {
         loop {
-            match signal.wait(Duration::from_secs(3600)) {
+            match signal.wait(Duration::from_hours(1)) {
                 Ok(true) => inbox.wake(),
                 Ok(false) => {}
                 Err(error) => {
@@ -267,7 +280,7 @@ impl Loop {
                 break;
             }
         }
-        self.end("asked to stop");
+        self.end(ASKED_TO_STOP);
     }
 
     fn end(mut self, why: &str) {
@@ -303,7 +316,7 @@ impl Loop {
         let due = sweep::next_deadline(&self.state)?;
         let ms = clock::now().until(due).max(1);
         // Wall clocks step: a long wait is looked at again now and then.
-        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(Duration::from_secs(600)))
+        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(Duration::from_mins(10)))
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -334,13 +347,15 @@ impl Loop {
         }
         // Its own commits wake it as well; only others' can hold requests.
         if wake && self.others_wrote()? {
-            let rows = self.writer.pending_requests(BATCH)?;
-            if rows.len() == BATCH {
-                // There may be more, which become visible once these are answered.
-                self.data_version = None;
-            }
+            // Those whose files are being read still wait in the store.
+            let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
+            let more = rows.len() >= BATCH + self.preparing.len();
             for row in rows {
                 self.take_request(&mut batch, row)?;
+            }
+            if more {
+                self.data_version = None;
+                self.inbox.wake();
             }
         }
         if self.may_sweep() && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
@@ -380,12 +395,10 @@ impl Loop {
                 .collect::<Vec<_>>()
         };
         let seen = match fact {
-            Fact::RunStarted { run, attempt, .. } | Fact::RunObserved { run, attempt, .. } => {
-                about("run", run.text(), *attempt)
-            }
-            Fact::WorkspacePlanned { run, attempt, .. } | Fact::OperationPlanned { run, attempt, .. } => {
-                about("run", run.text(), *attempt)
-            }
+            Fact::RunStarted { run, attempt, .. }
+            | Fact::RunObserved { run, attempt, .. }
+            | Fact::WorkspacePlanned { run, attempt, .. }
+            | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
             Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
@@ -411,6 +424,7 @@ impl Loop {
         if self.preparing.contains(&row.id) {
             return Ok(());
         }
+        kill_point("request.inserted");
         let needs = matches!(
             RequestKind::parse(&row.kind),
             Some(
@@ -423,6 +437,7 @@ impl Loop {
             let (prepare, sender) = (Arc::clone(&self.prepare), self.inbox.sender.clone());
             self.performer.blocking(Box::new(move || {
                 let prepared = prepare.prepare(&row, &known);
+                kill_point("config.read");
                 // The queue is drained by the loop; an error says that it has ended.
                 let _ended = sender.blocking_send(Envelope::Prepared(Box::new(row), prepared));
             }));
@@ -466,8 +481,10 @@ impl Loop {
             }
         }
         let told = match input {
-            Input::Fact(Fact::WorkspacePlanned { run, .. }) => {
-                Told { workspace: self.state.runs.get(run).and_then(|r| r.workspace_id) }
+            Input::Fact(Fact::WorkspacePlanned { run, .. } | Fact::OperationPlanned { run, .. }) => {
+                let row = self.state.runs.get(run);
+                let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
+                Told { workspace: row.and_then(|r| r.workspace_id), over }
             }
             _ => Told::default(),
         };
@@ -480,6 +497,7 @@ impl Loop {
             self.breathe();
             let outcomes = self.writer.commit(&changes)?;
             self.commits += 1;
+            committed::pass(&changes);
             let refused: Vec<String> =
                 outcomes.iter().filter_map(|o| o.as_ref().err().map(ToString::to_string)).collect();
             if !refused.is_empty() {

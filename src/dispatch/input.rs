@@ -93,7 +93,7 @@ pub struct PlannedOperation {
 }
 
 /// How an operation ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct OperationEnd {
     /// Outcome.
     pub status: OperationStatus,

@@ -9,6 +9,7 @@ pub mod adopt;
 pub mod client;
 pub mod descendants;
 pub mod exec;
+pub mod foreground;
 pub mod identity;
 pub mod kill_point;
 pub mod lock;

@@ -27,6 +27,11 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         let message = "the run has no directory".into();
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "internal".into(), message };
     };
+    // A stop was asked before anything was started: then nothing is.
+    if job.run.stop_requested_at.is_some() && !ctx.keeper.path(&dir).exists() {
+        let message = "a stop was asked before it was started".into();
+        return Fact::RunNotStarted { action: action.id, run, attempt, code: "cancelled".into(), message };
+    }
     let boot_id = identity::boot_id().unwrap_or_default();
     let mut heard = Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job) };
     let (starter, place) = (ctx.clone(), dir.clone());
@@ -88,6 +93,7 @@ impl Heard {
         let (run, attempt) = (self.run, self.attempt);
         let fact = match seen {
             Seen::Started { child, at_ms, adopted } => {
+                kill_point("run.started_seen");
                 Fact::RunStarted { run, attempt, child, boot_id: boot_id.to_owned(), at: UnixMillis(at_ms), adopted }
             }
             Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },
@@ -232,7 +238,7 @@ fn facts(ctx: &Context, job: &RunJob, dir: &str, tag: &str, token: &str, cwd: &s
         workspace_repo_ref: workspace.and_then(|w| w.base_ref.clone()),
         workspace_source: Some("project_primary".into()),
         workspace_created: workspace.map(|w| w.created_by_runtime),
-        project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(|w| w.text()),
+        project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(wharf_model::ProjectWorkspaceId::text),
         lease_id: job.lease.as_ref().map(|l| l.id.text()),
         lease_fence: job.lease.as_ref().and_then(|l| l.fence),
         environment_id: job.environment.as_ref().map(|e| e.id.text()),

@@ -18,6 +18,8 @@ use crate::process::{shim_dir, spawn, terminate};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Time a stop waits for a shim that is just being started.
+const STOP_WAITS_FOR_START: Duration = Duration::from_secs(1);
 /// Time a shim has to answer one message.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach a shim that holds its lock and does not answer.
@@ -84,31 +86,48 @@ impl Keeper {
         let mut link = None;
         let mut spawned = None;
         let mut adopted = true;
-        match verdict(&path).await {
-            Ok(Verdict::Live(_)) => {}
-            Ok(Verdict::Ended(exit)) => return self.ended(dir, exit),
-            Ok(Verdict::ShimLost { .. }) => return self.lost(dir, &path).await,
-            Ok(Verdict::OtherBoot) => return End::Lost("the machine was restarted while it ran".into()),
-            Ok(Verdict::NeverStarted) => {
-                adopted = false;
-                let (keeper, place) = (self.clone(), path.clone());
-                let started = tokio::task::spawn_blocking(move || keeper.start(&place, build)).await;
-                match started {
-                    Ok(Ok((shim, made))) => {
-                        spawned = Some(shim);
-                        link = Some(made);
+        let mut build = Some(build);
+        let mut refused: Option<CannotStart> = None;
+        // Twice at most: a start that is refused is looked at once more, since the shim of a killed
+        // orchestrator may have taken the directory in between.
+        loop {
+            match (verdict(&path).await, build.take()) {
+                (Ok(Verdict::Live(_)), _) => break,
+                (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, exit),
+                (Ok(Verdict::ShimLost { .. }), _) => return self.lost(dir, &path).await,
+                (Ok(Verdict::OtherBoot), _) => return End::Lost("the machine was restarted while it ran".into()),
+                (Ok(Verdict::NeverStarted), Some(build)) => {
+                    let (keeper, place) = (self.clone(), path.clone());
+                    let started = tokio::task::spawn_blocking(move || keeper.start(&place, build)).await;
+                    match started {
+                        Ok(Ok((shim, made))) => {
+                            adopted = false;
+                            spawned = Some(shim);
+                            link = Some(made);
+                            break;
+                        }
+                        Ok(Err(cannot)) => refused = Some(cannot),
+                        Err(panic) => return End::NotStarted { code: "internal".into(), message: panic.to_string() },
                     }
-                    Ok(Err(cannot)) => return End::NotStarted { code: cannot.code, message: cannot.message },
-                    Err(panic) => return End::NotStarted { code: "internal".into(), message: panic.to_string() },
+                }
+                (Ok(Verdict::NeverStarted), None) => {
+                    let cannot = refused.unwrap_or_else(|| CannotStart {
+                        code: "exec_failed".into(),
+                        message: "it could not be started".into(),
+                    });
+                    return End::NotStarted { code: cannot.code, message: cannot.message };
+                }
+                (Err(error), _) => {
+                    seen(Seen::Unknown(error)).await;
+                    break;
                 }
             }
-            Err(error) => seen(Seen::Unknown(error)).await,
         }
         let end = self.watch(&path, adopted, spawned.is_some(), &mut seen).await;
         if let Some(mut shim) = spawned {
             // Our own child: reaped beside, so that no zombie stays.
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = shim.wait_for(Duration::from_secs(60)) {
+                if let Err(error) = shim.wait_for(Duration::from_mins(1)) {
                     tracing::warn!(%error, "cannot reap a shim");
                 }
             });
@@ -280,13 +299,30 @@ impl Keeper {
         }
     }
 
+    /// Waits for a shim that is being started; an error when none shows itself soon.
+    async fn await_start(&self, path: &Path) -> Result<(), String> {
+        let end = tokio::time::Instant::now() + STOP_WAITS_FOR_START;
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            match verdict(path).await? {
+                Verdict::Live(_) => return Ok(()),
+                Verdict::NeverStarted if tokio::time::Instant::now() < end => {}
+                Verdict::NeverStarted => return Err("it has not been started yet".into()),
+                Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => {
+                    return Err("it has just ended".into());
+                }
+            }
+        }
+    }
+
     /// Asks a shim to stop what it keeps; done when it has taken the order, or when it has ended.
     pub async fn stop(&self, dir: &str, reason: &str, grace_ms: u64) -> Result<(), String> {
         let path = self.path(dir);
         match verdict(&path).await? {
             Verdict::Live(_) => {}
             Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => return Ok(()),
-            Verdict::NeverStarted => return Err("it has not been started yet".into()),
+            // Its start is under way in another task, or was never begun: one that is seen soon is stopped at once.
+            Verdict::NeverStarted => self.await_start(&path).await?,
         }
         let (mut link, _) = Link::open(&path, self.epoch).await?;
         link.send(&Control::Stop { reason: reason.to_owned(), grace_ms }).await?;

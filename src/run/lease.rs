@@ -6,6 +6,7 @@ use wharf_model::{ActionRow, Driver as DriverKind, EnvironmentRow, LeaseRow};
 
 use crate::dispatch::input::Fact;
 use crate::environment::{Answer, Driver, local::Local};
+use crate::process::kill_point::kill_point;
 
 /// Time a driver has for one call; the lease's own deadline is a little later.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(290);
@@ -26,7 +27,9 @@ fn no_driver(environment: &EnvironmentRow) -> String {
 pub async fn acquire(action: &ActionRow, lease: &LeaseRow, environment: &EnvironmentRow) -> Fact {
     let refused = |message: String| Fact::LeaseRefused { action: action.id, lease: lease.id, message };
     let Some(driver) = driver(environment) else { return refused(no_driver(environment)) };
-    match tokio::time::timeout(ACQUIRE_LIMIT, driver.acquire(lease, environment)).await {
+    let answer = tokio::time::timeout(ACQUIRE_LIMIT, driver.acquire(lease, environment)).await;
+    kill_point("lease.provider_called");
+    match answer {
         Ok(Answer::Done(place)) => Fact::LeaseAcquired {
             action: action.id,
             lease: lease.id,
@@ -44,7 +47,9 @@ pub async fn acquire(action: &ActionRow, lease: &LeaseRow, environment: &Environ
 pub async fn release(action: &ActionRow, lease: &LeaseRow, environment: &EnvironmentRow) -> Fact {
     let failed = |message: String| Fact::LeaseReleaseFailed { action: action.id, lease: lease.id, message };
     let Some(driver) = driver(environment) else { return failed(no_driver(environment)) };
-    match tokio::time::timeout(RELEASE_LIMIT, driver.release(lease, environment)).await {
+    let answer = tokio::time::timeout(RELEASE_LIMIT, driver.release(lease, environment)).await;
+    kill_point("lease.provider_released");
+    match answer {
         Ok(Answer::Done(())) => Fact::LeaseReleased { action: action.id, lease: lease.id },
         Ok(Answer::Refused { code, hint }) => failed(format!("{code}: {hint}")),
         Ok(Answer::Unknown { evidence }) => failed(evidence),

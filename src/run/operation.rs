@@ -25,7 +25,8 @@ pub async fn carry_out(ctx: &Context, job: &RunJob, phase: OperationPhase, comma
     let Some(dir) = shim_dir("operation", &id.text(), 1) else { return Err("an operation has no directory".into()) };
     let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
     let shown = command.display();
-    ctx.inbox
+    let told = ctx
+        .inbox
         .tell(Fact::OperationPlanned {
             run: job.run.id,
             attempt: job.run.attempt,
@@ -39,6 +40,16 @@ pub async fn carry_out(ctx: &Context, job: &RunJob, phase: OperationPhase, comma
             },
         })
         .await;
+    // One that an earlier reign began is seen to its end all the same.
+    if told.over && !ctx.keeper.path(&dir).exists() {
+        let end = OperationEnd {
+            status: OperationStatus::Skipped,
+            error: Some("a stop was asked".into()),
+            ..OperationEnd::default()
+        };
+        ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
+        return Err(format!("{shown}: not begun, since a stop was asked"));
+    }
     let (epoch, tag) = (ctx.keeper.epoch, format!("operation/{id}"));
     let build = move || spec(id, epoch, tag, &command, timeout_ms);
     let end = ctx.keeper.keep(&dir, build, |_| std::future::ready(())).await;
@@ -108,14 +119,7 @@ pub async fn record(ctx: &Context, job: &RunJob, phase: OperationPhase, note: &s
         log_ref: None,
     };
     ctx.inbox.tell(Fact::OperationPlanned { run: job.run.id, attempt: job.run.attempt, operation }).await;
-    let end = OperationEnd {
-        status: OperationStatus::Skipped,
-        exit_code: None,
-        signal: None,
-        error: None,
-        stdout_excerpt: None,
-        stderr_excerpt: None,
-    };
+    let end = OperationEnd { status: OperationStatus::Skipped, ..OperationEnd::default() };
     ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
 }
 

@@ -65,9 +65,9 @@ impl Perform for Performer {
 async fn one(ctx: Context, seals: Arc<Semaphore>, action: ActionRow, job: Job) -> Fact {
     debug_assert!(ActionKind::ALL.contains(&action.kind));
     match job {
-        Job::Execute(job) => execute::execute(&ctx, &action, *job).await,
-        Job::Realise(job) => realise::realise(&ctx, &action, &job).await,
-        Job::Serve(job) => serve::serve(&ctx, &action, *job).await,
+        Job::Execute(job) => Box::pin(execute::execute(&ctx, &action, *job)).await,
+        Job::Realise(job) => Box::pin(realise::realise(&ctx, &action, &job)).await,
+        Job::Serve(job) => Box::pin(serve::serve(&ctx, &action, *job)).await,
         Job::Acquire(row, environment) => lease::acquire(&action, &row, &environment).await,
         Job::Release(row, environment) => lease::release(&action, &row, &environment).await,
         Job::Stop { dir, reason, grace_ms } => match ctx.keeper.stop(&dir, &reason, grace_ms).await {

@@ -24,7 +24,7 @@ use crate::workspace::worktree::Git;
 use crate::workspace::{Wanted, facts_for, parent, plan, provision};
 
 /// How long a run waits for another that changes the same repository.
-const LOCK_LIMIT: Duration = Duration::from_secs(600);
+const LOCK_LIMIT: Duration = Duration::from_mins(10);
 
 /// What was made, for the last fact.
 struct Made {

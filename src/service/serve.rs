@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use wharf_model::config::{CommandLine, Port, ProjectConfig, ReadyCheck, ServiceConfig};
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
-use wharf_model::{ActionRow, ServiceRow};
+use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
 
 use super::port::{self, Ownership, Reservation};
 use super::readiness::{self, Check, Probe, Readiness};
@@ -16,7 +16,7 @@ use crate::adapter::ConfiguredSecrets;
 use crate::adapter::environment::{Allow, allowed, resolve};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{ServiceJob, shim_dir};
-use crate::process::descendants;
+use crate::process::{descendants, kill_point::kill_point};
 use crate::run::context::Context;
 use crate::run::keep::{CannotStart, End, Seen};
 use crate::run::{operation::last_chars, output};
@@ -49,12 +49,16 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     };
     // One that was started by an earlier reign has its port already.
     let started_before = ctx.keeper.path(&dir).exists();
+    if job.service.status == ServiceStatus::Stopping && !started_before {
+        return ended(None, None, Some("a stop was asked before it was started".into()));
+    }
     let row = job.service.clone();
     let prepared = match tokio::task::spawn_blocking(move || prepare(&row, started_before)).await {
         Ok(Ok(prepared)) => prepared,
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),
     };
+    kill_point("service.port_reserved");
     let port = prepared
         .port
         .as_ref()
@@ -69,9 +73,9 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             let _ended = sender.send(seen).await;
         }
     };
-    let (starter, place, project) = (ctx.clone(), dir.clone(), job.project.clone());
+    let (starter, project) = (ctx.clone(), job.project.clone());
     let row = job.service.clone();
-    let build = move || build(&starter, &row, &project.config, &project.path, &place, prepared);
+    let build = move || build(&starter, &row, project.config.as_ref(), &project.path, prepared);
     let kept = dir.clone();
     let keeping = ctx.keeper.keep(&kept, build, seen);
     tokio::pin!(keeping);
@@ -85,6 +89,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             end = &mut keeping => break end,
             Some(seen) = receiver.recv() => {
                 let Seen::Started { child: started, adopted, .. } = seen else { continue };
+                kill_point("service.spawned");
                 child = Some(started);
                 ctx.inbox
                     .tell(Fact::ServiceStarted {
@@ -261,15 +266,14 @@ fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (Stri
 fn build(
     ctx: &Context,
     service: &ServiceRow,
-    project: &Option<serde_json::Value>,
+    project: Option<&serde_json::Value>,
     project_path: &str,
-    _dir: &str,
     prepared: Prepared,
 ) -> Result<(Spec, StartMessage), CannotStart> {
     let broken = |message: String| CannotStart { code: "service_start_failed".into(), message };
     let config = prepared.config;
     let project: ProjectConfig =
-        project.clone().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
+        project.cloned().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
             serde_json::from_value(c).map_err(|e| broken(format!("the accepted config cannot be read: {e}")))
         })?;
     let cwd = Path::new(&service.cwd);

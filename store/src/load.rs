@@ -79,6 +79,8 @@ pub(crate) fn state(conn: &Connection) -> rusqlite::Result<State> {
     }
     let mut counters = conn.prepare_cached("SELECT name, value FROM counters")?;
     state.counters = counters.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    // What only memory can tell to be over: services of runs that are gone.
+    state.forget_ended();
     Ok(state)
 }
 

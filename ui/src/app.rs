@@ -13,6 +13,7 @@ use crate::effect::{Effect, Question, QuitChoice};
 use crate::env::{Env, Outbox};
 use crate::format::Zone;
 use crate::frame;
+use crate::history::{History, Visit};
 use crate::keymap::{Key, Keymap, Meaning, Override};
 use crate::layout;
 use crate::msg::{Answer, Msg, RequestOutcome, Tone};
@@ -21,7 +22,12 @@ use crate::overlay::quit::Quit;
 use crate::overlay::toast::{self, Toast};
 use crate::overlay::{After, Overlay};
 use crate::rows::Header;
+use crate::screen::activity::Activity;
+use crate::screen::diagnostics::Diagnostics;
+use crate::screen::leases::Leases;
 use crate::screen::ledger::Ledger;
+use crate::screen::services::Services;
+use crate::screen::workspaces::Workspaces;
 use crate::screen::{FocusMove, Motion, Mouse, Screen, ScreenId};
 use crate::theme::Theme;
 
@@ -72,6 +78,18 @@ pub struct App {
     pub screen: ScreenId,
     /// Screen 1.
     pub ledger: Ledger,
+    /// Screen 2.
+    pub leases: Leases,
+    /// Screen 3.
+    pub services: Services,
+    /// Screen 5.
+    pub workspaces: Workspaces,
+    /// Screen 7.
+    pub activity: Activity,
+    /// Screen 8.
+    pub diagnostics: Diagnostics,
+    /// Places visited.
+    pub history: History,
     /// What lies over the screen.
     pub overlay: Option<Overlay>,
     /// What was said, the oldest first.
@@ -105,6 +123,12 @@ impl App {
             keymap,
             screen: ScreenId::Ledger,
             ledger: Ledger::default(),
+            leases: Leases::default(),
+            services: Services::default(),
+            workspaces: Workspaces::default(),
+            activity: Activity::default(),
+            diagnostics: Diagnostics::default(),
+            history: History::default(),
             overlay: None,
             toasts: Vec::new(),
             banners: Vec::new(),
@@ -169,6 +193,11 @@ impl App {
     pub fn current(&self) -> &dyn Screen {
         match self.screen {
             ScreenId::Ledger => &self.ledger,
+            ScreenId::Leases => &self.leases,
+            ScreenId::Services => &self.services,
+            ScreenId::Workspaces => &self.workspaces,
+            ScreenId::Activity => &self.activity,
+            ScreenId::Diagnostics => &self.diagnostics,
         }
     }
 
@@ -176,6 +205,11 @@ impl App {
     pub fn parts(&mut self) -> (&mut dyn Screen, &mut Outbox) {
         let screen: &mut dyn Screen = match self.screen {
             ScreenId::Ledger => &mut self.ledger,
+            ScreenId::Leases => &mut self.leases,
+            ScreenId::Services => &mut self.services,
+            ScreenId::Workspaces => &mut self.workspaces,
+            ScreenId::Activity => &mut self.activity,
+            ScreenId::Diagnostics => &mut self.diagnostics,
         };
         (screen, &mut self.outbox)
     }
@@ -296,7 +330,7 @@ impl App {
             }
             if bands.header.contains(at) {
                 if let Some(screen) = frame::screen_at(self, event.column) {
-                    self.show(screen);
+                    self.visit(screen);
                 }
                 return;
             }
@@ -327,6 +361,11 @@ impl App {
         let out = &mut self.outbox;
         // Every screen takes its own answers, shown or not.
         self.ledger.answer(question, answer, &env, out);
+        self.leases.answer(question, answer, &env, out);
+        self.services.answer(question, answer, &env, out);
+        self.workspaces.answer(question, answer, &env, out);
+        self.activity.answer(question, answer, &env, out);
+        self.diagnostics.answer(question, answer, &env, out);
     }
 
     fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
@@ -363,6 +402,10 @@ impl App {
 
     fn refresh(&mut self) {
         self.outbox.ask(Question::Header);
+        if matches!(self.overlay, Some(Overlay::NewRun(_))) {
+            // Agents and slots come and go while the form is open.
+            self.outbox.ask(Question::FormAgents);
+        }
         let env = self.env.clone();
         let (screen, out) = self.parts();
         screen.refresh(&env, out);
@@ -373,6 +416,40 @@ impl App {
         self.screen = screen;
         self.chord.clear();
         self.refresh();
+    }
+
+    fn here(&self) -> Visit {
+        Visit { screen: self.screen, spot: self.current().spot() }
+    }
+
+    /// Shows a screen and remembers where one was.
+    pub fn visit(&mut self, screen: ScreenId) {
+        if screen != self.screen {
+            let here = self.here();
+            self.history.leave(here);
+        }
+        self.show(screen);
+    }
+
+    /// Goes to things of another screen, and remembers where one was.
+    pub fn go(&mut self, screen: ScreenId, names: &[String]) {
+        let here = self.here();
+        self.history.leave(here);
+        self.screen = screen;
+        let (there, out) = self.parts();
+        there.find(names, out);
+        self.show(screen);
+    }
+
+    /// Goes to the place before, or behind.
+    pub fn walk(&mut self, back: bool) {
+        let here = self.here();
+        if let Some(visit) = self.history.walk(back, here) {
+            self.screen = visit.screen;
+            let (there, out) = self.parts();
+            there.restore(&visit.spot, out);
+            self.show(visit.screen);
+        }
     }
 
     /// Moves the cursor or the text of the focused pane.

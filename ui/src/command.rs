@@ -20,11 +20,45 @@ pub enum Place {
     Ledger,
     /// In the Ledger's list.
     LedgerList,
+    /// On Leases, in any pane.
+    Leases,
+    /// On Services, in any pane.
+    Services,
+    /// In the list of services.
+    ServicesList,
+    /// On Workspaces, in any pane.
+    Workspaces,
+    /// In the list of workspaces.
+    WorkspacesList,
+    /// Among the operations of a workspace.
+    Operations,
+    /// On Activity, in any pane.
+    Activity,
+    /// On Diagnostics, in any pane.
+    Diagnostics,
+    /// In the program's own log.
+    OwnLog,
 }
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 6] = [Self::Everywhere, Self::List, Self::Text, Self::Stream, Self::Ledger, Self::LedgerList];
+    pub const ALL: [Self; 15] = [
+        Self::Everywhere,
+        Self::List,
+        Self::Text,
+        Self::Stream,
+        Self::Ledger,
+        Self::LedgerList,
+        Self::Leases,
+        Self::Services,
+        Self::ServicesList,
+        Self::Workspaces,
+        Self::WorkspacesList,
+        Self::Operations,
+        Self::Activity,
+        Self::Diagnostics,
+        Self::OwnLog,
+    ];
 
     /// Its name in the keymap file.
     pub const fn name(self) -> &'static str {
@@ -35,6 +69,15 @@ impl Place {
             Self::Stream => "stream",
             Self::Ledger => "ledger",
             Self::LedgerList => "ledger-list",
+            Self::Leases => "leases",
+            Self::Services => "services",
+            Self::ServicesList => "services-list",
+            Self::Workspaces => "workspaces",
+            Self::WorkspacesList => "workspaces-list",
+            Self::Operations => "operations",
+            Self::Activity => "activity",
+            Self::Diagnostics => "diagnostics",
+            Self::OwnLog => "own-log",
         }
     }
 
@@ -42,19 +85,45 @@ impl Place {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Everywhere => "EVERYWHERE",
-            Self::List | Self::LedgerList => "THIS LIST",
+            Self::List | Self::LedgerList | Self::ServicesList | Self::WorkspacesList => "THIS LIST",
             Self::Text => "THIS TEXT",
             Self::Stream => "OUTPUT",
             Self::Ledger => "THE RUN",
+            Self::Leases => "THE LEASE",
+            Self::Services => "THE SERVICE",
+            Self::Workspaces => "THE WORKSPACE",
+            Self::Operations => "THE OPERATIONS",
+            Self::Activity => "THE ENTRY",
+            Self::Diagnostics => "THE STATE",
+            Self::OwnLog => "OWN LOG",
         }
     }
 }
 
 /// Places that are active together, for checks of clashes. Every screen adds its own here.
 pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
-    use Place::{Everywhere, Ledger, LedgerList, List, Stream, Text};
-    const SETS: &[&[Place]] =
-        &[&[LedgerList, List, Ledger, Everywhere], &[Stream, Text, Ledger, Everywhere], &[Text, Ledger, Everywhere]];
+    use Place::{
+        Activity, Diagnostics, Everywhere, Leases, Ledger, LedgerList, List, Operations, OwnLog, Services,
+        ServicesList, Stream, Text, Workspaces, WorkspacesList,
+    };
+    const SETS: &[&[Place]] = &[
+        &[LedgerList, List, Ledger, Everywhere],
+        &[Stream, Text, Ledger, Everywhere],
+        &[Text, Ledger, Everywhere],
+        &[List, Leases, Everywhere],
+        &[Text, Leases, Everywhere],
+        &[ServicesList, List, Services, Everywhere],
+        &[Stream, Text, Services, Everywhere],
+        &[Text, Services, Everywhere],
+        &[WorkspacesList, List, Workspaces, Everywhere],
+        &[Stream, Text, Workspaces, Everywhere],
+        &[Operations, Text, Workspaces, Everywhere],
+        &[Text, Workspaces, Everywhere],
+        &[List, Activity, Everywhere],
+        &[Text, Activity, Everywhere],
+        &[OwnLog, Text, Diagnostics, Everywhere],
+        &[Text, Diagnostics, Everywhere],
+    ];
     SETS.iter().copied()
 }
 
@@ -101,8 +170,17 @@ pub fn always(_: &App) -> Result<(), String> {
 }
 
 /// Tables of commands, in the order of hints and help. Every screen adds its own here.
-const TABLES: &[&[Command]] =
-    &[crate::commands::ledger::COMMANDS, crate::commands::panes::COMMANDS, crate::commands::everywhere::COMMANDS];
+const TABLES: &[&[Command]] = &[
+    crate::commands::ledger::COMMANDS,
+    crate::commands::leases::COMMANDS,
+    crate::commands::services::COMMANDS,
+    crate::commands::workspaces::COMMANDS,
+    crate::commands::activity::COMMANDS,
+    crate::commands::diagnostics::COMMANDS,
+    crate::commands::places::COMMANDS,
+    crate::commands::panes::COMMANDS,
+    crate::commands::everywhere::COMMANDS,
+];
 
 /// Every command.
 pub fn all() -> impl Iterator<Item = &'static Command> {

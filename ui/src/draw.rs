@@ -137,6 +137,14 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// Draws a foreign widget, clipped.
+    pub fn widget(&mut self, area: Rect, widget: impl ratatui::widgets::Widget) {
+        let area = area.intersection(self.buf.area);
+        if !area.is_empty() {
+            widget.render(area, self.buf);
+        }
+    }
+
     /// Draws what lies under a dialog dim.
     pub fn dim_all(&mut self) {
         let dim = self.theme.ink(Ink::Dim);

@@ -15,6 +15,8 @@ pub enum Effect {
     Request(Request),
     /// Put a text on the clipboard (OSC 52).
     Copy(String),
+    /// Open a URL with the desktop's own tool, else put it on the clipboard; report either with a toast.
+    OpenUrl(String),
     /// Hand the terminal to a shell in the place of this entity.
     Shell(Owner),
     /// Hand the terminal to `$PAGER` with this output, at this line.
@@ -189,6 +191,8 @@ pub enum Question {
         /// Most wanted.
         limit: u32,
     },
+    /// What wharf knows of itself.
+    Diagnostics,
     /// Counters of the header.
     Header,
     /// Part of a log.

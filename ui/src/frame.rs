@@ -176,6 +176,9 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
         // An empty screen teaches what can be done at all; else hints stay where they are, legal or not.
         let empty = app.current().is_empty();
         let told = |c: &Command| {
+            if c.name == "shell.open" && !app.current().has_places() {
+                return false;
+            }
             if empty { (c.legal)(app).is_ok() && c.name != "filter.edit" } else { c.name != "quit" }
         };
         for command in command::all().filter(|c| !c.hint.is_empty() && app.is_here(c) && told(c)) {

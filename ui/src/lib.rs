@@ -9,10 +9,11 @@
 //! # Adding a screen
 //!
 //! 1. `rows.rs`: plain rows in the operator's words; `effect.rs`: a `Question`; `msg.rs`: an `Answer`.
-//! 2. `screen/<name>.rs`: a struct with a [`screen::listing::Listing`] (table, filter line, pages, split,
-//!    focus) and an `impl Screen`. `screen/ledger.rs` is the example: columns are data, `answer` takes
-//!    only what is asked now, `settle` asks for what became visible, `view` draws.
-//! 3. `screen/mod.rs`: a `ScreenId` with digit and title. `app.rs`: a field, an arm in `current` and
+//! 2. `screen/<name>.rs`: for a list with a detail pane a struct with a [`screen::browse::Base`] and an
+//!    `impl Browse`: columns, tabs and facts are data, and focus, keys, mouse, stream and filter follow
+//!    (`screen/leases.rs` is the shortest). Anything else is an `impl Screen` (`screen/diagnostics.rs`):
+//!    `answer` takes only what is asked now, `settle` asks for what became visible, `view` draws.
+//! 3. `screen/mod.rs`: a `ScreenId` with digit, title and the field that filters it by number. `app.rs`: a field, an arm in `current` and
 //!    `parts`, and a line in `answer`.
 //! 4. `command.rs`: its `Place`s and the sets in which they are active; `commands/<name>.rs`: its rows
 //!    of the one command table, named in `TABLES`. Hint row, help, palette and keymap follow by
@@ -31,9 +32,12 @@ mod commands;
 pub mod draw;
 pub mod effect;
 pub mod env;
+#[cfg(test)]
+mod fixtures;
 pub mod format;
 mod frame;
 pub mod glyph;
+pub mod history;
 pub mod input;
 pub mod keymap;
 pub mod layout;
@@ -42,6 +46,8 @@ pub mod overlay;
 pub mod pane;
 pub mod rows;
 pub mod screen;
+#[cfg(test)]
+mod screen_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

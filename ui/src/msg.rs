@@ -88,6 +88,8 @@ pub enum Answer {
     Operations(Vec<OperationLine>),
     /// Activity.
     Activity(Page<ActivityLine>),
+    /// Diagnostics.
+    Diagnostics(Box<Diagnostics>),
     /// Header.
     Header(Header),
     /// Output.

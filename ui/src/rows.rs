@@ -91,8 +91,10 @@ pub struct RunLine {
     pub unknown: bool,
     /// Its active lease.
     pub lease: Option<LeaseName>,
-    /// Services it uses.
+    /// Services it uses: `S-12 web`.
     pub services: Vec<String>,
+    /// Its workspace: `W-9`.
+    pub workspace: Option<String>,
     /// Cost in millionths of a dollar; none when nobody said.
     pub cost_microusd: Option<i64>,
 }
@@ -340,6 +342,10 @@ pub struct LeaseLine {
     pub holder_evidence: Option<String>,
     /// The run that holds it.
     pub run: Option<RunId>,
+    /// The workspace realised under it: `W-9 SHOP-17-fix-flaky-checkout`.
+    pub workspace: Option<String>,
+    /// Services that run under it: `S-14 db`.
+    pub services: Vec<String>,
     /// When granted.
     pub acquired_at: Option<UnixMillis>,
     /// Last used.
@@ -389,7 +395,7 @@ pub struct ServiceLine {
     pub pid: Option<u32>,
     /// Since when it runs.
     pub started_at: Option<UnixMillis>,
-    /// Runs that use it.
+    /// Runs that use it: `R-1042`.
     pub users: Vec<String>,
     /// Stop policy in words.
     pub stop_policy: String,
@@ -420,6 +426,8 @@ pub struct WorkspaceLine {
     pub word: String,
     /// Not archived.
     pub live: bool,
+    /// How it was made, in words: `worktree`, `shared`, `scratch`.
+    pub mode: String,
     /// Issue's identifier.
     pub issue: Option<String>,
     /// Branch.
@@ -444,6 +452,8 @@ pub struct WorkspaceLine {
     pub used_at: Option<UnixMillis>,
     /// Who has it: a run's number.
     pub holder: Option<String>,
+    /// The run that used it last, with its end: `R-1033 plan only`.
+    pub last_run: Option<String>,
     /// Name of the environment.
     pub environment: Option<String>,
     /// More facts for its pane.
@@ -692,4 +702,74 @@ pub struct FormAgent {
     pub environment: Option<String>,
     /// Why it cannot start now: paused, over budget.
     pub blocked: Option<String>,
+}
+
+/// What wharf knows of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Diagnostics {
+    /// The orchestrator; none when nobody is.
+    pub orchestrator: Option<OrchestratorLine>,
+    /// The database.
+    pub store: StoreLine,
+    /// Requests that are not answered yet.
+    pub waiting: u64,
+    /// The queue: those that wait first, then the newest answered ones.
+    pub requests: Vec<RequestLine>,
+    /// How many there are of each kind: `runs`, 1042.
+    pub counts: Vec<(String, u64)>,
+    /// Program, protocol and libraries: `wharf`, `0.1.0`.
+    pub versions: Vec<(String, String)>,
+    /// What is not as it should be, each in one sentence; the worst first.
+    pub troubles: Vec<String>,
+}
+
+/// The process that orchestrates.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OrchestratorLine {
+    /// Process.
+    pub pid: u32,
+    /// Whether it is this console.
+    pub is_this: bool,
+    /// Epoch of its reign.
+    pub epoch: i64,
+    /// When its reign began.
+    pub since: UnixMillis,
+    /// Version of its program.
+    pub version: String,
+}
+
+/// Facts of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreLine {
+    /// Its file.
+    pub path: String,
+    /// Version of its schema.
+    pub schema: i64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Size of its write-ahead log.
+    pub wal_bytes: u64,
+    /// Files and bytes of logs, when counted.
+    pub logs: Option<(u64, u64)>,
+}
+
+/// One request of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLine {
+    /// `Q-` number.
+    pub number: i64,
+    /// Kind: `run.cancel`.
+    pub kind: String,
+    /// Name of its target: `R-1042`; empty when it has none.
+    pub target: String,
+    /// Class of the state.
+    pub class: Class,
+    /// Word of the state: `pending`, `done`.
+    pub word: String,
+    /// When it was asked.
+    pub created_at: UnixMillis,
+    /// How long it took to an end, when it has one.
+    pub took_ms: Option<i64>,
+    /// Why it was refused or failed.
+    pub error: Option<String>,
 }

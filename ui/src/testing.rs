@@ -158,6 +158,7 @@ pub fn run(number: i64) -> RunLine {
         unknown: false,
         lease: None,
         services: Vec::new(),
+        workspace: None,
         cost_microusd: None,
     }
 }
@@ -168,6 +169,11 @@ fn drawn((word, number, agent, issue, environment, now, age, silent): &Drawn) ->
     let title = if *number == 1042 { "Fix flaky checkout test" } else { "An issue" };
     r.issue = Some(IssueName { identifier: format!("SHOP-{issue}"), title: title.into() });
     r.environment = Some((*environment).into());
+    if *number == 1042 {
+        r.lease = Some(LeaseName { id: crate::fixtures::lease_id(88), number: 88, version: 3 });
+        r.services = vec!["S-12 web".into(), "S-14 db".into()];
+        r.workspace = Some("W-9".into());
+    }
     let text = Some((*now).to_owned());
     let live = *number >= 1039;
     if live {
@@ -424,7 +430,7 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
             workspaces: vec![("W-9".into(), "3 uncommitted files".into())],
         }),
         Question::Search { .. } => Answer::Search(SearchHits { lines: vec![1190, 1199], total: 2, percent: 100 }),
-        _ => return None,
+        other => return crate::fixtures::answer(other),
     }))
 }
 
@@ -432,6 +438,10 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
 pub fn nothing(question: &Question) -> Option<Result<Answer, String>> {
     Some(Ok(match question {
         Question::Runs { .. } => Answer::Runs(Page::default()),
+        Question::Leases { .. } => Answer::Leases(Page::default()),
+        Question::Services { .. } => Answer::Services(Page::default()),
+        Question::Workspaces { .. } => Answer::Workspaces(Page::default()),
+        Question::Activity { .. } => Answer::Activity(Page::default()),
         Question::Header => Answer::Header(Header { project: "shop".into(), ..Header::default() }),
         _ => return None,
     }))

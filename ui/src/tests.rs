@@ -204,11 +204,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
     fn any_keys_at_any_size_neither_panic_nor_steer_the_terminal(
-        steps in proptest::collection::vec((0usize..64, 20u16..240, 5u16..70), 1..60),
+        steps in proptest::collection::vec((0usize..80, 20u16..240, 5u16..70), 1..60),
     ) {
-        const KEYS: [&str; 48] = ["j", "k", "G", "g", "e", "Tab", "/", ":", "?", "Esc", "Enter", "f", "b", "T", "W", "J", "n", "N",
+        const KEYS: [&str; 62] = ["j", "k", "G", "g", "e", "Tab", "/", ":", "?", "Esc", "Enter", "f", "b", "T", "W", "J", "n", "N",
             "space", "*", "z", "y", "i", "x", "t", "o", "l", "h", "d", ">", "<", "PgUp", "PgDn", "Home", "End", "ctrl-u", "ctrl-d",
-            "Up", "Down", "Left", "Right", "Backspace", "a", "s", "R", "alt-+", "ctrl-w", "Q"];
+            "Up", "Down", "Left", "Right", "Backspace", "a", "s", "R", "alt-+", "ctrl-w", "Q",
+            "1", "2", "3", "5", "7", "8", "r", "L", "w", "[", "]", "+", "-", "c"];
         let mut bench = Bench::drawn(80, 24);
         for (key, columns, rows) in steps {
             match KEYS.get(key) {

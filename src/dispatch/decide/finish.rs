@@ -346,7 +346,8 @@ fn give_back_everything(d: &mut Deciding<'_, '_>, run: &RunRow, end: &End) {
         | RunStatus::ScheduledRetry
         | RunStatus::Running => LeaseEnd::Released,
     };
-    let leases: Vec<LeaseId> = d.state().open_leases_of(run.id).map(|l| l.id).collect();
+    let kept = mutant!(LeaseKept) && end.status == RunStatus::Cancelled && run.step == Some(Step::Realise);
+    let leases: Vec<LeaseId> = d.state().open_leases_of(run.id).map(|l| l.id).filter(|_| !kept).collect();
     for id in leases {
         lease::give_back(d, id, lease_end, end.message.clone().filter(|_| lease_end == LeaseEnd::Failed));
     }

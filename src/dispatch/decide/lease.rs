@@ -199,8 +199,8 @@ pub(crate) fn unanswered(d: &mut Deciding<'_, '_>, id: LeaseId) {
     });
     supersede_actions(d, id);
     if let Some(run) = lease.run_id {
-        let waits = |r: &&RunRow| r.step == Some(Step::Acquire) && r.lease_id == Some(id);
-        if d.tx.get::<RunRow>(run).filter(waits).is_some() {
+        let waits = |r: &RunRow| r.step == Some(Step::Acquire) && r.lease_id == Some(id);
+        if d.tx.get::<RunRow>(run).is_some_and(waits) {
             finish::setup_failed(d, run, Step::Acquire, "lease_acquire_failed", message, Value::Null);
         }
     }

@@ -3,6 +3,17 @@
 //! Nothing here reads a clock, a file or a process. Ids come from the caller, so that a seeded
 //! schedule decides the same way twice.
 
+/// Whether a test has switched a fault on here; never so outside tests.
+macro_rules! mutant {
+    ($fault:ident) => {{
+        #[cfg(test)]
+        let on = $crate::dispatch::simulate::mutant::is_on($crate::dispatch::simulate::mutant::Mutant::$fault);
+        #[cfg(not(test))]
+        let on = false;
+        on
+    }};
+}
+
 pub(crate) mod about;
 pub mod agent_message;
 pub mod cancel;
@@ -219,7 +230,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
         Fact::OperationPlanned { run, attempt, operation } => {
-            workspace::operation_planned(d, *run, *attempt, operation)
+            workspace::operation_planned(d, *run, *attempt, operation);
         }
         Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
@@ -234,7 +245,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
         }
         Fact::RunEnded { action, run, attempt, exit, output } => {
-            finish::ended(d, *action, *run, *attempt, exit, output)
+            finish::ended(d, *action, *run, *attempt, exit, output);
         }
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);

@@ -175,7 +175,10 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 .and_then(|r| r["service_id"].as_str())
                 .or(row.target_id.as_deref())
                 .and_then(|t| t.parse::<ServiceId>().ok());
-            let service = id.and_then(|s| d.state().services.get(&s))?;
+            let Some(service) = id.and_then(|s| d.state().services.get(&s)) else {
+                let why = "the service belonged to a run that has ended".to_owned();
+                return Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
+            };
             let wanted = row.result.as_ref().and_then(|r| r["generation"].as_u64());
             if kind == RequestKind::ServiceRestart && wanted.is_some_and(|g| u64::from(service.generation) < g) {
                 let why = "it was asked to stop before it was started again".to_owned();

@@ -310,7 +310,9 @@ pub(crate) fn fail_waiting(d: &mut Deciding<'_, '_>, id: ServiceId, code: &str, 
 
 /// The current generation of a service; a fact about an earlier one changes nothing.
 fn current(d: &Deciding<'_, '_>, id: ServiceId, generation: u32) -> Option<ServiceRow> {
-    d.tx.get::<ServiceRow>(id).filter(|s| s.generation == generation && s.status.is_live()).cloned()
+    d.tx.get::<ServiceRow>(id)
+        .filter(|s| (s.generation == generation || mutant!(LateFact)) && s.status.is_live())
+        .cloned()
 }
 
 /// Its process runs.
@@ -537,5 +539,7 @@ pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &A
 }
 
 fn known(d: &Deciding<'_, '_>, id: ServiceId) -> Result<ServiceRow, Refusal> {
-    d.tx.get::<ServiceRow>(id).cloned().ok_or_else(|| Refusal::new("id_unknown", "there is no such service"))
+    d.tx.get::<ServiceRow>(id)
+        .cloned()
+        .ok_or_else(|| Refusal::new("id_unknown", "there is no such service, or it belonged to a run that has ended"))
 }

@@ -220,19 +220,16 @@ fn services(d: &mut Deciding<'_, '_>) {
             // One that nobody waits for any more is not started to its end either.
             service::stop(d, s.id, "idle");
         } else if due(s.deadline_at, now) {
-            match s.status {
-                ServiceStatus::Starting => {
-                    d.tx.update::<ServiceRow>(s.id, |s| s.deadline_at = None);
-                    service::stop(d, s.id, service::START_TIMEOUT);
-                }
-                _ => {
-                    d.tx.update::<ServiceRow>(s.id, |s| {
-                        s.deadline_at = None;
-                        s.error = Some("its end has not been seen in time".into());
-                    });
-                    let why = "the one before has not been seen to end";
-                    service::fail_waiting(d, s.id, "service_start_failed", why);
-                }
+            if s.status == ServiceStatus::Starting {
+                d.tx.update::<ServiceRow>(s.id, |s| s.deadline_at = None);
+                service::stop(d, s.id, service::START_TIMEOUT);
+            } else {
+                d.tx.update::<ServiceRow>(s.id, |s| {
+                    s.deadline_at = None;
+                    s.error = Some("its end has not been seen in time".into());
+                });
+                let why = "the one before has not been seen to end";
+                service::fail_waiting(d, s.id, "service_start_failed", why);
             }
         }
     }

@@ -130,7 +130,7 @@ impl Sim {
             rows.operations.values().filter(|o| o.run_id == Some(run.id) && o.status == OperationStatus::Running)
         {
             let stops = |a: &ActionRow| a.kind == ActionKind::StopShim && a.entity_id == operation.id.text();
-            let before = rows.actions.values().any(|a| stops(a));
+            let before = rows.actions.values().any(stops);
             let now = changes.iter().any(|c| matches!(c, Change::Put { row: AnyRow::Action(a), .. } if stops(a)));
             if !before && !now {
                 return Err(format!("R-{} ends and operation {} goes on unasked", run.number, operation.number));
@@ -201,6 +201,20 @@ impl Sim {
                 return Err(format!("S-{} begins again while its process lives", service.number));
             }
         }
+        let old_status = old.map(|o| o.status);
+        if service.status == ServiceStatus::Running && old_status == Some(ServiceStatus::Starting) {
+            self.books.saw(if service.generation > 1 { "service ready again" } else { "service ready" });
+        }
+        if service.status == ServiceStatus::Failed && old_status != Some(ServiceStatus::Failed) {
+            self.books.saw("service failed");
+        }
+        if self.disk.users(service.id).len() > 1 {
+            self.books.saw("service shared");
+        }
+        if service.status == ServiceStatus::Stopping && !self.disk.users(service.id).is_empty() {
+            self.books.saw("service stopped in use");
+        }
+        let old = self.disk.rows.services.get(&service.id);
         let begins =
             service.status == ServiceStatus::Stopping && old.is_some_and(|o| o.status != ServiceStatus::Stopping);
         let by_policy = matches!(service.stop_reason.as_deref(), Some("idle" | "unused"));
@@ -464,7 +478,7 @@ impl Sim {
                 return Err(format!("step {} of ended {} is {}", step.step, step.run_id, step.status));
             }
         }
-        for wakeup in rows.wakeups.values().filter(|w| w.finished_at.is_none()) {
+        if let Some(wakeup) = rows.wakeups.values().find(|w| w.finished_at.is_none()) {
             return Err(format!("wake {} is {} and its run has ended", wakeup.id, wakeup.status));
         }
         for lease in rows.leases.values().filter(|l| !l.status.is_terminal()) {
@@ -473,7 +487,7 @@ impl Sim {
                 return Err(format!("L-{} is {} and has no holder", lease.number, lease.status));
             }
         }
-        for request in rows.requests.values().filter(|r| !r.status.is_terminal()) {
+        if let Some(request) = rows.requests.values().find(|r| !r.status.is_terminal()) {
             return Err(format!("request {} {} is {} for ever", request.number, request.kind, request.status));
         }
         for action in rows.actions.values() {
@@ -493,7 +507,7 @@ impl Sim {
                 return Err(format!("{kind} of {entity} {id} is {} for ever", action.status));
             }
         }
-        for operation in rows.operations.values().filter(|o| o.status == OperationStatus::Running) {
+        if let Some(operation) = rows.operations.values().find(|o| o.status == OperationStatus::Running) {
             return Err(format!("operation {} runs for ever", operation.number));
         }
         for workspace in rows.workspaces.values() {
@@ -501,7 +515,7 @@ impl Sim {
                 return Err(format!("W-{} is {} and nobody works in it", workspace.number, workspace.status));
             }
         }
-        for agent in rows.agents.values().filter(|a| a.status == AgentStatus::Running) {
+        if let Some(agent) = rows.agents.values().find(|a| a.status == AgentStatus::Running) {
             return Err(format!("agent {} is running and has no run", agent.name));
         }
         for service in rows.services.values() {

@@ -4,6 +4,7 @@
 //! seed then belongs into [`REGRESSIONS`]. `WHARF_SIM_STEPS` raises how long the search goes on,
 //! `WHARF_SIM_SEED` lives one history and shows its end.
 
+mod bench;
 mod check;
 mod disk;
 mod executors;
@@ -12,6 +13,7 @@ mod operator;
 mod rng;
 mod run;
 mod setup;
+mod tables;
 mod world;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,16 @@ use run::Sim;
 /// Steps of one history in which things go wrong.
 const STEPS: u64 = 400;
 
-/// Seeds that once found a defect.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that find a defect which was there once, if it comes back.
+const REGRESSIONS: &[u64] = &[
+    1, // Memory kept the services of every run that had ended.
+    4, 9, // A run waited although the one before it had ended while it was claimed.
+    6, // A lease stayed acquiring when its driver never answered.
+    7, 11, // One of two runs failed the workspace that the other was making.
+    8,  // A hung driver was asked twice at once.
+    62, 72, // A run that asked for a service while it was stopping waited for ever.
+    34, 86, // A sweep did nothing about an idle deadline and was due again at once.
+];
 
 struct Lived {
     steps: u64,
@@ -77,6 +87,11 @@ fn every_history_keeps_the_rules() {
         "request accepted",
         "request refused",
         "request expired",
+        "service ready",
+        "service ready again",
+        "service failed",
+        "service shared",
+        "service stopped in use",
     ];
     for what in wanted {
         assert!(seen.get(what).is_some_and(|n| *n > 0), "{what} never happened in {steps} steps; seen are {seen:?}");

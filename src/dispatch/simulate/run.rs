@@ -204,8 +204,9 @@ impl Sim {
                 }
                 // An operation is announced once: its id is made for the announcement.
                 let once = matches!(*fact, Fact::OperationPlanned { .. });
-                if self.chaos && !once && self.rng.permille(80) {
-                    let later = self.rng.range(1, 90_000);
+                if self.chaos && !once && self.rng.permille(150) {
+                    let limit = if self.rng.permille(500) { 5_000 } else { 90_000 };
+                    let later = self.rng.range(1, limit);
                     self.after(later, Event::Tell { reign, fact: fact.clone(), then: None });
                 }
                 self.note(|| format!("told {fact:?}"));
@@ -375,7 +376,7 @@ impl Sim {
         for key in keys {
             let keep = match self.queue.get(&key) {
                 Some(Event::Task { .. } | Event::Stale(_)) => false,
-                Some(Event::Tell { .. }) => self.rng.permille(300),
+                Some(Event::Tell { fact, .. }) => !dies_with_its_reign(fact) && self.rng.permille(300),
                 _ => true,
             };
             if !keep {
@@ -427,6 +428,18 @@ impl Sim {
             .map(|r| r.id)
             .collect()
     }
+}
+
+/// What an executor says of itself, not of anything durable: the next reign asks again and may be
+/// answered otherwise, and what was said inside one process never outlives it.
+fn dies_with_its_reign(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::RunNotStarted { .. }
+            | Fact::ServiceEnded { exit: None, .. }
+            | Fact::LeaseRefused { .. }
+            | Fact::ActionFailed { .. }
+    )
 }
 
 fn fresh(n: u128) -> Uuid {

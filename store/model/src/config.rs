@@ -250,6 +250,10 @@ pub struct AgentConfig {
     pub pass_ssh_agent: bool,
     /// Command names of processes that may outlive a run.
     pub keep: Vec<String>,
+    /// Services its runs use, by name: each is ready before a run starts. Absent in configs that
+    /// were accepted before there was this key.
+    #[serde(default)]
+    pub services: Vec<String>,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
 }
@@ -274,6 +278,7 @@ impl AgentConfig {
             budget: None,
             pass_ssh_agent: false,
             keep: Vec::new(),
+            services: Vec::new(),
             env: BTreeMap::new(),
         }
     }

@@ -154,7 +154,14 @@ impl State {
             .chain(self.actions.values().filter(|a| a.entity_type == "run").filter_map(|a| a.entity_id.parse().ok()))
             .collect();
         self.runs.retain(|id, run| !run.status.is_terminal() || held.contains(id));
-        let runs = &self.runs;
+        let (runs, users) = (&self.runs, &self.users);
+        // A service of one run is never found again once that run is gone.
+        self.services.retain(|id, s| {
+            s.scope_type != ReuseScope::Run
+                || s.status.is_live()
+                || s.scope_id.parse().is_ok_and(|run| runs.contains_key(&run))
+                || users.iter().any(|(service, _)| service == id)
+        });
         self.steps.retain(|id, _| runs.contains_key(&id.0));
         self.event_seq.retain(|id, _| runs.contains_key(id));
         self.wakeups.retain(|_, w| {
@@ -211,24 +218,21 @@ impl<'a> Tx<'a> {
             self.illegal.get_or_insert(illegal);
         }
         let from = old.as_ref().map_or(0, Entity::version);
-        match earlier {
-            Some(at) => {
-                E::map_mut(self.state).insert(id, row.clone());
-                if let Change::Put { row: kept, .. } = &mut self.changes[at] {
-                    *kept = row.wrap();
-                }
+        if let Some(at) = earlier {
+            E::map_mut(self.state).insert(id, row.clone());
+            if let Change::Put { row: kept, .. } = &mut self.changes[at] {
+                *kept = row.wrap();
             }
-            None => {
-                row.touch(self.now);
-                E::map_mut(self.state).insert(id, row.clone());
-                self.changes.push(Change::Put { from, row: row.wrap() });
-                self.undo.push(Box::new(move |state| {
-                    match before.flatten() {
-                        Some(row) => E::map_mut(state).insert(id, row),
-                        None => E::map_mut(state).remove(&id),
-                    };
-                }));
-            }
+        } else {
+            row.touch(self.now);
+            E::map_mut(self.state).insert(id, row.clone());
+            self.changes.push(Change::Put { from, row: row.wrap() });
+            self.undo.push(Box::new(move |state| {
+                match before.flatten() {
+                    Some(row) => E::map_mut(state).insert(id, row),
+                    None => E::map_mut(state).remove(&id),
+                };
+            }));
         }
     }
 

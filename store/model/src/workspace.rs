@@ -88,6 +88,13 @@ words! {
     pub enum OperationStatus { Running = "running", Succeeded = "succeeded", Failed = "failed", Skipped = "skipped" }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro that declares the words derives no default")]
+impl Default for OperationStatus {
+    fn default() -> Self {
+        Self::Running
+    }
+}
+
 row! {
     /// One recorded operation on a workspace; its output is a framed log like a run's.
     entity OperationRow in "workspace_operations" key id: OperationId {

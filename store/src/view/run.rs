@@ -39,6 +39,7 @@ wharf_model::row! {
         deadline_at: Option<UnixMillis>,
         stop_reason: Option<StopReason>,
         stop_requested_at: Option<UnixMillis>,
+        stop_grace_ms: Option<i64>,
         attempt: u32,
         exit_code: Option<i32>,
         signal: Option<String>,
@@ -63,7 +64,7 @@ wharf_model::row! {
 pub(super) const SELECT: &str = "SELECT r.id, r.number, r.project_id, r.agent_id, a.name, r.issue_id, i.identifier, \
     i.title, r.environment_id, e.name, r.lease_id, l.number, r.workspace_id, w.number, r.status, r.step, \
     r.invocation_source, r.priority, r.queued_at, r.due_at, r.started_at, r.finished_at, r.deadline_at, \
-    r.stop_reason, r.stop_requested_at, r.attempt, r.exit_code, r.signal, r.error_code, r.error, r.observation, \
+    r.stop_reason, r.stop_requested_at, r.stop_grace_ms, r.attempt, r.exit_code, r.signal, r.error_code, r.error, r.observation, \
     r.liveness_state, r.next_action, r.retry_of_run_id, p.number, r.lineage, r.stdout_bytes, r.stderr_bytes, \
     r.log_sha256, r.last_output_at, r.last_output_bytes, r.version, NULL FROM runs r \
     LEFT JOIN agents a ON a.id = r.agent_id LEFT JOIN issues i ON i.id = r.issue_id \

@@ -33,7 +33,12 @@ fn theme(app: &mut App, variant: Variant) {
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
-    plain("screen.ledger", "Show the Ledger", "Ledger", &["1"], |app| app.show(ScreenId::Ledger)),
+    plain("screen.ledger", "Show the Ledger", "Ledger", &["1"], |app| app.visit(ScreenId::Ledger)),
+    plain("screen.leases", "Show Leases", "Leases", &["2"], |app| app.visit(ScreenId::Leases)),
+    plain("screen.services", "Show Services", "Services", &["3"], |app| app.visit(ScreenId::Services)),
+    plain("screen.workspaces", "Show Workspaces", "Workspaces", &["5"], |app| app.visit(ScreenId::Workspaces)),
+    plain("screen.activity", "Show Activity", "Activity", &["7"], |app| app.visit(ScreenId::Activity)),
+    plain("screen.diagnostics", "Show Diagnostics", "Diagnostics", &["8"], |app| app.visit(ScreenId::Diagnostics)),
     plain("pane.next", "Next pane", "next pane", &["Tab"], |app| app.focus(FocusMove::Next)),
     plain("pane.previous", "Previous pane", "pane before", &["Shift-Tab"], |app| app.focus(FocusMove::Previous)),
     plain("pane.left", "To the list", "to the list", &["←"], |app| app.focus(FocusMove::List)),

@@ -65,14 +65,14 @@ pub const COMMANDS: &[Command] = &[
     motion("page.up", "A page up", "page up", &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
     motion("cursor.first", "To the first row", "first row", &["Home", "g g"], |app| app.motion(Motion::First)),
     motion("cursor.last", "To the last row, follow", "last row, follow", &["End", "G", "g e"], |app| {
-        app.motion(Motion::Last)
+        app.motion(Motion::Last);
     }),
     Command {
         name: "open.inside",
         title: "Look inside {}",
         help: "look inside",
         hint: "",
-        places: &[Place::List],
+        places: &[Place::LedgerList, Place::ServicesList, Place::WorkspacesList],
         keys: &["Enter", "l"],
         level: Level::Free,
         legal: |app| app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned()),

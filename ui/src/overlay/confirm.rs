@@ -48,6 +48,8 @@ pub struct Confirm {
     pub args: Value,
     /// What it is done to.
     pub items: Vec<Item>,
+    /// A word about it before the lines: its holder is gone, things have changed.
+    pub said: String,
     shown_at: Option<UnixMillis>,
     scroll: usize,
     asked_at: UnixMillis,
@@ -56,7 +58,7 @@ pub struct Confirm {
 impl Confirm {
     /// Asks for the previews.
     pub fn open(
-        (verb, doing): (&'static str, &'static str),
+        words: (&'static str, &'static str),
         kind: &'static str,
         args: Value,
         items: Vec<Item>,
@@ -66,19 +68,31 @@ impl Confirm {
         for item in &items {
             out.ask(item.question.clone());
         }
+        Self::unasked(words, kind, args, items, now)
+    }
+
+    /// For what is done without a question: kept to be shown with [`Confirm::again`] when it is refused.
+    pub fn unasked(
+        (verb, doing): (&'static str, &'static str),
+        kind: &'static str,
+        args: Value,
+        items: Vec<Item>,
+        now: UnixMillis,
+    ) -> Self {
         let mut head = verb.chars();
         let capital: String = head.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(head).collect();
         let title = match items.as_slice() {
             [one] => format!("{capital} {}", one.name),
             many => format!("{capital} {} marked", many.len()),
         };
-        Self { title, verb, doing, kind, args, items, shown_at: None, scroll: 0, asked_at: now }
+        Self { title, verb, doing, kind, args, items, said: String::new(), shown_at: None, scroll: 0, asked_at: now }
     }
 
     /// Asks again, because what it showed has changed meanwhile.
     pub fn again(&mut self, now: UnixMillis, out: &mut Outbox) {
         self.shown_at = None;
         self.asked_at = now;
+        "Things have changed meanwhile; this is what would happen now.".clone_into(&mut self.said);
         for item in &mut self.items {
             item.preview = None;
             out.ask(item.question.clone());
@@ -138,9 +152,14 @@ impl Confirm {
                     if !args.is_object() {
                         args = Value::Object(serde_json::Map::new());
                     }
-                    let tag =
-                        app.outbox.request(title, self.kind, Some(item.target.clone()), args, preview.expect.clone());
-                    let alone = Self { items: vec![item], ..self.clone() };
+                    let tag = app.outbox.request(
+                        title.clone(),
+                        self.kind,
+                        Some(item.target.clone()),
+                        args,
+                        preview.expect.clone(),
+                    );
+                    let alone = Self { items: vec![item], title, ..self.clone() };
                     app.confirmed(tag, alone);
                 }
                 return After::Closes;
@@ -200,6 +219,8 @@ impl Confirm {
         let keys_y = inner.bottom() - 1;
         let mut y = inner.y;
         if inner.height > 6 {
+            let warn = style(canvas, Ink::Warn);
+            canvas.put(x, y, width, &self.said, warn);
             canvas.put(x, y + 1, width, &format!("{} {what} does this, in this order:", self.doing), ground);
             y += 3;
         }
@@ -217,7 +238,7 @@ impl Confirm {
             let verb_style = style(canvas, ink);
             canvas.put(x + 2, y, 9, verb, verb_style);
             let each = width.saturating_sub(12);
-            let first = (each * 4 / 9).max(10).min(each);
+            let first = (each * 15 / 32).max(10).min(each);
             let what = text::cut_end(what, usize::from(if how.is_empty() { each } else { first.saturating_sub(2) }))
                 .into_owned();
             canvas.put(x + 12, y, each, &what, ground);

@@ -26,7 +26,13 @@ fn blocks(app: &App) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let shown = [Place::LedgerList, Place::List, Place::Ledger, Place::Stream, Place::Text];
     let places = app.screen_places();
-    for place in shown.into_iter().chain(Place::ALL).filter(|p| *p == Place::Everywhere || places.contains(p)) {
+    let own = Place::ALL.into_iter().filter(|p| *p != Place::Everywhere);
+    for place in shown
+        .into_iter()
+        .chain(own)
+        .chain([Place::Everywhere])
+        .filter(|p| *p == Place::Everywhere || places.contains(p))
+    {
         let heading = place.heading();
         let mut rows = Vec::new();
         for command in command::all().filter(|c| c.places.contains(&place)) {

@@ -54,6 +54,10 @@ pub fn view(canvas: &mut Canvas<'_>, area: Rect, blocks: &[FactBlock], scroll: u
             canvas.put(x + LABEL, y, rest, &words, value);
             continue;
         }
+        // A value that would be cut takes what its remark leaves free, half of the row at least.
+        let (wish, remark) = (text::width(&fact.value), text::width(&fact.remark));
+        let free = usize::from(rest).saturating_sub(remark + 2).max(usize::from(rest / 2));
+        let value_width = value_width.max(wish.min(free) as u16);
         let words = text::cut_middle(&fact.value, usize::from(value_width)).into_owned();
         canvas.put(x + LABEL, y, value_width, &words, value);
         let remark_x = x + LABEL + value_width + 2;

@@ -2,5 +2,6 @@
 
 pub mod facts;
 pub mod output;
+pub mod ownlog;
 pub mod table;
 pub mod timeline;

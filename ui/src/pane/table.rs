@@ -93,6 +93,8 @@ pub struct Table<R> {
     pub known: bool,
     /// New rows above the view that the cursor did not follow.
     new_above: usize,
+    /// Stands between live and ended rows where columns have no second heads.
+    pub ended_title: &'static str,
 }
 
 impl<R> Default for Table<R> {
@@ -108,6 +110,7 @@ impl<R> Default for Table<R> {
             more: false,
             known: false,
             new_above: 0,
+            ended_title: "",
         }
     }
 }
@@ -385,6 +388,10 @@ impl<R: Row> Table<R> {
             let y = area.y + 1 + row as u16;
             let line = Rect::new(area.x, y, area.width, 1);
             match entry {
+                Entry::EndedHead if !self.ended_title.is_empty() => {
+                    let dim = canvas.ink(Ink::Dim);
+                    canvas.put(area.x + 2, y, area.width - 2, self.ended_title, dim);
+                }
                 Entry::EndedHead => head(canvas, line, columns, &widths, true),
                 Entry::Row(i) => self.row(env, canvas, line, columns, &widths, &self.rows[*i], focused),
             }

@@ -4,8 +4,9 @@ use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 use wharf_model::RunId;
 
+use super::browse::number_in;
 use super::listing::Listing;
-use super::{FocusMove, Motion, Mouse, Screen};
+use super::{FocusMove, Motion, Mouse, Screen, ScreenId, Spot};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
@@ -489,18 +490,7 @@ impl Screen for Ledger {
     }
 
     fn typing_hints(&self) -> &'static [(&'static str, &'static str)] {
-        if self.list.is_typing() {
-            &[
-                ("Tab", "complete"),
-                ("Enter", "keep"),
-                ("Esc", "drop"),
-                ("↑↓", "choose"),
-                ("-", "exclude"),
-                ("\"…\"", "text"),
-            ]
-        } else {
-            &[("Enter", "take"), ("Esc", "drop")]
-        }
+        if self.list.is_typing() { super::listing::TYPING_HINTS } else { &[("Enter", "take"), ("Esc", "drop")] }
     }
 
     fn key(&mut self, key: KeyEvent, env: &Env, out: &mut Outbox) -> Option<(Tone, String)> {
@@ -652,6 +642,32 @@ impl Screen for Ledger {
 
     fn cursor_row(&self, env: &Env) -> Option<(u16, u16)> {
         self.list.cursor_row(env)
+    }
+
+    fn links(&self, to: ScreenId) -> Vec<String> {
+        let Some(run) = self.run() else { return Vec::new() };
+        // What is not named is found by the run, once it has begun.
+        let by_run = || run.started_at.map(|_| format!("run:{}", run.name())).into_iter().collect::<Vec<_>>();
+        match to {
+            ScreenId::Leases if run.lease.is_none() => by_run(),
+            ScreenId::Services if run.services.is_empty() => by_run(),
+            ScreenId::Leases => run.lease.iter().map(|l| format!("L-{}", l.number)).collect(),
+            ScreenId::Services => run.services.iter().filter_map(|s| number_in(s, 'S')).collect(),
+            ScreenId::Workspaces => run.workspace.iter().filter_map(|w| number_in(w, 'W')).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn find(&mut self, names: &[String], out: &mut Outbox) {
+        self.list.find(ScreenId::Ledger.field(), names, out);
+    }
+
+    fn spot(&self) -> Spot {
+        self.list.spot()
+    }
+
+    fn restore(&mut self, spot: &Spot, out: &mut Outbox) {
+        self.list.restore(spot, out);
     }
 
     fn view(&self, env: &Env, canvas: &mut Canvas<'_>, _body: Rect) {

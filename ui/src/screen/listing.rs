@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::layout::Rect;
 use wharf_model::filter::{FIELDS, Filter, FilterError, Status};
 
-use super::{FocusMove, Motion};
+use super::{FocusMove, Motion, Spot};
 use crate::draw::Canvas;
 use crate::effect::Question;
 use crate::env::{Env, Outbox};
@@ -15,6 +15,10 @@ use crate::pane::table::{Column, PAGE, Row, Table};
 use crate::rows::Page;
 use crate::text;
 use crate::theme::{Ground, Ink};
+
+/// Keys of the filter line, as the hint row tells them.
+pub const TYPING_HINTS: &[(&str, &str)] =
+    &[("Tab", "complete"), ("Enter", "keep"), ("Esc", "drop"), ("↑↓", "choose"), ("-", "exclude"), ("\"…\"", "text")];
 
 /// Makes the question for one page.
 pub type AskPage = fn(Filter, Option<i64>, u32) -> Question;
@@ -46,6 +50,16 @@ pub struct Listing<R> {
     filter_text: String,
     line: Option<FilterLine>,
     error: Option<String>,
+    /// A row to select when the next first page has it, and the filter that finds it when that has not.
+    wanted: Option<Wanted>,
+}
+
+/// A row that is looked for.
+#[derive(Debug, Clone)]
+struct Wanted {
+    number: i64,
+    narrow: String,
+    missed: bool,
 }
 
 impl<R: Row> Listing<R> {
@@ -63,6 +77,7 @@ impl<R: Row> Listing<R> {
             filter_text: String::new(),
             line: None,
             error: None,
+            wanted: None,
         }
     }
 
@@ -106,6 +121,10 @@ impl<R: Row> Listing<R> {
                 Ok(page) => {
                     self.error = None;
                     self.table.first_page(page);
+                    if let Some(wanted) = &mut self.wanted {
+                        wanted.missed = !self.table.select(wanted.number);
+                    }
+                    self.wanted = self.wanted.take().filter(|w| w.missed);
                 }
                 Err(words) => self.error = Some(words),
             }
@@ -124,6 +143,12 @@ impl<R: Row> Listing<R> {
 
     /// Brings the cursor into view and asks for the page it nears.
     pub fn settle(&mut self, env: &Env, out: &mut Outbox) {
+        if self.wanted.as_ref().is_some_and(|w| w.missed)
+            && let Some(wanted) = self.wanted.take()
+        {
+            // The words were made of a field and numbers, so they parse.
+            let _ = self.set_filter(&wanted.narrow, out);
+        }
         let split = self.layout(env);
         let height = usize::from(split.list.height.saturating_sub(2));
         if height > 0 {
@@ -193,6 +218,52 @@ impl<R: Row> Listing<R> {
             self.refresh(out);
         }
         Ok(())
+    }
+
+    /// Brings one row to the cursor, or narrows the list to several. `field` finds them by name: `run`.
+    /// A name with a colon is a filter of its own: `issue:SHOP-17`.
+    ///
+    /// A row that is not among those known is looked for in the next answer first, then with a filter.
+    pub fn find(&mut self, field: &str, names: &[String], out: &mut Outbox) {
+        self.line = None;
+        self.detail = false;
+        let narrow = format!("{field}:{}", names.join(","));
+        let number = |name: &String| name.rsplit_once('-').and_then(|(_, n)| n.parse::<i64>().ok());
+        match names {
+            [filter] if filter.contains(':') => {
+                let _ = self.set_filter(filter, out);
+            }
+            [one] => match number(one) {
+                Some(number) if self.table.select(number) => self.wanted = None,
+                Some(number) => self.wanted = Some(Wanted { number, narrow, missed: false }),
+                None => {
+                    let _ = self.set_filter(&narrow, out);
+                }
+            },
+            _ => {
+                // Names that the filter's language cannot say leave the list as it is.
+                let _ = self.set_filter(&narrow, out);
+            }
+        }
+    }
+
+    /// Where the list is, to come back to.
+    pub fn spot(&self) -> Spot {
+        Spot { filter: self.filter_text.clone(), number: self.table.selected().map(Row::number), detail: self.detail }
+    }
+
+    /// Comes back to where the list was.
+    pub fn restore(&mut self, spot: &Spot, out: &mut Outbox) {
+        self.line = None;
+        self.wanted = None;
+        // It was valid when it was in force.
+        let _ = self.set_filter(&spot.filter, out);
+        if let Some(number) = spot.number
+            && !self.table.select(number)
+        {
+            self.wanted = Some(Wanted { number, narrow: spot.filter.clone(), missed: false });
+        }
+        self.detail = spot.detail && !self.table.rows().is_empty();
     }
 
     /// Opens the filter line.

@@ -10,24 +10,47 @@ use crate::env::{Env, Outbox};
 use crate::msg::{Answer, Tone};
 use crate::pane::output::OutputPane;
 
+pub mod activity;
+pub mod browse;
+pub mod diagnostics;
+pub mod leases;
 pub mod ledger;
 pub mod listing;
+pub mod services;
+pub mod streams;
+pub mod workspaces;
 
 /// The screens that exist, in the order of their digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScreenId {
     /// Runs.
     Ledger,
+    /// Leases.
+    Leases,
+    /// Services.
+    Services,
+    /// Workspaces.
+    Workspaces,
+    /// The audit trail.
+    Activity,
+    /// wharf itself.
+    Diagnostics,
 }
 
 impl ScreenId {
     /// Every screen that exists.
-    pub const ALL: &'static [Self] = &[Self::Ledger];
+    pub const ALL: &'static [Self] =
+        &[Self::Ledger, Self::Leases, Self::Services, Self::Workspaces, Self::Activity, Self::Diagnostics];
 
     /// The key that shows it.
     pub const fn digit(self) -> char {
         match self {
             Self::Ledger => '1',
+            Self::Leases => '2',
+            Self::Services => '3',
+            Self::Workspaces => '5',
+            Self::Activity => '7',
+            Self::Diagnostics => '8',
         }
     }
 
@@ -35,8 +58,35 @@ impl ScreenId {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Ledger => "Ledger",
+            Self::Leases => "Leases",
+            Self::Services => "Services",
+            Self::Workspaces => "Workspaces",
+            Self::Activity => "Activity",
+            Self::Diagnostics => "Diagnostics",
         }
     }
+
+    /// The field that filters its list by number; empty where rows cannot be named.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Ledger => "run",
+            Self::Leases => "lease",
+            Self::Services => "service",
+            Self::Workspaces => "workspace",
+            Self::Activity | Self::Diagnostics => "",
+        }
+    }
+}
+
+/// Where a screen is, to come back to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Spot {
+    /// Its filter.
+    pub filter: String,
+    /// Number of the selected row.
+    pub number: Option<i64>,
+    /// The detail has the focus.
+    pub detail: bool,
 }
 
 /// A movement in whatever has the focus.
@@ -152,6 +202,11 @@ pub trait Screen {
         None
     }
 
+    /// Whether its things have a place for a shell at all.
+    fn has_places(&self) -> bool {
+        true
+    }
+
     /// Opens the filter line of the list.
     fn edit_filter(&mut self) {}
 
@@ -181,6 +236,27 @@ pub trait Screen {
     fn cursor_row(&self, env: &Env) -> Option<(u16, u16)> {
         let _ = env;
         None
+    }
+
+    /// Names of things of another screen that belong to what is selected: `L-88`.
+    fn links(&self, to: ScreenId) -> Vec<String> {
+        let _ = to;
+        Vec::new()
+    }
+
+    /// Brings things of these names to the cursor; several narrow the list to them.
+    fn find(&mut self, names: &[String], out: &mut Outbox) {
+        let _ = (names, out);
+    }
+
+    /// Where it is, to come back to.
+    fn spot(&self) -> Spot {
+        Spot::default()
+    }
+
+    /// Comes back to where it was.
+    fn restore(&mut self, spot: &Spot, out: &mut Outbox) {
+        let _ = (spot, out);
     }
 
     /// Draws into the body.

@@ -41,6 +41,13 @@ fn survives_json() {
 }
 
 #[test]
+fn a_config_accepted_before_agents_named_services_is_still_read() {
+    let mut value = serde_json::to_value(sample()).unwrap();
+    value["agents"][0].as_object_mut().unwrap().remove("services").unwrap();
+    assert_eq!(serde_json::from_value::<ProjectConfig>(value).unwrap(), sample());
+}
+
+#[test]
 fn executable_hash_changes_with_all_that_executes_and_nothing_else() {
     type Edit = fn(&mut ProjectConfig);
     let table: &[(&str, bool, Edit)] = &[
@@ -53,6 +60,7 @@ fn executable_hash_changes_with_all_that_executes_and_nothing_else() {
         ("agent env", true, |c| drop(c.agents[0].env.insert("A".into(), EnvValue::Text("b".into())))),
         ("agent environment", true, |c| c.agents[0].environment = Some("Local".into())),
         ("ssh agent", true, |c| c.agents[0].pass_ssh_agent = true),
+        ("agent services", true, |c| c.agents[0].services.push("web".into())),
         ("keep", true, |c| c.agents[0].keep.push("gpg-agent".into())),
         ("provision", true, |c| c.workspace.provision = Some(CommandLine::Shell("make".into()))),
         ("mode", true, |c| c.workspace.mode = Some(WorkspaceMode::Shared)),

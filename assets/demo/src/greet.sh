@@ -1,0 +1,3 @@
+#!/bin/sh
+# Greets a visitor.
+echo "Welcome to the pier."

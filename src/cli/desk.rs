@@ -1,0 +1,264 @@
+//! Asking for something and waiting for the answer, with an orchestrator of another process or, when
+//! there is none, with one in this process.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use wharf_model::{ActorType, RequestOrigin, RequestRow, RequestStatus};
+use wharf_store::{ChangeSignal, NewRequest, Reader, RequestSender};
+
+use super::context::{Context, user};
+use super::error::{CliError, Result, exit};
+use crate::clock;
+use crate::dispatch::election::{self, Holder};
+use crate::dispatch::event_loop::{Dispatcher, Reign};
+use crate::dispatch::orchestrator::{self, Begun, MachineLimits};
+
+/// How long a request may wait for somebody to take it.
+const EXPIRES_MS: i64 = 30_000;
+/// How long beyond that its answer is waited for.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether the orchestrator of another process is still there.
+const LOOK: Duration = Duration::from_secs(1);
+/// Threads for executors.
+const WORKERS: usize = 2;
+
+/// What is asked.
+pub struct Ask {
+    /// Kind of the request.
+    pub kind: &'static str,
+    /// Kind of the row it is about.
+    pub target_type: &'static str,
+    /// Its id, when it is known.
+    pub target_id: Option<String>,
+    /// Arguments.
+    pub args: Value,
+    /// Versions that a preview showed.
+    pub expect: Option<Value>,
+}
+
+/// The orchestrator of this process.
+pub struct Reigning {
+    runtime: Runtime,
+    dispatcher: Dispatcher,
+}
+
+impl Reigning {
+    /// What it does now.
+    pub fn reign(&mut self) -> Reign {
+        self.dispatcher.reign.borrow_and_update().clone()
+    }
+
+    /// Runs something beside it to its end.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Runs something beside it.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        self.runtime.spawn(future);
+    }
+
+    /// The dispatcher.
+    pub fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    /// Ends it after what it is doing; runs and services go on under their shims.
+    pub fn end(self) {
+        let Self { runtime, dispatcher } = self;
+        runtime.block_on(dispatcher.inbox.stop());
+        dispatcher.join();
+        // Executors only watch shims; nothing is lost with them.
+        runtime.shutdown_background();
+    }
+}
+
+/// How becoming the orchestrator went.
+pub enum Stood {
+    /// This process is it.
+    Reigning(Reigning),
+    /// Another one is.
+    Held(Option<Holder>),
+}
+
+/// Becomes the orchestrator when nobody is.
+pub fn stand(context: &Context) -> Result<Stood> {
+    // Asked before the store is touched: only the holder of the lock may change it.
+    if let Ok(Some(holder)) = election::holder(&context.data) {
+        return Ok(Stood::Held(holder));
+    }
+    let (limits, wrong) = MachineLimits::read();
+    if let Some(wrong) = wrong {
+        context.remark(&format!("{wrong}\nthe defaults are used instead"));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::internal("no threads can be started").cause(e.to_string()))?;
+    let begun = {
+        let _inside = runtime.enter();
+        orchestrator::begin(&context.data, &limits)?
+    };
+    super::logging::begin(&context.data);
+    match begun {
+        Begun::Reigning(dispatcher) => Ok(Stood::Reigning(Reigning { runtime, dispatcher })),
+        Begun::Held(holder) => Ok(Stood::Held(holder)),
+    }
+}
+
+/// A store that can be asked for changes and watched for answers.
+pub struct Desk {
+    context: Context,
+    reigning: Option<Reigning>,
+    signal: ChangeSignal,
+    /// For questions.
+    pub reader: Reader,
+    sender: RequestSender,
+}
+
+impl Desk {
+    /// Opens the store; becomes orchestrator when nobody is.
+    pub fn open(context: &Context) -> Result<Self> {
+        let reigning = match stand(context)? {
+            Stood::Reigning(reigning) => Some(reigning),
+            Stood::Held(_) => None,
+        };
+        Ok(Self {
+            signal: ChangeSignal::open(&context.data)?,
+            reader: Reader::open(&context.data)?,
+            sender: RequestSender::open(&context.data)?,
+            context: context.clone(),
+            reigning,
+        })
+    }
+
+    /// The orchestrator of this process, when it is one.
+    pub fn reigning(&self) -> Option<&Reigning> {
+        self.reigning.as_ref()
+    }
+
+    /// Asks for something and waits for the answer: accepted, or an error that says why not.
+    pub fn ask(&mut self, ask: Ask) -> Result<RequestRow> {
+        let now = clock::now();
+        let row = self.sender.send(&NewRequest {
+            kind: ask.kind.to_owned(),
+            target_type: Some(ask.target_type.to_owned()),
+            target_id: ask.target_id,
+            args: ask.args,
+            expect: ask.expect,
+            actor_type: ActorType::Operator,
+            actor_id: user(),
+            origin: RequestOrigin::Cli,
+            idempotency_key: None,
+            now,
+            expires_at: now.plus(EXPIRES_MS),
+        })?;
+        let until = Instant::now() + Duration::from_millis(EXPIRES_MS.unsigned_abs()) + MARGIN;
+        let answered = self.wait(Some(until), |reader, _| {
+            Ok(reader.request(row.id)?.filter(|r| r.status != RequestStatus::Pending))
+        })?;
+        let Some(answered) = answered else { return Err(self.no_answer(row.number)) };
+        match answered.status {
+            RequestStatus::Refused | RequestStatus::Failed | RequestStatus::Expired => {
+                Err(CliError::answer(answered.error_code.as_deref(), answered.error.as_deref()))
+            }
+            RequestStatus::Pending | RequestStatus::Accepted | RequestStatus::Done => Ok(answered),
+        }
+    }
+
+    /// Waits until an accepted request is finished; none when it is not in time.
+    pub fn finished(&mut self, row: &RequestRow, limit: Duration) -> Result<Option<RequestRow>> {
+        let id = row.id;
+        let until = Instant::now() + limit;
+        let finished =
+            self.wait(Some(until), |reader, _| Ok(reader.request(id)?.filter(|r| r.status.is_terminal())))?;
+        match finished {
+            Some(row) if row.status != RequestStatus::Done => {
+                Err(CliError::answer(row.error_code.as_deref(), row.error.as_deref()))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Waits until `check` gives something; looks again after every commit. None when it is too late.
+    pub fn wait<T>(
+        &mut self,
+        until: Option<Instant>,
+        mut check: impl FnMut(&Reader, Option<&Reign>) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        loop {
+            let reign = self.reigning.as_mut().map(Reigning::reign);
+            if let Some(found) = check(&self.reader, reign.as_ref())? {
+                return Ok(Some(found));
+            }
+            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()).min(LOOK));
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if !self.changed(left)? {
+                self.mind_the_orchestrator()?;
+            }
+        }
+    }
+
+    /// Waits for a change of the store; says whether there was one within the time.
+    fn changed(&mut self, limit: Duration) -> Result<bool> {
+        let Some(reigning) = &mut self.reigning else { return Ok(self.signal.wait(limit)?) };
+        // Told after each commit, when the store and what the reign says of itself agree.
+        let Reigning { runtime, dispatcher } = reigning;
+        let changed = runtime.block_on(async { tokio::time::timeout(limit, dispatcher.reign.changed()).await });
+        match changed {
+            Ok(Ok(())) => Ok(true),
+            Err(_late) => Ok(false),
+            Ok(Err(_)) => Err(CliError::internal("the dispatcher ended unexpectedly")),
+        }
+    }
+
+    /// Where the orchestrator has gone, this process takes its place.
+    fn mind_the_orchestrator(&mut self) -> Result<()> {
+        if let Some(reigning) = &mut self.reigning {
+            return match reigning.reign().ended {
+                None => Ok(()),
+                Some(why) => Err(CliError::new(exit::STORE, "stale_epoch", "this process orchestrates no more")
+                    .cause(why)
+                    .next("wharf doctor")),
+            };
+        }
+        if let Ok(None) = election::holder(&self.context.data)
+            && let Stood::Reigning(reigning) = stand(&self.context)?
+        {
+            self.reigning = Some(reigning);
+        }
+        Ok(())
+    }
+
+    fn no_answer(&self, number: i64) -> CliError {
+        let error = CliError::new(
+            exit::NO_ANSWER,
+            "orchestrator_absent",
+            format!("nobody answered request Q-{number} in time"),
+        )
+        .entity(format!("Q-{number}"));
+        match election::holder(&self.context.data) {
+            Ok(Some(Some(holder))) => error
+                .cause(format!(
+                    "process {} orchestrates since {}{} and does not answer",
+                    holder.pid,
+                    wharf_model::UnixMillis(holder.since).rfc3339(),
+                    holder.tty.map(|t| format!(" on {t}")).unwrap_or_default()
+                ))
+                .next(format!("look at it with ps -p {}; end it, then try again", holder.pid)),
+            _ => error.cause("no process orchestrates, and this one could not take over").next("wharf serve"),
+        }
+    }
+
+    /// Ends: an orchestrator of this process stops, whatever runs goes on.
+    pub fn close(self) {
+        if let Some(reigning) = self.reigning {
+            reigning.end();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Filters of lists: the words of the command line, and whether a row passes.
+
+use wharf_model::UnixMillis;
+pub use wharf_model::filter::Test;
+use wharf_model::filter::{Field, Filter, Status, glob};
+
+use super::context::Context;
+use super::error::{CliError, Result, exit};
+use crate::clock;
+
+/// What a list can be asked for.
+pub struct Knows {
+    /// What its rows are called.
+    pub rows: &'static str,
+    /// States it has rows for.
+    pub statuses: &'static [Status],
+    /// Fields that its rows have.
+    pub fields: &'static [Field],
+    /// Whether its rows have exit codes and durations.
+    pub figures: bool,
+}
+
+/// What a filter asks of a row.
+pub trait Row {
+    /// Whether it is in this state.
+    fn is(&self, status: Status) -> bool;
+    /// Its values of a field.
+    fn field(&self, field: Field) -> Vec<String>;
+    /// When it began.
+    fn began(&self) -> UnixMillis;
+    /// How long it took.
+    fn took(&self, _now: UnixMillis) -> Option<i64> {
+        None
+    }
+    /// Its exit code.
+    fn exit(&self) -> Option<i32> {
+        None
+    }
+    /// The words that a text is looked for in.
+    fn words(&self) -> Vec<String>;
+}
+
+/// A filter made ready for one list at one moment.
+pub struct Ready {
+    filter: Filter,
+    now: UnixMillis,
+    east: i32,
+}
+
+/// Reads the filter from the words of a command line.
+///
+/// A word with blanks and without a colon was quoted for the shell: it is one text.
+pub fn read(context: &Context, words: &[String], knows: &Knows) -> Result<Ready> {
+    let joined: Vec<String> = words
+        .iter()
+        .map(|w| {
+            let quote = w.contains(char::is_whitespace) && !w.contains([':', '"']);
+            if quote { format!("\"{w}\"") } else { w.clone() }
+        })
+        .collect();
+    let text = joined.join(" ");
+    let filter = Filter::parse(&text).map_err(|e| wrong(&text, e.at, e.len, &e.reason))?;
+    for term in &filter.terms {
+        let refuse = |what: String, known: String| {
+            let error = CliError::usage(format!("{} {what}", knows.rows));
+            Err(if known.is_empty() { error } else { error.next(format!("known are {known}")) })
+        };
+        match &term.test {
+            Test::Status(wanted) => {
+                if let Some(word) = wanted.iter().find(|w| !knows.statuses.contains(w)) {
+                    let known: Vec<&str> = knows.statuses.iter().map(|s| s.as_str()).collect();
+                    return refuse(format!("are never {word}"), known.join(", "));
+                }
+            }
+            Test::Field(field, _) if !knows.fields.contains(field) => {
+                let known: Vec<String> = knows.fields.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
+                return refuse(format!("have no {}", format!("{field:?}").to_lowercase()), known.join(", "));
+            }
+            Test::Took(..) | Test::Exit(_) if !knows.figures => {
+                return refuse("have neither exit codes nor durations".into(), String::new());
+            }
+            Test::Cost(..) => return refuse("have no cost that wharf knows of".into(), String::new()),
+            Test::Field(..) | Test::Took(..) | Test::Exit(_) | Test::Since(_) | Test::Until(_) | Test::Text(_) => {}
+        }
+    }
+    Ok(Ready { filter, now: clock::now(), east: context.zone().east_seconds })
+}
+
+fn wrong(text: &str, at: usize, len: usize, reason: &str) -> CliError {
+    let before = crate::config::harmless(&text[..text.floor_char_boundary(at)]);
+    let marks = "^".repeat(text.get(at..at + len).map_or(1, |t| t.chars().count()).max(1));
+    let shown = crate::config::harmless(text);
+    let lines = format!(
+        "error: {reason}\n   {shown}\n   {}{marks}\nnext:  wharf runs --help",
+        " ".repeat(before.chars().count())
+    );
+    CliError { text: Some(lines), ..CliError::new(exit::USAGE, "filter_invalid", reason) }
+}
+
+impl Ready {
+    /// Whether everything passes.
+    pub fn is_empty(&self) -> bool {
+        self.filter.is_empty()
+    }
+
+    /// The terms.
+    pub fn terms(&self) -> impl Iterator<Item = (&Test, bool)> {
+        self.filter.terms.iter().map(|t| (&t.test, t.exclude))
+    }
+
+    /// A moment of the filter.
+    pub fn moment(&self, when: wharf_model::filter::When) -> UnixMillis {
+        when.resolve(self.now, self.east)
+    }
+
+    /// Whether a row passes.
+    pub fn passes(&self, row: &impl Row) -> bool {
+        self.filter.terms.iter().all(|term| self.holds(&term.test, row) != term.exclude)
+    }
+
+    fn holds(&self, test: &Test, row: &impl Row) -> bool {
+        match test {
+            Test::Status(wanted) => wanted.iter().any(|w| row.is(*w)),
+            Test::Field(field, wanted) => {
+                let values = row.field(*field);
+                wanted.iter().any(|w| values.iter().any(|v| glob(w, v)))
+            }
+            Test::Since(when) => row.began() >= self.moment(*when),
+            Test::Until(when) => row.began() < self.moment(*when),
+            Test::Took(compare, bound) => row.took(self.now).is_some_and(|ms| compare.holds(ms, *bound)),
+            Test::Exit(codes) => row.exit().is_some_and(|code| codes.contains(&code)),
+            Test::Cost(..) => false,
+            Test::Text(text) => {
+                let text = text.to_lowercase();
+                row.words().iter().any(|w| w.to_lowercase().contains(&text))
+            }
+        }
+    }
+}

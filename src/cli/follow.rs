@@ -1,0 +1,165 @@
+//! Copying a log out as it grows, to its end and not further.
+
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use wharf_store::log::{FLAG_GAP, Frame, Item, LogError, LogReader, Position, Stream};
+
+use super::error::{CliError, Result};
+use crate::process::adopt::{self, Verdict};
+
+/// Longest pause between two looks at a log that is being written.
+const LOOK: Duration = Duration::from_secs(1);
+/// Bytes of events taken at once.
+const EVENTS: usize = 4096;
+
+/// A log that is read from a place on, to its end.
+pub struct Following {
+    reader: LogReader,
+    at: Position,
+    events: Option<OwnedFd>,
+    ended: bool,
+}
+
+/// Why nothing follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The writer recorded its end, or is gone.
+    Ended,
+    /// The caller asked to stop.
+    Asked,
+}
+
+impl Following {
+    /// Opens the log in a directory; none when nothing has been written there yet.
+    pub fn open(directory: &Path) -> Result<Option<Self>> {
+        // Watch first, look second: nothing falls in between.
+        let events = watch(directory);
+        match LogReader::open(directory) {
+            Ok(reader) => {
+                let at = reader.start();
+                Ok(Some(Self { reader, at, events, ended: false }))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(log_error(directory, &error)),
+        }
+    }
+
+    /// Hands out everything that is there now; says whether the end of the writer was among it.
+    pub fn drain(&mut self, mut take: impl FnMut(&Frame<'_>) -> Result<()>) -> Result<bool> {
+        self.reader.refresh().map_err(|e| CliError::internal("the log cannot be read").cause(e.to_string()))?;
+        loop {
+            match self.reader.next(&mut self.at) {
+                Ok(Item::Frame(frame)) => {
+                    self.ended |= frame.stream == Stream::Control && is_end(frame.payload);
+                    take(&frame)?;
+                }
+                Ok(Item::Damage(_)) => {}
+                Ok(Item::End(_)) => return Ok(self.ended),
+                Err(error) => return Err(CliError::internal("the log cannot be read").cause(error.to_string())),
+            }
+        }
+    }
+
+    /// Hands out everything until the end. `stop` ends it earlier, after what is there then.
+    pub fn run(
+        &mut self,
+        directory: &Path,
+        stop: &AtomicBool,
+        mut take: impl FnMut(&Frame<'_>) -> Result<()>,
+    ) -> Result<Stop> {
+        loop {
+            let asked = stop.load(Ordering::Acquire);
+            if self.drain(&mut take)? {
+                return Ok(Stop::Ended);
+            }
+            if asked {
+                return Ok(Stop::Asked);
+            }
+            if !self.pause() && is_over(directory) {
+                // Whatever was written before its end is there by now.
+                self.drain(&mut take)?;
+                return Ok(Stop::Ended);
+            }
+        }
+    }
+
+    /// Waits for something to be written; says whether there was.
+    pub fn pause(&self) -> bool {
+        let Some(events) = &self.events else {
+            std::thread::sleep(LOOK / 4);
+            return false;
+        };
+        let limit = Timespec { tv_sec: LOOK.as_secs() as i64, tv_nsec: 0 };
+        let mut wanted = [PollFd::new(events, PollFlags::IN)];
+        let ready = poll(&mut wanted, Some(&limit)).unwrap_or(0) > 0;
+        if ready {
+            let mut buffer = [MaybeUninit::uninit(); EVENTS];
+            let mut read = inotify::Reader::new(events, &mut buffer);
+            while read.next().is_ok() {}
+        }
+        ready
+    }
+}
+
+fn watch(directory: &Path) -> Option<OwnedFd> {
+    use inotify::{CreateFlags, WatchFlags};
+    let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+    inotify::add_watch(&events, directory, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO).ok()?;
+    Some(events)
+}
+
+/// Whether a shim's directory has nobody any more who could write to its log.
+pub fn is_over(directory: &Path) -> bool {
+    !matches!(adopt::judge(directory), Ok(Verdict::Live(_) | Verdict::NeverStarted))
+}
+
+/// Whether a record of the control stream is the last one.
+fn is_end(payload: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(payload).is_ok_and(|v| v["t"] == "exit")
+}
+
+/// Whether there is no log yet.
+pub fn is_missing(error: &LogError) -> bool {
+    match error {
+        LogError::Missing { .. } => true,
+        LogError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// A log that cannot be read.
+pub fn log_error(directory: &Path, error: &LogError) -> CliError {
+    CliError::internal(format!("the log in {} cannot be read", directory.display())).cause(error.to_string())
+}
+
+/// What a gap in a stream says.
+pub fn gap_words(frame: &Frame<'_>) -> Option<String> {
+    if frame.head.flags & FLAG_GAP == 0 {
+        return None;
+    }
+    let said: serde_json::Value = serde_json::from_slice(frame.payload).unwrap_or_default();
+    let bytes = said["bytes"].as_u64().map_or_else(|| "some".to_owned(), |b| b.to_string());
+    Some(format!(
+        "{bytes} bytes of {} are missing: {}",
+        stream_word(frame.stream),
+        said["reason"].as_str().unwrap_or("unknown")
+    ))
+}
+
+/// Name of a stream in documents.
+pub const fn stream_word(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Control => "control",
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+        Stream::Terminal => "terminal",
+        Stream::Agent => "agent",
+        Stream::Input => "input",
+    }
+}

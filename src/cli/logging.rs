@@ -1,0 +1,11 @@
+//! What wharf does is told in files of the data directory, never on the terminal.
+
+use std::path::Path;
+
+/// Begins to write them, once for each process, in a data directory that has a store. A place that
+/// cannot be written is left alone: nothing of a command depends on it.
+pub fn begin(data: &Path) {
+    if data.join("VERSION").exists() {
+        let _unwritable = crate::console::logging::start(data);
+    }
+}

@@ -1,0 +1,245 @@
+//! `wharf logs`: what a run printed, byte for byte, or line by line for programs.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use serde::Serialize;
+use wharf_model::{Named, RunId, UnixMillis};
+use wharf_store::Reader;
+use wharf_store::log::{Anchor, FLAG_GAP, Frame, LineKey, LogLines, Stream, StreamSet};
+use wharf_store::view::EntityKind;
+use wharf_ui::format;
+
+use super::context::{Context, output_error, print};
+use super::error::{CliError, Result, exit};
+use super::follow::{Following, gap_words, is_missing, is_over, log_error, stream_word};
+use crate::dispatch::perform::shim_dir;
+
+/// Bytes of a line that are read into documents and time-stamped lists.
+const LINE_BYTES: usize = 1 << 20;
+/// Lines read at once.
+const LINES: usize = 1_000;
+
+/// Options of `wharf logs`.
+#[derive(Debug, Clone, Args)]
+pub struct LogsArgs {
+    /// Whose log: R-12 (of a service: its name or S-2), an id or a part of one
+    #[arg(value_name = "ID")]
+    pub run: String,
+    /// Go on while it prints, until it ends
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only what it printed to stdout
+    #[arg(long, conflicts_with = "stderr")]
+    pub stdout: bool,
+    /// Only what it printed to stderr
+    #[arg(long)]
+    pub stderr: bool,
+    /// Begin each line with its moment and stream
+    #[arg(long, short)]
+    pub timestamps: bool,
+    /// Only the last lines
+    #[arg(long, short = 'n', value_name = "N")]
+    pub tail: Option<usize>,
+}
+
+impl LogsArgs {
+    fn streams(&self) -> StreamSet {
+        match (self.stdout, self.stderr) {
+            (true, _) => StreamSet::of(&[Stream::Stdout, Stream::Terminal]),
+            (_, true) => StreamSet::of(&[Stream::Stderr]),
+            _ => StreamSet::OUTPUT,
+        }
+    }
+}
+
+/// Prints a run's log.
+pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
+    let reader = context.reader_for(&args.run)?;
+    let id = named_run(&reader, &args.run)?;
+    let Some(directory) = log_directory(context, &reader, id)? else {
+        let line = reader.run_line(id)?;
+        let status = line.map_or_else(String::new, |l| format!(", it is {}", l.status));
+        context.remark(&format!("{} has printed nothing{status}", args.run));
+        return nothing(context, args);
+    };
+    print_log(context, args, &directory)
+}
+
+/// Prints the log in a directory.
+pub fn print_log(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
+    if context.global.json || args.timestamps || args.tail.is_some() {
+        return by_line(context, args, directory);
+    }
+    let Some(mut following) = Following::open(directory)? else { return Ok(exit::DONE) };
+    let streams = args.streams();
+    let mut write = |frame: &Frame<'_>| write_frame(context, frame, streams);
+    if args.follow {
+        following.run(directory, &AtomicBool::new(false), &mut write)?;
+    } else {
+        following.drain(&mut write)?;
+    }
+    Ok(exit::DONE)
+}
+
+/// The log of something that has printed nothing.
+pub fn nothing(context: &Context, args: &LogsArgs) -> Result<u8> {
+    if context.global.json && !args.follow {
+        context.document(&LogDocument::new(Vec::new()))?;
+    }
+    Ok(exit::DONE)
+}
+
+#[derive(Serialize)]
+struct LogDocument {
+    schema: &'static str,
+    lines: Vec<LineDoc>,
+    next: Option<String>,
+    hidden: i64,
+}
+
+impl LogDocument {
+    fn new(lines: Vec<LineDoc>) -> Self {
+        Self { schema: "wharf.logs/1", lines, next: None, hidden: 0 }
+    }
+}
+
+#[derive(Serialize)]
+struct LineDoc {
+    stream: &'static str,
+    seq: u64,
+    offset: u64,
+    at: Option<String>,
+    text: String,
+    /// Bytes of it are no UTF-8 and were replaced.
+    lossy: bool,
+    bytes: u64,
+    cut: bool,
+}
+
+/// The run that was named.
+pub fn named_run(reader: &Reader, text: &str) -> Result<RunId> {
+    let named = parse_name(text)?;
+    Ok(RunId(reader.resolve(&named, Some(EntityKind::Run))?.id))
+}
+
+/// Reads a name as people type it.
+pub fn parse_name(text: &str) -> Result<Named> {
+    text.parse::<Named>().map_err(|e| CliError::new(exit::USAGE, "id_malformed", e.to_string()).entity(text))
+}
+
+/// The directory of a run's log, also while it runs.
+pub fn log_directory(context: &Context, reader: &Reader, id: RunId) -> Result<Option<PathBuf>> {
+    let Some(detail) = reader.run_detail(id)? else { return Ok(None) };
+    let run = detail.run;
+    let place = run.log_ref.or_else(|| (run.attempt > 0).then(|| shim_dir("run", &id.text(), run.attempt)).flatten());
+    Ok(place.map(|place| context.data.join(place)).filter(|path| path.exists()))
+}
+
+fn write_frame(context: &Context, frame: &Frame<'_>, streams: StreamSet) -> Result<()> {
+    if !streams.has(frame.stream.number()) {
+        return Ok(());
+    }
+    if frame.head.flags & FLAG_GAP != 0 {
+        if let Some(words) = gap_words(frame) {
+            context.remark(&words);
+        }
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(frame.payload).and_then(|()| out.flush()).map_err(|e| output_error(&e))
+}
+
+/// Lines with their moments, for people or as one document, or as one object a line while following.
+fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
+    let streams = args.streams();
+    let mut lines = match LogLines::open(directory, LINE_BYTES, None) {
+        Ok(lines) => lines,
+        Err(error) if is_missing(&error) => {
+            return nothing(context, args);
+        }
+        Err(error) => return Err(log_error(directory, &error)),
+    };
+    let fail = |e| log_error(directory, &e);
+    let mut key = LineKey::START;
+    if let Some(n) = args.tail {
+        // Read in windows from the end: a window holds a limited number of lines.
+        let mut first = LineKey::END;
+        let mut left = n;
+        while left > 0 {
+            let window = lines.before(first, left.min(LINES), streams).map_err(fail)?;
+            let Some(line) = window.lines.first() else { break };
+            first = line.key;
+            left = left.saturating_sub(window.lines.len());
+        }
+        key = first;
+    }
+    let watched = args.follow.then(|| Following::open(directory)).transpose()?.flatten();
+    let mut documents = Vec::new();
+    loop {
+        let over = !args.follow || is_over(directory);
+        lines.reader().refresh().map_err(fail)?;
+        loop {
+            let window = lines.window(Anchor::Key(key), LINES, streams).map_err(fail)?;
+            for line in &window.lines {
+                // A line that may still grow is printed when it is whole.
+                if line.unterminated && !over {
+                    continue;
+                }
+                if !context.global.json {
+                    print(&shown(context, line, args.timestamps))?;
+                } else if args.follow {
+                    context.document(&document(line))?;
+                } else {
+                    documents.push(document(line));
+                }
+            }
+            let open = window.lines.iter().find(|line| line.unterminated && !over).map(|line| line.key);
+            let next = open.unwrap_or(window.next);
+            let moved = next != key;
+            key = next;
+            if window.tail.is_some() || open.is_some() || !(moved || window.limited) {
+                break;
+            }
+        }
+        if over {
+            break;
+        }
+        if let Some(watched) = &watched {
+            watched.pause();
+        }
+    }
+    if context.global.json && !args.follow {
+        context.document(&LogDocument::new(documents))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn shown(context: &Context, line: &wharf_store::log::Line, stamped: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.bytes.len() + 24);
+    if stamped {
+        let at = line.wall_ms.map_or_else(|| "–".to_owned(), |ms| format::clock_millis(UnixMillis(ms), context.zone()));
+        out.extend_from_slice(format!("{at} {:<6} ", stream_word(line.stream)).as_bytes());
+    }
+    out.extend_from_slice(&line.bytes);
+    // Without stamps, the bytes are those that were printed.
+    if stamped || !line.unterminated {
+        out.push(b'\n');
+    }
+    out
+}
+
+fn document(line: &wharf_store::log::Line) -> LineDoc {
+    LineDoc {
+        stream: stream_word(line.stream),
+        seq: line.key.seq,
+        offset: line.offset,
+        at: line.wall_ms.map(|ms| UnixMillis(ms).rfc3339()),
+        text: String::from_utf8_lossy(&line.bytes).into_owned(),
+        lossy: std::str::from_utf8(&line.bytes).is_err(),
+        bytes: line.len,
+        cut: line.cut,
+    }
+}

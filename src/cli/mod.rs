@@ -1,0 +1,215 @@
+//! The command line: every verb of the console for scripts and quick hands (contracts 9, screens 6).
+
+mod cancel;
+mod console;
+mod context;
+mod demo;
+mod desk;
+mod docs;
+mod doctor;
+mod error;
+mod filter;
+mod follow;
+mod inside;
+mod lease;
+mod list;
+mod lists;
+mod logging;
+mod logs;
+mod project;
+mod run;
+mod run_doc;
+mod runs;
+mod serve;
+mod service;
+mod setup;
+mod shell;
+mod show;
+mod table;
+#[cfg(test)]
+mod testing;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::{Context, Global, say};
+use error::{CliError, Result, exit};
+
+/// Runs agents on this machine, and shows and steers what they do.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is asked. Every command says in one line what it is for and shows one use of it.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a run of an agent
+    #[command(after_help = "Example:\n  wharf run fixer --issue SHOP-17 --prompt 'fix the test' --follow\n\n\
+        With --wait or --follow the exit code is the run's own; 128+n when signal n killed it, 124 after its time\n\
+        limit, 125 when it could not be run, 126 and 127 when its command is not executable or not there, 130 when\n\
+        it was cancelled. Without a run the codes are those of every command.")]
+    Run(run::RunArgs),
+    /// List runs: the open ones first, then the ended ones
+    #[command(after_help = "Example:\n  wharf runs status:failed agent:fixer since:2h")]
+    Runs(list::ListArgs),
+    /// Show one thing with everything around it
+    #[command(after_help = "Example:\n  wharf show R-12")]
+    Show(show::ShowArgs),
+    /// Print what a run printed
+    #[command(after_help = "Example:\n  wharf logs R-12 -f")]
+    Logs(logs::LogsArgs),
+    /// Stop a run and wait until nothing of it is left
+    #[command(after_help = "Example:\n  wharf cancel R-12 --grace 5s")]
+    Cancel(cancel::CancelArgs),
+    /// Open a shell where a run works
+    #[command(after_help = "Example:\n  wharf shell R-12")]
+    Shell(shell::ShellArgs),
+    /// List leases of environments
+    #[command(after_help = "Example:\n  wharf leases --held env:Local")]
+    Leases {
+        #[command(flatten)]
+        list: list::ListArgs,
+        /// Only those that have not ended
+        #[arg(long)]
+        held: bool,
+    },
+    /// Release a lease
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
+    /// List services
+    #[command(after_help = "Example:\n  wharf services status:running")]
+    Services(list::ListArgs),
+    /// Start, stop and read services
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// List workspaces
+    #[command(after_help = "Example:\n  wharf workspaces issue:SHOP-17")]
+    Workspaces {
+        #[command(flatten)]
+        list: list::ListArgs,
+        /// Also those that were archived
+        #[arg(long)]
+        archived: bool,
+    },
+    /// List agents
+    #[command(after_help = "Example:\n  wharf agents")]
+    Agents(list::ListArgs),
+    /// List issues
+    #[command(after_help = "Example:\n  wharf issues status:live agent:fixer")]
+    Issues(list::ListArgs),
+    /// Make issues
+    #[command(subcommand)]
+    Issue(setup::IssueCommand),
+    /// List who changed what
+    #[command(after_help = "Example:\n  wharf activity since:today by:operator kind:run.*")]
+    Activity(list::ListArgs),
+    /// List projects
+    #[command(after_help = "Example:\n  wharf projects")]
+    Projects(list::ListArgs),
+    /// Make projects known
+    #[command(subcommand)]
+    Project(setup::ProjectCommand),
+    /// Check, show and accept the project's wharf.toml
+    #[command(subcommand)]
+    Config(setup::ConfigCommand),
+    /// Write a first wharf.toml for the current directory
+    #[command(after_help = "Example:\n  wharf init")]
+    Init,
+    /// Look at everything wharf stands on
+    #[command(after_help = "Example:\n  wharf doctor")]
+    Doctor,
+    /// Make a small project whose agents do real work, and open the console on it
+    #[command(after_help = "Example:\n  wharf demo --headless")]
+    Demo(demo::DemoArgs),
+    /// Orchestrate without a screen
+    #[command(after_help = "Example:\n  wharf serve --until-idle")]
+    Serve(serve::ServeArgs),
+    /// Inside a run: leave a comment on its issue
+    #[command(after_help = "Example:\n  wharf comment 'found the cause'")]
+    Comment(inside::SayArgs),
+    /// Inside a run: name what is to be done next
+    #[command(after_help = "Example:\n  wharf next-action 'review the diff'")]
+    NextAction(inside::SayArgs),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let json = cli.global.json;
+    match carry_out(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if error.code == context::PIPE_CLOSED => ExitCode::from(exit::DONE),
+        Err(error) => {
+            tell(&error, json);
+            ExitCode::from(error.exit)
+        }
+    }
+}
+
+fn tell(error: &CliError, json: bool) {
+    say(&if json { error.json().to_string() } else { error.human() });
+}
+
+/// Help goes to stdout; a wrong command line to stderr, as JSON when that was asked.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Nobody may be reading.
+        let _gone = error.print();
+        return ExitCode::from(exit::DONE);
+    }
+    if std::env::args_os().any(|a| a == "--json") {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        tell(&CliError::usage(message).next("wharf --help"), true);
+    } else {
+        let _gone = error.print();
+    }
+    ExitCode::from(exit::USAGE)
+}
+
+fn carry_out(cli: Cli) -> Result<u8> {
+    // The demo has a data directory of its own and leaves the operator's alone.
+    if let Some(Command::Demo(args)) = &cli.command {
+        return demo::demo(cli.global, args);
+    }
+    let context = Context::new(cli.global)?;
+    logging::begin(&context.data);
+    let Some(command) = cli.command else { return console::open(&context) };
+    match &command {
+        Command::Demo(args) => demo::demo(context.global, args),
+        Command::Run(args) => run::run(&context, args),
+        Command::Runs(args) => runs::runs(&context, args),
+        Command::Show(args) => show::show(&context, args),
+        Command::Logs(args) => logs::logs(&context, args),
+        Command::Cancel(args) => cancel::cancel(&context, args),
+        Command::Shell(args) => shell::shell(&context, args),
+        Command::Leases { list, held } => lists::leases(&context, list, *held),
+        Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(&context, args),
+        Command::Services(args) => lists::services(&context, args),
+        Command::Service(command) => service::service(&context, command),
+        Command::Workspaces { list, archived } => lists::workspaces(&context, list, *archived),
+        Command::Agents(args) => lists::agents(&context, args),
+        Command::Issues(args) => lists::issues(&context, args),
+        Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(&context, args),
+        Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(&context, args),
+        Command::Activity(args) => lists::activity(&context, args),
+        Command::Projects(args) => lists::projects(&context, args),
+        Command::Project(setup::ProjectCommand::Add(args)) => setup::add(&context, args),
+        Command::Config(command) => setup::config(&context, command),
+        Command::Init => setup::init(&context),
+        Command::Doctor => doctor::doctor(&context),
+        Command::Serve(args) => serve::serve(&context, args),
+        Command::Comment(args) => inside::tell(&context, "comment", args),
+        Command::NextAction(args) => inside::tell(&context, "next_action", args),
+    }
+}

@@ -1,0 +1,223 @@
+//! A run as documents and lists show it.
+
+use serde::Serialize;
+use wharf_model::{Kind, RunStatus, UnixMillis};
+use wharf_store::view::RunLine;
+use wharf_ui::glyph::Class;
+use wharf_ui::rows;
+
+/// A run in a document. Every key is always there.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunDoc {
+    /// UUID.
+    pub id: String,
+    /// `R-12`.
+    pub number: String,
+    /// Status as stored.
+    pub status: String,
+    /// One of the ten classes of state.
+    pub class: &'static str,
+    /// Since when it is in this state.
+    pub since: Option<String>,
+    /// When this state ends by itself, where a clock decides.
+    pub until: Option<String>,
+    /// Step while running.
+    pub step: Option<String>,
+    /// Agent's name.
+    pub agent: Option<String>,
+    /// Issue's identifier.
+    pub issue: Option<String>,
+    /// Environment's name.
+    pub environment: Option<String>,
+    /// What asked for it.
+    pub source: String,
+    /// When it was asked for.
+    pub queued_at: Option<String>,
+    /// When its first step began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// How long it took, or has been running.
+    pub took_ms: Option<i64>,
+    /// Exit code of its process.
+    pub exit_code: Option<i32>,
+    /// Signal that ended it.
+    pub signal: Option<String>,
+    /// Why it was stopped.
+    pub stop_reason: Option<String>,
+    /// Error code.
+    pub error_code: Option<String>,
+    /// Error in words.
+    pub error: Option<String>,
+    /// What it achieved.
+    pub liveness_state: Option<String>,
+    /// Whether it can be judged.
+    pub observation: String,
+    /// What it named as its next action.
+    pub next_action: Option<String>,
+    /// `L-4`.
+    pub lease: Option<String>,
+    /// `W-9`.
+    pub workspace: Option<String>,
+    /// Place in the queue, from 1.
+    pub queue_position: Option<i64>,
+    /// Bytes of standard output.
+    pub stdout_bytes: Option<i64>,
+    /// Bytes of standard error.
+    pub stderr_bytes: Option<i64>,
+    /// Hash of its log.
+    pub log_sha256: Option<String>,
+    /// Last byte of output.
+    pub last_output_at: Option<String>,
+    /// `R-` number of the run it repeats.
+    pub retry_of: Option<String>,
+    /// First run of its chain.
+    pub lineage: String,
+    /// Start number of its process.
+    pub attempt: u32,
+    /// Version of its row.
+    pub version: i64,
+}
+
+/// A moment in a document.
+pub fn time(at: Option<UnixMillis>) -> Option<String> {
+    at.map(UnixMillis::rfc3339)
+}
+
+/// Name of a class in documents (screens 1.4).
+pub const fn class_word(class: Class) -> &'static str {
+    match class {
+        Class::Alive => "alive",
+        Class::Doubtful => "doubtful",
+        Class::NeedsPerson => "needs_person",
+        Class::Clock => "clock",
+        Class::Waits => "turn",
+        Class::Ending => "ending",
+        Class::Good => "good",
+        Class::Bad => "bad",
+        Class::Chosen => "by_choice",
+        Class::Unknown => "unknown",
+    }
+}
+
+impl RunDoc {
+    /// The document of a run as it is now.
+    pub fn new(line: &RunLine, now: UnixMillis) -> Self {
+        let shown = shown(line);
+        let (class, _) = shown.state();
+        Self {
+            id: line.id.text(),
+            number: Kind::Run.number(line.number),
+            status: line.status.to_string(),
+            class: class_word(class),
+            since: time(since(line)),
+            until: time(if line.status.is_terminal() { None } else { line.due_at.or(line.deadline_at) }),
+            step: line.step.map(|s| s.to_string()),
+            agent: line.agent.clone(),
+            issue: line.issue.clone(),
+            environment: line.environment.clone(),
+            source: line.invocation_source.to_string(),
+            queued_at: time(Some(line.queued_at)),
+            started_at: time(line.started_at),
+            finished_at: time(line.finished_at),
+            took_ms: line.started_at.map(|s| s.until(line.finished_at.unwrap_or(now))),
+            exit_code: line.exit_code,
+            signal: line.signal.clone(),
+            stop_reason: line.stop_reason.map(|r| r.to_string()),
+            error_code: line.error_code.clone(),
+            error: line.error.clone(),
+            liveness_state: line.liveness_state.map(|l| l.to_string()),
+            observation: line.observation.to_string(),
+            next_action: line.next_action.clone(),
+            lease: line.lease_number.map(|n| Kind::Lease.number(n)),
+            workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
+            queue_position: line.queue_position,
+            stdout_bytes: line.stdout_bytes,
+            stderr_bytes: line.stderr_bytes,
+            log_sha256: line.log_sha256.clone(),
+            last_output_at: time(line.last_output_at),
+            retry_of: line.retry_of_number.map(|n| Kind::Run.number(n)),
+            lineage: line.lineage.text(),
+            attempt: line.attempt,
+            version: line.version,
+        }
+    }
+}
+
+/// Since when a run is in its state.
+fn since(line: &RunLine) -> Option<UnixMillis> {
+    match line.status {
+        RunStatus::Queued | RunStatus::ScheduledRetry => Some(line.queued_at),
+        RunStatus::Running => line.stop_requested_at.or(line.started_at),
+        _ => line.finished_at,
+    }
+}
+
+/// The run in the words that the screens have for it.
+pub fn shown(line: &RunLine) -> rows::RunLine {
+    rows::RunLine {
+        id: line.id,
+        number: line.number,
+        version: line.version,
+        status: line.status,
+        step: line.step.map(|s| s.to_string()),
+        agent: line.agent.clone().unwrap_or_else(|| "–".to_owned()),
+        issue: line
+            .issue
+            .clone()
+            .map(|identifier| rows::IssueName { identifier, title: line.issue_title.clone().unwrap_or_default() }),
+        environment: line.environment.clone(),
+        queued_at: line.queued_at,
+        started_at: line.started_at,
+        finished_at: line.finished_at,
+        last_output_at: line.last_output_at,
+        liveness: None,
+        question: None,
+        doing: None,
+        waits_for: line.queue_position.map(|p| format!("place {p} in the queue")),
+        due_at: line.due_at,
+        stop_requested_at: line.stop_requested_at,
+        stop_deadline_at: line.stop_requested_at.zip(line.stop_grace_ms).map(|(at, grace)| at.plus(grace)),
+        stop_reason: line.stop_reason.map(|r| r.to_string()),
+        limit_ms: None,
+        exit_code: line.exit_code,
+        signal: line.signal.clone(),
+        error_code: line.error_code.clone().filter(|_| line.exit_code.is_none_or(|code| code == 0)),
+        outcome: line.liveness_state.map(|l| l.to_string().replace('_', " ")),
+        unknown: line.status == RunStatus::Running && line.observation == wharf_model::Observation::Unknown,
+        lease: None,
+        workspace: None,
+        services: Vec::new(),
+        cost_microusd: None,
+    }
+}
+
+/// The document of one run.
+#[derive(Debug, Serialize)]
+pub struct RunDocument {
+    schema: &'static str,
+    run: RunDoc,
+}
+
+impl RunDocument {
+    /// A run as it is now.
+    pub fn new(line: &RunLine, now: UnixMillis) -> Self {
+        Self { schema: "wharf.run/1", run: RunDoc::new(line, now) }
+    }
+}
+
+/// The document of a list of runs that is shown whole.
+#[derive(Debug, Serialize)]
+pub struct RunsDocument {
+    schema: &'static str,
+    runs: Vec<RunDoc>,
+    next: Option<String>,
+    hidden: i64,
+}
+
+impl RunsDocument {
+    /// A whole ledger under the name of a document.
+    pub fn whole(schema: &'static str, lines: &[RunLine], now: UnixMillis) -> Self {
+        Self { schema, runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next: None, hidden: 0 }
+    }
+}

@@ -1,0 +1,113 @@
+//! `wharf serve`: an orchestrator without a screen.
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use wharf_model::StopPolicy;
+use wharf_store::Reader;
+use wharf_store::view::ServiceQuery;
+
+use super::context::{Context, say};
+use super::desk::{Reigning, Stood, stand};
+use super::error::{CliError, Result, exit};
+use crate::dispatch::event_loop::Reign;
+
+/// Exit codes of a process that a signal ended.
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+const HUNG_UP: u8 = 129;
+/// Services looked through.
+const SERVICES: usize = 1_000;
+
+/// Options of `wharf serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// End when no run is open and no service is left that stops by itself
+    #[arg(long)]
+    pub until_idle: bool,
+}
+
+enum Over {
+    Idle,
+    Signal(u8),
+    Ended(String),
+}
+
+/// Orchestrates until a signal, a request to stop, or idleness ends it.
+pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
+    let reigning = match stand(context)? {
+        Stood::Reigning(reigning) => reigning,
+        Stood::Held(holder) => {
+            let error =
+                CliError::new(exit::NO_ANSWER, "store_locked", "another process orchestrates this data directory");
+            return Err(match holder {
+                Some(h) => error
+                    .cause(format!("process {} holds it since {}", h.pid, wharf_model::UnixMillis(h.since).rfc3339()))
+                    .next(format!("use that one, or end it: kill {}", h.pid)),
+                None => error.cause("it does not say who it is"),
+            });
+        }
+    };
+    context.remark(&format!("orchestrating {} as process {}", context.data.display(), std::process::id()));
+    let reader = Reader::open(&context.data)?;
+    let over = reigning.block_on(watch(&reigning, &reader, args.until_idle));
+    reigning.end();
+    match over? {
+        Over::Idle => {
+            context.remark("nothing is left to do");
+            Ok(exit::DONE)
+        }
+        Over::Signal(code) => {
+            context.remark("stopped; runs and services go on under their shims");
+            Ok(code)
+        }
+        Over::Ended(why) if why == crate::dispatch::event_loop::ASKED_TO_STOP => {
+            context.remark("stopped as asked; runs and services go on under their shims");
+            Ok(exit::DONE)
+        }
+        Over::Ended(why) => {
+            if !context.global.json {
+                say("runs and services go on under their shims");
+            }
+            Err(CliError::new(exit::STORE, "stale_epoch", "this process orchestrates no more").cause(why))
+        }
+    }
+}
+
+async fn watch(reigning: &Reigning, reader: &Reader, until_idle: bool) -> Result<Over> {
+    let fail = |e: std::io::Error| CliError::internal("signals cannot be received").cause(e.to_string());
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
+    let mut changes = reigning.dispatcher().reign.clone();
+    loop {
+        let now = changes.borrow_and_update().clone();
+        if let Some(why) = now.ended {
+            return Ok(Over::Ended(why));
+        }
+        if until_idle && is_idle(&now, reader)? {
+            return Ok(Over::Idle);
+        }
+        tokio::select! {
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    let ended = changes.borrow().ended.clone();
+                    return Ok(Over::Ended(ended.unwrap_or_else(|| "the dispatcher ended unexpectedly; see the log".to_owned())));
+                }
+            }
+            _ = interrupt.recv() => return Ok(Over::Signal(INTERRUPTED)),
+            _ = terminate.recv() => return Ok(Over::Signal(TERMINATED)),
+            // A background process outlives its terminal; one in the foreground ends with it.
+            _ = hangup.recv(), if !until_idle => return Ok(Over::Signal(HUNG_UP)),
+        }
+    }
+}
+
+/// Whether nothing is open that only an orchestrator can carry on.
+fn is_idle(reign: &Reign, reader: &Reader) -> Result<bool> {
+    if !reign.adopted || reign.live_runs > 0 || reign.busy > reign.live_services {
+        return Ok(false);
+    }
+    let query = ServiceQuery { live_only: true, ..ServiceQuery::default() };
+    let services = reader.services(&query, None, SERVICES)?;
+    Ok(services.rows.iter().all(|s| s.service.stop_policy == StopPolicy::Manual))
+}

@@ -1,0 +1,223 @@
+//! `wharf service start`, `stop`, `restart` and `logs`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+use wharf_model::{Kind, ServiceId};
+use wharf_store::Reader;
+use wharf_store::view::{EntityKind, ServiceItem, ServiceQuery};
+
+use super::context::{Context, print};
+use super::desk::{Ask, Desk};
+use super::docs::{ServiceDoc, service_state};
+use super::error::{CliError, Result, exit};
+use super::logs::{LogsArgs, parse_name, print_log};
+use super::project::{find_here, here};
+use crate::dispatch::perform::shim_dir;
+
+/// How long a start, with the services it needs, or a stop is waited for.
+const LIMIT: Duration = Duration::from_secs(300);
+/// Services looked through for a name.
+const LOOKED_THROUGH: usize = 1_000;
+
+/// `wharf service …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum ServiceCommand {
+    /// Start a service of the current project and wait until it answers
+    #[command(after_help = "Example:\n  wharf service start web")]
+    Start(ServiceArgs),
+    /// Stop a service and wait until it is gone
+    #[command(after_help = "Example:\n  wharf service stop S-12")]
+    Stop(ServiceArgs),
+    /// Stop a service, if it runs, and start it again
+    #[command(after_help = "Example:\n  wharf service restart web")]
+    Restart(ServiceArgs),
+    /// Print what a service printed
+    #[command(after_help = "Example:\n  wharf service logs web -f")]
+    Logs(LogsArgs),
+}
+
+/// Which service.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArgs {
+    /// Its name in the current project, S-2, its id or a part of it
+    pub service: String,
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    service: ServiceDoc,
+}
+
+/// Carries out one of them.
+pub fn service(context: &Context, command: &ServiceCommand) -> Result<u8> {
+    match command {
+        ServiceCommand::Start(args) => start(context, &args.service),
+        ServiceCommand::Stop(args) => change(context, &args.service, "service.stop"),
+        ServiceCommand::Restart(args) => change(context, &args.service, "service.restart"),
+        ServiceCommand::Logs(args) => logs(context, args),
+    }
+}
+
+/// Whether the text is a number or id rather than a name.
+fn is_id(text: &str) -> bool {
+    matches!(text.parse(), Ok(wharf_model::Named::Number(..) | wharf_model::Named::Whole(_)))
+}
+
+/// The service that was named: by number or id, by its name in the current project, or by a part of its id.
+fn named(context: &Context, reader: &Reader, text: &str) -> Result<ServiceItem> {
+    let by_id = |error: Option<CliError>| -> Result<ServiceItem> {
+        let found = parse_name(text).and_then(|n| Ok(reader.resolve(&n, Some(EntityKind::Service))?));
+        let found = match (found, error) {
+            (Ok(found), _) => found,
+            (Err(_), Some(error)) | (Err(error), None) => return Err(error),
+        };
+        let item = reader.service(ServiceId(found.id))?;
+        item.ok_or_else(|| CliError::internal(format!("{} is not in the store any more", found.label)))
+    };
+    if is_id(text) {
+        return by_id(None);
+    }
+    let path = find_here(context)?.root.display().to_string();
+    let project = reader.project_at(&path)?.map(|p| p.id);
+    let mut known = Vec::new();
+    if project.is_some() {
+        let query = ServiceQuery { project, ..ServiceQuery::default() };
+        for item in reader.services(&query, None, LOOKED_THROUGH)?.rows {
+            if item.service.name == text {
+                return Ok(item);
+            }
+            known.push(item.service.name);
+        }
+    }
+    known.sort_unstable();
+    known.dedup();
+    let cause = if known.is_empty() {
+        format!("the project in {path} has no service yet")
+    } else {
+        format!("this project has {}", known.join(", "))
+    };
+    let error = CliError::new(exit::NOT_FOUND, "id_unknown", format!("no service is called {text}"))
+        .cause(cause)
+        .next("wharf services")
+        .entity(text);
+    by_id(Some(error))
+}
+
+fn start(context: &Context, text: &str) -> Result<u8> {
+    let ask = if is_id(text) {
+        let reader = context.reader_for(text)?;
+        let item = named(context, &reader, text)?;
+        Ask {
+            kind: "service.start",
+            target_type: "service",
+            target_id: Some(item.service.id.text()),
+            args: json!({}),
+            expect: None,
+        }
+    } else {
+        let here = here(context)?;
+        if !here.loaded.config.services.iter().any(|s| s.name == text) {
+            let names: Vec<&str> = here.loaded.config.services.iter().map(|s| s.name.as_str()).collect();
+            let cause = if names.is_empty() {
+                "its wharf.toml has no [[service]]".into()
+            } else {
+                format!("it has {}", names.join(", "))
+            };
+            return Err(CliError::new(
+                exit::NOT_FOUND,
+                "id_unknown",
+                format!("no service of this project is called {text}"),
+            )
+            .cause(cause)
+            .next("add it to wharf.toml, then wharf config check")
+            .entity(text));
+        }
+        Ask {
+            kind: "service.start",
+            target_type: "service",
+            target_id: None,
+            args: json!({ "service": text, "path": here.path() }),
+            expect: None,
+        }
+    };
+    carry_out(context, text, ask, None)
+}
+
+fn change(context: &Context, text: &str, kind: &'static str) -> Result<u8> {
+    let reader = context.reader_for(text)?;
+    let item = named(context, &reader, text)?;
+    let id = item.service.id;
+    let ask = Ask { kind, target_type: "service", target_id: Some(id.text()), args: json!({}), expect: None };
+    carry_out(context, text, ask, Some(id))
+}
+
+fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> Result<u8> {
+    let mut desk = Desk::open(context)?;
+    let result = (|| {
+        let row = desk.ask(ask)?;
+        let answered = row.result.as_ref().and_then(|r| r["service_id"].as_str()).and_then(|t| t.parse().ok());
+        let id: ServiceId = id.or(answered).ok_or_else(|| CliError::internal("the answer names no service"))?;
+        let finished = desk.finished(&row, LIMIT);
+        let item = desk
+            .reader
+            .service(id)?
+            .ok_or_else(|| CliError::internal(format!("{text} is not in the store any more")))?;
+        let number = Kind::Service.number(item.service.number);
+        match finished {
+            Ok(Some(_)) => Ok(item),
+            Ok(None) => Err(CliError::new(
+                exit::NO_ANSWER,
+                "timeout",
+                format!("{number} {} is not there yet", item.service.name),
+            )
+            .next(format!("wharf show {number}"))
+            .entity(number)),
+            // It was accepted and then failed: the thing itself is not as wanted.
+            Err(error) => {
+                let what = format!("{number} {} failed: {}", item.service.name, error.message);
+                Err(CliError { exit: exit::THING_FAILED, message: what, ..error }
+                    .next(format!("wharf service logs {number}    wharf show {number}"))
+                    .entity(number))
+            }
+        }
+    })();
+    desk.close();
+    let item = result?;
+    if context.global.json {
+        context.document(&Document { schema: "wharf.service/1", service: ServiceDoc::new(&item) })?;
+    } else {
+        let (class, word) = service_state(&item.service);
+        let url = item.service.url.as_ref().filter(|_| item.service.status.is_live());
+        let url = url.map_or_else(String::new, |u| format!("  {u}"));
+        let line = format!(
+            "{}  {}  {} {word}{url}",
+            Kind::Service.number(item.service.number),
+            item.service.name,
+            class.glyph()
+        );
+        print(format!("{}\n", super::table::tidy(&line, context.global.ascii)).as_bytes())?;
+    }
+    Ok(exit::DONE)
+}
+
+fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
+    let reader = context.reader_for(&args.run)?;
+    let item = named(context, &reader, &args.run)?;
+    let service = &item.service;
+    let live = (service.generation > 0).then(|| shim_dir("service", &service.id.text(), service.generation)).flatten();
+    // The newest start's log, also when the row still names the one before.
+    let place: Option<PathBuf> =
+        [live, service.log_ref.clone()].into_iter().flatten().map(|p| context.data.join(p)).find(|p| p.exists());
+    match place {
+        Some(place) => print_log(context, args, &place),
+        None => {
+            context.remark(&format!("{} has printed nothing, it is {}", service.name, service.status));
+            super::logs::nothing(context, args)
+        }
+    }
+}

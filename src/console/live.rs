@@ -1,0 +1,229 @@
+//! What goes on in logs between two commits: when live runs last printed, and that the log on the
+//! screen has grown. Looked at only while it is shown.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::inotify;
+use wharf_model::{RunId, UnixMillis};
+use wharf_store::log::frame::segment_number;
+use wharf_ui::effect::Owner;
+
+use super::events::{Event, Sender};
+use crate::dispatch::perform::shim_dir;
+
+/// Live runs whose logs are looked at, at most: more do not fit on a screen.
+const RUNS_MAX: usize = 200;
+/// Time between two words about the same log.
+const PACE: Duration = Duration::from_millis(12);
+/// Bytes of events read at once, and reads at one look.
+const BUFFER: usize = 4096;
+const READS: usize = 256;
+
+/// Live runs on the screen, with the last output of each.
+#[derive(Debug, Clone, Default)]
+pub struct LiveRuns {
+    data: PathBuf,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    run: RunId,
+    dir: PathBuf,
+    printed: Option<UnixMillis>,
+}
+
+impl LiveRuns {
+    /// None yet.
+    pub fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), seen: Arc::default() }
+    }
+
+    /// Says which runs are shown, each with its attempt; gives when they last printed.
+    pub fn show(&self, runs: &[(RunId, u32)]) -> HashMap<RunId, Option<UnixMillis>> {
+        let found: Vec<Seen> = runs
+            .iter()
+            .take(RUNS_MAX)
+            .filter_map(|(run, attempt)| {
+                let dir = self.data.join(shim_dir("run", &run.text(), *attempt)?);
+                Some(Seen { run: *run, printed: last_output(&dir), dir })
+            })
+            .collect();
+        let printed = found.iter().map(|s| (s.run, s.printed)).collect();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        printed
+    }
+
+    /// Looks again; whether one of them has printed since it was shown.
+    pub fn printed(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        seen.iter().any(|s| last_output(&s.dir) != s.printed)
+    }
+}
+
+/// When the newest segment of a log was last written to.
+fn last_output(dir: &Path) -> Option<UnixMillis> {
+    let newest = std::fs::read_dir(dir)
+        .ok()?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((segment_number(entry.file_name().to_str()?)?, entry))
+        })
+        .max_by_key(|(number, _)| *number)?;
+    let written = newest.1.metadata().ok()?.modified().ok()?;
+    let ms = written.duration_since(UNIX_EPOCH).ok()?.as_millis();
+    Some(UnixMillis(i64::try_from(ms).ok()?))
+}
+
+/// Watches the directory of the one log that is on the screen.
+#[derive(Debug, Clone)]
+pub struct Growth {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    wanted: Mutex<Option<(Owner, PathBuf)>>,
+    wake: OwnedFd,
+}
+
+impl Growth {
+    /// Begins, with nothing to watch.
+    ///
+    /// # Errors
+    /// No thread or no descriptor could be had.
+    pub fn start(events: Sender) -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let shared = Arc::new(Shared { wanted: Mutex::new(None), wake });
+        let inner = Arc::clone(&shared);
+        std::thread::Builder::new().name("growth".into()).spawn(move || {
+            if let Err(error) = watch(&inner, &events) {
+                tracing::warn!(%error, "logs cannot be watched; output is seen when something else changes");
+            }
+        })?;
+        Ok(Self { shared })
+    }
+
+    /// Watches this log and no other, or none.
+    pub fn watch(&self, log: Option<(Owner, PathBuf)>) {
+        let mut wanted = self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *wanted != log {
+            *wanted = log;
+            // A full counter wakes as well.
+            let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Whose log is watched.
+    pub fn owner(&self) -> Option<Owner> {
+        self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(owner, _)| *owner)
+    }
+}
+
+fn watch(shared: &Shared, events: &Sender) -> io::Result<()> {
+    let notify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let mut watched: Option<(Owner, PathBuf, i32)> = None;
+    loop {
+        let mut fds = [PollFd::new(&notify, PollFlags::IN), PollFd::new(&shared.wake, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (grown, woken) = (fds[0].revents(), fds[1].revents());
+        if woken.contains(PollFlags::IN) {
+            let mut counter = [0u8; 8];
+            let _ = rustix::io::read(&shared.wake, &mut counter);
+            let wanted = shared.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let same = watched.as_ref().map(|(o, d, _)| (o, d)) == wanted.as_ref().map(|(o, d)| (o, d));
+            if !same {
+                if let Some((_, _, id)) = watched.take() {
+                    // It went with its directory.
+                    let _ = inotify::remove_watch(&notify, id);
+                }
+                if let Some((owner, dir)) = wanted {
+                    let what = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE;
+                    if let Ok(id) = inotify::add_watch(&notify, &dir, what) {
+                        watched = Some((owner, dir, id));
+                        // What was written between the reading and the watch.
+                        if events.send(Event::OutputGrew(owner)).is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        if grown.contains(PollFlags::IN) {
+            // What is written meanwhile is told with it.
+            std::thread::sleep(PACE);
+            if drain(&notify)
+                && let Some((owner, ..)) = &watched
+                && events.send(Event::OutputGrew(*owner)).is_err()
+            {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Takes the events that wait; whether one of them was about a segment.
+fn drain(notify: &OwnedFd) -> bool {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
+    let mut reader = inotify::Reader::new(notify, &mut buffer);
+    let mut grown = false;
+    for _ in 0..READS * 16 {
+        // An error means that nothing waits any more.
+        let Ok(event) = reader.next() else { break };
+        grown |= event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW)
+            || event.file_name().and_then(|n| n.to_str().ok()).is_some_and(|n| segment_number(n).is_some());
+    }
+    grown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::mailbox;
+    use super::*;
+
+    #[test]
+    fn a_log_that_grows_is_told_and_another_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let segment = dir.path().join("out.000001.wlog");
+        std::fs::write(&segment, "a").unwrap();
+        let (sender, mut mailbox) = mailbox();
+        let growth = Growth::start(sender).unwrap();
+        let owner = Owner::Run(RunId(uuid::Uuid::from_u128(7)));
+        growth.watch(Some((owner, dir.path().to_owned())));
+        let told = |event| matches!(event, Some(Event::OutputGrew(o)) if o == owner);
+        let limit = Some(Duration::from_secs(10));
+        assert!(told(mailbox.next(limit)), "once at the beginning");
+        std::fs::write(dir.path().join("exit.json"), "x").unwrap();
+        std::fs::write(&segment, "ab").unwrap();
+        assert!(told(mailbox.next(limit)));
+        growth.watch(None);
+        assert_eq!(growth.owner(), None);
+    }
+
+    #[test]
+    fn the_newest_segment_says_when_a_run_printed_last() {
+        let data = tempfile::tempdir().unwrap();
+        let run = RunId(uuid::Uuid::from_u128(7));
+        let live = LiveRuns::new(data.path());
+        assert_eq!(live.show(&[(run, 1)])[&run], None);
+        let dir = data.path().join(shim_dir("run", &run.text(), 1).unwrap());
+        std::fs::create_dir_all(&dir).unwrap();
+        assert!(!live.printed());
+        std::fs::write(dir.join("out.000001.wlog"), "a").unwrap();
+        assert!(live.printed());
+        assert!(live.show(&[(run, 1)])[&run].is_some());
+        assert!(!live.printed());
+        live.show(&[]);
+        assert!(!live.printed(), "what is not shown is not looked at");
+    }
+}

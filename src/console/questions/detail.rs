@@ -1,0 +1,255 @@
+//! Every fact of one run, in blocks.
+
+use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
+use wharf_store::view;
+use wharf_ui::format::{self, Zone};
+use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, SpanLine, StepLine};
+
+use super::rows::{self, fact, phase_words, step_words};
+
+/// Everything known of a run.
+pub fn run(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> RunDetail {
+    let mut line = rows::run(&detail.line);
+    line.limit_ms = detail.run.timeout_ms;
+    RunDetail {
+        line,
+        steps: detail.steps.iter().map(|s| step(s, detail)).collect(),
+        spans: spans(detail),
+        facts: facts(detail, now, zone),
+        deadlines: deadlines(detail),
+        activity: detail.activity.iter().rev().map(event).collect(),
+    }
+}
+
+/// An entry of the run's own trail: what was done belongs to its words.
+fn event(row: &wharf_model::ActivityRow) -> ActivityLine {
+    let line = rows::activity(0, row);
+    let details =
+        if line.details.is_empty() { line.action.clone() } else { format!("{}: {}", line.action, line.details) };
+    ActivityLine { details, ..line }
+}
+
+fn step(row: &wharf_model::StepRow, detail: &view::RunDetail) -> StepLine {
+    let number = match row.step {
+        wharf_model::Step::Acquire => detail.lease.as_ref().map(|l| Kind::Lease.number(l.lease.number)),
+        wharf_model::Step::Realise => detail.workspace.as_ref().map(|w| Kind::Workspace.number(w.number)),
+        _ => None,
+    };
+    let title = step_words(row.step).to_owned();
+    let error = row.outcome.clone().filter(|_| rows::step_failed(row.status));
+    StepLine {
+        name: row.step.to_string(),
+        title: number.map_or(title.clone(), |n| format!("{title} {n}")),
+        status: row.status.to_string(),
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        deadline_at: row.deadline_at,
+        error,
+    }
+}
+
+fn spans(detail: &view::RunDetail) -> Vec<SpanLine> {
+    let mut spans: Vec<SpanLine> = detail
+        .operations
+        .iter()
+        .rev()
+        .map(|item| {
+            let row = &item.operation;
+            let command = row.command.as_deref().and_then(|c| c.lines().next()).unwrap_or_default();
+            let title = format!("{} {}", Kind::Operation.number(row.number), phase_words(row.phase));
+            SpanLine {
+                step: wharf_model::Step::Realise.to_string(),
+                title: if command.is_empty() { title } else { format!("{title}: {command}") },
+                started_at: row.started_at,
+                finished_at: row.finished_at,
+                failed: row.status == OperationStatus::Failed,
+            }
+        })
+        .collect();
+    spans.extend(detail.services.iter().filter_map(|item| {
+        let row = &item.service;
+        Some(SpanLine {
+            step: wharf_model::Step::Target.to_string(),
+            title: format!("{} {}", Kind::Service.number(row.number), row.name),
+            started_at: row.started_at?,
+            finished_at: row.ready_at.or(row.stopped_at),
+            failed: row.status == wharf_model::ServiceStatus::Failed,
+        })
+    }));
+    spans
+}
+
+fn deadlines(detail: &view::RunDetail) -> Vec<DeadlineLine> {
+    let run = &detail.run;
+    if run.status.is_terminal() {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    if let Some(at) = run.deadline_at {
+        let (name, allowed_ms) = match run.status {
+            RunStatus::Running if run.stop_requested_at.is_some() => ("stopped by then", run.stop_grace_ms),
+            RunStatus::Running => ("run limit", run.timeout_ms),
+            _ => ("waits at most until", None),
+        };
+        out.push(DeadlineLine { name: name.to_owned(), allowed_ms, at, remark: String::new() });
+    }
+    out.extend(detail.steps.iter().filter(|s| s.finished_at.is_none()).filter_map(|s| {
+        let allowed_ms = s.step.deadline_ms();
+        Some(DeadlineLine { name: format!("step {}", s.step), allowed_ms, at: s.deadline_at?, remark: String::new() })
+    }));
+    out
+}
+
+fn facts(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
+    let blocks = [
+        asked(detail, now, zone),
+        process(detail, zone),
+        ended(detail, now, zone),
+        place(detail, zone),
+        output(detail),
+        usage(detail),
+    ];
+    blocks.into_iter().filter(|facts| !facts.is_empty()).map(|facts| FactBlock { facts }).collect()
+}
+
+fn asked(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
+    let run = &detail.run;
+    // Number, state and moments stand above these: the pane knows them from the list.
+    let mut out = Vec::new();
+    if let Some(step) = run.step.filter(|_| run.status == RunStatus::Running) {
+        let began = detail.steps.iter().find(|s| s.step == step).and_then(|s| s.started_at);
+        let since = began.map(|at| format!("for {}", format::duration(at.until(now))));
+        out.push(fact("step", format!("{} of 7, {}", step.ordinal() + 1, step_words(step)), since.unwrap_or_default()));
+    }
+    let by = detail.wakeup.as_ref().and_then(|w| w.requested_by_actor_id.clone()).unwrap_or_else(|| "wharf".to_owned());
+    let how = run.invocation_source.as_str().replace('_', " ");
+    out.push(fact("asked by", format!("{by}, {how}"), format::full(run.queued_at, zone)));
+    out.push(fact("agent", detail.line.agent.clone().unwrap_or_default(), ""));
+    if let Some(issue) = &detail.line.issue {
+        out.push(fact("issue", issue.clone(), detail.line.issue_title.clone().unwrap_or_default()));
+    }
+    if run.attempt > 1 {
+        out.push(fact("attempt", run.attempt.to_string(), ""));
+    }
+    if let Some(number) = detail.line.retry_of_number {
+        out.push(fact("retry of", Kind::Run.number(number), run.scheduled_retry_reason.clone().unwrap_or_default()));
+    }
+    if let Some(next) = &run.next_action {
+        out.push(fact("next action", next.clone(), ""));
+    }
+    out
+}
+
+fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
+    let run = &detail.run;
+    let Some(pid) = run.process_pid else { return Vec::new() };
+    let started = run.process_started_at.map(|at| format!("started {}", format::clock_millis(at, zone)));
+    let mut out = vec![fact("PROCESS", format!("pid {pid}"), started.unwrap_or_default())];
+    if let Some(group) = run.process_group_id {
+        out.push(fact("group", group.to_string(), ""));
+    }
+    let evidence = run.observation_evidence.clone().unwrap_or_default();
+    let bad = run.observation == wharf_model::Observation::Unknown;
+    out.push(Fact { bad, ..fact("observed", run.observation.as_str(), evidence) });
+    out
+}
+
+fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
+    let run = &detail.run;
+    let mut out = Vec::new();
+    if let Some(at) = run.stop_requested_at {
+        let who = run.stop_requested_by.clone().unwrap_or_default();
+        let why = run.stop_reason.map(|r| r.as_str().replace('_', " ")).unwrap_or_default();
+        out.push(fact("stop asked", format!("by {who}, {why}"), format::clock(at, zone)));
+    }
+    if let Some(at) = run.finished_at {
+        let took = run.started_at.map(|s| format!("took {}", format::took(s.until(at)))).unwrap_or_default();
+        out.push(fact("finished", format::moment(at, now, zone), took));
+    }
+    if let Some(code) = run.exit_code {
+        out.push(Fact { bad: code != 0, ..fact("exit code", code.to_string(), "") });
+    }
+    if let Some(signal) = &run.signal {
+        let why = run.signal_reason.clone().unwrap_or_default();
+        out.push(Fact { bad: true, ..fact("signal", signal.clone(), why) });
+    }
+    if let Some(code) = &run.error_code {
+        out.push(Fact { bad: true, ..fact("error", code.replace('_', " "), run.error.clone().unwrap_or_default()) });
+    }
+    if run.oom {
+        out.push(Fact { bad: true, ..fact("memory", "the kernel ended it for want of memory", "") });
+    }
+    if let Some(survivors) = run.survivors.as_ref().filter(|s| s.as_array().is_none_or(|a| !a.is_empty())) {
+        out.push(Fact { bad: true, ..fact("survivors", rows::details(survivors), "") });
+    }
+    if let Some(state) = run.liveness_state {
+        let why = run.liveness_reason.clone().unwrap_or_default();
+        out.push(fact("outcome", state.as_str().replace('_', " "), why));
+    }
+    if let Some(first) = out.first_mut()
+        && run.finished_at.is_some()
+    {
+        first.label = "END".to_owned();
+    }
+    out
+}
+
+fn place(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
+    let run = &detail.run;
+    let mut out = Vec::new();
+    if let Some(lease) = &detail.lease {
+        let row = &lease.lease;
+        let since = row.acquired_at.map(|at| format!(", since {}", format::clock(at, zone))).unwrap_or_default();
+        let words = format!("{} {}{since}", rows::lease_state(row.status).1, rows::policy_words(row.lease_policy));
+        out.push(fact("LEASE", format!("{} on {}", Kind::Lease.number(row.number), lease.environment), words));
+    }
+    if let Some(row) = &detail.workspace {
+        let branch = row.branch_name.clone().unwrap_or_default();
+        out.push(fact("workspace", Kind::Workspace.number(row.number), branch));
+        out.push(fact("directory", row.cwd.clone().unwrap_or_default(), ""));
+    }
+    for item in &detail.services {
+        let state = rows::service_state(item.service.status, item.service.health, false).1;
+        let name = format!("{} {}", Kind::Service.number(item.service.number), item.service.name);
+        out.push(fact("service", name, format!("{state} {}", item.service.url.clone().unwrap_or_default())));
+    }
+    if let (Some(before), after) = (&run.session_id_before, &run.session_id_after) {
+        out.push(fact("session before", before.clone(), ""));
+        if let Some(after) = after {
+            out.push(fact("session after", after.clone(), ""));
+        }
+    } else if let Some(after) = &run.session_id_after {
+        out.push(fact("session after", after.clone(), ""));
+    }
+    out
+}
+
+fn output(detail: &view::RunDetail) -> Vec<Fact> {
+    let run = &detail.run;
+    let mut out = Vec::new();
+    let size = |n: Option<i64>| n.map(|n| format::size(n.unsigned_abs()));
+    if let Some(bytes) = size(run.stdout_bytes) {
+        out.push(fact("stdout", bytes, run.stdout_sha256.clone().map(|h| format!("sha256 {h}")).unwrap_or_default()));
+    }
+    if let Some(bytes) = size(run.stderr_bytes) {
+        out.push(fact("stderr", bytes, run.stderr_sha256.clone().map(|h| format!("sha256 {h}")).unwrap_or_default()));
+    }
+    if let Some(place) = &run.log_ref {
+        out.push(fact("log", place.clone(), size(run.log_bytes).unwrap_or_default()));
+    }
+    if let Some(first) = out.first_mut() {
+        first.label = format!("OUTPUT {}", first.label);
+    }
+    out
+}
+
+fn usage(detail: &view::RunDetail) -> Vec<Fact> {
+    let run = &detail.run;
+    let mut out = Vec::new();
+    if let (Some(user), Some(sys)) = (run.user_us, run.sys_us) {
+        let words = format!("{} user, {} system", format::fine(user / 1_000), format::fine(sys / 1_000));
+        let memory = run.maxrss_kib.map(|kib| format!("peak {}", format::size(kib.unsigned_abs() * 1_024)));
+        out.push(fact("CPU", words, memory.unwrap_or_default()));
+    }
+    out
+}

@@ -1,0 +1,188 @@
+//! What a request would do, computed by the rule that accepts it and from the same rows.
+
+use wharf_model::rules::release::{self, AfterLastUser, ReleaseFacts, after_last_user};
+use wharf_model::{Kind, LeaseId, RunId, RunStatus, ServiceId, ServiceStatus, UnixMillis};
+use wharf_store::view::{RunDetail, ServiceItem};
+use wharf_store::{Reader, StoreError};
+use wharf_ui::format;
+use wharf_ui::rows::{Expect, Preview, PreviewLine, PreviewVerb};
+
+fn line(verb: PreviewVerb, what: impl Into<String>, how: impl Into<String>) -> PreviewLine {
+    PreviewLine { verb, what: what.into(), how: how.into() }
+}
+
+fn refused(why: impl Into<String>, at: UnixMillis) -> Preview {
+    Preview { refused: Some(why.into()), at, ..Preview::default() }
+}
+
+/// How a child is asked to stop.
+fn stop_words(grace_ms: i64) -> String {
+    format!("SIGTERM, {}, then SIGKILL", format::duration(grace_ms))
+}
+
+fn run_words(run: &RunDetail) -> String {
+    let names = [Some(Kind::Run.number(run.run.number)), run.line.agent.clone(), run.line.issue.clone()];
+    names.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn service_words(item: &ServiceItem) -> String {
+    let name = format!("{} {}", Kind::Service.number(item.service.number), item.service.name);
+    item.service.port.map_or(name.clone(), |port| format!("{name} on port {port}"))
+}
+
+fn other_users(item: &ServiceItem, run: RunId) -> Vec<String> {
+    item.users.iter().filter(|u| u.run_id != run).map(|u| Kind::Run.number(u.run_number)).collect()
+}
+
+/// What becomes of each service when a run leaves it.
+fn services(items: &[ServiceItem], run: RunId, lines: &mut Vec<PreviewLine>) {
+    for item in items {
+        let others = other_users(item, run);
+        let row = &item.service;
+        let name = service_words(item);
+        if !others.is_empty() {
+            lines.push(line(PreviewVerb::Keeps, name, format!("still used by {}", others.join(", "))));
+            continue;
+        }
+        match after_last_user(row.lifecycle, row.stop_policy, row.idle_ms) {
+            AfterLastUser::Stop => lines.push(line(PreviewVerb::Stops, name, "used by this run only")),
+            AfterLastUser::Idle(ms) => {
+                lines.push(line(PreviewVerb::Keeps, name, format!("stops when unused for {}", format::duration(ms))));
+            }
+            AfterLastUser::Keep => lines.push(line(PreviewVerb::Keeps, name, "stays until someone stops it")),
+        }
+    }
+}
+
+fn workspace(detail: &RunDetail, lines: &mut Vec<PreviewLine>) {
+    if let Some(row) = &detail.workspace {
+        let name = Kind::Workspace.number(row.number);
+        let what = if row.branch_name.is_some() { format!("{name} and its branch") } else { name };
+        lines.push(line(PreviewVerb::Keeps, what, row.cwd.clone().unwrap_or_default()));
+    }
+}
+
+fn queued(detail: &RunDetail) -> bool {
+    matches!(detail.run.status, RunStatus::Queued | RunStatus::ScheduledRetry)
+}
+
+fn stops(detail: &RunDetail, lines: &mut Vec<PreviewLine>) {
+    let how = if queued(detail) { "it has not begun".to_owned() } else { stop_words(detail.run.grace_ms) };
+    lines.push(line(PreviewVerb::Stops, run_words(detail), how));
+    if let Some(pid) = detail.run.process_pid {
+        lines.push(line(PreviewVerb::More, format!("its whole process tree, oldest {pid}"), ""));
+    }
+}
+
+/// What cancelling a run would do.
+pub fn cancel(reader: &Reader, id: RunId, at: UnixMillis) -> Result<Preview, StoreError> {
+    let Some(detail) = reader.run_detail(id)? else { return Ok(refused("it is not in the ledger any more", at)) };
+    let run = &detail.run;
+    let name = Kind::Run.number(run.number);
+    if run.status.is_terminal() {
+        let ended = run.finished_at.map(|f| format!(" {} ago", format::duration(f.until(at)))).unwrap_or_default();
+        return Ok(refused(format!("it has ended already: {}{ended}", run.status.as_str().replace('_', " ")), at));
+    }
+    let mut lines = Vec::new();
+    stops(&detail, &mut lines);
+    services(&detail.services, id, &mut lines);
+    workspace(&detail, &mut lines);
+    if let Some(lease) = &detail.lease
+        && !lease.lease.status.is_terminal()
+    {
+        let what = format!("{} on {}", Kind::Lease.number(lease.lease.number), lease.environment);
+        lines.push(line(PreviewVerb::Frees, what, super::rows::policy_words(lease.lease.lease_policy)));
+    }
+    let expect = vec![Expect { id: run.id.text(), version: run.version }];
+    let note =
+        format!("{name} is recorded as cancelled by operator. This cannot be undone; the run can be started anew.");
+    Ok(Preview { lines, note, expect, at, refused: None })
+}
+
+/// What releasing a lease would do.
+pub fn release(reader: &Reader, id: LeaseId, at: UnixMillis) -> Result<Preview, StoreError> {
+    let Some(facts) = reader.release_facts(id)? else { return Ok(refused("there is no such lease any more", at)) };
+    let number = Kind::Lease.number(facts.lease.lease.number);
+    let run = facts.run.clone();
+    let judged = ReleaseFacts {
+        lease: facts.lease.lease.clone(),
+        services: facts
+            .services
+            .iter()
+            .map(|s| {
+                let others = s.users.iter().filter(|u| Some(u.run_id) != run.as_ref().map(|r| r.id)).count();
+                (s.service.clone(), others)
+            })
+            .collect(),
+        workspace: facts.workspace.clone(),
+        run,
+    };
+    let effect = match release::effect(&judged) {
+        Ok(effect) => effect,
+        Err(why) => return Ok(refused(why.to_string(), at)),
+    };
+    let mut lines = Vec::new();
+    let note = if let Some(run) = effect.stops_run {
+        let holder = Kind::Run.number(facts.run.as_ref().map_or(0, |r| r.number));
+        match reader.run_detail(run)? {
+            Some(detail) => stops(&detail, &mut lines),
+            None => lines.push(line(PreviewVerb::Stops, holder.clone(), stop_words(effect.grace_ms))),
+        }
+        services(&facts.services, run, &mut lines);
+        if let Some(row) = &facts.workspace {
+            let name = Kind::Workspace.number(row.number);
+            let what = if row.branch_name.is_some() { format!("{name} and its branch") } else { name };
+            lines.push(line(PreviewVerb::Keeps, what, row.cwd.clone().unwrap_or_default()));
+        }
+        format!(
+            "{holder} is recorded as cancelled by operator. No new run starts in its place. This cannot be undone; \
+             the run can be started anew."
+        )
+    } else {
+        format!("Nobody holds {number}: nothing that runs is stopped.")
+    };
+    let next = facts.waiting.first().map(|n| format!("{} is next", Kind::Lease.number(*n))).unwrap_or_default();
+    lines.push(line(PreviewVerb::Frees, format!("a slot of {}", facts.environment.name), next));
+    let expect = effect.judged.into_iter().map(|j| Expect { id: j.id, version: j.version }).collect();
+    Ok(Preview { lines, note, expect, at, refused: None })
+}
+
+/// What stopping a service would do.
+pub fn stop(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview, StoreError> {
+    let Some(item) = reader.service(id)? else { return Ok(refused("there is no such service any more", at)) };
+    match item.service.status {
+        ServiceStatus::Starting | ServiceStatus::Running => {}
+        ServiceStatus::Stopping => return Ok(refused("it is being stopped already", at)),
+        other => return Ok(refused(format!("it is {other}; there is nothing to stop"), at)),
+    }
+    let mut lines = vec![line(PreviewVerb::Stops, service_words(&item), stop_words(item.service.grace_ms))];
+    users(&item, &mut lines);
+    let note = if item.users.is_empty() { "No run uses it." } else { "Runs that use it go on, and see it go." };
+    Ok(Preview { lines, note: note.to_owned(), expect: own(&item), at, refused: None })
+}
+
+/// What restarting a service would do.
+pub fn restart(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview, StoreError> {
+    let Some(item) = reader.service(id)? else { return Ok(refused("there is no such service any more", at)) };
+    let mut lines = Vec::new();
+    if matches!(item.service.status, ServiceStatus::Starting | ServiceStatus::Running) {
+        lines.push(line(PreviewVerb::Stops, service_words(&item), stop_words(item.service.grace_ms)));
+    }
+    users(&item, &mut lines);
+    let again = format!("start number {} of it", item.service.generation + 1);
+    lines.push(line(PreviewVerb::Records, again, item.service.command.clone()));
+    let note = "It starts anew with the same command and keeps its users.".to_owned();
+    Ok(Preview { lines, note, expect: own(&item), at, refused: None })
+}
+
+fn users(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
+    for user in &item.users {
+        let name = Kind::Run.number(user.run_number);
+        let what = user.agent.as_ref().map_or(name.clone(), |agent| format!("{name} {agent}"));
+        lines.push(line(PreviewVerb::Keeps, what, "uses it, and loses it meanwhile"));
+    }
+}
+
+fn own(item: &ServiceItem) -> Vec<Expect> {
+    vec![Expect { id: item.service.id.text(), version: item.service.version }]
+}

@@ -1,0 +1,716 @@
+//! The loop: takes what happened, tells the screens, does what they want, draws what changed.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crossterm::event::Event as Input;
+use wharf_ui::effect::{Effect, Owner, Question, QuitChoice, Request};
+use wharf_ui::msg::{Answer, RequestOutcome, Tone};
+use wharf_ui::overlay::whichkey;
+use wharf_ui::rows::{Header, OutputState};
+use wharf_ui::{App, Msg};
+
+use super::events::{Event, Mailbox, Sender, mailbox};
+use super::handover::{self, Stand};
+use super::input::Input as Keys;
+use super::live::{Growth, LiveRuns};
+use super::output::Outputs;
+use super::questions::{Questions, Scope};
+use super::reign::{Standing, Throne};
+use super::requests::Requests;
+use super::{Options, changes, logging, settings, signals, terminal};
+use crate::clock;
+use crate::config::find;
+use crate::dispatch::orchestrator::MachineLimits;
+
+/// Time between two frames, at least.
+const FRAME: Duration = Duration::from_millis(16);
+/// Time between two frames on a slow line.
+const SLOW_FRAME: Duration = Duration::from_millis(100);
+/// Ages tick so often, and on a slow line or without motion less.
+const TICK: Duration = Duration::from_secs(1);
+const SLOW_TICK: Duration = Duration::from_secs(5);
+/// Time after which an open question shows that it is being read.
+const READING: Duration = Duration::from_millis(120);
+/// How often a program that has the terminal is looked after.
+const CHILD_LOOK: Duration = Duration::from_millis(50);
+/// Events taken before a frame, at most.
+const BATCH: usize = 256;
+/// Texts from this size on are copied to a file as well.
+const COPY_FILE_FROM_BYTES: usize = 100_000;
+/// How long stopping everything may take beyond the longest grace, before the console ends anyway.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Tags of requests that the console makes by itself begin here; the screens' own begin at 1.
+const OWN_TAGS: u64 = 1 << 62;
+
+/// The console in being.
+pub struct Shell {
+    options: Options,
+    app: App,
+    terminal: terminal::Terminal,
+    mailbox: Mailbox,
+    events: Sender,
+    keys: Keys,
+    questions: Questions,
+    requests: Requests,
+    throne: Throne,
+    live: LiveRuns,
+    growth: Growth,
+    standing: Option<Standing>,
+    project: PathBuf,
+    has_config: bool,
+    project_known: bool,
+    logging: bool,
+    lively: bool,
+    dirty: bool,
+    drawn_at: Option<Instant>,
+    ticked_at: Instant,
+    refreshed_at: Option<Instant>,
+    refresh_due: bool,
+    open_questions: usize,
+    asked_at: Option<Instant>,
+    /// The output on the screen that will not change any more.
+    settled_output: Option<Owner>,
+    stopping: Option<Stopping>,
+    ending: Option<Ending>,
+}
+
+/// Everything is being stopped.
+struct Stopping {
+    until: Instant,
+    next_tag: u64,
+}
+
+/// Why the loop ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Left,
+    Stopped,
+    NotStopped,
+    Signal,
+}
+
+impl Shell {
+    /// Takes the terminal, draws the first frame, and begins everything that goes on beside it.
+    pub fn start(options: Options) -> io::Result<Self> {
+        let (events, mailbox) = mailbox();
+        // Before anything that takes time: a size that changes meanwhile is heard of.
+        signals::start(events.clone())?;
+        let size = terminal::size();
+        let name = options.directory.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let chosen = settings::choose(options.look, clock::now(), size, name);
+        let zone = chosen.settings.zone;
+        let mut app = App::new(chosen.settings);
+        let mut terminal = terminal::Terminal::take(chosen.mouse)?;
+        terminal.draw(size, |buffer| app.draw(buffer))?;
+
+        let keys = Keys::start(events.clone())?;
+        let found = find::find(&options.directory).map_err(io::Error::other)?;
+        let live = LiveRuns::new(&options.data);
+        let growth = Growth::start(events.clone())?;
+        let outputs = Outputs { data: options.data.clone(), growth: growth.clone() };
+        let scope = Scope { data: options.data.clone(), project: found.root.clone(), zone, live: live.clone() };
+        let questions = Questions::start(&scope, &outputs, events.clone())?;
+        let requests = Requests::start(&options.data, &found.root, events.clone())?;
+        let (limits, limits_wrong) = MachineLimits::read();
+        let mut logging = false;
+        if options.data.is_dir() {
+            logging = logging::start(&options.data).is_ok();
+        }
+        let throne = Throne::start(options.data.clone(), limits, events.clone())?;
+        changes::start(&options.data, events.clone())?;
+        if let Some(words) = chosen.wrong.or(limits_wrong) {
+            app.update(Msg::Banner {
+                key: "user-config",
+                tone: Tone::Warn,
+                text: "Your config has a mistake; its defaults are used".to_owned(),
+                advice: words,
+            });
+        }
+        let mut shell = Self {
+            app,
+            terminal,
+            mailbox,
+            events,
+            keys,
+            questions,
+            requests,
+            throne,
+            live,
+            growth,
+            standing: None,
+            project: found.root,
+            has_config: found.has_config,
+            project_known: false,
+            logging,
+            lively: chosen.lively,
+            dirty: true,
+            drawn_at: Some(Instant::now()),
+            ticked_at: Instant::now(),
+            refreshed_at: None,
+            refresh_due: false,
+            open_questions: 0,
+            asked_at: None,
+            settled_output: None,
+            stopping: None,
+            ending: None,
+            options,
+        };
+        if !shell.has_config {
+            shell.banner(
+                "init",
+                Tone::Info,
+                format!("No wharf.toml in {}", shell.project.display()),
+                "`wharf init` writes one; until then there is no agent to start here".to_owned(),
+            );
+        } else {
+            shell.requests.add_project();
+        }
+        shell.tell(Msg::Tick(clock::now()));
+        Ok(shell)
+    }
+
+    /// Stays until the end; gives the exit code of the program.
+    pub fn run(mut self) -> u8 {
+        while self.ending.is_none() {
+            let wait = self.patience();
+            let mut event = self.mailbox.next(wait);
+            let mut taken = 0;
+            while let Some(next) = event {
+                self.take(next);
+                taken += 1;
+                if taken >= BATCH || self.ending.is_some() || self.mailbox.is_empty() {
+                    break;
+                }
+                event = self.mailbox.next(Some(Duration::ZERO));
+            }
+            self.pass_time();
+            if let Err(error) = self.draw() {
+                tracing::warn!(%error, "the terminal takes nothing any more");
+                self.ending.get_or_insert(Ending::Signal);
+            }
+        }
+        self.leave()
+    }
+
+    /// How long nothing need be done when nothing happens; none without a limit.
+    fn patience(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let mut due: Vec<Instant> = Vec::new();
+        if self.dirty {
+            due.push(self.drawn_at.map_or(now, |at| at + self.frame()));
+        }
+        if self.refresh_due {
+            due.push(self.refreshed_at.map_or(now, |at| at + self.frame()));
+        }
+        if self.shows_ages() {
+            due.push(self.ticked_at + self.tick());
+        }
+        if let Some((_, false)) = self.app.chord() {
+            due.push(self.ticked_at + Duration::from_millis(u64::try_from(whichkey::DELAY_MS).unwrap_or(0)));
+        }
+        if let Some(at) = self.asked_at {
+            due.push(at + READING);
+        }
+        if let Some(stopping) = &self.stopping {
+            due.push(stopping.until);
+        }
+        due.into_iter().min().map(|at| at.saturating_duration_since(now))
+    }
+
+    const fn frame(&self) -> Duration {
+        if self.lively { FRAME } else { SLOW_FRAME }
+    }
+
+    const fn tick(&self) -> Duration {
+        if self.lively { TICK } else { SLOW_TICK }
+    }
+
+    /// Whether anything on the screen counts time.
+    fn shows_ages(&self) -> bool {
+        !self.app.current().is_empty() || !self.app.toasts.is_empty() || self.app.overlay.is_some()
+    }
+
+    /// What is due by now.
+    fn pass_time(&mut self) {
+        let now = Instant::now();
+        let reading = self.asked_at.is_some_and(|at| now >= at + READING);
+        if reading {
+            self.asked_at = None;
+        }
+        let chord = self.app.chord().is_some_and(|(_, due)| !due);
+        let ages = self.shows_ages() && now >= self.ticked_at + self.tick();
+        if ages || reading || chord {
+            self.ticked_at = now;
+            self.tell(Msg::Tick(clock::now()));
+        }
+        if ages && self.live.printed() {
+            self.refresh_due = true;
+        }
+        if self.refresh_due && self.refreshed_at.is_none_or(|at| now >= at + self.frame()) {
+            self.refresh_due = false;
+            self.refreshed_at = Some(now);
+            self.tell(Msg::StoreChanged);
+            if let Some(owner) = self.output_shown()
+                && self.settled_output != Some(owner)
+            {
+                self.tell(Msg::OutputGrew(owner));
+            }
+        }
+        if self.stopping.as_ref().is_some_and(|s| now >= s.until) {
+            self.ending.get_or_insert(Ending::NotStopped);
+        }
+    }
+
+    fn output_shown(&self) -> Option<Owner> {
+        self.app.current().stream().map(wharf_ui::pane::output::OutputPane::owner)
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        if !self.dirty || self.drawn_at.is_some_and(|at| at.elapsed() < self.frame()) {
+            return Ok(());
+        }
+        self.dirty = false;
+        self.drawn_at = Some(Instant::now());
+        let (app, size) = (&self.app, self.app.env.size);
+        self.terminal.draw(size, |buffer| app.draw(buffer)).map(|_| ())
+    }
+
+    /// Takes one event.
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Input(input) => self.input(input),
+            Event::Resized => self.resized(),
+            Event::Hangup => self.end(Ending::Signal),
+            Event::Terminate(name) => {
+                tracing::info!(name, "the console is asked to end");
+                self.end(Ending::Signal);
+            }
+            Event::Answer(question, answer) => self.answered(question, answer),
+            Event::StoreChanged => {
+                self.requests.look();
+                self.refresh_due = true;
+            }
+            Event::OutputGrew(owner) => {
+                if self.output_shown() == Some(owner) {
+                    self.tell(Msg::OutputGrew(owner));
+                } else {
+                    self.growth.watch(None);
+                }
+            }
+            Event::Standing(standing) => self.stands(standing),
+            Event::Request(tag, outcome) => {
+                if tag < OWN_TAGS {
+                    self.tell(Msg::RequestAnswered { tag, outcome });
+                } else if let RequestOutcome::Refused { words, .. } = outcome {
+                    // What ended by itself meanwhile need not be stopped.
+                    tracing::info!(%words, "not stopped");
+                }
+            }
+            Event::Toast(tone, words) => self.tell(Msg::Toast(tone, words)),
+            Event::Project(known) => self.project_told(known),
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    fn input(&mut self, input: Input) {
+        let msg = match input {
+            Input::Key(key) => Msg::Key(key),
+            Input::Mouse(mouse) => Msg::Mouse(mouse),
+            Input::Paste(words) => Msg::Paste(words),
+            Input::FocusGained => Msg::FocusGained,
+            Input::FocusLost => return,
+            Input::Resize(..) => return self.resized(),
+        };
+        #[cfg(debug_assertions)]
+        if std::env::var_os("WHARF_DEBUG_PANIC").is_some()
+            && matches!(&msg, Msg::Key(key) if key.code == crossterm::event::KeyCode::F(12))
+        {
+            panic!("asked for by WHARF_DEBUG_PANIC");
+        }
+        // Keys are judged by the moment they come at: a dialog drops what is typed before it was read.
+        self.tell(Msg::Tick(clock::now()));
+        self.tell(msg);
+    }
+
+    fn resized(&mut self) {
+        let (columns, rows) = terminal::size();
+        if (columns, rows) != self.app.env.size {
+            self.tell(Msg::Resize(columns, rows));
+        }
+    }
+
+    /// Tells the screens, and does what they want.
+    fn tell(&mut self, msg: Msg) {
+        self.dirty = true;
+        for effect in self.app.update(msg) {
+            self.perform(effect);
+        }
+    }
+
+    fn answered(&mut self, question: Question, answer: Result<Answer, String>) {
+        self.open_questions = self.open_questions.saturating_sub(1);
+        if self.open_questions == 0 {
+            self.asked_at = None;
+        }
+        let answer = match answer {
+            Ok(Answer::Header(header)) => Ok(Answer::Header(self.header(header))),
+            other => other,
+        };
+        if let (Question::Output { owner, .. }, Ok(Answer::Output(lines))) = (&question, &answer)
+            && self.output_shown() == Some(*owner)
+        {
+            let over = matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost);
+            self.settled_output = over.then_some(*owner);
+        }
+        self.tell(Msg::Tick(clock::now()));
+        self.tell(Msg::Rows { question, answer });
+    }
+
+    /// What the store cannot know of the header.
+    fn header(&mut self, header: Header) -> Header {
+        if self.stopping.is_some() && header.running + header.queued + header.services == 0 {
+            self.end(Ending::Stopped);
+        }
+        let project = if header.project.is_empty() { self.app.header.project.clone() } else { header.project };
+        let orchestrator = match &self.standing {
+            None | Some(Standing::Ours) => None,
+            Some(Standing::Another(holder)) => Some(holder.as_ref().map_or_else(
+                || "another process".to_owned(),
+                |h| {
+                    let tty = h.tty.as_ref().map(|t| format!(" on {}", t.trim_start_matches("/dev/")));
+                    format!("pid {}{}", h.pid, tty.unwrap_or_default())
+                },
+            )),
+            Some(Standing::Nobody(_)) => Some("none".to_owned()),
+        };
+        Header { project, orchestrator, ..header }
+    }
+
+    fn banner(&mut self, key: &'static str, tone: Tone, text: String, advice: String) {
+        self.tell(Msg::Banner { key, tone, text, advice });
+    }
+
+    fn stands(&mut self, standing: Standing) {
+        if !self.logging && self.options.data.is_dir() {
+            self.logging = true;
+            if let Err(words) = logging::start(&self.options.data) {
+                self.banner("log", Tone::Warn, "There is no log of this program".to_owned(), words);
+            }
+        }
+        match &standing {
+            Standing::Nobody(why) => {
+                let why = why.clone();
+                let text = "Nothing new starts: this console cannot be the orchestrator".to_owned();
+                self.banner("orchestrator", Tone::Bad, text, why);
+            }
+            Standing::Ours | Standing::Another(_) => self.tell(Msg::BannerOver("orchestrator")),
+        }
+        if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(_))) {
+            self.tell(Msg::Toast(Tone::Info, "This console is the orchestrator now".to_owned()));
+        }
+        self.standing = Some(standing);
+        self.refresh_due = true;
+    }
+
+    fn project_told(&mut self, known: Result<(), String>) {
+        match known {
+            Ok(()) => {
+                self.project_known = true;
+                self.tell(Msg::BannerOver("project"));
+                self.refresh_due = true;
+            }
+            Err(words) => {
+                let first = words.lines().next().unwrap_or("it cannot be read").to_owned();
+                let text = format!("This project's config is not in force: {first}");
+                self.banner("project", Tone::Bad, text, words);
+            }
+        }
+    }
+
+    /// Does one thing the screens want; none of them is waited for, but those that hand the terminal over.
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Ask(question) => {
+                self.open_questions += 1;
+                self.asked_at.get_or_insert_with(Instant::now);
+                if let Some(stale) = self.questions.ask(question) {
+                    self.answered(stale, Err("not wanted any more".to_owned()));
+                }
+            }
+            Effect::Request(request) => self.requests.write(request),
+            Effect::Copy(words) => self.copy(&words),
+            Effect::OpenUrl(url) => self.open_url(&url),
+            Effect::Shell(owner) => self.shell(owner),
+            Effect::Suspend => {
+                let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
+                let command = handover::shell(&self.tmp(), &here, Vec::new());
+                self.hand_over(command, "wharf goes on behind this shell; `exit` or `fg` comes back");
+            }
+            Effect::Pager { owner, line } => self.pager(owner, line),
+            Effect::Editor { text } => self.editor(&text),
+            Effect::Save { owner, streams } => self.save(owner, streams),
+            Effect::Quit(QuitChoice::Leave) => self.end(Ending::Left),
+            Effect::Quit(QuitChoice::StopAll) => self.stop_all(),
+            Effect::Redraw => {
+                self.terminal.forget();
+                self.dirty = true;
+            }
+            Effect::Bell(words) => {
+                let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
+                let bytes = format!("\x07\x1b]9;{words}\x1b\\");
+                if let Err(error) = self.terminal.say(bytes.as_bytes()) {
+                    tracing::warn!(%error, "the terminal cannot ring");
+                }
+            }
+        }
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.options.data.join("tmp")
+    }
+
+    /// Opens an address in the operator's browser; where there is none to open, it goes on the clipboard.
+    fn open_url(&mut self, url: &str) {
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|v| std::env::var_os(v).is_some_and(|v| !v.is_empty()));
+        let opened = desktop
+            && Command::new("xdg-open")
+                .arg(url)
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .is_ok_and(|mut child| {
+                    // Reaped beside: a browser may take its time.
+                    std::thread::spawn(move || child.wait());
+                    true
+                });
+        if opened {
+            self.tell(Msg::Toast(Tone::Info, format!("Opened {url}")));
+        } else {
+            self.copy(url);
+            self.tell(Msg::Toast(Tone::Info, format!("No browser here; copied {url}")));
+        }
+    }
+
+    fn copy(&mut self, words: &str) {
+        let mut bytes = Vec::new();
+        let copied = crossterm::queue!(bytes, crossterm::clipboard::CopyToClipboard::to_clipboard_from(words))
+            .and_then(|()| self.terminal.say(&bytes));
+        if let Err(error) = copied {
+            self.tell(Msg::Toast(Tone::Bad, format!("The clipboard cannot be reached: {error}")));
+        }
+        if words.len() >= COPY_FILE_FROM_BYTES {
+            let name = format!("copy-{}.txt", clock::now().0);
+            let toast = match handover::write_private(&self.tmp(), &name, words.as_bytes()) {
+                Ok(path) => (Tone::Info, format!("Also in {}", path.display())),
+                Err(error) => (Tone::Bad, format!("Copied, but not into a file: {error}")),
+            };
+            self.tell(Msg::Toast(toast.0, toast.1));
+        }
+    }
+
+    fn shell(&mut self, owner: Owner) {
+        let place = wharf_store::Reader::open(&self.options.data)
+            .map_err(|e| e.to_string())
+            .and_then(|reader| handover::shell_place(&reader, owner));
+        match place {
+            Ok((dir, vars)) => {
+                let words = format!("{}: `exit` comes back to wharf", dir.display());
+                let command = handover::shell(&self.tmp(), &dir, vars);
+                self.hand_over(command, &words);
+            }
+            Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No shell: {words}"))),
+        }
+    }
+
+    fn pager(&mut self, owner: Owner, line: u64) {
+        let data = self.options.data.clone();
+        let made = wharf_store::Reader::open(&data)
+            .map_err(|e| e.to_string())
+            .and_then(|reader| handover::pager(&self.tmp(), &data, &reader, owner, line));
+        match made {
+            Ok((command, file)) => {
+                self.hand_over(command, "");
+                remove(&file);
+            }
+            Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No pager: {words}"))),
+        }
+    }
+
+    fn editor(&mut self, text: &str) {
+        match handover::editor(&self.tmp(), text) {
+            Ok((command, file)) => {
+                let well = self.hand_over(command, "");
+                let words = if well { handover::edited(&file) } else { None };
+                remove(&file);
+                self.tell(Msg::Edited(words));
+            }
+            Err(words) => {
+                self.tell(Msg::Toast(Tone::Bad, format!("No editor: {words}")));
+                self.tell(Msg::Edited(None));
+            }
+        }
+    }
+
+    fn save(&mut self, owner: Owner, streams: wharf_ui::effect::Streams) {
+        let (data, events) = (self.options.data.clone(), self.events.clone());
+        let began = std::thread::Builder::new().name("save".into()).spawn(move || {
+            let toast = match handover::save(&data, owner, streams) {
+                Ok((path, bytes)) => {
+                    let size = wharf_ui::format::size(bytes);
+                    Event::Toast(Tone::Good, format!("Saved {size} to {}", path.display()))
+                }
+                Err(words) => Event::Toast(Tone::Bad, format!("Not saved: {words}")),
+            };
+            // The console has ended: the file is there all the same.
+            let _ = events.send(toast);
+        });
+        if let Err(error) = began {
+            self.tell(Msg::Toast(Tone::Bad, format!("Not saved: {error}")));
+        }
+    }
+
+    /// Gives the terminal to a program until it ends; says whether it ended well. Everything but the
+    /// screen goes on meanwhile.
+    fn hand_over(&mut self, mut command: Command, words: &str) -> bool {
+        self.keys.pause();
+        terminal::give_back();
+        if !words.is_empty() {
+            let _ = writeln!(io::stdout(), "{words}");
+        }
+        let well = match command.spawn() {
+            Ok(mut child) => self.look_after(&mut child),
+            Err(error) => {
+                let name = command.get_program().to_string_lossy().into_owned();
+                self.tell(Msg::Toast(Tone::Bad, format!("{name} cannot be started: {error}")));
+                false
+            }
+        };
+        if self.ending.is_some() {
+            return well;
+        }
+        // A shell that was killed leaves the terminal to a group that is gone.
+        if let Err(error) = crate::process::foreground::take(io::stdin()) {
+            tracing::warn!(%error, "the terminal's group cannot be taken back");
+        }
+        if let Err(error) = self.terminal.resume() {
+            tracing::error!(%error, "the terminal cannot be taken back");
+            self.end(Ending::Signal);
+        }
+        self.keys.resume();
+        self.mailbox.forget_inputs();
+        self.resized();
+        self.refresh_due = true;
+        self.dirty = true;
+        well
+    }
+
+    fn look_after(&mut self, child: &mut Child) -> bool {
+        loop {
+            match handover::look(child) {
+                Stand::Ended(well) => return well,
+                Stand::Runs => {}
+            }
+            match self.mailbox.next(Some(CHILD_LOOK)) {
+                // What is typed is the program's.
+                Some(Event::Input(_) | Event::Resized) | None => {}
+                Some(event) => self.take(event),
+            }
+            if self.ending.is_some() {
+                return false;
+            }
+        }
+    }
+
+    /// Asks for the end of every run and service; the loop ends when none is left.
+    fn stop_all(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let listed = wharf_store::Reader::open(&self.options.data).and_then(|reader| live_things(&reader));
+        let (runs, services, grace_ms) = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.tell(Msg::Toast(Tone::Bad, format!("What runs cannot be listed, so nothing is stopped: {error}")));
+                return;
+            }
+        };
+        let grace = Duration::from_millis(u64::try_from(grace_ms).unwrap_or(0));
+        let mut stopping = Stopping { until: Instant::now() + grace + STOP_LIMIT, next_tag: OWN_TAGS };
+        let runs = runs.into_iter().map(|id| ("run.cancel", "run", id));
+        let services = services.into_iter().map(|id| ("service.stop", "service", id));
+        for (kind, of, id) in runs.chain(services) {
+            self.requests.write(Request {
+                tag: stopping.next_tag,
+                kind: kind.to_owned(),
+                target: Some((of, id)),
+                args: serde_json::json!({}),
+                expect: Vec::new(),
+                title: String::new(),
+            });
+            stopping.next_tag += 1;
+        }
+        self.stopping = Some(stopping);
+        self.banner(
+            "stopping",
+            Tone::Warn,
+            "Stopping everything, then wharf ends".to_owned(),
+            "q leaves at once; what is still alive then goes on until it has stopped".to_owned(),
+        );
+        self.refresh_due = true;
+    }
+
+    /// Gives everything back and says what goes on.
+    fn leave(self) -> u8 {
+        let ending = self.ending.unwrap_or(Ending::Left);
+        terminal::give_back();
+        self.throne.end();
+        let header = &self.app.header;
+        let mut out = io::stdout();
+        if ending == Ending::NotStopped {
+            let _ = writeln!(out, "Not everything has stopped in time.");
+        }
+        if ending != Ending::Stopped && header.running > 0 {
+            let runs = wharf_ui::format::plural(header.running, "run");
+            let goes = if header.running == 1 { "goes" } else { "go" };
+            let _ = writeln!(out, "{runs} {goes} on: {}", header.live_runs.join(", "));
+            let _ = writeln!(out, "wharf shows {} again", if header.running == 1 { "it" } else { "them" });
+        }
+        match ending {
+            Ending::Left | Ending::Stopped => 0,
+            Ending::NotStopped => 1,
+            Ending::Signal => 143,
+        }
+    }
+}
+
+/// Ids of open runs, waiting ones first so that none of them starts in the place of a stopped one,
+/// and of live services; and the longest grace among them.
+fn live_things(reader: &wharf_store::Reader) -> Result<(Vec<String>, Vec<String>, i64), wharf_store::StoreError> {
+    use wharf_model::RunStatus;
+    use wharf_store::view::{PAGE_LIMIT, RunFilter, RunQuery, ServiceQuery};
+    let statuses = vec![RunStatus::Queued, RunStatus::ScheduledRetry, RunStatus::Running];
+    let query = RunQuery { filter: RunFilter { statuses, ..RunFilter::default() }, ..RunQuery::default() };
+    let mut runs = reader.runs(&query, None, PAGE_LIMIT)?.rows;
+    runs.sort_by_key(|r| r.status == RunStatus::Running);
+    let services = ServiceQuery { live_only: true, ..ServiceQuery::default() };
+    let services = reader.services(&services, None, PAGE_LIMIT)?.rows;
+    let mut grace_ms = services.iter().map(|s| s.service.grace_ms).max().unwrap_or(0);
+    for run in runs.iter().filter(|r| r.status == RunStatus::Running) {
+        grace_ms = grace_ms.max(reader.run_detail(run.id)?.map_or(0, |d| d.run.grace_ms));
+    }
+    let runs = runs.iter().map(|r| r.id.text()).collect();
+    Ok((runs, services.iter().map(|s| s.service.id.text()).collect(), grace_ms))
+}
+
+fn remove(file: &PathBuf) {
+    if let Err(error) = std::fs::remove_file(file) {
+        tracing::warn!(%error, file = %file.display(), "a file of our own stays behind");
+    }
+}

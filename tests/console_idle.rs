@@ -1,0 +1,73 @@
+//! An idle console does nothing: no question to the store, hardly a wake-up.
+
+#[path = "support/pty.rs"]
+mod pty;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pty::{Console, Place, config};
+
+/// How often each thread of a process has gone to sleep, by its name.
+fn sleeps(pid: i32) -> BTreeMap<String, u64> {
+    let mut out = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim().to_owned();
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let count = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+        *out.entry(name).or_default() += count.and_then(|c| c.trim().parse::<u64>().ok()).unwrap_or(0);
+    }
+    out
+}
+
+fn observe(console: &Console, seconds: u64) -> (BTreeMap<String, u64>, u64) {
+    let before = sleeps(console.pid());
+    // The time itself is what is measured.
+    std::thread::sleep(Duration::from_secs(seconds));
+    let after = sleeps(console.pid());
+    let more: BTreeMap<String, u64> =
+        after.iter().map(|(name, n)| (name.clone(), n - before.get(name).copied().unwrap_or(0))).collect();
+    let all = more.values().sum();
+    (more, all)
+}
+
+/// Threads that ask the store or read logs: each question wakes one of them.
+const ASKING: [&str; 5] = ["rows", "logs", "searches", "requests", "changes"];
+
+#[test]
+fn an_empty_console_asks_nothing_and_sleeps() {
+    let place = Place::new(Some(&config(&[("printer", "true")])));
+    let mut console = Console::open(&place, 160, 45);
+    console.see("No runs yet.");
+    console.see("0 running");
+    let _settled = observe(&console, 2);
+    let (more, all) = observe(&console, 5);
+    for name in ASKING {
+        assert_eq!(more.get(name), Some(&0), "{name} worked: {more:?}");
+    }
+    assert!(all <= 5, "{all} wake-ups in 5 s: {more:?}");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
+}
+
+#[test]
+fn a_console_with_ended_runs_only_counts_their_ages() {
+    let place = Place::new(Some(&config(&[("printer", "echo once")])));
+    let mut console = Console::open(&place, 160, 45);
+    console.see("No runs yet.");
+    console.send("n");
+    console.see("slots used");
+    console.send("go");
+    console.see("--prompt …");
+    console.send("\r");
+    console.see("✓ done");
+    console.see("once");
+    let _settled = observe(&console, 3);
+    let (more, all) = observe(&console, 10);
+    for name in ASKING {
+        assert_eq!(more.get(name), Some(&0), "{name} worked: {more:?}");
+    }
+    assert!(all <= 20, "{all} wake-ups in 10 s: {more:?}");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
+}

@@ -1,0 +1,234 @@
+//! The console as an operator meets it: the real program, a real terminal, real processes.
+
+#[path = "support/pty.rs"]
+mod pty;
+
+use pty::{Console, Place, config, stream, until};
+use rustix::process::Signal;
+use wharf_model::RunStatus;
+use wharf_store::Reader;
+use wharf_store::view::RunQuery;
+
+const PRINTER: &str = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.05; done";
+
+/// Starts the first agent of the project by the new-run dialog.
+fn start_run(console: &Console) {
+    console.send("n");
+    console.see("New run");
+    console.see("slots used");
+    console.send("do something");
+    console.see("do something");
+    console.send("\r");
+    console.gone("New run");
+}
+
+#[test]
+fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut console = Console::open(&place, 160, 45);
+    console.see("No runs yet.");
+    console.see("start a run: choose an agent");
+    console.see("SHOP");
+    start_run(&console);
+    console.see("● running");
+    console.see("line 3");
+    console.see("▼ following");
+    console.send("x");
+    console.see("Cancel R-1");
+    console.see("SIGTERM, 2s, then SIGKILL");
+    console.see("W-1 and its branch");
+    console.see("y cancel R-1");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    console.send("y");
+    console.see("⊘ cancelled");
+    console.see("by operator");
+    console.see("ended ");
+    until(
+        || (place.processes() == [console.pid()]).then_some(()),
+        || format!("alive beside {}: {:?}", console.pid(), place.processes()),
+    );
+    console.send("td");
+    console.see("asked by");
+    console.see("ada, on demand");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
+    console.assert_restored();
+}
+
+#[test]
+fn live_runs_are_left_found_again_and_stopped() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut console = Console::open(&place, 100, 30);
+    console.see("No runs yet.");
+    start_run(&console);
+    console.see("line 2");
+    console.see("1 running");
+    console.send("q");
+    console.see("Quit wharf?");
+    console.see("1 run is live: R-1.");
+    console.send("l");
+    assert_eq!(console.wait_end(), 0);
+    console.assert_restored();
+    let left = console.screen();
+    assert!(left.contains("1 run goes on: R-1") && left.contains("wharf shows it again"), "{left}");
+    assert!(!place.processes().is_empty());
+
+    let mut console = Console::open(&place, 100, 30);
+    console.see("● running");
+    console.see("line ");
+    console.send("q");
+    console.see("Quit wharf?");
+    console.send("s");
+    console.see("stop all and quit");
+    console.send("y");
+    assert_eq!(console.wait_end(), 0);
+    console.assert_restored();
+    place.wait_empty();
+    let reader = Reader::open(&place.data()).unwrap();
+    let run = reader.runs(&RunQuery::default(), None, 9).unwrap().rows.remove(0);
+    assert_eq!(run.status, RunStatus::Cancelled);
+}
+
+#[test]
+fn every_size_is_drawn() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut console = Console::open(&place, 160, 45);
+    console.see("No runs yet.");
+    console.resize(80, 24);
+    console.see("n new");
+    let screen = console.see("SHOP ▸ Ledger");
+    assert!(screen.lines().count() <= 24);
+    console.resize(20, 5);
+    console.gone("Ledger");
+    console.wait("the one sentence", |s| !s.trim().is_empty());
+    console.resize(160, 45);
+    console.see("[1 Ledger]");
+    console.see("No runs yet.");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
+}
+
+#[test]
+fn the_terminal_is_given_back_after_a_signal() {
+    let place = Place::new(None);
+    let mut console = Console::open(&place, 80, 24);
+    console.see("No wharf.toml");
+    console.see("No runs yet.");
+    console.signal(Signal::TERM);
+    assert_eq!(console.wait_end(), 143);
+    console.assert_restored();
+}
+
+#[test]
+fn the_terminal_is_given_back_after_a_panic_which_is_logged() {
+    let place = Place::new(None);
+    let mut console = Console::open_with(&place, 80, 24, &[("WHARF_DEBUG_PANIC", "1")]);
+    console.see("No runs yet.");
+    console.send("\x1b[24~");
+    assert_eq!(console.wait_end(), 101);
+    console.assert_restored();
+    let said = console.screen();
+    assert!(said.contains("This is a defect of wharf"), "{said}");
+    let log = std::fs::read_dir(place.data().join("log")).unwrap().next().unwrap().unwrap().path();
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("asked for by WHARF_DEBUG_PANIC") && log.contains("shell"), "{log}");
+}
+
+#[test]
+fn a_stop_by_job_control_does_not_stop_the_orchestrator() {
+    let place = Place::new(None);
+    let mut console = Console::open(&place, 80, 24);
+    console.see("No runs yet.");
+    console.signal(Signal::TSTP);
+    console.send("\x1a");
+    console.see("`exit` or `fg` comes back");
+    console.send("echo in the $((40+2))nd shell\r");
+    console.see("in the 42nd shell");
+    console.send("exit\r");
+    console.see("No runs yet.");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
+    console.assert_restored();
+}
+
+#[test]
+fn a_second_console_names_the_first_and_takes_over() {
+    let place = Place::new(Some(&config(&[("printer", "echo done")])));
+    let mut first = Console::open(&place, 120, 30);
+    first.see("No runs yet.");
+    let lock = place.data().join("orchestrator.lock");
+    until(|| std::fs::read_to_string(&lock).ok()?.contains("\"epoch\":1").then_some(()), || "no reign".to_owned());
+    let mut second = Console::open(&place, 120, 30);
+    second.see(&format!("pid {}", first.pid()));
+    // The second one's wishes are carried out by the first.
+    start_run(&second);
+    second.see("R-1");
+    first.see("R-1");
+    second.see("✓ done");
+    first.send("q");
+    assert_eq!(first.wait_end(), 0);
+    let gone = std::time::Instant::now();
+    second.gone("pid ");
+    assert!(gone.elapsed().as_millis() < 3_000);
+    start_run(&second);
+    second.see("R-2");
+    second.wait("two runs done", |s| s.matches("✓ done").count() == 2);
+    second.send("q");
+    assert_eq!(second.wait_end(), 0);
+}
+
+#[test]
+fn what_goes_on_while_the_console_is_killed_is_whole() {
+    let counted = |n: u32| (1..=40).map(|i| format!("{n} line {i}\n")).collect::<String>();
+    let agent = |n: u32| {
+        format!(
+            "echo started >> {{}}/starts-{n}; i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo {n} line $i; sleep 0.05; done; exit {n}"
+        )
+    };
+    let notes = tempfile::tempdir().unwrap();
+    let here = |text: String| text.replace("{}", notes.path().to_str().unwrap());
+    let agents: Vec<(String, String)> = (3..=5).map(|n| (format!("agent-{n}"), here(agent(n)))).collect();
+    let agents: Vec<(&str, &str)> = agents.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let place = Place::new(Some(&config(&agents)));
+    let mut console = Console::open(&place, 160, 45);
+    console.see("No runs yet.");
+    for n in 0..3usize {
+        console.send("n");
+        console.see("New run");
+        console.see("slots used");
+        // To the field of agents, and to the wanted one.
+        console.send("\x1b[Z\x1b[Z\x1b[Z\x1b[Z");
+        for _ in 0..n {
+            console.send("\x1b[C");
+        }
+        console.see(&format!("same: wharf run agent-{}", n + 3));
+        console.send("\t\t\t\tgo");
+        console.see("--prompt …");
+        console.send("\r");
+        console.gone("New run");
+        console.see(&format!("R-{}", n + 1));
+    }
+    until(|| (3..=5).all(|n| notes.path().join(format!("starts-{n}")).exists()).then_some(()), || console.screen());
+    console.signal(Signal::KILL);
+    console.wait_end();
+
+    let mut console = Console::open(&place, 160, 45);
+    console.see("R-3");
+    console.wait("three ended runs", |s| s.matches("✗ failed").count() == 3);
+    console.send("Q");
+    assert_eq!(console.wait_end(), 0);
+    let reader = Reader::open(&place.data()).unwrap();
+    let runs = reader.runs(&RunQuery::default(), None, 9).unwrap().rows;
+    assert_eq!(runs.len(), 3);
+    for run in runs {
+        let n = run.number as u32 + 2;
+        assert_eq!((run.status, run.exit_code), (RunStatus::Failed, Some(n as i32)), "R-{}", run.number);
+        let starts = std::fs::read_to_string(notes.path().join(format!("starts-{n}"))).unwrap();
+        assert_eq!(starts, "started\n", "one start each");
+        let id = run.id.text();
+        let dir = place.data().join(format!("runs/{}/{id}/a{}", &id[id.len() - 2..], run.attempt));
+        assert_eq!(String::from_utf8(stream(&dir, wharf_store::log::Stream::Stdout)).unwrap(), counted(n));
+    }
+    place.wait_empty();
+}

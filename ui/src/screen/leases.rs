@@ -1,0 +1,283 @@
+//! Screen 2: who holds which environment, since when, and what letting go would do.
+
+use wharf_model::UnixMillis;
+
+use super::ScreenId;
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in};
+use crate::command::Place;
+use crate::effect::{Owner, Question};
+use crate::env::Env;
+use crate::format::{self, Zone};
+use crate::glyph::Class;
+use crate::layout::Split;
+use crate::msg::Answer;
+use crate::pane::table::{Cell, Column, Row};
+use crate::rows::*;
+use crate::theme::Ink;
+
+impl Row for LeaseLine {
+    fn number(&self) -> i64 {
+        self.number
+    }
+    fn is_live(&self) -> bool {
+        self.live
+    }
+}
+
+/// The screen.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    base: Base<LeaseLine>,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        let ask = |filter, after, limit| Question::Leases { filter, after, limit };
+        Self { base: Base::new("Leases", false, ask).ended("RELEASED AND ENDED") }
+    }
+}
+
+impl Leases {
+    /// The lease under the cursor.
+    pub fn lease(&self) -> Option<&LeaseLine> {
+        self.base.list.table.selected()
+    }
+}
+
+/// `12:04:30` today, `Nov 19` this year, `2025-11` before: eight cells.
+fn day_or_clock(at: UnixMillis, now: UnixMillis, zone: Zone) -> String {
+    let words = format::moment(at, now, zone);
+    if crate::text::width(&words) <= 9 {
+        return words;
+    }
+    match words.rsplit_once(' ') {
+        Some((day, _)) => day.to_owned(),
+        None => words.chars().take(7).collect(),
+    }
+}
+
+/// Time until a lease expires: `1m12`, `overdue`, `–`.
+fn expires(lease: &LeaseLine, now: UnixMillis) -> String {
+    match lease.expires_at {
+        Some(at) if lease.live && at.until(now) > 0 => "overdue".to_owned(),
+        Some(at) if lease.live => format::left(now.until(at)),
+        _ => "–".to_owned(),
+    }
+}
+
+fn cleanup(lease: &LeaseLine, now: UnixMillis) -> String {
+    match (&lease.cleanup, lease.next_try_at) {
+        (Some(words), Some(at)) if lease.live => format!("{words} in {}", format::duration(now.until(at))),
+        (Some(words), _) => words.clone(),
+        (None, _) => "–".to_owned(),
+    }
+}
+
+fn state_ink(state: Option<&str>) -> Ink {
+    match state {
+        Some("live") => Ink::Ok,
+        Some("unknown") => Ink::Warn,
+        _ => Ink::Dim,
+    }
+}
+
+fn ink(lease: &LeaseLine) -> Ink {
+    if lease.live { Ink::Text } else { Ink::Dim }
+}
+
+impl Browse for Leases {
+    type Line = LeaseLine;
+    const ID: ScreenId = ScreenId::Leases;
+    const LIST: &'static [Place] = &[Place::List, Place::Leases];
+    const OWN: Place = Place::Leases;
+    const TABS: &'static [&'static str] = &[];
+
+    fn base(&self) -> &Base<LeaseLine> {
+        &self.base
+    }
+
+    fn base_mut(&mut self) -> &mut Base<LeaseLine> {
+        &mut self.base
+    }
+
+    fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        match (question, answer) {
+            (Question::Leases { .. }, Ok(Answer::Leases(page))) => {
+                self.base.list.answer(question, Ok(page.clone()));
+            }
+            (Question::Leases { .. }, Err(words)) => {
+                self.base.list.answer(question, Err(words.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn columns(&self, env: &Env, split: &Split) -> Vec<Column<LeaseLine>> {
+        let wide = env.size.0 >= 130;
+        let plain = |head, width, min, shrink, cell: fn(&LeaseLine, &Env) -> Cell| Column {
+            head,
+            ended_head: "",
+            width,
+            min,
+            shrink,
+            grows: false,
+            right: false,
+            cell,
+        };
+        let status = if split.words { 10 } else { 1 };
+        let mut columns = vec![
+            plain("LEASE", if wide { 6 } else { 5 }, 5, 0, |l, _| Cell::Words(format!("L-{}", l.number), Ink::Text)),
+            plain(if split.words { "STATUS" } else { "" }, status, status, 0, |l, env| {
+                let word = if env.size.0 >= 70 { l.word.clone() } else { String::new() };
+                Cell::State(l.class, word, l.live)
+            }),
+            plain("ENV", if wide { 6 } else { 5 }, 4, 8, |l, _| Cell::Words(l.environment.clone(), ink(l))),
+        ];
+        if wide {
+            columns.push(plain("DRIVER", 6, 0, 1, |l, _| Cell::Words(l.driver.clone(), Ink::Dim)));
+            columns.push(plain("POLICY", 20, 0, 3, |l, _| Cell::Words(l.policy.clone(), Ink::Dim)));
+        }
+        columns.push(plain("HOLDER", if wide { 22 } else { 21 }, 6, 5, |l, _| {
+            Cell::Words(l.holder.clone().unwrap_or_else(|| "–".to_owned()), ink(l))
+        }));
+        columns.push(plain(if wide { "HOLDER IS" } else { "IS" }, if wide { 9 } else { 7 }, 0, 7, |l, _| {
+            Cell::Words(l.holder_state.clone().unwrap_or_default(), state_ink(l.holder_state.as_deref()))
+        }));
+        if wide {
+            columns.push(plain("ACQUIRED", 8, 0, 2, |l, env| {
+                let at = l.acquired_at.map_or_else(|| "–".to_owned(), |at| day_or_clock(at, env.now, env.zone));
+                Cell::Words(at, Ink::Dim)
+            }));
+        }
+        columns.push(Column {
+            right: true,
+            ..plain("USED", 5, 0, 6, |l, env| {
+                let used = l.used_at.map_or_else(|| "–".to_owned(), |at| format::duration(at.until(env.now)));
+                Cell::Right(used, Ink::Dim)
+            })
+        });
+        columns.push(Column {
+            right: true,
+            ..plain(if wide { "EXPIRES IN" } else { "EXPIRES" }, if wide { 10 } else { 8 }, 0, 7, |l, env| {
+                let words = expires(l, env.now);
+                let ink = if words == "overdue" { Ink::Warn } else { Ink::Dim };
+                Cell::Right(words, ink)
+            })
+        });
+        if env.size.0 >= 100 {
+            columns.push(Column {
+                grows: true,
+                ..plain("CLEAN-UP", 20, 0, 4, |l, env| Cell::Words(cleanup(l, env.now), ink(l)))
+            });
+        }
+        columns
+    }
+
+    fn name(line: &LeaseLine) -> String {
+        format!("L-{}", line.number)
+    }
+
+    fn title(&self, line: &LeaseLine, _env: &Env) -> (String, String, Ink) {
+        let mut title = format!("L-{} · {}", line.number, line.environment);
+        if let Some(holder) = &line.holder {
+            let verb = if line.live { "held by" } else { "was held by" };
+            title.push_str(&format!(" · {verb} {}", holder.split(' ').next().unwrap_or(holder)));
+        }
+        let state = line.holder_state.clone().unwrap_or_default();
+        (title, state, state_ink(line.holder_state.as_deref()))
+    }
+
+    fn blocks(&self, line: &LeaseLine, env: &Env) -> Vec<FactBlock> {
+        let moment = |at| format::full(at, env.zone);
+        let since =
+            line.acquired_at.map_or_else(String::new, |at| format!("for {}", format::duration(at.until(env.now))));
+        let mut first = vec![
+            Fact {
+                bad: line.class == Class::Bad,
+                ..fact(
+                    "status",
+                    format!("{} {}", line.class.glyph(), line.word),
+                    if line.live { since } else { String::new() },
+                )
+            },
+            fact("environment", format!("{}, driver {}", line.environment, line.driver), ""),
+            fact("policy", line.policy.clone(), ""),
+        ];
+        if let Some(at) = line.acquired_at {
+            first.push(fact("acquired", moment(at), ""));
+        }
+        match (line.expires_at, line.released_at) {
+            (_, Some(at)) => first.push(fact("released", moment(at), "")),
+            (Some(at), None) => {
+                let words = expires(line, env.now);
+                let overdue = words == "overdue";
+                let remark = if overdue { words } else { format!("in {words}") };
+                first.push(Fact { bad: overdue, ..fact("expires", moment(at), remark) });
+            }
+            (None, None) => {}
+        }
+        if let Some(fence) = line.fence {
+            first.push(fact("fence", fence.to_string(), ""));
+        }
+        first.push(fact(
+            "clean-up",
+            if line.cleanup.is_some() { cleanup(line, env.now) } else { "none needed".into() },
+            "",
+        ));
+        let mut blocks = vec![FactBlock { facts: first }];
+        if let Some(holder) = &line.holder {
+            let state = line.holder_state.as_deref().unwrap_or("unknown");
+            let mut held = vec![
+                fact("HOLDER", format!("is {state}"), line.holder_evidence.clone().unwrap_or_default()),
+                fact("run", holder.clone(), ""),
+            ];
+            if let Some(workspace) = &line.workspace {
+                held.push(fact("workspace", workspace.clone(), ""));
+            }
+            if !line.services.is_empty() {
+                held.push(fact("services", line.services.join(", "), ""));
+            }
+            if line.live && state == "gone" {
+                held.push(fact("", "Nobody uses it any more; r releases it.", ""));
+            }
+            blocks.push(FactBlock { facts: held });
+        }
+        merged(blocks, &line.facts)
+    }
+
+    fn values(&self, field: &str) -> Vec<String> {
+        let rows = self.base.list.table.rows().iter();
+        match field {
+            "env" | "environment" => distinct(rows.map(|l| l.environment.clone())),
+            "kind" => distinct(rows.map(|l| l.driver.clone())),
+            "run" => distinct(rows.filter_map(|l| number_in(l.holder.as_deref()?, 'R'))),
+            _ => Vec::new(),
+        }
+    }
+
+    fn teaching() -> &'static [Teaching] {
+        &[
+            ("", "No leases yet.", ""),
+            ("", "", ""),
+            ("", "A run takes one when it begins and lets go when it ends;", ""),
+            ("", "what it held stays listed here.", ""),
+        ]
+    }
+
+    fn belongs(&self, to: ScreenId) -> Vec<String> {
+        let Some(lease) = self.lease() else { return Vec::new() };
+        match to {
+            ScreenId::Ledger => lease.holder.iter().filter_map(|h| number_in(h, 'R')).collect(),
+            ScreenId::Services if lease.services.is_empty() => {
+                lease.holder.iter().filter_map(|h| number_in(h, 'R')).map(|run| format!("run:{run}")).collect()
+            }
+            ScreenId::Services => lease.services.iter().filter_map(|s| number_in(s, 'S')).collect(),
+            ScreenId::Workspaces => lease.workspace.iter().filter_map(|w| number_in(w, 'W')).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn shell(&self) -> Option<Owner> {
+        self.lease().filter(|l| l.live).map(|l| Owner::Lease(l.id))
+    }
+}

@@ -71,20 +71,10 @@ pub fn judge_at_boot(dir: &Path, boot: &str) -> Result<Verdict, AdoptError> {
     }
     let probe = || lock::probe(&dir.join(names::LOCK)).map_err(|e| unknown(dir, "its lock cannot be probed", e));
     let mut lock = probe()?;
-<<<<<<< HEAD
-    let mut id = None;
-    if lock.is_none() {
-        // A lock comes before its identity: where only the identity is seen, a shim came just now.
-        id = read_id(dir)?;
-        if id.is_some() {
-            lock = probe()?;
-        }
-=======
     let before_lock = if lock.is_none() { read_id(dir)? } else { None };
     if before_lock.is_some() {
         // A shim takes its lock before it writes anything: it came between the two looks.
         lock = probe()?;
->>>>>>> main
     }
     if lock == Some(LockState::Held) {
         return Ok(Verdict::Live(read_id(dir)?.map(Box::new)));
@@ -92,15 +82,8 @@ pub fn judge_at_boot(dir: &Path, boot: &str) -> Result<Verdict, AdoptError> {
     if let Some(frame) = read_end(dir)? {
         return Ok(Verdict::Ended(Box::new(frame)));
     }
-<<<<<<< HEAD
-    // Without a lock what was seen above counts: whatever has come since will be seen by the next look.
-    if lock.is_some() {
-        id = read_id(dir)?;
-    }
-=======
     // Without a lock only what stood there before the last look counts: a shim may come just now.
     let id = if lock.is_some() { read_id(dir)? } else { before_lock };
->>>>>>> main
     let made_at = id.as_ref().map(|id| id.boot_id.clone()).or(spec_boot(dir)?);
     if made_at.is_some_and(|made_at| made_at != boot) {
         return Ok(Verdict::OtherBoot);

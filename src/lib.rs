@@ -13,4 +13,5 @@ pub mod process;
 pub mod run;
 pub mod service;
 pub mod shim;
+pub mod user;
 pub mod workspace;

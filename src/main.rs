@@ -14,5 +14,12 @@ fn main() -> ExitCode {
     if first.is_some_and(|first| first == "demo-hand") {
         return ExitCode::from(wharf::demo::hand::main(arguments));
     }
-    wharf::cli::main()
+    let (report, _) = color_eyre::config::HookBuilder::default().display_env_section(false).into_hooks();
+    // The report is for the log; the terminal gets what an operator can use.
+    std::panic::set_hook(Box::new(move |info| tracing::error!("{}", report.panic_report(info))));
+    std::panic::catch_unwind(wharf::cli::main).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        wharf::cli::unexpected(said.as_deref().unwrap_or("a panic without words"))
+    })
 }

@@ -5,3 +5,5 @@ mod orchestrator;
 
 #[path = "crash/adopt.rs"]
 mod adopt;
+#[path = "crash/kill_points.rs"]
+mod kill_points;

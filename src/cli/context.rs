@@ -189,11 +189,3 @@ pub fn say(text: &str) {
     line.push('\n');
     let _gone = std::io::stderr().lock().write_all(line.as_bytes());
 }
-
-/// The user who asks, by name.
-pub fn user() -> String {
-    ["USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty() && v.len() <= 64))
-        .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
-}

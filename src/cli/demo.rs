@@ -47,7 +47,8 @@ pub fn demo(global: Global, args: &DemoArgs) -> Result<u8> {
         demo.remove()?;
         return Ok(exit::DONE);
     }
-    if !args.headless && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+    let has_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if !args.headless && !has_terminal {
         return Err(CliError::usage("the demo opens the console, which needs a terminal")
             .cause("stdin or stdout is none")
             .next("wharf demo --headless"));

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use wharf_model::{ActorType, RequestOrigin, RequestRow, RequestStatus};
 use wharf_store::{ChangeSignal, NewRequest, Reader, RequestSender};
 
-use super::context::{Context, user};
+use super::context::Context;
 use super::error::{CliError, Result, exit};
 use crate::clock;
 use crate::dispatch::election::{self, Holder};
@@ -150,7 +150,7 @@ impl Desk {
             args: ask.args,
             expect: ask.expect,
             actor_type: ActorType::Operator,
-            actor_id: user(),
+            actor_id: crate::user::name(),
             origin: RequestOrigin::Cli,
             idempotency_key: None,
             now,

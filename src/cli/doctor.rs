@@ -226,7 +226,7 @@ fn session() -> Check {
     if rustix::process::getpid().as_raw_nonzero().get() == 1 || Path::new("/.dockerenv").exists() {
         return Check::ok(name, "a container: runs end with it");
     }
-    let user = super::context::user();
+    let user = crate::user::name();
     let lingers = Path::new("/var/lib/systemd/linger").join(&user).exists();
     if lingers {
         return Check::ok(name, "lingering: runs go on after a logout");

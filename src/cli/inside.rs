@@ -61,6 +61,10 @@ fn text(given: &str) -> Result<String> {
             .read_to_string(&mut text)
             .map_err(|e| CliError::usage("the text cannot be read from stdin").cause(e.to_string()))?;
     }
+    if given == "-" {
+        // The last line's end belongs to the pipe, not to the text.
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    }
     if text.len() as u64 > TEXT_MAX {
         return Err(CliError::usage(format!("the text is longer than {TEXT_MAX} bytes"))
             .next("put the long part into a file and name that"));

@@ -19,8 +19,8 @@ const READ_MAX: usize = 50_000;
 /// Options of a list.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// Filter: status:failed agent:fixer since:2h "a text"; a leading - excludes
-    #[arg(value_name = "FILTER", allow_hyphen_values = true)]
+    /// Filter: status:failed agent:fixer since:2h "a text"; after a `--`, one with a leading - excludes
+    #[arg(value_name = "FILTER")]
     pub filter: Vec<String>,
     /// Leave out the header
     #[arg(long)]
@@ -114,6 +114,7 @@ pub fn print<T, D: Serialize>(
     context: &Context,
     args: &ListArgs,
     word: &'static str,
+    hidden_by: &str,
     listed: &Listed<T>,
     doc: impl Fn(&T) -> D,
     table: impl FnOnce(&[T]) -> Table,
@@ -137,7 +138,7 @@ pub fn print<T, D: Serialize>(
         let all = listed.hidden + shown as i64;
         let plain = |n: i64| count(n.unsigned_abs());
         context.remark(&format!(
-            "{} of {} {word}; {} hidden by the filter",
+            "{} of {} {word}; {} hidden by {hidden_by}",
             plain(shown as i64),
             plain(all),
             plain(listed.hidden)

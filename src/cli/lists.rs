@@ -97,38 +97,47 @@ impl Row for LeaseItem {
 /// Lists leases, newest first.
 pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &LEASES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = LeaseQuery::default();
             let page = |at: Option<i64>, n: usize| Ok(reader.leases(&query, at, n)?);
             let passes = |row: &LeaseItem| (!held || row.is(Status::Live)) && ready.passes(row);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, passes)?
+            collect(below, args.limit(), |c| c.to_string(), page, passes)?
         }
     };
     let now = clock::now();
-    list::print(context, args, "leases", &listed, LeaseDoc::new, |rows| {
-        let header = ["LEASE", "STATUS", "ENV", "POLICY", "HOLDER", "HOLDER IS", "USED", "EXPIRES IN"];
-        let mut table = Table::new(&header);
-        for row in rows {
-            let (class, word) = lease_state(row);
-            let l = &row.lease;
-            let holder = [row.run_number.map(|n| Kind::Run.number(n)), row.agent.clone(), row.issue.clone()];
-            let holder: Vec<String> = holder.into_iter().flatten().collect();
-            let left = l.expires_at.filter(|_| !l.status.is_terminal()).map(|at| now.until(at));
-            table.row(vec![
-                Cell::text(Kind::Lease.number(l.number)),
-                Cell::state(class, word),
-                Cell::text(row.environment.clone()),
-                Cell::text(policy_words(l.lease_policy)),
-                Cell::maybe((!holder.is_empty()).then(|| holder.join(" "))),
-                Cell::maybe(holder_is(row)),
-                duration(l.last_used_at.map(|at| at.until(now))),
-                Cell::figure(left.map(|ms| if ms < 0 { "overdue".to_owned() } else { format::left(ms) })),
-            ]);
-        }
-        table
-    })
+    list::print(
+        context,
+        args,
+        "leases",
+        if held && args.filter.is_empty() { "--held" } else { "the filter" },
+        &listed,
+        LeaseDoc::new,
+        |rows| {
+            let header = ["LEASE", "STATUS", "ENV", "POLICY", "HOLDER", "HOLDER IS", "USED", "EXPIRES IN"];
+            let mut table = Table::new(&header);
+            for row in rows {
+                let (class, word) = lease_state(row);
+                let l = &row.lease;
+                let holder = [row.run_number.map(|n| Kind::Run.number(n)), row.agent.clone(), row.issue.clone()];
+                let holder: Vec<String> = holder.into_iter().flatten().collect();
+                let left = l.expires_at.filter(|_| !l.status.is_terminal()).map(|at| now.until(at));
+                table.row(vec![
+                    Cell::text(Kind::Lease.number(l.number)),
+                    Cell::state(class, word),
+                    Cell::text(row.environment.clone()),
+                    Cell::text(policy_words(l.lease_policy)),
+                    Cell::maybe((!holder.is_empty()).then(|| holder.join(" "))),
+                    Cell::maybe(holder_is(row)),
+                    duration(l.last_used_at.map(|at| at.until(now))),
+                    Cell::figure(left.map(|ms| if ms < 0 { "overdue".to_owned() } else { format::left(ms) })),
+                ]);
+            }
+            table
+        },
+    )
 }
 
 const SERVICES: Knows = Knows {
@@ -196,16 +205,17 @@ fn stops(service: &ServiceRow) -> String {
 /// Lists services, newest first.
 pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &SERVICES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = ServiceQuery::default();
             let page = |at: Option<i64>, n: usize| Ok(reader.services(&query, at, n)?);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
     let now = clock::now();
-    list::print(context, args, "services", &listed, ServiceDoc::new, |rows| {
+    list::print(context, args, "services", "the filter", &listed, ServiceDoc::new, |rows| {
         let mut table = Table::new(&["SVC", "NAME", "STATUS", "HEALTH", "PORT", "URL", "UP", "USED BY", "STOPS"]);
         for row in rows {
             let s = &row.service;
@@ -274,6 +284,7 @@ impl Row for WorkspaceItem {
 /// Lists workspaces, newest first.
 pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &WORKSPACES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
@@ -282,11 +293,11 @@ pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<
                 || ready.terms().any(|(t, _)| matches!(t, filter::Test::Status(s) if s.contains(&Status::Archived)));
             let page = |at: Option<i64>, n: usize| Ok(reader.workspaces(&query, at, n)?);
             let passes = |row: &WorkspaceItem| (wanted || row.is(Status::Live)) && ready.passes(row);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, passes)?
+            collect(below, args.limit(), |c| c.to_string(), page, passes)?
         }
     };
     let now = clock::now();
-    list::print(context, args, "workspaces", &listed, WorkspaceDoc::new, |rows| {
+    list::print(context, args, "workspaces", "the filter", &listed, WorkspaceDoc::new, |rows| {
         let mut table =
             Table::new(&["WS", "BRANCH", "BASE", "STATUS", "USED", "ISSUE", "ENV", "LAST RUN", "OWNER", "PATH"]);
         for row in rows {
@@ -348,15 +359,16 @@ impl Row for IssueItem {
 /// Lists issues, newest first.
 pub fn issues(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &ISSUES)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = IssueQuery::default();
             let page = |at: Option<i64>, n: usize| Ok(reader.issues(&query, at, n)?);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
-    list::print(context, args, "issues", &listed, IssueDoc::new, |rows| {
+    list::print(context, args, "issues", "the filter", &listed, IssueDoc::new, |rows| {
         let mut table = Table::new(&["ISSUE", "STATUS", "PRIO", "AGENT", "LAST RUN", "TITLE"]);
         for row in rows {
             let (class, word) = issue_state(row);
@@ -416,12 +428,13 @@ impl Row for AgentItem {
 /// Lists agents by project and name.
 pub fn agents(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &AGENTS)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
-        Some(reader) => whole(reader.agents(None)?, args, |row| ready.passes(row))?,
+        Some(reader) => whole(reader.agents(None)?, args, below, |row| ready.passes(row)),
     };
     let now = clock::now();
-    list::print(context, args, "agents", &listed, AgentDoc::new, |rows| {
+    list::print(context, args, "agents", "the filter", &listed, AgentDoc::new, |rows| {
         let mut table = Table::new(&["AGENT", "STATUS", "PROJECT", "ADAPTER", "SLOTS", "QUEUED", "LAST RUN", "WHEN"]);
         for row in rows {
             let (class, word) = agent_state(row);
@@ -442,8 +455,8 @@ pub fn agents(context: &Context, args: &ListArgs) -> Result<u8> {
 }
 
 /// A list that the store gives as a whole; its cursor is how many rows were given before.
-fn whole<T>(rows: Vec<T>, args: &ListArgs, passes: impl Fn(&T) -> bool) -> Result<Listed<T>> {
-    let skip = usize::try_from(args.below()?.unwrap_or(0)).unwrap_or(0);
+fn whole<T>(rows: Vec<T>, args: &ListArgs, given: Option<i64>, passes: impl Fn(&T) -> bool) -> Listed<T> {
+    let skip = usize::try_from(given.unwrap_or(0)).unwrap_or(0);
     let before = rows.len();
     let mut kept: Vec<T> = rows.into_iter().filter(|row| passes(row)).collect();
     let hidden = (before - kept.len()) as i64;
@@ -451,7 +464,7 @@ fn whole<T>(rows: Vec<T>, args: &ListArgs, passes: impl Fn(&T) -> bool) -> Resul
     let more = kept.len() > args.limit();
     kept.truncate(args.limit());
     let next = more.then(|| (skip + kept.len()).to_string());
-    Ok(Listed { rows: kept, next, hidden })
+    Listed { rows: kept, next, hidden }
 }
 
 const PROJECTS: Knows = Knows { rows: "projects", statuses: &[], fields: &[], figures: false };
@@ -474,11 +487,12 @@ impl Row for ProjectRow {
 /// Lists projects by key.
 pub fn projects(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &PROJECTS)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
-        Some(reader) => whole(reader.projects(None)?, args, |row| ready.passes(row))?,
+        Some(reader) => whole(reader.projects(None)?, args, below, |row| ready.passes(row)),
     };
-    list::print(context, args, "projects", &listed, ProjectDoc::new, |rows| {
+    list::print(context, args, "projects", "the filter", &listed, ProjectDoc::new, |rows| {
         let mut table = Table::new(&["KEY", "NAME", "CONFIG", "ISSUES", "PATH"]);
         for row in rows {
             let (class, word) = project_state(row);
@@ -531,16 +545,17 @@ impl Row for ActivityRow {
 /// Lists the audit trail, newest first.
 pub fn activity(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &ACTIVITY)?;
+    let below = args.below()?;
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = activity_query(&ready);
             let page = |at: Option<i64>, n: usize| Ok(reader.activity(&query, at, n)?);
-            collect(args.below()?, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
         }
     };
     let (now, zone) = (clock::now(), context.zone());
-    list::print(context, args, "activity", &listed, ActivityDoc::new, |rows| {
+    list::print(context, args, "activity", "the filter", &listed, ActivityDoc::new, |rows| {
         let mut table = Table::new(&["TIME", "WHO", "WHAT", "ENTITY", "DETAILS"]);
         for row in rows {
             table.row(vec![

@@ -3,13 +3,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 use wharf_model::{Named, RunId, UnixMillis};
-use wharf_store::Reader;
-use wharf_store::log::{Anchor, FLAG_GAP, Frame, LineKey, LogLines, Stream, StreamSet};
+use wharf_store::log::{Anchor, FLAG_GAP, Frame, LineKey, LogLines, LogReader, Stream, StreamSet};
 use wharf_store::view::EntityKind;
+use wharf_store::{ChangeSignal, Reader};
 use wharf_ui::format;
 
 use super::context::{Context, output_error, print};
@@ -19,6 +20,9 @@ use crate::dispatch::perform::shim_dir;
 
 /// Bytes of a line that are read into documents and time-stamped lists.
 const LINE_BYTES: usize = 1 << 20;
+/// Pauses of somebody who waits for a log to begin.
+const LOG_APPEARS: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_secs(5);
 /// Lines read at once.
 const LINES: usize = 1_000;
 
@@ -59,13 +63,28 @@ impl LogsArgs {
 pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     let reader = context.reader_for(&args.run)?;
     let id = named_run(&reader, &args.run)?;
-    let Some(directory) = log_directory(context, &reader, id)? else {
+    let directory = if args.follow { begun_log(context, &reader, id)? } else { log_directory(context, &reader, id)? };
+    let Some(directory) = directory else {
         let line = reader.run_line(id)?;
         let status = line.map_or_else(String::new, |l| format!(", it is {}", l.status));
         context.remark(&format!("{} has printed nothing{status}", args.run));
         return nothing(context, args);
     };
     print_log(context, args, &directory)
+}
+
+/// The directory of a run's log once something stands in it; none when the run ended without one.
+fn begun_log(context: &Context, reader: &Reader, id: RunId) -> Result<Option<PathBuf>> {
+    let mut signal = ChangeSignal::open(&context.data)?;
+    loop {
+        let ended = reader.run_line(id)?.is_none_or(|line| line.status.is_terminal());
+        let directory = log_directory(context, reader, id)?;
+        if ended || directory.as_ref().is_some_and(|d| LogReader::open(d).is_ok()) {
+            return Ok(directory);
+        }
+        // A log begins a moment after the commit that tells of its attempt.
+        signal.wait(if directory.is_some() { LOG_APPEARS } else { LOOK })?;
+    }
 }
 
 /// Prints the log in a directory.
@@ -127,7 +146,12 @@ pub fn named_run(reader: &Reader, text: &str) -> Result<RunId> {
 
 /// Reads a name as people type it.
 pub fn parse_name(text: &str) -> Result<Named> {
-    text.parse::<Named>().map_err(|e| CliError::new(exit::USAGE, "id_malformed", e.to_string()).entity(text))
+    text.parse::<Named>().map_err(|e| {
+        CliError::new(exit::USAGE, "id_malformed", format!("{:?} is no number and no id", e.0))
+            .cause("a number is such as R-12, an id is a UUID or at least six characters of its beginning or end")
+            .next("wharf runs    wharf leases    wharf services    wharf workspaces")
+            .entity(text)
+    })
 }
 
 /// The directory of a run's log, also while it runs.

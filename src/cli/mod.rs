@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let json = cli.global.json;
-    match carry_out(cli) {
+    match start(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) if error.code == context::PIPE_CLOSED => ExitCode::from(exit::DONE),
         Err(error) => {
@@ -153,6 +153,35 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit)
         }
     }
+}
+
+fn start(cli: Cli) -> Result<u8> {
+    // The demo has a data directory of its own and leaves the operator's alone.
+    if let Some(Command::Demo(args)) = &cli.command {
+        return demo::demo(cli.global, args);
+    }
+    let context = Context::new(cli.global)?;
+    logging::begin(&context.data);
+    carry_out(&context, cli.command.as_ref()).map_err(|error| with_log(error, &context))
+}
+
+/// Tells of a defect that ended the command, whose report is in the log.
+pub fn unexpected(cause: &str) -> ExitCode {
+    let log =
+        logging::begun().map_or_else(|| "there is no log yet".to_owned(), |d| format!("the log in {}", d.display()));
+    let error = CliError::internal("wharf failed unexpectedly; this is a defect of it").cause(cause).next(log);
+    tell(&error, std::env::args_os().any(|a| a == "--json"));
+    ExitCode::from(exit::INTERNAL)
+}
+
+/// What is unforeseen stands in the log, and says where that is.
+fn with_log(error: CliError, context: &Context) -> CliError {
+    if error.exit != exit::INTERNAL || error.code == context::PIPE_CLOSED {
+        return error;
+    }
+    tracing::error!(code = error.code, cause = error.cause, "{}", error.message);
+    let directory = logging::directory(&context.data);
+    if directory.exists() { error.next(format!("the log is in {}", directory.display())) } else { error }
 }
 
 fn tell(error: &CliError, json: bool) {
@@ -177,39 +206,33 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
-fn carry_out(cli: Cli) -> Result<u8> {
-    // The demo has a data directory of its own and leaves the operator's alone.
-    if let Some(Command::Demo(args)) = &cli.command {
-        return demo::demo(cli.global, args);
-    }
-    let context = Context::new(cli.global)?;
-    logging::begin(&context.data);
-    let Some(command) = cli.command else { return console::open(&context) };
-    match &command {
-        Command::Demo(args) => demo::demo(context.global, args),
-        Command::Run(args) => run::run(&context, args),
-        Command::Runs(args) => runs::runs(&context, args),
-        Command::Show(args) => show::show(&context, args),
-        Command::Logs(args) => logs::logs(&context, args),
-        Command::Cancel(args) => cancel::cancel(&context, args),
-        Command::Shell(args) => shell::shell(&context, args),
-        Command::Leases { list, held } => lists::leases(&context, list, *held),
-        Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(&context, args),
-        Command::Services(args) => lists::services(&context, args),
-        Command::Service(command) => service::service(&context, command),
-        Command::Workspaces { list, archived } => lists::workspaces(&context, list, *archived),
-        Command::Agents(args) => lists::agents(&context, args),
-        Command::Issues(args) => lists::issues(&context, args),
-        Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(&context, args),
-        Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(&context, args),
-        Command::Activity(args) => lists::activity(&context, args),
-        Command::Projects(args) => lists::projects(&context, args),
-        Command::Project(setup::ProjectCommand::Add(args)) => setup::add(&context, args),
-        Command::Config(command) => setup::config(&context, command),
-        Command::Init => setup::init(&context),
-        Command::Doctor => doctor::doctor(&context),
-        Command::Serve(args) => serve::serve(&context, args),
-        Command::Comment(args) => inside::tell(&context, "comment", args),
-        Command::NextAction(args) => inside::tell(&context, "next_action", args),
+fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
+    let Some(command) = command else { return console::open(context) };
+    match command {
+        Command::Demo(args) => demo::demo(context.global.clone(), args),
+        Command::Run(args) => run::run(context, args),
+        Command::Runs(args) => runs::runs(context, args),
+        Command::Show(args) => show::show(context, args),
+        Command::Logs(args) => logs::logs(context, args),
+        Command::Cancel(args) => cancel::cancel(context, args),
+        Command::Shell(args) => shell::shell(context, args),
+        Command::Leases { list, held } => lists::leases(context, list, *held),
+        Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),
+        Command::Services(args) => lists::services(context, args),
+        Command::Service(command) => service::service(context, command),
+        Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),
+        Command::Agents(args) => lists::agents(context, args),
+        Command::Issues(args) => lists::issues(context, args),
+        Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),
+        Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(context, args),
+        Command::Activity(args) => lists::activity(context, args),
+        Command::Projects(args) => lists::projects(context, args),
+        Command::Project(setup::ProjectCommand::Add(args)) => setup::add(context, args),
+        Command::Config(command) => setup::config(context, command),
+        Command::Init => setup::init(context),
+        Command::Doctor => doctor::doctor(context),
+        Command::Serve(args) => serve::serve(context, args),
+        Command::Comment(args) => inside::tell(context, "comment", args),
+        Command::NextAction(args) => inside::tell(context, "next_action", args),
     }
 }

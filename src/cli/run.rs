@@ -29,6 +29,8 @@ use crate::dispatch::perform::shim_dir;
 const PROMPT_MAX: u64 = 1 << 20;
 /// How long the lease, services and log of an ended run are waited for.
 const FINISHING: Duration = Duration::from_secs(30);
+/// How long a run may wait its turn before that is said.
+const TURN: Duration = Duration::from_secs(3);
 /// How long a log may take to appear.
 const LOG_APPEARS: Duration = Duration::from_millis(20);
 
@@ -101,16 +103,12 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
     let answered = asked.map_err(|e| explain(e, args, here))?;
     let id = answered.result.as_ref().and_then(|r| r["run_id"].as_str()).and_then(|t| t.parse::<RunId>().ok());
     let Some(id) = id else { return Err(CliError::internal("the answer to run.start names no run")) };
+    if is_pending(desk, here)? {
+        context.remark("wharf.toml has changed; what was accepted before is in force until\n  wharf config accept");
+    }
     let follower = args.follow.then(|| Follower::begin(context, desk, id)).transpose()?;
     if !args.wait && !args.follow {
-        let line = desk.wait(None, |reader, _| {
-            let line = line(reader, id)?;
-            Ok(Some(line).filter(|l| l.started || l.line.status.is_terminal()))
-        })?;
-        return match line {
-            Some(line) => started(context, &line.line),
-            None => Err(CliError::internal("the run was not seen any more")),
-        };
+        return begun(context, desk, id);
     }
     let interrupted = Interrupt::watch(context, id, desk)?;
     let ended = desk.wait(None, |reader, _| {
@@ -129,6 +127,12 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
         last_words(context, &line);
     }
     Ok(exit_code(&line))
+}
+
+/// Whether a change of the config waits to be accepted.
+fn is_pending(desk: &Desk, here: &Here) -> Result<bool> {
+    let project = desk.reader.project_at(&here.path())?;
+    Ok(project.is_some_and(|p| p.pending_executable_hash.is_some()))
 }
 
 /// A run's row, and whether its process has been seen.
@@ -159,6 +163,25 @@ pub fn finish(desk: &mut Desk, id: RunId) -> Result<Option<RunLine>> {
     })
 }
 
+/// Waits until the run has begun, or has ended. Where another process orchestrates, a run that waits its turn is
+/// left to that one.
+fn begun(context: &Context, desk: &mut Desk, id: RunId) -> Result<u8> {
+    let under_way = |reader: &Reader, _: Option<&Reign>| -> Result<Option<RunLine>> {
+        let seen = line(reader, id)?;
+        Ok(Some(seen).filter(|l| l.started || l.line.status.is_terminal()).map(|l| l.line))
+    };
+    let mut found = desk.wait(Some(Instant::now() + TURN), under_way)?;
+    if found.is_none() && desk.reigning().is_some() {
+        context.remark("it waits its turn; ctrl-C leaves it in the queue");
+        found = desk.wait(None, under_way)?;
+    }
+    let line = match found {
+        Some(line) => line,
+        None => line(&desk.reader, id)?.line,
+    };
+    started(context, &line)
+}
+
 fn started(context: &Context, line: &RunLine) -> Result<u8> {
     let number = Kind::Run.number(line.number);
     if context.global.json {
@@ -167,8 +190,9 @@ fn started(context: &Context, line: &RunLine) -> Result<u8> {
         super::context::print(format!("{number}\n").as_bytes())?;
     }
     if !line.status.is_terminal() {
+        let how = if line.status == RunStatus::Running { "started" } else { "waits its turn" };
         context.remark(&format!(
-            "{number} started; next:\n  wharf logs {number} -f\n  wharf show {number}\n  wharf cancel {number}"
+            "{number} {how}; next:\n  wharf logs {number} -f\n  wharf show {number}\n  wharf cancel {number}"
         ));
         return Ok(exit::DONE);
     }

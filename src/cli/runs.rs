@@ -155,7 +155,15 @@ pub fn runs(context: &Context, args: &ListArgs) -> Result<u8> {
         None => Listed::none(),
     };
     let now = clock::now();
-    list::print(context, args, "runs", &listed, |row| RunDoc::new(row, now), |rows| table(context, rows, now))
+    list::print(
+        context,
+        args,
+        "runs",
+        "the filter",
+        &listed,
+        |row| RunDoc::new(row, now),
+        |rows| table(context, rows, now),
+    )
 }
 
 fn listed(reader: &Reader, ready: &Ready, after: Option<RunCursor>, limit: usize) -> Result<Listed<RunLine>> {

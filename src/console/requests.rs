@@ -64,7 +64,7 @@ impl Requests {
         let mut desk = Desk {
             data: data.to_owned(),
             project: project.to_owned(),
-            actor: operator(),
+            actor: crate::user::name(),
             events,
             sender: None,
             reader: None,
@@ -89,12 +89,6 @@ impl Requests {
     pub fn look(&self) {
         let _ = self.ask.send(Ask::Look);
     }
-}
-
-/// Name of the user, as it stands in the audit trail.
-fn operator() -> String {
-    let named = ["USER", "LOGNAME"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
-    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 impl Desk {

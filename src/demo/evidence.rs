@@ -56,6 +56,7 @@ pub fn of_all(demo: &Demo, reader: &Reader, cast: &[Started]) -> Vec<Finding> {
             "fixer" => {
                 add("succeeded", run.has(RunStatus::Succeeded));
                 add("left a commit on its branch, and none on main", run.committed());
+                add("left a comment on its issue", run.commented());
             }
             "visitor" => {
                 add("succeeded", run.has(RunStatus::Succeeded));
@@ -132,6 +133,13 @@ impl Looked<'_> {
         expect(committed.contains("Welcome to the pier, $1."), || format!("{branch} does not know names"))?;
         let main = ask(&["rev-list", "--count", "main"])?;
         expect(main.trim() == "1", || format!("main has {} commits", main.trim()))
+    }
+
+    fn commented(&self) -> Result<(), String> {
+        let said = self.detail.comments.iter().any(|c| c.body.starts_with("Visitors are greeted by their name"));
+        expect(said && self.detail.run.issue_id.is_some(), || {
+            format!("{} comments, none of them its own", self.detail.comments.len())
+        })
     }
 
     fn service(&self) -> Result<ServiceRow, String> {

@@ -14,7 +14,7 @@ const PAGE_MAX_BYTES: u64 = 1 << 20;
 /// Time a peer has for each read and write.
 const PEER_LIMIT: Duration = Duration::from_secs(5);
 /// Nothing of the demo lives longer than this, whoever forgot to stop it.
-const LIFE_LIMIT: Duration = Duration::from_secs(2 * 60 * 60);
+const LIFE_LIMIT: Duration = Duration::from_hours(2);
 /// Time between two looks for a peer by someone who also watches the clock.
 const LOOK: Duration = Duration::from_millis(50);
 

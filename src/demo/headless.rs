@@ -13,7 +13,7 @@ use super::stage::{Stage, Started};
 use super::{DemoError, hand, remains};
 
 /// Time that the play may take.
-const PLAY_LIMIT: Duration = Duration::from_secs(60);
+const PLAY_LIMIT: Duration = Duration::from_mins(1);
 /// Time in which everything must be stopped afterwards.
 const END_LIMIT: Duration = Duration::from_secs(20);
 /// Time in which the shims must be gone once all they kept has ended.

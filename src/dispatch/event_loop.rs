@@ -347,6 +347,8 @@ impl Loop {
         }
         // Its own commits wake it as well; only others' can hold requests.
         if wake && self.others_wrote()? {
+            // What was just decided must not be read as waiting once more.
+            self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
             let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
             let more = rows.len() >= BATCH + self.preparing.len();
@@ -399,7 +401,8 @@ impl Loop {
             | Fact::RunObserved { run, attempt, .. }
             | Fact::WorkspacePlanned { run, attempt, .. }
             | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
-            Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
+            Fact::ServicePortReserved { service, generation, .. }
+            | Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
             | Fact::LeaseReleased { action, .. }

@@ -164,6 +164,9 @@ pub enum Fact {
         stderr_sha256: String,
         log_bytes: i64,
     },
+    /// The port that a service is about to be given; durable before its process is started, so that
+    /// whoever finds the process knows where it listens.
+    ServicePortReserved { service: ServiceId, generation: u32, port: i64, url: Option<String> },
     /// A service's process runs.
     ServiceStarted {
         service: ServiceId,

@@ -2,8 +2,8 @@
 
 use wharf_model::state::State;
 use wharf_model::{
-    ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationId, OperationRow,
-    ProjectRow, RunId, RunRow, ServiceId, ServiceRow, WorkspaceRow,
+    ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow, ProjectRow, RunId,
+    RunRow, ServiceId, ServiceRow, WorkspaceRow,
 };
 
 /// Performs actions beside the loop and reports facts.
@@ -143,9 +143,4 @@ fn run_job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
         prompt,
         run,
     })
-}
-
-/// Operation ids of a run under way, for those who must not begin them twice.
-pub fn open_operation(job: &RunJob, phase: wharf_model::OperationPhase) -> Option<OperationId> {
-    job.operations.iter().find(|o| o.phase == phase).map(|o| o.id)
 }

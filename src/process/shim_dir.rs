@@ -68,6 +68,19 @@ pub fn write_shim_dir(dir: &Path, spec: &Spec) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes sure that no shim takes the directory any more, not even one that is just starting. Says
+/// `false` when one has taken it.
+///
+/// # Errors
+/// What the file system says.
+pub fn forbid(dir: &Path) -> io::Result<bool> {
+    match File::options().write(true).create_new(true).mode(0o600).open(dir.join(names::LOCK)) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Finishes a directory that was made and not finished: nothing has run in it. Does nothing where
 /// its spec stands.
 ///

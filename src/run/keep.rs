@@ -171,6 +171,27 @@ impl Keeper {
         End::Lost(format!("its shim died without an exit record; {found}"))
     }
 
+    /// Stays with what an earlier reign started, to its end; `None` when it started nothing, and then
+    /// nothing will be started any more.
+    pub async fn stay(&self, dir: &str) -> Option<End> {
+        let (path, keeper, name) = (self.path(dir), self.clone(), dir.to_owned());
+        let forbidden = tokio::task::spawn_blocking(move || {
+            let unused = !path.exists() || shim_dir::forbid(&path)?;
+            if unused {
+                keeper.unlink(&name, None);
+            }
+            Ok::<_, std::io::Error>(unused)
+        });
+        match forbidden.await {
+            Ok(Ok(true)) => return None,
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => return Some(End::Lost(format!("its directory cannot be judged: {error}"))),
+            Err(panic) => return Some(End::Lost(panic.to_string())),
+        }
+        let never = || Err(CannotStart { code: "internal".into(), message: "it was not to be started".into() });
+        Some(self.keep(dir, never, |_| std::future::ready(())).await)
+    }
+
     fn unlink(&self, dir: &str, link: Option<PathBuf>) {
         let link = link.or_else(|| live_link(&self.data, dir));
         if let Some(link) = link

@@ -2,26 +2,94 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
-use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode};
+use wharf_model::shim::{ExitFrame, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
 use wharf_model::{OperationId, OperationPhase, OperationStatus};
 
 use super::context::Context;
 use super::keep::{CannotStart, End};
 use super::output;
 use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation};
-use crate::dispatch::perform::{RunJob, open_operation, shim_dir};
+use crate::dispatch::perform::{RunJob, shim_dir};
+use crate::process::adopt::{self, Verdict};
 use crate::workspace::worktree::CommandSpec;
 
 /// Grace of an operation that is stopped.
 const GRACE_MS: u64 = 5_000;
 
-/// Runs one command as an operation of a run, or finds the one that an earlier reign began.
+/// Runs one command as an operation of a run.
 ///
 /// The error says in words how it failed, with the end of its error output.
 pub async fn carry_out(ctx: &Context, job: &RunJob, phase: OperationPhase, command: CommandSpec) -> Result<(), String> {
-    let id = open_operation(job, phase).unwrap_or_else(|| OperationId(Uuid::now_v7()));
+    perform(ctx, job, OperationId(Uuid::now_v7()), phase, command).await
+}
+
+/// Runs one command at most once for an attempt of a run: what an earlier reign began is found
+/// again, and what has ended is not done again.
+pub async fn carry_out_once(
+    ctx: &Context,
+    job: &RunJob,
+    phase: OperationPhase,
+    command: CommandSpec,
+) -> Result<(), String> {
+    let id = only(job, phase);
+    let is_open = job.operations.iter().any(|o| o.id == id);
+    if !is_open && let Some(dir) = shim_dir("operation", &id.text(), 1) {
+        let path = ctx.keeper.path(&dir);
+        let judged = tokio::task::spawn_blocking(move || adopt::judge(&path)).await;
+        // Its row was closed with its end; only what came after that has been lost.
+        if let Ok(Ok(Verdict::Ended(exit))) = judged {
+            let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
+            let error = failure(&exit, &limit(timeout_ms));
+            return report(&ctx.keeper.data, &dir, &command.display(), error, Some(exit)).await.1;
+        }
+    }
+    perform(ctx, job, id, phase, command).await
+}
+
+/// Waits for the operations that an earlier reign left under way, so that the disk is looked at
+/// when nobody changes it any more. One that failed fails this too; one whose end is not known is
+/// judged by what it left.
+pub async fn settle(ctx: &Context, job: &RunJob, phase: OperationPhase) -> Result<(), String> {
+    for open in job.operations.iter().filter(|o| o.phase == phase) {
+        let Some(dir) = shim_dir("operation", &open.id.text(), open.attempt) else { continue };
+        let end = ctx.keeper.stay(&dir).await.unwrap_or_else(|| End::NotStarted {
+            code: "internal".into(),
+            message: "it was not started before the orchestrator ended".into(),
+        });
+        let shown = open.command.clone().unwrap_or_default();
+        let is_known = matches!(end, End::Exited(_));
+        let ended = close(ctx, open.id, &dir, &shown, end, "its limit").await;
+        if is_known {
+            ended?;
+        }
+    }
+    Ok(())
+}
+
+/// The one id of an operation of an attempt: made of its run's, so that it is found again.
+fn only(job: &RunJob, phase: OperationPhase) -> OperationId {
+    let mut hash = Sha256::new();
+    hash.update(job.run.id.0.as_bytes());
+    hash.update(job.run.attempt.to_le_bytes());
+    hash.update(phase.as_str());
+    let hash = hash.finalize();
+    let mut bytes = *job.run.id.0.as_bytes();
+    // The time of the run stays in front, as in every id here.
+    bytes[6..].copy_from_slice(&hash[..10]);
+    OperationId(uuid::Builder::from_bytes(bytes).with_version(uuid::Version::SortRand).into_uuid())
+}
+
+async fn perform(
+    ctx: &Context,
+    job: &RunJob,
+    id: OperationId,
+    phase: OperationPhase,
+    command: CommandSpec,
+) -> Result<(), String> {
     let Some(dir) = shim_dir("operation", &id.text(), 1) else { return Err("an operation has no directory".into()) };
     let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
     let shown = command.display();
@@ -53,58 +121,77 @@ pub async fn carry_out(ctx: &Context, job: &RunJob, phase: OperationPhase, comma
     let (epoch, tag) = (ctx.keeper.epoch, format!("operation/{id}"));
     let build = move || spec(id, epoch, tag, &command, timeout_ms);
     let end = ctx.keeper.keep(&dir, build, |_| std::future::ready(())).await;
-    let data = ctx.keeper.data.clone();
-    let (status, error, exit) = match end {
-        End::Exited(exit) => {
-            let error = if let Some(cannot) = &exit.spawn_error {
-                Some(cannot.message.clone())
-            } else if exit.stop.as_ref().is_some_and(|s| s.delivered) {
-                let why = exit.stop.as_ref().map_or("stop", |s| s.reason.as_str());
-                Some(if why == "timeout" {
-                    format!("it took longer than {timeout_ms} ms")
-                } else {
-                    format!("stopped ({why})")
-                })
-            } else if let Some(signal) = &exit.signal {
-                Some(format!("killed by {signal}"))
-            } else {
-                exit.code.filter(|c| *c != 0).map(|c| format!("exit {c}"))
-            };
-            (if error.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded }, error, Some(exit))
-        }
-        End::Lost(evidence) => (OperationStatus::Failed, Some(evidence), None),
-        End::NotStarted { message, .. } => (OperationStatus::Failed, Some(message), None),
+    close(ctx, id, &dir, &shown, end, &limit(timeout_ms)).await
+}
+
+fn limit(timeout_ms: u64) -> String {
+    format!("{timeout_ms} ms")
+}
+
+/// Reports the end of an operation; the error says how it failed.
+async fn close(ctx: &Context, id: OperationId, dir: &str, shown: &str, end: End, limit: &str) -> Result<(), String> {
+    let (error, exit) = match end {
+        End::Exited(exit) => (failure(&exit, limit), Some(exit)),
+        End::Lost(evidence) => (Some(evidence), None),
+        End::NotStarted { message, .. } => (Some(message), None),
     };
+    let (end, result) = report(&ctx.keeper.data, dir, shown, error, exit).await;
+    ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
+    result
+}
+
+/// Why an operation that left a record failed; none when it did not.
+fn failure(exit: &ExitFrame, limit: &str) -> Option<String> {
+    if let Some(cannot) = &exit.spawn_error {
+        return Some(cannot.message.clone());
+    }
+    if let Some(stop) = exit.stop.as_ref().filter(|s| s.delivered) {
+        return Some(if stop.reason == "timeout" {
+            format!("it took longer than {limit}")
+        } else {
+            format!("stopped ({})", stop.reason)
+        });
+    }
+    if let Some(signal) = &exit.signal {
+        return Some(format!("killed by {signal}"));
+    }
+    exit.code.filter(|c| *c != 0).map(|c| format!("exit {c}"))
+}
+
+/// What is kept of an end, and what is said of it.
+async fn report(
+    data: &Path,
+    dir: &str,
+    shown: &str,
+    error: Option<String>,
+    exit: Option<Box<ExitFrame>>,
+) -> (OperationEnd, Result<(), String>) {
     let gathered = tokio::task::spawn_blocking({
-        let (dir, exit) = (dir.clone(), exit.clone());
+        let (data, dir, exit) = (data.to_owned(), dir.to_owned(), exit.clone());
         move || output::gather(&data, &dir, exit.as_deref())
     })
     .await
     .unwrap_or_default();
-    let stderr = gathered.stderr_excerpt.clone().map(|t| last_chars(&t, 4_096));
-    ctx.inbox
-        .tell(Fact::OperationEnded {
-            operation: id,
-            end: OperationEnd {
-                status,
-                exit_code: exit.as_ref().and_then(|e| e.code),
-                signal: exit.as_ref().and_then(|e| e.signal.clone()),
-                error: error.clone(),
-                stdout_excerpt: gathered.stdout_excerpt.map(|t| last_chars(&t, 4_096)),
-                stderr_excerpt: stderr.clone(),
-            },
-        })
-        .await;
-    match error {
+    let stderr = gathered.stderr_excerpt.map(|t| last_chars(&t, 4_096));
+    let result = match &error {
         None => Ok(()),
         Some(error) => {
-            let tail = stderr.map(|t| last_chars(t.trim(), 600)).filter(|t| !t.is_empty());
+            let tail = stderr.as_ref().map(|t| last_chars(t.trim(), 600)).filter(|t| !t.is_empty());
             Err(match tail {
                 Some(tail) => format!("{shown}: {error}: {tail}"),
                 None => format!("{shown}: {error}"),
             })
         }
-    }
+    };
+    let end = OperationEnd {
+        status: if error.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded },
+        exit_code: exit.as_ref().and_then(|e| e.code),
+        signal: exit.as_ref().and_then(|e| e.signal.clone()),
+        error,
+        stdout_excerpt: gathered.stdout_excerpt.map(|t| last_chars(&t, 4_096)),
+        stderr_excerpt: stderr,
+    };
+    (end, result)
 }
 
 /// Records that something needed no command at all.

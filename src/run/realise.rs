@@ -87,7 +87,7 @@ async fn make(ctx: &Context, job: &RunJob) -> Result<Made, String> {
         let limit = config.workspace.timeout_ms.map(Duration::from_millis);
         let program_dir = ctx.program_dir.as_ref().and_then(|d| d.to_str());
         let spec = provision::command(&command, &made.cwd, &ctx.operator, program_dir, &facts, limit);
-        operation::carry_out(ctx, job, OperationPhase::WorkspaceProvision, spec).await?;
+        operation::carry_out_once(ctx, job, OperationPhase::WorkspaceProvision, spec).await?;
         kill_point("workspace.provisioned");
     }
     Ok(made)
@@ -159,6 +159,7 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
         remark: None,
     };
     let workspace = planned(ctx, job, plan).await?;
+    operation::settle(ctx, job, OperationPhase::WorktreePrepare).await?;
     let common = repo.common_dir.clone();
     let holder = format!("{} of process {}", Kind::Run.number(job.run.number), std::process::id());
     // Held until the worktree stands: what was read stays true while git works.

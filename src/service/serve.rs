@@ -16,6 +16,7 @@ use crate::adapter::ConfiguredSecrets;
 use crate::adapter::environment::{Allow, allowed, resolve};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{ServiceJob, shim_dir};
+use crate::process::adopt::{self, Verdict};
 use crate::process::{descendants, kill_point::kill_point};
 use crate::run::context::Context;
 use crate::run::keep::{CannotStart, End, Seen};
@@ -27,7 +28,9 @@ const OWNERSHIP_LIMIT: Duration = Duration::from_secs(2);
 /// What a start settled before its process runs.
 struct Prepared {
     config: ServiceConfig,
+    /// Held until the process is started.
     port: Option<Reservation>,
+    number: Option<u16>,
     url: Option<String>,
     ready: Option<Check>,
     values: Values,
@@ -47,8 +50,11 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let Some(dir) = shim_dir("service", &service.text(), generation) else {
         return ended(None, Some("internal".into()), Some("the service has no directory".into()));
     };
-    // One that was started by an earlier reign has its port already.
-    let started_before = ctx.keeper.path(&dir).exists();
+    let path = ctx.keeper.path(&dir);
+    // One that was started by an earlier reign has its port already. What cannot be judged may live.
+    let judged =
+        tokio::task::spawn_blocking(move || path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted)));
+    let started_before = judged.await.unwrap_or(true);
     if job.service.status == ServiceStatus::Stopping && !started_before {
         return ended(None, None, Some("a stop was asked before it was started".into()));
     }
@@ -58,13 +64,12 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),
     };
+    let (port, url, ready) = (prepared.number, prepared.url.clone(), prepared.ready.clone());
+    if let (Some(port), Some(_)) = (port, &prepared.port) {
+        let url = url.clone();
+        ctx.inbox.tell(Fact::ServicePortReserved { service, generation, port: i64::from(port), url }).await;
+    }
     kill_point("service.port_reserved");
-    let port = prepared
-        .port
-        .as_ref()
-        .map(Reservation::port)
-        .or_else(|| job.service.port.filter(|_| started_before).and_then(|p| u16::try_from(p).ok()));
-    let (url, ready) = (prepared.url.clone(), prepared.ready.clone());
     let (sender, mut receiver) = mpsc::channel::<Seen>(16);
     let seen = move |seen| {
         let sender = sender.clone();
@@ -231,7 +236,8 @@ fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (Stri
     let failed = |e: port::PortError| (e.code().to_owned(), e.to_string());
     let (reservation, number) = match (&config.port, started_before) {
         (Port::None, _) => (None, None),
-        (_, true) => (None, last),
+        (Port::Auto { .. }, true) => (None, last),
+        (Port::Fixed { port, .. }, true) => (None, Some(*port)),
         (Port::Auto { .. }, false) => {
             let reserved = port::reserve_auto(last).map_err(failed)?;
             let number = reserved.port();
@@ -260,7 +266,7 @@ fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (Stri
         })
         .transpose()
         .map_err(|e| ("service_start_failed".to_owned(), e.to_string()))?;
-    Ok(Prepared { config, port: reservation, url, ready, values })
+    Ok(Prepared { config, port: reservation, number, url, ready, values })
 }
 
 fn build(

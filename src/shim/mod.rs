@@ -61,7 +61,10 @@ pub fn main(dir: Option<&OsStr>) -> i32 {
     match start::begin(dir) {
         Ok(keeper) => keep(keeper),
         Err(refusal) => {
-            complain(&refusal.to_string());
+            // Whoever started this is gone. What it left is as before, so that the next one can start.
+            if !matches!(refusal, start::Refusal::NoMessage) {
+                complain(&refusal.to_string());
+            }
             refusal.exit_status()
         }
     }

@@ -17,7 +17,7 @@ use wharf::process::{descendants, signal, terminate};
 use wharf_model::shim::{IdFile, ProcessRef, Spec};
 use wharf_model::state::State;
 use wharf_model::*;
-use wharf_store::view::{ActivityQuery, OperationItem, RunDetail, ServiceItem, ServiceQuery};
+use wharf_store::view::{ActivityQuery, OperationItem, RunDetail, RunQuery, ServiceItem, ServiceQuery};
 use wharf_store::{Access, ChangeSignal, NewRequest, Reader, RequestSender, Store, Writer};
 
 /// Longest wait for anything that should come at once.
@@ -230,6 +230,13 @@ impl Site {
         self.reader.run_detail(id).unwrap().unwrap()
     }
 
+    /// All runs, oldest first.
+    pub fn all_runs(&self) -> Vec<RunRow> {
+        let mut lines = self.reader.runs(&RunQuery::default(), None, 1_000).unwrap().rows;
+        lines.reverse();
+        lines.into_iter().map(|line| self.run(line.id).run).collect()
+    }
+
     pub fn events(&self, id: RunId) -> Vec<RunEventRow> {
         self.reader.run_events(id, 0, 10_000).unwrap().rows
     }
@@ -260,6 +267,19 @@ impl Site {
         self.wait_at_most(LIMIT, what, ask)
     }
 
+    /// [`Self::wait`] for what no commit tells of, such as the end of a process: also looks by itself.
+    pub fn wait_and_look<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let end = Instant::now() + LIMIT;
+        let mut signal = ChangeSignal::open(&self.data).unwrap();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(Instant::now() < end, "waited {LIMIT:?} for {what}; {}", self.state_of_affairs());
+            signal.wait(Duration::from_millis(20)).unwrap();
+        }
+    }
+
     pub fn wait_at_most<T>(&self, limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         let end = Instant::now() + limit;
         let mut signal = ChangeSignal::open(&self.data).unwrap();
@@ -269,7 +289,8 @@ impl Site {
             }
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "waited {limit:?} for {what}; {}", self.state_of_affairs());
-            signal.wait(left).unwrap();
+            let told = signal.wait(left).unwrap();
+            assert!(told || ask().is_none(), "nobody told of {what}, and it had come");
         }
     }
 
@@ -462,6 +483,15 @@ impl Orchestrator {
         self.status.is_some()
     }
 
+    /// Whether it ends within a moment.
+    pub fn ends_soon(&mut self) -> bool {
+        let end = Instant::now() + Duration::from_secs(1);
+        while !self.has_ended() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.has_ended()
+    }
+
     /// Waits for its end.
     pub fn wait_for_end(&mut self) -> ExitStatus {
         eventually("the end of wharf serve", || {
@@ -491,11 +521,12 @@ pub fn listener(name: &str, more: &str) -> String {
     let script = format!(
         "open(my $f, '>>', '$ROOT/{name}.starts'); print $f \"$$\\n\"; close $f; \
          my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{{PORT}}, Listen => 5, ReuseAddr => 1) \
-         or die \"cannot listen: $!\"; while (my $c = $s->accept) {{ close $c }}"
+         or die \"cannot listen: $!\"; while (my $c = $s->accept) {{ sysread($c, my $q, 4096); \
+         print $c \"HTTP/1.0 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n\"; close $c }}"
     );
     let script = serde_json::to_string(&script).unwrap();
     format!(
         "[[service]]\nname = \"{name}\"\ncommand = [\"perl\", \"-MIO::Socket::INET\", \"-e\", {script}]\nport = \"auto\"\n\
-         ready = {{ tcp = \"127.0.0.1:{{{{port}}}}\", timeout = \"15s\", interval = \"20ms\" }}\n{more}\n"
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"15s\", interval = \"20ms\" }}\n{more}\n"
     )
 }

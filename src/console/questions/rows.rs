@@ -5,7 +5,7 @@ use wharf_model::filter::{Field, Status};
 use wharf_model::{
     ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle, Observation,
     OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
-    WorkspaceStatus,
+    WorkspaceMode, WorkspaceStatus, WorkspaceStrategy,
 };
 use wharf_store::view;
 use wharf_ui::format;
@@ -440,9 +440,20 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         used_at: Some(row.last_used_at),
         holder: item.last_run_number.filter(|_| used).map(|n| Kind::Run.number(n)),
         environment: item.environment.clone(),
-        mode: row.mode.as_str().replace('_', " "),
+        mode: mode_words(row.strategy_type, row.mode).to_owned(),
         last_run: item.last_run_number.map(|n| Kind::Run.number(n)),
         facts: vec![FactBlock { facts: about }],
+    }
+}
+
+/// How a workspace came to be, in a word.
+const fn mode_words(strategy: WorkspaceStrategy, mode: WorkspaceMode) -> &'static str {
+    match (strategy, mode) {
+        (WorkspaceStrategy::GitWorktree, _) => "worktree",
+        (_, WorkspaceMode::SharedWorkspace) => "shared",
+        (_, WorkspaceMode::OperatorBranch) => "branch",
+        (_, WorkspaceMode::IsolatedWorkspace) => "own",
+        (_, WorkspaceMode::AdapterManaged | WorkspaceMode::CloudSandbox) => "remote",
     }
 }
 

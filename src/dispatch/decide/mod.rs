@@ -257,6 +257,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
             finish::sealed(d, *action, *run, log_sha256, stdout_sha256, stderr_sha256, *log_bytes);
         }
+        Fact::ServicePortReserved { service, generation, port, url } => {
+            service::port_reserved(d, *service, *generation, *port, url.clone());
+        }
         Fact::ServiceStarted { service, generation, child, port, url, adopted } => {
             service::started(d, *service, *generation, *child, *port, url.clone(), *adopted);
         }

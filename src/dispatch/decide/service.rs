@@ -315,6 +315,16 @@ fn current(d: &Deciding<'_, '_>, id: ServiceId, generation: u32) -> Option<Servi
         .cloned()
 }
 
+/// Its process is about to be given this port.
+pub(crate) fn port_reserved(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, port: i64, url: Option<String>) {
+    if current(d, id, generation).is_some() {
+        d.tx.update::<ServiceRow>(id, |s| {
+            s.port = Some(port);
+            s.url = url;
+        });
+    }
+}
+
 /// Its process runs.
 pub(crate) fn started(
     d: &mut Deciding<'_, '_>,

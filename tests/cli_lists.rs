@@ -1,0 +1,236 @@
+//! Lists, `show`, filters, names, and stores that cannot be used.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod cli_common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cli_common::{Place, chmod, is_root};
+use serde_json::Value;
+
+const LISTS: [&str; 8] = ["runs", "leases", "services", "workspaces", "agents", "issues", "activity", "projects"];
+
+#[test]
+fn lists_are_empty_before_there_is_a_store_and_make_none() {
+    let place = Place::new();
+    for list in LISTS {
+        let document = place.wharf(&[list, "--json"]).expect(0).json();
+        assert_eq!(document["schema"], format!("wharf.{list}/1"));
+        assert_eq!(
+            (&document[list], &document["next"], &document["hidden"]),
+            (&Value::Array(vec![]), &Value::Null, &0.into())
+        );
+        let human = place.wharf(&[list]).expect(0);
+        assert!(human.out.is_empty() && human.err.contains("no store in "), "{human:?}");
+    }
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn filters_and_pages() {
+    let place = Place::new();
+    let serving = place.serve();
+    for agent in ["good", "three", "good", "killed"] {
+        place.wharf(&["run", agent, "--wait"]);
+    }
+    let numbers = |args: &[&str]| -> Vec<String> {
+        let mut all = vec!["runs", "--json"];
+        all.extend(args);
+        let document = place.wharf(&all).expect(0).json();
+        let shown = document["runs"].as_array().unwrap();
+        assert_eq!(document["hidden"].as_i64().unwrap() + shown.len() as i64, 4, "{args:?}");
+        shown.iter().map(|r| r["number"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(numbers(&[]), ["R-4", "R-3", "R-2", "R-1"]);
+    assert_eq!(numbers(&["status:failed"]), ["R-4", "R-2"]);
+    assert_eq!(numbers(&["status:failed", "exit:3"]), ["R-2"]);
+    assert_eq!(numbers(&["agent:go*"]), ["R-3", "R-1"]);
+    assert_eq!(numbers(&["--", "-agent:good"]), ["R-4", "R-2"]);
+    assert_eq!(numbers(&["since:1h", "status:done", "run:R-3"]), ["R-3"]);
+    assert_eq!(numbers(&["since:1h -status:done"]), ["R-4", "R-2"]);
+    assert_eq!(numbers(&["until:1h"]), [""; 0]);
+    assert_eq!(numbers(&["KILLED"]), ["R-4"]);
+    let table = place.wharf(&["runs", "status:failed"]).expect(0);
+    assert_eq!(table.err, "2 of 4 runs; 2 hidden by the filter\n");
+    assert!(!table.out.contains('\u{1b}'));
+    assert_eq!(table.out.lines().count(), 3);
+    let ascii = place.wharf(&["runs", "--ascii", "--no-header", "--color", "always"]).expect(0).out;
+    assert!(ascii.is_ascii() && ascii.contains("\u{1b}[31mx failed\u{1b}[0m"), "{ascii:?}");
+    let mut seen = Vec::new();
+    let mut after: Option<String> = None;
+    for _ in 0..3 {
+        let mut args = vec!["runs", "--json", "--limit", "2"];
+        args.extend(after.as_deref().into_iter().flat_map(|a| ["--after", a]));
+        let page = place.wharf(&args).expect(0).json();
+        seen.extend(page["runs"].as_array().unwrap().iter().map(|r| r["number"].as_str().unwrap().to_owned()));
+        after = page["next"].as_str().map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["R-4", "R-3", "R-2", "R-1"]);
+    drop(serving);
+}
+
+#[test]
+fn wrong_filters_are_marked() {
+    let place = Place::new();
+    let wrong = place.wharf(&["runs", "status:failed", "bogus:1"]).expect(2);
+    assert!(wrong.err.contains("\n   status:failed bogus:1\n                 ^^^^^^^\n"), "{}", wrong.err);
+    for (list, filter) in
+        [("runs", "status:starting"), ("services", "exit:1"), ("projects", "agent:x"), ("runs", "cost:>1")]
+    {
+        let error = place.wharf(&[list, filter, "--json"]).expect(2).error();
+        assert_eq!(error["code"], "usage", "{list} {filter}");
+    }
+    place.wharf(&["runs", "--after", "yesterday"]).expect(2);
+    place.wharf(&["leases", "--after", "yesterday"]).expect(2);
+}
+
+#[test]
+fn names_of_rows() {
+    let place = Place::new();
+    place.wharf(&["issue", "new", "First"]).expect(0);
+    place.wharf(&["run", "good", "--issue", "shop-1", "--wait"]).expect(0);
+    let run = place.wharf(&["runs", "--json"]).expect(0).json()["runs"][0].clone();
+    assert_eq!((&run["issue"], &run["class"]), (&"SHOP-1".into(), &"good".into()));
+    let id = run["id"].as_str().unwrap();
+    for name in ["R-1", "r-1", id, &id[..35], &id[24..]] {
+        let shown = place.wharf(&["show", name, "--json"]).expect(0).json();
+        assert_eq!(shown["run"], run, "{name}");
+    }
+    for (name, schema) in [
+        ("L-1", "wharf.lease/1"),
+        ("W-1", "wharf.workspace/1"),
+        ("E-1", "wharf.environment/1"),
+        ("Q-2", "wharf.request/1"),
+        ("SHOP-1", "wharf.issue/1"),
+        ("good", "wharf.agent/1"),
+        ("shop", "wharf.project/1"),
+    ] {
+        assert_eq!(place.wharf(&["show", name, "--json"]).expect(0).json()["schema"], schema);
+        let human = place.wharf(&["show", name]).expect(0);
+        assert!(human.out.lines().count() > 3 && human.err.is_empty(), "{name}: {human:?}");
+    }
+    let human = place.wharf(&["show", "R-1"]).expect(0).out;
+    assert!(human.starts_with("R-1  ✓ done, "), "{human}");
+    assert!(human.contains("\n  execute  succeeded "), "{human}");
+    for (name, code, exit) in [
+        ("R-99", "id_unknown", 3),
+        ("01abcdef", "id_unknown", 3),
+        (&id[..6], "id_ambiguous", 3),
+        ("zz", "id_malformed", 2),
+    ] {
+        let error = place.wharf(&["show", name, "--json"]).expect(exit).error();
+        assert_eq!((&error["code"], &error["entity"]), (&code.into(), &name.into()));
+    }
+    for command in ["logs", "cancel", "shell"] {
+        place.wharf(&[command, "R-99"]).expect(3);
+        place.wharf(&[command, "?"]).expect(2);
+    }
+    let shell =
+        place.wharf_with(&["shell", "R-1"], "pwd; echo $WHARF_RUN_NUMBER $WHARF_ISSUE_IDENTIFIER $WHARF_PROJECT_KEY\n");
+    let cwd = place.wharf(&["show", "W-1", "--json"]).json()["workspace"]["cwd"].as_str().unwrap().to_owned();
+    assert_eq!(shell.expect(0).out, format!("{cwd}\nR-1 SHOP-1 SHOP\n"));
+    place.wharf(&["shell", "L-1"]).expect(2);
+}
+
+#[test]
+fn stores_that_cannot_be_used() {
+    let place = Place::new();
+    place.wharf(&["issue", "new", "One"]).expect(0);
+    let version = place.data().join("VERSION");
+    let before = std::fs::read(&version).unwrap();
+    std::fs::write(&version, "99\n").unwrap();
+    for args in
+        [&["runs", "--json"][..], &["run", "good", "--json"], &["serve", "--json"], &["cancel", "R-1", "--json"]]
+    {
+        let error = place.wharf(args).expect(6).error();
+        assert_eq!(error["code"], "store_newer", "{args:?}");
+        assert!(error["hint"].as_str().unwrap().contains("newer wharf"), "{error}");
+    }
+    assert_eq!(place.wharf(&["doctor"]).expect(8).out.lines().filter(|l| l.starts_with('✗')).count(), 1);
+    std::fs::write(&version, before).unwrap();
+    chmod(&place.data(), 0o777);
+    assert_eq!(place.wharf(&["runs", "--json"]).expect(6).error()["code"], "store_refused");
+    chmod(&place.data(), 0o700);
+    place.wharf(&["runs"]).expect(0);
+    if !is_root() {
+        chmod(&place.data(), 0o500);
+        assert_eq!(place.wharf(&["run", "good", "--json"]).expect(6).error()["code"], "store_read_only");
+        chmod(&place.data(), 0o700);
+    }
+    std::fs::write(place.project().join("file"), "").unwrap();
+    place.wharf(&["runs", "--data-dir", "file"]).expect(6);
+}
+
+/// The keys of a document, level by level; rows of a list count as one.
+fn keys(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                into.insert(name.clone());
+                // What stands in `details`, `config` and the like is a row's own business.
+                if !matches!(key.as_str(), "details" | "config" | "metadata" | "args" | "result" | "expect") {
+                    keys(&name, value, into);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(&format!("{prefix}[]"), item, into)),
+        _ => {}
+    }
+}
+
+/// The documents as programs know them: a key that goes or comes is a change of the contract.
+/// After a wanted one: `WHARF_BLESS=1 cargo test -p wharf --test cli_lists documents`.
+#[test]
+fn documents_keep_their_keys() {
+    let place = Place::new();
+    let serving = place.serve();
+    place.wharf(&["issue", "new", "One"]).expect(0);
+    place.wharf(&["run", "three", "--issue", "SHOP-1", "--wait"]).expect(3);
+    place.wharf(&["service", "start", "web"]).expect(0);
+    place.wharf(&["run", "slow"]).expect(0);
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let lists = LISTS.iter().map(|l| vec![*l]);
+    let more = [
+        vec!["show", "R-1"],
+        vec!["show", "L-1"],
+        vec!["show", "S-1"],
+        vec!["show", "W-1"],
+        vec!["show", "E-1"],
+        vec!["show", "Q-1"],
+        vec!["show", "SHOP-1"],
+        vec!["show", "good"],
+        vec!["show", "SHOP"],
+        vec!["logs", "R-1"],
+        vec!["config", "check"],
+        vec!["config", "show"],
+        vec!["config", "accept"],
+        vec!["project", "add"],
+        vec!["issue", "new", "Two"],
+        vec!["lease", "release", "L-2", "--dry-run"],
+        vec!["doctor"],
+        vec!["service", "stop", "web"],
+        vec!["cancel", "R-2"],
+    ];
+    for mut args in lists.chain(more) {
+        args.push("--json");
+        let document = place.wharf(&args).expect(0).json();
+        let schema = document["schema"].as_str().unwrap().to_owned();
+        keys("", &document, found.entry(schema).or_default());
+    }
+    drop(serving);
+    let text = serde_json::to_string_pretty(&found).unwrap() + "\n";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/schema/documents.json");
+    if std::env::var_os("WHARF_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept: BTreeMap<String, BTreeSet<String>> =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+    for (schema, keys) in &kept {
+        assert_eq!(found.get(schema), Some(keys), "{schema}: a document's keys changed; see the comment of this test");
+    }
+    assert_eq!(found.keys().collect::<Vec<_>>(), kept.keys().collect::<Vec<_>>());
+}

@@ -1,0 +1,169 @@
+//! `run`, `runs`, `logs`, `cancel`, `serve`: with an orchestrator of their own and with another one's.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod cli_common;
+
+use cli_common::{CONFIG, Place};
+
+#[test]
+fn a_run_that_is_waited_for_exits_as_its_process_did() {
+    let place = Place::new();
+    for (agent, code) in [("good", 0), ("three", 3), ("killed", 137), ("missing", 127), ("plain", 126), ("late", 124)] {
+        let ended = place.wharf(&["run", agent, "--wait"]).expect(code);
+        assert_eq!(ended.out, "", "{agent}: stdout carries data only");
+        assert!(ended.err.contains("next:  wharf logs R-"), "{agent}: {}", ended.err);
+    }
+    // Nothing of them is left open, although each orchestrator lived only as long as its command.
+    let leases = place.wharf(&["leases", "--held", "--json"]).expect(0).json();
+    assert_eq!(leases["leases"].as_array().unwrap().len(), 0, "{leases}");
+    let runs = place.wharf(&["runs", "--json"]).expect(0).json();
+    for run in runs["runs"].as_array().unwrap() {
+        let has_log = !matches!(run["error_code"].as_str(), Some("command_not_found" | "command_not_executable"));
+        assert!(!has_log || run["log_sha256"].is_string(), "{run}");
+    }
+}
+
+#[test]
+fn following_gives_both_streams_byte_for_byte() {
+    let place = Place::new();
+    for serving in [false, true] {
+        let _serving = serving.then(|| place.serve());
+        let ended =
+            place.wharf_with(&["run", "good", "--follow", "--quiet", "--prompt", "-"], "a\tprompt\r\n").expect(0);
+        assert_eq!((ended.out.as_str(), ended.err.as_str()), ("a\tprompt\r\nout", "err"));
+        let ended = place.wharf(&["run", "three", "--follow", "-q"]).expect(3);
+        assert_eq!((ended.out.as_str(), ended.err.as_str()), ("", "cause\n"));
+    }
+    assert_eq!(place.wharf(&["logs", "R-1"]).expect(0).out, "a\tprompt\r\nouterr");
+    assert_eq!(place.wharf(&["logs", "R-1", "--stdout"]).expect(0).out, "a\tprompt\r\nout");
+    assert_eq!(place.wharf(&["logs", "R-1", "--stderr"]).expect(0).out, "err");
+    assert_eq!(place.wharf(&["logs", "R-1", "--stdout", "--tail", "1"]).expect(0).out, "out");
+    let stamped = place.wharf(&["logs", "R-2", "--timestamps"]).expect(0).out;
+    assert!(stamped.ends_with(" stderr cause\n"), "{stamped:?}");
+    let lines = place.wharf(&["logs", "R-1", "--json"]).expect(0).json();
+    assert_eq!(lines["schema"], "wharf.logs/1");
+    assert_eq!(lines["lines"][0]["text"], "a\tprompt\r");
+    let followed = place.wharf(&["logs", "R-1", "-f", "--json"]).expect(0).out;
+    assert_eq!(followed.lines().count(), lines["lines"].as_array().unwrap().len());
+}
+
+#[test]
+fn a_run_goes_on_without_an_orchestrator_and_the_next_command_finishes_it() {
+    let place = Place::new();
+    let started = place.wharf(&["run", "slow"]).expect(0);
+    assert_eq!(started.out, "R-1\n");
+    let runs = place.wharf(&["runs", "--json"]).expect(0).json();
+    assert_eq!(runs["runs"][0]["status"], "running");
+    assert_eq!(runs["runs"][0]["class"], "alive");
+    let cancelled = place.wharf(&["cancel", "r-1", "--grace", "1s", "--json"]).expect(0).json();
+    assert_eq!(cancelled["run"]["status"], "cancelled");
+    assert_eq!(cancelled["run"]["stop_reason"], "operator");
+    assert_eq!(place.wharf(&["logs", "R-1", "-f"]).expect(0).out, "ready\n");
+    let again = place.wharf(&["cancel", "R-1"]).expect(4);
+    assert!(again.err.starts_with("error: R-1 is cancelled since "), "{}", again.err);
+}
+
+#[test]
+fn whoever_waits_for_a_cancelled_run_exits_with_130() {
+    let place = Place::new();
+    let serving = place.serve();
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| place.wharf(&["run", "slow", "--wait", "--json"]));
+        let begun = std::time::Instant::now();
+        while place.wharf(&["runs", "status:running", "--json"]).json()["runs"][0]["step"] != "execute" {
+            assert!(begun.elapsed().as_secs() < 30, "the run did not start");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        place.wharf(&["cancel", "R-1"]).expect(0);
+        waiting.join().unwrap()
+    });
+    let document = waiting.expect(130).json();
+    assert_eq!((&document["schema"], &document["run"]["status"]), (&"wharf.run/1".into(), &"cancelled".into()));
+    assert_eq!(serving.end(), Some(143));
+}
+
+#[test]
+fn there_is_one_orchestrator() {
+    let place = Place::new();
+    let serving = place.serve();
+    let second = place.wharf(&["serve"]).expect(7);
+    assert!(second.err.contains("cause: process "), "{}", second.err);
+    drop(serving);
+    place.wharf(&["serve", "--until-idle"]).expect(0);
+}
+
+#[test]
+fn serving_until_idle_ends_with_the_last_run() {
+    let place = Place::new();
+    place.wharf(&["run", "late"]).expect(0);
+    place.wharf(&["serve", "--until-idle"]).expect(0);
+    let runs = place.wharf(&["runs", "--json"]).expect(0).json();
+    assert_eq!(runs["runs"][0]["status"], "timed_out");
+}
+
+#[test]
+fn a_broken_pipe_ends_a_list_quietly() {
+    let place = Place::new();
+    place.wharf(&["run", "good", "--wait"]).expect(0);
+    let mut command = place.command(&["logs", "R-1"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+}
+
+#[test]
+fn refusals_name_the_cause_and_what_to_do() {
+    let place = Place::new();
+    let unknown = place.wharf(&["run", "godo", "--issue", "SHOP-1"]).expect(3);
+    assert!(unknown.err.starts_with("error: no agent is called godo\ncause: this project has good, three"));
+    assert!(unknown.err.ends_with("next:  wharf run good --issue SHOP-1\n"), "{}", unknown.err);
+    assert_eq!(place.wharf(&["run", "godo", "--json"]).expect(3).error()["code"], "agent_not_found");
+    let issue = place.wharf(&["run", "good", "--issue", "SHOP-9", "--json"]).expect(3).error();
+    assert_eq!(issue["code"], "issue_not_found");
+    let environment = place.wharf(&["run", "good", "--env", "moon", "--json"]).expect(3).error();
+    assert_eq!(environment["code"], "environment_not_found");
+    assert_eq!(place.wharf(&["runs", "--json"]).expect(0).json()["runs"].as_array().unwrap().len(), 0);
+
+    place.config(&CONFIG.replace("timeout = \"1s\"", "timeout = \"1 secund\""));
+    let wrong = place.wharf(&["run", "good"]).expect(5);
+    assert!(wrong.err.contains("timeout = \"1 secund\"") && wrong.err.contains("^^^"), "{}", wrong.err);
+    std::fs::remove_file(place.project().join("wharf.toml")).unwrap();
+    let none = place.wharf(&["run", "good"]).expect(5);
+    assert!(none.err.ends_with("next:  wharf init\n"), "{}", none.err);
+}
+
+#[test]
+fn a_changed_config_waits_until_it_is_accepted() {
+    let place = Place::new();
+    place.wharf(&["run", "good", "--wait"]).expect(0);
+    place.config(&CONFIG.replace("exit 3", "exit 4").replace("\"broken\"", "\"newer\""));
+    let old = place.wharf(&["run", "three", "--wait"]).expect(3);
+    assert!(old.err.contains("wharf config accept"), "{}", old.err);
+    let check = place.wharf(&["config", "check", "--json"]).expect(0).json();
+    assert_eq!(check["accepted"], false);
+    let accepted = place.wharf(&["config", "accept", "--json"]).expect(0).json();
+    assert_eq!(accepted["changed"], true);
+    assert!(accepted["changes"].as_array().unwrap().iter().any(|c| c["key"] == "agent.three.config.args"));
+    place.wharf(&["run", "three", "--wait"]).expect(4);
+    assert_eq!(place.wharf(&["config", "accept", "--json"]).expect(0).json()["changed"], false);
+}
+
+#[test]
+fn wrong_command_lines() {
+    let place = Place::new();
+    for args in [
+        &["run"][..],
+        &["bogus"],
+        &["run", "good", "--follow", "--json"],
+        &["cancel", "R-1", "--grace", "soon"],
+        &["runs", "--nonsense"],
+        &["logs", "R-1", "--stdout", "--stderr"],
+    ] {
+        let ended = place.wharf(args).expect(2);
+        assert!(ended.out.is_empty() && !ended.err.is_empty(), "{args:?}: {ended:?}");
+    }
+    assert_eq!(place.wharf(&["bogus", "--json"]).expect(2).error()["code"], "usage");
+    let console = place.wharf(&[]).expect(2);
+    assert!(console.err.starts_with("error: the console needs a terminal"), "{}", console.err);
+}

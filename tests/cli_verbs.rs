@@ -1,0 +1,162 @@
+//! Leases, services, setting up a project, and what a run says from inside.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod cli_common;
+
+use cli_common::{CONFIG, Place};
+
+#[test]
+fn a_release_is_previewed_confirmed_and_then_done_as_shown() {
+    for serving in [false, true] {
+        let place = Place::new();
+        let _serving = serving.then(|| place.serve());
+        place.wharf(&["run", "slow"]).expect(0);
+        let preview = place.wharf(&["lease", "release", "L-1", "--dry-run"]).expect(0);
+        let lines: Vec<&str> = preview.out.lines().collect();
+        assert_eq!(lines[0], "Releasing L-1 on Local does this, in this order:");
+        assert!(
+            lines[1].starts_with("  stops  R-1 slow ") && lines[1].contains("SIGTERM, 2s, then SIGKILL; "),
+            "{lines:?}"
+        );
+        assert!(lines[2].starts_with("  keeps  W-1 and its branch "), "{lines:?}");
+        assert_eq!(lines[3], "  frees  a slot of Local and of slow");
+        assert_eq!(lines[4], "R-1 is recorded as cancelled by operator. This cannot be undone.");
+        assert_eq!(lines.len(), 5);
+
+        let unasked = place.wharf(&["lease", "release", "L-1"]).expect(9);
+        assert!(unasked.err.contains("next:  wharf lease release L-1 --yes"), "{}", unasked.err);
+        let data = place.wharf(&["lease", "release", "L-1", "--json"]).expect(9);
+        assert_eq!(data.error()["code"], "not_confirmed");
+        assert_eq!((&data.json()["confirmed"], &data.json()["lines"][0]["entity"]), (&false.into(), &"R-1".into()));
+        assert_eq!(place.wharf(&["leases", "--held", "--json"]).json()["leases"][0]["holder"], "live");
+
+        let done = place.wharf(&["lease", "release", "L-1", "--yes", "--json"]).expect(0).json();
+        assert_eq!((&done["confirmed"], &done["released"]), (&true.into(), &true.into()));
+        let run = place.wharf(&["show", "R-1", "--json"]).json()["run"].clone();
+        assert_eq!((&run["status"], &run["stop_reason"]), (&"cancelled".into(), &"operator".into()));
+        let lease = place.wharf(&["show", "L-1", "--json"]).json()["lease"].clone();
+        assert_eq!((&lease["status"], &lease["holder"]), (&"released".into(), &"gone".into()));
+        let again = place.wharf(&["lease", "release", "L-1", "--yes", "--json"]).expect(4).error();
+        assert_eq!((&again["code"], &again["entity"]), (&"illegal_state".into(), &"L-1".into()));
+        place.wharf(&["lease", "release", "L-9", "--yes"]).expect(3);
+        place.wharf(&["lease", "release", "L-1", "--yes", "--dry-run"]).expect(2);
+    }
+}
+
+#[test]
+fn services_start_stop_and_fail() {
+    for serving in [false, true] {
+        let place = Place::new();
+        let _serving = serving.then(|| place.serve());
+        let started = place.wharf(&["service", "start", "web", "--json"]).expect(0).json();
+        assert_eq!((&started["service"]["status"], &started["service"]["number"]), (&"running".into(), &"S-1".into()));
+        assert_eq!(place.wharf(&["service", "start", "web"]).expect(0).out, "S-1  web  ● running\n");
+        assert_eq!(place.wharf(&["service", "logs", "web"]).expect(0).out, "serving\n");
+        let restarted = place.wharf(&["service", "restart", "S-1", "--json"]).expect(0).json();
+        assert_eq!(restarted["service"]["generation"], 2);
+        assert_eq!(place.wharf(&["service", "stop", "web"]).expect(0).out, "S-1  web  ⊘ stopped\n");
+        let broken = place.wharf(&["service", "start", "broken", "--json"]).expect(8).error();
+        assert_eq!(broken["entity"], "S-2");
+        assert!(broken["message"].as_str().unwrap().starts_with("S-2 broken failed: "), "{broken}");
+        assert_eq!(place.wharf(&["service", "logs", "S-2"]).expect(0).out, "dead\n");
+        let unknown = place.wharf(&["service", "start", "wbe"]).expect(3);
+        assert!(unknown.err.contains("cause: it has web, broken"), "{}", unknown.err);
+        for verb in ["stop", "restart", "logs"] {
+            place.wharf(&["service", verb, "nope"]).expect(3);
+            place.wharf(&["service", verb, "S-9"]).expect(3);
+        }
+    }
+}
+
+#[test]
+fn a_run_says_something_from_inside() {
+    let place = Place::new();
+    let ended = place.wharf(&["run", "says", "--follow", "-q"]).expect(0);
+    assert_eq!(ended.out, "said 2\n", "an empty comment is a wrong command line");
+    let run = place.wharf(&["show", "R-1", "--json"]).json()["run"].clone();
+    assert_eq!(run["next_action"], "look again");
+    assert!(place.wharf(&["show", "R-1"]).out.contains("says: found it"));
+    let outside = place.wharf(&["comment", "x", "--json"]).expect(4).error();
+    assert_eq!(outside["code"], "permission_denied");
+    let mut gone = place.command(&["next-action", "x"]);
+    gone.env("WHARF_AGENT_SOCKET", place.data().join("no/agent.sock")).env("WHARF_TOKEN", "t");
+    assert_eq!(gone.output().unwrap().status.code(), Some(7));
+}
+
+#[test]
+fn a_project_is_set_up_from_nothing() {
+    let place = Place::bare();
+    place.git(&["init", "-q", "-b", "main"]);
+    let none = place.wharf(&["config", "check"]).expect(5);
+    assert!(none.err.ends_with("next:  wharf init\n"), "{}", none.err);
+    let made = place.wharf(&["init"]).expect(0);
+    assert_eq!(made.out.trim_end(), place.project().canonicalize().unwrap().join("wharf.toml").display().to_string());
+    place.wharf(&["init", "--json"]).expect(4);
+    place.wharf(&["config", "check"]).expect(0);
+    let values = place.wharf(&["config", "show", "--json"]).expect(0).json();
+    assert!(values["values"].as_array().unwrap().iter().any(|v| v["key"] == "project.key" && v["value"] == "SHOP"));
+    let agent = place.wharf(&["config", "show", "--json"]).json()["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|v| v["key"].as_str()?.strip_prefix("agent.")?.split('.').next().map(str::to_owned))
+        .unwrap();
+    let added = place.wharf(&["project", "add"]).expect(0);
+    assert_eq!(added.out, "SHOP\n");
+    assert!(added.err.contains("wharf config accept"), "{}", added.err);
+    assert_eq!(place.wharf(&["projects", "--json"]).json()["projects"][0]["status"], "not accepted");
+    place.wharf(&["run", &agent, "--wait", "--prompt", "hello"]).expect(0);
+    assert_eq!(place.wharf(&["projects", "--json"]).json()["projects"][0]["accepted_by"], "ops");
+    place.wharf(&["project", "add", "/no/such/place"]).expect(3);
+}
+
+#[test]
+fn issues_are_made_where_the_project_is() {
+    let place = Place::new();
+    assert_eq!(place.wharf(&["issue", "new", "Fix it", "--priority", "high"]).expect(0).out, "SHOP-1\n");
+    assert_eq!(place.wharf(&["issue", "new", "Two", "--json"]).expect(0).json()["number"], "SHOP-2");
+    place.wharf(&["issue", "new", "  "]).expect(4);
+    place.wharf(&["issue", "new", "x", "--priority", "urgent"]).expect(2);
+    let issues = place.wharf(&["issues", "Fix", "--json"]).expect(0).json();
+    assert_eq!(issues["issues"].as_array().unwrap().len(), 1);
+    assert_eq!((&issues["issues"][0]["priority"], &issues["hidden"]), (&"high".into(), &1.into()));
+    let activity = place.wharf(&["activity", "by:ops", "kind:issue.*", "--json"]).expect(0).json();
+    assert_eq!(activity["activity"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_doctor_tells_what_is_wrong() {
+    let place = Place::new();
+    let well = place.wharf(&["doctor", "--json"]).expect(0).json();
+    assert_eq!((&well["schema"], &well["failed"]), (&"wharf.doctor/1".into(), &0.into()));
+    place.config(&CONFIG.replace("adapter = \"process\"", "adapter = \"proces\""));
+    let ill = place.wharf(&["doctor"]).expect(8);
+    assert!(ill.out.lines().any(|l| l.starts_with("✗ project ")), "{}", ill.out);
+    assert!(ill.err.ends_with("1 failed; exit code 8\n"), "{}", ill.err);
+    let config = place.wharf(&["config", "check", "--json"]).expect(5).error();
+    assert_eq!(config["code"], "config_invalid");
+}
+
+#[test]
+fn every_command_says_what_it_is_for_with_an_example() {
+    let place = Place::bare();
+    let help = place.wharf(&["--help"]).expect(0).out;
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|l| *l != "Commands:")
+        .skip(1)
+        .take_while(|l| !l.is_empty())
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
+    assert!(commands.len() > 20, "{help}");
+    let groups = ["lease", "service", "issue", "project", "config"];
+    let grouped = ["lease release", "service start", "service stop", "service restart", "service logs"];
+    let more = ["issue new", "project add", "config check", "config show", "config accept"];
+    let all = commands.into_iter().filter(|c| !groups.contains(c)).chain(grouped).chain(more);
+    for command in all {
+        let mut args: Vec<&str> = command.split(' ').collect();
+        args.push("--help");
+        let help = place.wharf(&args).expect(0).out;
+        assert!(help.contains("Example:") && help.contains(&format!("wharf {command}")), "{command}: {help}");
+    }
+}

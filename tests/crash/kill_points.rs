@@ -1,0 +1,271 @@
+//! The orchestrator is killed at every moment between two durable steps, and the next one brings
+//! everything to the same end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Mutex;
+
+use serde_json::json;
+use wharf_model::*;
+use wharf_store::view::ActivityQuery;
+
+use super::adopt::noted;
+use crate::orchestrator::*;
+
+/// Scenarios side by side: they mostly wait for the disk.
+const WORKERS: usize = 6;
+
+/// A course of events that ends by itself, whichever orchestrators carry it out.
+struct Scenario {
+    site: fn() -> Site,
+    /// Asks what is to be asked next.
+    next: fn(&Site, &mut Vec<RequestId>),
+    /// How many requests it makes.
+    requests: usize,
+    check: fn(&Site, &[RequestId]),
+    /// Points of the contract that it must pass.
+    passes: &'static [&'static str],
+}
+
+/// A run with everything: worktree, provisioning, a service, output, a lease, hashes.
+const WHOLE_RUN: Scenario = Scenario {
+    site: || {
+        let script = "echo $$ >> $ROOT/starts; echo hello; sleep 0.2; exit 7";
+        let service = listener("web", "stop = { policy = \"on_run_finish\", grace = \"2s\" }");
+        let worker = agent("worker", "services = [\"web\"]\n", script);
+        Site::git(&format!("[workspace]\nprovision = \"echo $$ >> $ROOT/provisions\"\n{worker}{service}"))
+    },
+    next: |site, requests| {
+        if requests.is_empty() {
+            requests.push(site.ask_run("worker", json!({})));
+        }
+    },
+    requests: 1,
+    check: |site, requests| {
+        let row = site.run(site.run_of(requests[0])).run;
+        assert_eq!((row.status, row.exit_code), (RunStatus::Failed, Some(7)), "{:?}", row.error);
+        assert_eq!((row.attempt, row.number), (1, 1));
+        assert_eq!(site.lines("starts").len(), 1, "the child was started once");
+        assert_eq!(site.lines("provisions").len(), 1, "the workspace was provisioned once");
+        assert_eq!(site.lines("web.starts").len(), 1, "the service was started once");
+        assert_eq!((noted(site, row.id, "run.ended"), noted(site, row.id, "run.cancelled")), (1, 0));
+        assert_eq!(noted(site, row.id, "run.queued"), 1);
+        assert_eq!(row.stdout_bytes, Some(6));
+        assert!(row.stdout_sha256.is_some(), "its log is sealed");
+        let detail = site.run(row.id);
+        assert_eq!(detail.lease.unwrap().lease.status, LeaseStatus::Failed, "the lease ended with its run");
+        assert_eq!(detail.workspace.unwrap().status, WorkspaceStatus::Idle);
+        let open = detail.steps.iter().find(|s| !matches!(s.status, StepStatus::Succeeded | StepStatus::Failed));
+        assert_eq!(open, None);
+        let granted = ActivityQuery { action: Some("environment.lease_acquired".into()), ..ActivityQuery::default() };
+        assert_eq!(site.activity(&granted).len(), 1, "one grant");
+        assert_eq!(site.service("web").service.status, ServiceStatus::Stopped);
+    },
+    passes: &[
+        "config.accepted",
+        "config.read",
+        "elect.adopted",
+        "elect.epoch_committed",
+        "elect.locked",
+        "lease.active_committed",
+        "lease.intended",
+        "lease.provider_called",
+        "lease.provider_released",
+        "lease.release_committed",
+        "lease.release_intended",
+        "request.answered",
+        "request.inserted",
+        "run.claimed",
+        "run.dir_made",
+        "run.end_committed",
+        "run.end_seen",
+        "run.link_made",
+        "run.link_removed",
+        "run.shim_spawned",
+        "run.spawn_intended",
+        "run.spec_synced",
+        "run.started_seen",
+        "run.step_committed",
+        "seal.row_committed",
+        "service.intended",
+        "service.port_reserved",
+        "service.ready_committed",
+        "service.spawned",
+        "service.stop_intended",
+        "service.stopped",
+        "workspace.committed",
+        "workspace.intended",
+        "workspace.provisioned",
+        "workspace.worktree_added",
+    ],
+};
+
+/// A run that an operator stops and that must be killed for it.
+const STOPPED_RUN: Scenario = Scenario {
+    site: || {
+        let script = "echo $$ >> $ROOT/starts; trap '' TERM; while :; do sleep 1; done";
+        Site::plain(&agent("stubborn", "", script))
+    },
+    next: |site, requests| match requests[..] {
+        [] => requests.push(site.ask_run("stubborn", json!({}))),
+        [asked] => {
+            let row = site.request(asked).and_then(|r| r.result).and_then(|r| r["run_id"].as_str()?.parse().ok());
+            if let Some(run) = row.filter(|run| site.run(*run).run.process_pid.is_some()) {
+                requests.push(site.cancel(run, 100));
+            }
+        }
+        _ => {}
+    },
+    requests: 2,
+    check: |site, requests| {
+        let row = site.run(site.run_of(requests[0])).run;
+        assert_eq!((row.status, row.stop_reason), (RunStatus::Cancelled, Some(StopReason::Operator)));
+        assert_eq!((row.signal.as_deref(), row.attempt), (Some("SIGKILL"), 1));
+        assert_eq!(site.lines("starts").len(), 1, "the child was started once");
+        assert_eq!(site.run(row.id).lease.unwrap().lease.status, LeaseStatus::Released);
+    },
+    passes: &["request.accepted", "run.end_seen", "run.end_committed"],
+};
+
+/// A service that is started and stopped by hand.
+const SERVICE_BY_HAND: Scenario = Scenario {
+    site: || {
+        let site = Site::plain(&listener("db", "stop = { policy = \"manual\", grace = \"2s\" }"));
+        site.send("config.accept", None, json!({ "path": site.project }));
+        site
+    },
+    next: |site, requests| match requests[..] {
+        [] => {
+            if let Some(item) = site.services().pop() {
+                requests.push(site.ask_service("start", item.service.id));
+            }
+        }
+        [start] if site.request(start).is_some_and(|r| r.status == RequestStatus::Done) => {
+            requests.push(site.ask_service("stop", site.service("db").service.id));
+        }
+        _ => {}
+    },
+    requests: 2,
+    check: |site, _| {
+        let service = site.service("db").service;
+        assert_eq!((service.status, service.generation), (ServiceStatus::Stopped, 1));
+        assert_eq!(site.lines("db.starts").len(), 1, "the service was started once");
+    },
+    passes: &["request.accepted", "service.intended", "service.spawned", "service.stop_intended", "service.stopped"],
+};
+
+impl Scenario {
+    /// Carries the scenario to its end; a first orchestrator that dies is followed by a second.
+    /// Says whether it died.
+    fn play(&self, site: &Site, env: &[(&str, &str)]) -> (Vec<RequestId>, bool) {
+        let mut requests = Vec::new();
+        let mut first = Some(site.spawn(env));
+        let mut second = None;
+        site.wait_and_look("the end of everything", || {
+            (self.next)(site, &mut requests);
+            if first.as_mut().is_some_and(Orchestrator::has_ended) {
+                first = None;
+                second = Some(site.start());
+            }
+            let over = |id: &RequestId| site.request(*id).is_some_and(|r| r.status.is_terminal());
+            let all_asked = requests.len() == self.requests && requests.iter().all(over);
+            if !all_asked {
+                return None;
+            }
+            let state = site.open_rows();
+            let live = state.services.values().any(|s| s.status.is_live());
+            (state.runs.is_empty() && state.actions.is_empty() && state.requests.is_empty() && !live).then_some(())
+        });
+        // The last commit can be seen a moment before the death after it.
+        let died = first.as_mut().is_none_or(|it| env.iter().any(|(k, _)| *k == "WHARF_KILL_POINT") && it.ends_soon());
+        (requests, died)
+    }
+
+    fn check_all(&self, site: &Site, requests: &[RequestId]) {
+        for id in requests {
+            let row = site.request(*id).unwrap();
+            assert_eq!(row.status, RequestStatus::Done, "{row:?}");
+        }
+        (self.check)(site, requests);
+        for run in site.all_runs() {
+            let ends =
+                site.events(run.id).into_iter().filter(|e| e.message.starts_with(&format!("run {}", run.status)));
+            assert_eq!(ends.count(), 1, "one terminal record");
+        }
+        for (_, spec) in site.shims() {
+            assert_eq!(site.tagged(&spec.tag), Vec::<String>::new(), "nothing of {} lives", spec.tag);
+        }
+        assert_eq!(fs::read_dir(site.data.join("live")).unwrap().count(), 0, "no link is left");
+        assert!(site.services().iter().all(|s| s.users.is_empty()));
+        site.assert_nothing_open("at the end");
+    }
+
+    /// The points that it passes, with how often.
+    fn learn(&self) -> BTreeMap<String, u32> {
+        let site = (self.site)();
+        let log = site.path("points");
+        let (requests, _) = self.play(&site, &[("WHARF_KILL_POINT_LOG", log.to_str().unwrap())]);
+        self.check_all(&site, &requests);
+        let mut points = BTreeMap::new();
+        for line in site.lines("points") {
+            *points.entry(line).or_default() += 1;
+        }
+        for needed in self.passes {
+            assert!(points.contains_key(*needed), "the scenario never passes {needed}: {points:?}");
+        }
+        points
+    }
+
+    /// Dies at one point; says whether the point was reached.
+    fn survive(&self, point: &str, hit: u32) -> bool {
+        let site = (self.site)();
+        let (requests, died) = self.play(&site, &[("WHARF_KILL_POINT", &format!("{point}:{hit}"))]);
+        self.check_all(&site, &requests);
+        died
+    }
+
+    fn survive_all(&self) {
+        let points = self.learn();
+        // Every pass on request; otherwise the first of each kind, which is another moment each time.
+        let most = if std::env::var_os("WHARF_TEST_EXHAUSTIVE").is_some() { u32::MAX } else { 1 };
+        let hits = |(point, hits): (String, u32)| (1..=hits.min(most)).map(move |hit| (point.clone(), hit));
+        let cases: Vec<(String, u32)> = points.into_iter().flat_map(hits).collect();
+        let queue = Mutex::new(cases.iter());
+        let failures = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    loop {
+                        let Some((point, hit)) = queue.lock().unwrap().next() else { return };
+                        let outcome = std::panic::catch_unwind(|| self.survive(point, *hit));
+                        let failure = match outcome {
+                            Ok(true) => continue,
+                            // How often a later pass comes depends on how commits fall together.
+                            Ok(false) if *hit > 1 => continue,
+                            Ok(false) => "was never reached".to_owned(),
+                            Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
+                        };
+                        failures.lock().unwrap().push(format!("{point}:{hit}: {failure}"));
+                    }
+                });
+            }
+        });
+        let failures = failures.into_inner().unwrap();
+        assert!(failures.is_empty(), "{} of {} moments:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    }
+}
+
+#[test]
+fn a_whole_run_survives_a_death_between_any_two_durable_steps() {
+    WHOLE_RUN.survive_all();
+}
+
+#[test]
+fn a_stopped_run_survives_a_death_between_any_two_durable_steps() {
+    STOPPED_RUN.survive_all();
+}
+
+#[test]
+fn a_service_by_hand_survives_a_death_between_any_two_durable_steps() {
+    SERVICE_BY_HAND.survive_all();
+}

@@ -13,7 +13,7 @@ use super::error::{CliError, Result};
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Data directory; else $WHARF_DATA_DIR, $XDG_DATA_HOME/wharf or ~/.local/share/wharf
+    /// Data directory; else $`WHARF_DATA_DIR`, $`XDG_DATA_HOME/wharf` or ~/.local/share/wharf
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub data_dir: Option<PathBuf>,
     /// A directory of the project that is meant; else the current one
@@ -39,7 +39,7 @@ pub struct Global {
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Also in files and pipes
     Always,

@@ -19,7 +19,7 @@ use super::project::{find_here, here};
 use crate::dispatch::perform::shim_dir;
 
 /// How long a start, with the services it needs, or a stop is waited for.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 /// Services looked through for a name.
 const LOOKED_THROUGH: usize = 1_000;
 

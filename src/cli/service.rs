@@ -179,10 +179,10 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
             .entity(number)),
             // It was accepted and then failed: the thing itself is not as wanted.
             Err(error) => {
-                let what = format!("{number} {} failed: {}", item.service.name, error.message);
-                Err(CliError { exit: exit::THING_FAILED, message: what, ..error }
-                    .next(format!("wharf service logs {number}    wharf show {number}"))
-                    .entity(number))
+                let mut error = error;
+                error.message = format!("{number} {} failed: {}", item.service.name, error.message);
+                error.exit = exit::THING_FAILED;
+                Err(error.next(format!("wharf service logs {number}    wharf show {number}")).entity(number))
             }
         }
     })();

@@ -8,7 +8,7 @@ use pty::{Console, Place, config, stream, until};
 use rustix::process::Signal;
 use wharf_model::RunStatus;
 use wharf_store::Reader;
-use wharf_store::view::RunQuery;
+use wharf_store::view::{LeaseQuery, RunQuery};
 
 const PRINTER: &str = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.05; done";
 
@@ -140,6 +140,39 @@ fn every_size_is_drawn() {
     console.see("No runs yet.");
     console.send("q");
     assert_eq!(console.wait_end(), 0);
+}
+
+#[test]
+fn what_goes_on_in_the_background_is_carried_to_its_end() {
+    let gate = tempfile::tempdir().unwrap();
+    let open = gate.path().join("open");
+    let agent = format!("i=0; until [ -e {} ]; do i=$((i+1)); echo line $i; sleep 0.05; done", open.display());
+    let place = Place::new(Some(&config(&[("printer", &agent)])));
+    let mut console = Console::open(&place, 100, 30);
+    console.see("No runs yet.");
+    start_run(&console);
+    console.see("line 3");
+    console.send("q");
+    console.see("Go on in background");
+    console.send("b");
+    assert_eq!(console.wait_end(), 0);
+    console.assert_restored();
+    let said = console.screen();
+    assert!(said.contains("1 run goes on: R-1") && said.contains("starts what waits"), "{said}");
+    let pid = console.pid();
+    // The terminal goes away as well.
+    drop(console);
+    let lock = place.data().join("orchestrator.lock");
+    let holder = std::fs::read_to_string(&lock).unwrap();
+    assert!(!holder.contains(&format!("\"pid\":{pid},")), "{holder}");
+    let reader = Reader::open(&place.data()).unwrap();
+    let run = || reader.runs(&RunQuery::default(), None, 9).unwrap().rows.remove(0);
+    assert_eq!(run().status, RunStatus::Running);
+    std::fs::write(open, "").unwrap();
+    place.wait_empty();
+    assert_eq!((run().status, run().exit_code), (RunStatus::Succeeded, Some(0)));
+    let open = LeaseQuery { open: Some(true), ..LeaseQuery::default() };
+    assert_eq!(reader.leases(&open, None, 9).unwrap().rows.len(), 0);
 }
 
 #[test]

@@ -24,6 +24,9 @@ pub struct ServeArgs {
     /// End when no run is open and no service is left that stops by itself
     #[arg(long)]
     pub until_idle: bool,
+    /// Leave the session of the terminal it was started from
+    #[arg(long, hide = true)]
+    pub detached: bool,
 }
 
 enum Over {
@@ -34,6 +37,11 @@ enum Over {
 
 /// Orchestrates until a signal, a request to stop, or idleness ends it.
 pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
+    if args.detached {
+        // Only the leader of a group cannot leave its session; it has been put in the background by
+        // whoever started it, and needs no more than that.
+        let _ = rustix::process::setsid();
+    }
     let reigning = match stand(context)? {
         Stood::Reigning(reigning) => reigning,
         Stood::Held(holder) => {

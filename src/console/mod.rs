@@ -6,6 +6,7 @@
 //! (`questions`), requests (`requests`), the change signal (`changes`), growth of the log on
 //! the screen (`live`), and the orchestrator, when this console is it (`reign`).
 
+mod background;
 mod changes;
 mod events;
 mod handover;

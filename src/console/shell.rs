@@ -20,7 +20,7 @@ use super::output::Outputs;
 use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
-use super::{Options, changes, logging, settings, signals, terminal};
+use super::{Options, background, changes, logging, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
 use crate::dispatch::orchestrator::MachineLimits;
@@ -85,6 +85,7 @@ struct Stopping {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Left,
+    Background,
     Stopped,
     NotStopped,
     Signal,
@@ -454,6 +455,7 @@ impl Shell {
             Effect::Save { owner, streams } => self.save(owner, streams),
             Effect::OpenUrl(url) => self.open_url(&url),
             Effect::Quit(QuitChoice::Leave) => self.end(Ending::Left),
+            Effect::Quit(QuitChoice::Background) => self.end(Ending::Background),
             Effect::Quit(QuitChoice::StopAll) => self.stop_all(),
             Effect::Redraw => {
                 self.terminal.forget();
@@ -680,8 +682,19 @@ impl Shell {
             let _ = writeln!(out, "{runs} {goes} on: {}", header.live_runs.join(", "));
             let _ = writeln!(out, "wharf shows {} again", if header.running == 1 { "it" } else { "them" });
         }
+        if ending == Ending::Background {
+            match background::start(&self.options.data) {
+                Ok(pid) => {
+                    let _ = writeln!(out, "process {pid} starts what waits, and ends when nothing is left");
+                }
+                Err(why) => {
+                    let _ = writeln!(out, "nothing new starts before the next wharf: {why}");
+                    return 1;
+                }
+            }
+        }
         match ending {
-            Ending::Left | Ending::Stopped => 0,
+            Ending::Left | Ending::Background | Ending::Stopped => 0,
             Ending::NotStopped => 1,
             Ending::Signal => 143,
         }

@@ -53,6 +53,8 @@ pub enum Effect {
 pub enum QuitChoice {
     /// They go on without it.
     Leave,
+    /// They go on, and an orchestrator without a screen starts what waits until nothing is left.
+    Background,
     /// All are cancelled and all services stopped, then it ends.
     StopAll,
 }

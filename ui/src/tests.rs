@@ -136,6 +136,17 @@ fn quitting_with_live_runs_asks_once() {
     assert_eq!(bench.effects, [], "stopping all wants y");
     bench.keys("y");
     assert_eq!(bench.effects, [Effect::Quit(QuitChoice::StopAll)]);
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("q j Enter");
+    assert_eq!(bench.effects, [Effect::Quit(QuitChoice::Background)]);
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("q b");
+    assert_eq!(bench.effects, [Effect::Quit(QuitChoice::Background)]);
+    // Where another process orchestrates there is nothing to put into the background.
+    let mut bench = Bench::drawn(80, 24);
+    bench.app.header.orchestrator = Some("pid 7".to_owned());
+    bench.keys("q b j Enter y");
+    assert_eq!(bench.effects, [Effect::Quit(QuitChoice::StopAll)]);
     let mut bench = Bench::open(80, 24, nothing);
     bench.keys("q");
     assert_eq!(bench.effects, [Effect::Quit(QuitChoice::Leave)]);

@@ -19,6 +19,25 @@ pub struct Quit {
     stop: bool,
 }
 
+/// What can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Leave,
+    Background,
+    StopAll,
+    Stay,
+}
+
+/// The choices of this moment: where another process orchestrates, it goes on doing so, and there is
+/// nothing to put into the background.
+const fn choices(app: &App) -> &'static [Choice] {
+    if app.header.orchestrator.is_some() {
+        &[Choice::Leave, Choice::StopAll, Choice::Stay]
+    } else {
+        &[Choice::Leave, Choice::Background, Choice::StopAll, Choice::Stay]
+    }
+}
+
 impl Quit {
     /// Takes a key.
     pub fn key(&mut self, key: KeyEvent, app: &mut App) -> After {
@@ -35,24 +54,33 @@ impl Quit {
                 _ => After::Stays,
             };
         }
-        match key.code {
-            KeyCode::Esc | KeyCode::Char('n') => return After::Closes,
-            KeyCode::Down | KeyCode::Char('j') => self.chosen = (self.chosen + 1).min(2),
-            KeyCode::Up | KeyCode::Char('k') => self.chosen = self.chosen.saturating_sub(1),
-            KeyCode::Char('l') => return Self::leave(app),
-            KeyCode::Char('s') => (self.stop, self.chosen) = (true, 1),
-            KeyCode::Enter => match self.chosen {
-                0 => return Self::leave(app),
-                1 => self.stop = true,
-                _ => return After::Closes,
-            },
-            _ => {}
+        let choices = choices(app);
+        let choice = match key.code {
+            KeyCode::Esc | KeyCode::Char('n') => Choice::Stay,
+            KeyCode::Char('l') => Choice::Leave,
+            KeyCode::Char('b') if choices.contains(&Choice::Background) => Choice::Background,
+            KeyCode::Char('s') => Choice::StopAll,
+            KeyCode::Enter => choices[self.chosen.min(choices.len() - 1)],
+            KeyCode::Down | KeyCode::Char('j') => {
+                self.chosen = (self.chosen + 1).min(choices.len() - 1);
+                return After::Stays;
+            }
+            KeyCode::Up | KeyCode::Char('k') => {
+                self.chosen = self.chosen.saturating_sub(1);
+                return After::Stays;
+            }
+            _ => return After::Stays,
+        };
+        match choice {
+            Choice::Leave => app.outbox.push(Effect::Quit(QuitChoice::Leave)),
+            Choice::Background => app.outbox.push(Effect::Quit(QuitChoice::Background)),
+            Choice::StopAll => {
+                self.stop = true;
+                self.chosen = choices.iter().position(|c| *c == choice).unwrap_or(0);
+                return After::Stays;
+            }
+            Choice::Stay => {}
         }
-        After::Stays
-    }
-
-    fn leave(app: &mut App) -> After {
-        app.outbox.push(Effect::Quit(QuitChoice::Leave));
         After::Closes
     }
 
@@ -77,8 +105,14 @@ impl Quit {
                 header.live_services.join(", ")
             ));
         }
+        let choices = choices(app);
+        let chosen = choices[self.chosen.min(choices.len() - 1)];
         let below = match header.queued {
             0 => String::new(),
+            n if chosen == Choice::Background => {
+                let verb = if n == 1 { "starts" } else { "start" };
+                format!("{} {verb} when there is room", format::plural(n, "queued run"))
+            }
             n => format!("{} wait for the next console", format::plural(n, "queued run")),
         };
         let width = if columns < 100 { columns } else { 76 };
@@ -88,7 +122,9 @@ impl Quit {
             .flat_map(|f| text::wrap(f, room).into_iter().map(|(a, b)| f[a..b].to_owned()).collect::<Vec<_>>())
             .take(6)
             .collect();
-        let area = layout::dialog(columns, rows, width, facts.len() as u16 + 11);
+        // Each choice but the last takes two rows; blank rows and the keys take the rest.
+        let wanted = facts.len() as u16 + 2 * choices.len() as u16 + 3;
+        let area = layout::dialog(columns, rows, width, wanted + 2);
         let inner = canvas.dialog(area, "Quit wharf?", &below);
         if inner.height < 2 {
             return;
@@ -98,7 +134,7 @@ impl Quit {
         let dim = ground.patch(canvas.ink(Ink::Dim));
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let keys_y = inner.bottom() - 1;
-        let roomy = inner.height >= facts.len() as u16 + 9;
+        let roomy = inner.height >= wanted;
         let mut y = inner.y + u16::from(roomy);
         for fact in &facts {
             if y + 4 > keys_y {
@@ -120,19 +156,23 @@ impl Quit {
                 )
             }
         };
-        let choices = [
-            (
-                "Leave them running",
-                "they go on without this console; the next one picks them up with all their output".to_owned(),
-            ),
-            ("Stop all, then quit", stopped),
-            ("Stay", String::new()),
-        ];
-        for (i, (words, rest)) in choices.iter().enumerate() {
+        for choice in choices {
+            let (words, rest) = match choice {
+                Choice::Leave => (
+                    "Leave them running",
+                    "they go on without this console; the next one picks them up with all their output",
+                ),
+                Choice::Background => (
+                    "Go on in background",
+                    "`wharf serve --until-idle` starts what waits, and ends by itself when nothing is left",
+                ),
+                Choice::StopAll => ("Stop all, then quit", stopped.as_str()),
+                Choice::Stay => ("Stay", ""),
+            };
             if y >= keys_y {
                 break;
             }
-            if i == self.chosen {
+            if *choice == chosen {
                 canvas.put(x, y, 1, "▸", key);
             }
             canvas.put(x + 2, y, width, words, ground);
@@ -146,6 +186,8 @@ impl Quit {
         }
         let hints: &[(&str, &str)] = if self.stop {
             &[("y", "stop all and quit"), ("Esc", "stay")]
+        } else if choices.contains(&Choice::Background) {
+            &[("Enter", "choose"), ("l", "leave"), ("b", "background"), ("s", "stop all…"), ("Esc", "stay")]
         } else {
             &[("Enter", "choose"), ("l", "leave"), ("s", "stop all…"), ("Esc", "stay")]
         };

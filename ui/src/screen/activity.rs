@@ -124,12 +124,15 @@ impl Browse for Activity {
         // Days need more room than clock times.
         let rows = self.base.list.table.rows();
         let today = rows.iter().all(|a| format::moment(a.at, env.now, env.zone).len() <= 9);
+        // Long names of acts are shown whole where there is room, up to `environment.lease_released`.
+        let longest = rows.iter().map(|a| a.action.len() as u16).max().unwrap_or(0);
+        let what = if env.size.0 >= 130 { longest.clamp(18, 26) } else { 18 };
         vec![
             plain("TIME", if today { 8 } else { 12 }, 8, 0, |a, env| {
                 Cell::Words(format::moment(a.at, env.now, env.zone), Ink::Dim)
             }),
             plain("WHO", 12, 6, 2, |a, _| Cell::Words(a.who.clone(), Ink::Text)),
-            plain("WHAT", 18, 10, 3, |a, _| Cell::Words(a.action.clone(), Ink::Text)),
+            plain("WHAT", what, 10, 3, |a, _| Cell::Words(a.action.clone(), Ink::Text)),
             plain("ENTITY", 7, 7, 0, |a, _| Cell::Words(a.entity.clone(), Ink::Text)),
             Column { grows: true, ..plain("DETAILS", 20, 0, 1, |a, _| Cell::Words(a.details.clone(), Ink::Dim)) },
         ]

@@ -8,6 +8,7 @@
 
 mod background;
 mod changes;
+mod checkouts;
 mod events;
 mod handover;
 mod input;

@@ -10,8 +10,10 @@ use wharf_ui::effect::{Effect, Owner, Question, QuitChoice, Request};
 use wharf_ui::msg::{Answer, RequestOutcome, Tone};
 use wharf_ui::overlay::whichkey;
 use wharf_ui::rows::{Header, OutputState};
+use wharf_ui::screen::ScreenId;
 use wharf_ui::{App, Msg};
 
+use super::checkouts::Checkouts;
 use super::events::{Event, Mailbox, Sender, mailbox};
 use super::handover::{self, Stand};
 use super::input::Input as Keys;
@@ -57,6 +59,7 @@ pub struct Shell {
     requests: Requests,
     throne: Throne,
     live: LiveRuns,
+    checkouts: Checkouts,
     growth: Growth,
     standing: Option<Standing>,
     project: PathBuf,
@@ -109,8 +112,9 @@ impl Shell {
         let found = find::find(&options.directory).map_err(io::Error::other)?;
         let live = LiveRuns::new(&options.data);
         let growth = Growth::start(events.clone())?;
+        let checkouts = Checkouts::start(events.clone())?;
         let outputs = Outputs { data: options.data.clone(), growth: growth.clone() };
-        let scope = Scope::new(&options.data, &found.root, zone, &live);
+        let scope = Scope::new(&options.data, &found.root, zone, &live, &checkouts);
         let questions = Questions::start(&scope, &outputs, events.clone())?;
         let requests = Requests::start(&options.data, &found.root, events.clone())?;
         let (limits, limits_wrong) = MachineLimits::read();
@@ -138,6 +142,7 @@ impl Shell {
             requests,
             throne,
             live,
+            checkouts,
             growth,
             standing: None,
             project: found.root,
@@ -242,6 +247,9 @@ impl Shell {
         if ages || reading || chord {
             self.ticked_at = now;
             self.tell(Msg::Tick(clock::now()));
+        }
+        if ages && self.app.screen == ScreenId::Workspaces {
+            self.checkouts.look();
         }
         if ages && self.live.printed() {
             self.refresh_due = true;

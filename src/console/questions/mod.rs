@@ -25,6 +25,7 @@ use wharf_ui::msg::Answer;
 use wharf_ui::rows::{FormAgent, FormAgents, Header, IssueName, LeaseName, Page, RunLine};
 
 use self::filter::{Facts, Moment, narrow, passes};
+use super::checkouts::Checkouts;
 use super::events::{Event, Sender};
 use super::live::LiveRuns;
 use super::output::Outputs;
@@ -51,12 +52,26 @@ pub struct Scope {
     pub zone: Zone,
     /// Live runs whose output is looked at.
     pub live: LiveRuns,
+    /// Checkouts of the workspaces that are shown.
+    pub checkouts: Checkouts,
 }
 
 impl Scope {
     /// What the console was opened with.
-    pub fn new(data: &std::path::Path, project: &std::path::Path, zone: Zone, live: &LiveRuns) -> Self {
-        Self { data: data.to_owned(), project: project.to_owned(), zone, live: live.clone() }
+    pub fn new(
+        data: &std::path::Path,
+        project: &std::path::Path,
+        zone: Zone,
+        live: &LiveRuns,
+        checkouts: &Checkouts,
+    ) -> Self {
+        Self {
+            data: data.to_owned(),
+            project: project.to_owned(),
+            zone,
+            live: live.clone(),
+            checkouts: checkouts.clone(),
+        }
     }
 }
 
@@ -457,7 +472,23 @@ impl Asking<'_> {
             |item| item.workspace.status != wharf_model::WorkspaceStatus::Archived,
             |item| rows::workspace_facts(item, self.now),
         )?;
-        Ok(finish(gathered, rows::workspace))
+        let checkouts: Vec<_> = gathered
+            .rows
+            .iter()
+            .filter(|item| item.workspace.status != wharf_model::WorkspaceStatus::Archived)
+            .filter_map(|item| Some((PathBuf::from(item.workspace.cwd.clone()?), item.workspace.base_commit.clone())))
+            .collect();
+        let mut page = finish(gathered, rows::workspace);
+        if after.is_none() {
+            let found: HashMap<_, _> =
+                checkouts.iter().map(|(path, _)| path).zip(self.scope.checkouts.show(&checkouts)).collect();
+            for line in page.rows.iter_mut().filter(|l| l.live) {
+                let figures = found.get(&PathBuf::from(&line.path)).copied().flatten().unwrap_or_default();
+                (line.dirty, line.untracked) = (figures.dirty, figures.untracked);
+                (line.ahead, line.behind) = (figures.ahead, figures.behind);
+            }
+        }
+        Ok(page)
     }
 
     fn activity(

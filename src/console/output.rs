@@ -54,6 +54,8 @@ pub struct Place {
     pub state: OutputState,
     /// When its process began.
     pub started_at: Option<UnixMillis>,
+    /// Which start of a service it is of; 0 where there is one only.
+    pub generation: u32,
 }
 
 impl Outputs {
@@ -164,7 +166,9 @@ impl Desk {
         wanted: usize,
     ) -> Result<OutputLines, String> {
         let Some(log) = self.log(owner, &place)? else {
-            return Ok(OutputLines { state: place.state, started_at: place.started_at, ..OutputLines::default() });
+            let notes = earlier(&place, &self.outputs.data).into_iter().collect();
+            let (state, started_at, generation) = (place.state, place.started_at, place.generation);
+            return Ok(OutputLines { state, started_at, generation, notes, ..OutputLines::default() });
         };
         let set = set(streams);
         let anchor = match from {
@@ -181,8 +185,12 @@ impl Desk {
         let total_lines = log.lines_counted(set);
         let total_bytes = bytes(log, streams)?;
         let started_at = place.started_at.or_else(|| log.reader().wall_ms_at_start().map(UnixMillis));
-        let (lines, notes) = lines(window, total_lines);
-        Ok(OutputLines { lines, notes, total_lines, total_bytes, state: place.state, started_at })
+        let (lines, mut notes) = lines(window, total_lines);
+        if lines.first().is_none_or(|l| l.number == 0) {
+            notes.extend(earlier(&place, &self.outputs.data));
+        }
+        let generation = place.generation;
+        Ok(OutputLines { lines, notes, total_lines, total_bytes, state: place.state, started_at, generation })
     }
 
     fn search(
@@ -249,7 +257,14 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
                 status => ended(run.finished_at, how(run.exit_code, &run.signal, &status.as_str().replace('_', " "))),
             };
             let dir = dir("run", id.text(), run.attempt)?;
-            Some(Place { dir, name: Kind::Run.number(run.number), live, state, started_at: run.started_at })
+            Some(Place {
+                dir,
+                name: Kind::Run.number(run.number),
+                live,
+                state,
+                started_at: run.started_at,
+                generation: 0,
+            })
         }),
         Owner::Service(id) => reader.service(id)?.and_then(|item| {
             let row = item.service;
@@ -258,7 +273,8 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             // One that never ran has lost nothing.
             let state = if live { OutputState::Live } else { ended(row.stopped_at.or(Some(row.created_at)), how) };
             let dir = dir("service", id.text(), row.generation)?;
-            Some(Place { dir, name: Kind::Service.number(row.number), live, state, started_at: row.started_at })
+            let (started_at, generation) = (row.started_at, row.generation);
+            Some(Place { dir, name: Kind::Service.number(row.number), live, state, started_at, generation })
         }),
         Owner::Operation(id) => {
             let page = reader.operations(&OperationQuery::default(), None, OPERATIONS)?;
@@ -269,11 +285,20 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
                 let made = dir("operation", id.text(), row.attempt);
                 let dir = row.log_ref.as_ref().map(|d| data.join(d)).or(made)?;
                 let name = Kind::Operation.number(row.number);
-                Some(Place { dir, name, live, state, started_at: Some(row.started_at) })
+                Some(Place { dir, name, live, state, started_at: Some(row.started_at), generation: 0 })
             })
         }
         Owner::Lease(_) | Owner::Workspace(_) => None,
     })
+}
+
+/// A word about the log of the start before, when it is still there.
+fn earlier(place: &Place, data: &Path) -> Option<OutputNote> {
+    let before = place.generation.checked_sub(1).filter(|n| *n > 0)?;
+    let dir = place.dir.parent()?.join(format!("g{before}"));
+    let shown = dir.strip_prefix(data).unwrap_or(&dir).display().to_string();
+    let text = format!("start {} of it; that of start {before} is in {shown}", place.generation);
+    dir.is_dir().then_some(OutputNote { before: 0, text })
 }
 
 fn is_absent(error: &LogError) -> bool {

@@ -663,6 +663,8 @@ pub struct OutputLines {
     pub state: OutputState,
     /// When the owner's process began, for times since then.
     pub started_at: Option<UnixMillis>,
+    /// Which start of the owner these are of; lines of two starts never stand together.
+    pub generation: u32,
 }
 
 /// Where a search found something.

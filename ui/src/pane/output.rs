@@ -104,6 +104,8 @@ pub struct OutputPane {
     total_bytes: u64,
     state: OutputState,
     started_at: Option<UnixMillis>,
+    /// Which start of the owner the lines are of.
+    generation: u32,
     /// First row shown, when not following.
     top: (u64, usize),
     sideways: usize,
@@ -138,6 +140,7 @@ impl OutputPane {
             total_bytes: 0,
             state: OutputState::Reading,
             started_at: None,
+            generation: 0,
             top: (0, 0),
             sideways: 0,
             known: false,
@@ -243,6 +246,20 @@ impl OutputPane {
             }
         };
         self.error = None;
+        if part.generation < self.generation {
+            // Asked for before it was started again.
+            return;
+        }
+        if self.known && part.generation > self.generation {
+            self.begin_anew();
+            if *from != Position::End {
+                // A place in the log of before; the end of the new one is asked for instead.
+                self.generation = part.generation;
+                self.known = false;
+                return;
+            }
+        }
+        self.generation = part.generation;
         self.known = true;
         self.total_lines = part.total_lines;
         self.total_bytes = part.total_bytes;
@@ -317,6 +334,19 @@ impl OutputPane {
             }
         }
         self.notes = self.notes.split_off(&first);
+    }
+
+    /// Forgets the lines of an earlier start: their numbers mean nothing in the new log.
+    fn begin_anew(&mut self) {
+        self.lines.clear();
+        self.notes.clear();
+        self.started_at = None;
+        self.top = (0, 0);
+        (self.floor, self.ceiling, self.drawn_note) = (None, None, None);
+        self.selection = None;
+        self.dragging = false;
+        self.jump_target = false;
+        self.follow = true;
     }
 
     fn trim(&mut self) {

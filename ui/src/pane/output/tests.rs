@@ -12,6 +12,7 @@ const AREA: Rect = Rect::new(0, 0, 80, 15);
 /// A log that answers as a reader would.
 struct Log {
     lines: Vec<OutputLine>,
+    generation: u32,
 }
 
 impl Log {
@@ -23,7 +24,7 @@ impl Log {
             bytes: format!("line {number} {}", "x".repeat((number * 37 % 150) as usize)).into_bytes(),
             cut: false,
         };
-        Self { lines: (0..n).map(line).collect() }
+        Self { lines: (0..n).map(line).collect(), generation: 0 }
     }
 
     fn answer(&self, question: &Question) -> OutputLines {
@@ -52,6 +53,7 @@ impl Log {
             total_lines: chosen.len() as u64,
             total_bytes: 1,
             state: OutputState::Live,
+            generation: self.generation,
             ..OutputLines::default()
         }
     }
@@ -196,4 +198,24 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn lines_of_two_starts_never_stand_together() {
+    let mut bench = Bench::new(40);
+    assert_eq!(bench.last_line(), 39);
+    bench.log = Log::new(3);
+    bench.log.generation = 1;
+    bench.pane.grew(&mut bench.out);
+    bench.settle();
+    assert_eq!((bench.first(), bench.last_line()), ("line 0".to_owned(), 2));
+    // An answer that was under way when it was started again.
+    let question =
+        Question::Output { owner: bench.pane.owner(), streams: Streams::Both, from: Position::End, lines: 9 };
+    bench.log.generation = 0;
+    bench.pane.answer(&question, Ok(&bench.log.answer(&question)));
+    bench.log.generation = 2;
+    bench.log.lines.clear();
+    bench.pane.answer(&question, Ok(&bench.log.answer(&question)));
+    assert!(bench.pane.visible(80, 14).is_empty(), "nothing of the start before is left");
 }

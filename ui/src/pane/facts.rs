@@ -10,6 +10,27 @@ use crate::theme::Ink;
 /// Cells of the label column.
 const LABEL: u16 = 12;
 
+/// Blocks in which what went wrong is told whole: words of a bad fact that its row has no room for go
+/// on in rows below it.
+pub fn unfold(blocks: &[FactBlock], width: u16) -> Vec<FactBlock> {
+    let room = usize::from(width.saturating_sub(LABEL + 2)).max(10);
+    let unfolded = |fact: &Fact| -> Vec<Fact> {
+        let fits = |words: &str, room: usize| text::width(words) <= room && !words.contains('\n');
+        if !fact.bad || (fits(&fact.value, room) && fits(&fact.remark, (room / 2).saturating_sub(2))) {
+            return vec![fact.clone()];
+        }
+        let mut out: Vec<Fact> = Vec::new();
+        for line in fact.value.lines().chain(fact.remark.lines()) {
+            for (from, to) in text::wrap(line, room) {
+                let label = if out.is_empty() { fact.label.clone() } else { String::new() };
+                out.push(Fact { label, value: line[from..to].to_owned(), remark: String::new(), bad: true });
+            }
+        }
+        out
+    };
+    blocks.iter().map(|b| FactBlock { facts: b.facts.iter().flat_map(unfolded).collect() }).collect()
+}
+
 /// Rows that blocks take, blank rows between them included.
 pub fn rows(blocks: &[FactBlock]) -> Vec<Option<&Fact>> {
     let mut out = Vec::new();
@@ -70,5 +91,26 @@ pub fn view(canvas: &mut Canvas<'_>, area: Rect, blocks: &[FactBlock], scroll: u
         let range = format!("lines {}–{} of {}", scroll + 1, (scroll + room).min(rows.len()), rows.len());
         canvas.put(x, y, width, &range, dim);
         canvas.put_right(area.right() - 1, y, 20, "j/k scroll", dim);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_told_whole() {
+        let fact = |remark: &str, bad| Fact { label: "error".into(), value: "code".into(), remark: remark.into(), bad };
+        let words = "fatal: the branch is checked out elsewhere and cannot be used here";
+        let blocks = [FactBlock { facts: vec![fact(words, true), fact(words, false), fact("short", true)] }];
+        let facts = &unfold(&blocks, 40)[0].facts;
+        let told: Vec<&str> = facts.iter().take_while(|f| f.bad).map(|f| f.value.as_str()).collect();
+        assert_eq!(told[0], "code");
+        assert_eq!(told[1..].join(" "), words);
+        assert!(told.iter().all(|row| row.len() <= 26), "{told:?}");
+        assert_eq!(facts.iter().filter(|f| f.label == "error").count(), 3);
+        assert_eq!(facts[facts.len() - 1].remark, "short");
+        let lines = unfold(&[FactBlock { facts: vec![fact("one\ntwo", true)] }], 80);
+        assert_eq!(lines[0].facts.iter().map(|f| f.value.as_str()).collect::<Vec<_>>(), ["code", "one", "two"]);
     }
 }

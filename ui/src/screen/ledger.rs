@@ -146,7 +146,7 @@ impl Ledger {
     }
 
     /// Every fact as rows, what the list knows first.
-    fn facts(detail: &RunDetail, env: &Env) -> Vec<FactBlock> {
+    fn facts(detail: &RunDetail, env: &Env, width: u16) -> Vec<FactBlock> {
         let run = &detail.line;
         let (class, word) = run.state();
         let fact = |label: &str, value: String, remark: String| Fact { label: label.into(), value, remark, bad: false };
@@ -176,7 +176,7 @@ impl Ledger {
             })
             .collect();
         blocks.push(FactBlock { facts: activity });
-        blocks
+        facts::unfold(&blocks, width)
     }
 
     fn view_detail(&self, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
@@ -195,7 +195,7 @@ impl Ledger {
                 }
             }
             Some(Ok(detail)) if self.tab == Tab::Timeline => timeline::view(env, canvas, area, detail, self.scroll),
-            Some(Ok(detail)) => facts::view(canvas, area, &Self::facts(detail, env), self.scroll),
+            Some(Ok(detail)) => facts::view(canvas, area, &Self::facts(detail, env, area.width), self.scroll),
         }
     }
 
@@ -436,7 +436,7 @@ impl Screen for Ledger {
                 (Some(Ok(d)), Tab::Timeline) => {
                     timeline::height(d, env).saturating_sub(usize::from(area.height.saturating_sub(1)))
                 }
-                (Some(Ok(d)), _) => facts::clamp(self.scroll, &Self::facts(d, env), area.height),
+                (Some(Ok(d)), _) => facts::clamp(self.scroll, &Self::facts(d, env, area.width), area.height),
                 _ => 0,
             };
             self.scroll = self.scroll.min(limit);

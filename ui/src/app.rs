@@ -352,6 +352,7 @@ impl App {
         self.outbox.answered(question);
         if let (Question::Header, Ok(Answer::Header(header))) = (question, answer) {
             self.header = header.clone();
+            self.pending_config();
         }
         if let Some(mut overlay) = self.overlay.take() {
             overlay.answer(question, answer, self);
@@ -366,6 +367,27 @@ impl App {
         self.workspaces.answer(question, answer, &env, out);
         self.activity.answer(question, answer, &env, out);
         self.diagnostics.answer(question, answer, &env, out);
+    }
+
+    /// Says that a change of the config waits, as long as one does.
+    fn pending_config(&mut self) {
+        const KEY: &str = "config";
+        let Some(pending) = &self.header.pending else {
+            self.banners.retain(|b| b.key != KEY);
+            self.env.banner = !self.banners.is_empty();
+            return;
+        };
+        let text = format!("wharf.toml changed: {}; accepted one stays in force", pending.count());
+        let mut advice: Vec<String> = pending
+            .changes
+            .iter()
+            .map(|change| {
+                let (old, new) = change.values();
+                format!("{}: {old} → {new}", change.place)
+            })
+            .collect();
+        advice.push("`: config.accept` puts the file in force after showing what would change".to_owned());
+        self.banner(KEY, Tone::Warn, text, advice.join("\n"));
     }
 
     fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {

@@ -227,6 +227,8 @@ pub enum Question {
     StopPreview(ServiceId),
     /// What restarting this service would do.
     RestartPreview(ServiceId),
+    /// What accepting the config as its file stands would change.
+    AcceptPreview,
     /// Choices of the new-run dialog.
     FormAgents,
 }

@@ -414,6 +414,7 @@ pub fn answer(question: &Question) -> Option<Result<Answer, String>> {
             expect: vec![Expect { id: id.text(), version: 3 }],
             at: NOW,
             refused: None,
+            args: Vec::new(),
         }),
         Question::StopPreview(id) | Question::RestartPreview(id) => Answer::Preview(Preview {
             lines: vec![
@@ -424,6 +425,7 @@ pub fn answer(question: &Question) -> Option<Result<Answer, String>> {
             expect: vec![Expect { id: id.text(), version: 5 }],
             at: NOW,
             refused: None,
+            args: Vec::new(),
         }),
         _ => return None,
     }))

@@ -523,6 +523,43 @@ pub struct Header {
     pub live_services: Vec<String>,
     /// Named when the orchestrator is not this console.
     pub orchestrator: Option<String>,
+    /// A change of the project's config that waits to be accepted.
+    pub pending: Option<PendingConfig>,
+}
+
+/// A change of a project's config that waits to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PendingConfig {
+    /// Id of the project in its stored form.
+    pub project: String,
+    /// What differs from what is in force, among the values that need acceptance.
+    pub changes: Vec<ConfigChange>,
+}
+
+impl PendingConfig {
+    /// How much differs: `2 commands`, `1 value`.
+    pub fn count(&self) -> String {
+        let commands = self.changes.iter().all(|c| c.place.rsplit('.').next() == Some("command"));
+        format::plural(self.changes.len() as u64, if commands { "command" } else { "value" })
+    }
+}
+
+/// A value of a config that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// Where it stands: `agent.fixer.config.command`.
+    pub place: String,
+    /// What is in force; none where there was nothing.
+    pub old: Option<String>,
+    /// What the file says; none where it says nothing any more.
+    pub new: Option<String>,
+}
+
+impl ConfigChange {
+    /// Both values in words.
+    pub fn values(&self) -> (&str, &str) {
+        (self.old.as_deref().unwrap_or("nothing"), self.new.as_deref().unwrap_or("nothing"))
+    }
 }
 
 /// What a line of a preview says will happen.
@@ -540,6 +577,8 @@ pub enum PreviewVerb {
     Frees,
     /// Writes something down.
     Records,
+    /// Puts another value in force.
+    Changes,
     /// Goes on with the words of the row above.
     More,
 }
@@ -554,6 +593,7 @@ impl PreviewVerb {
             Self::Leaves => "leaves",
             Self::Frees => "frees",
             Self::Records => "records",
+            Self::Changes => "changes",
             Self::More => "",
         }
     }
@@ -583,6 +623,8 @@ pub struct Preview {
     pub at: UnixMillis,
     /// Why it cannot be done at all; then nothing can be confirmed.
     pub refused: Option<String>,
+    /// Arguments of the request that say what was shown.
+    pub args: Vec<(&'static str, String)>,
 }
 
 /// A row that a request expects unchanged.

@@ -354,6 +354,7 @@ pub fn header() -> Header {
         live_runs: ["R-1042", "R-1041", "R-1040 (needs you)", "R-1039 (silent)"].map(str::to_owned).to_vec(),
         live_services: ["S-12 web", "S-14 db", "S-15 docs-preview"].map(str::to_owned).to_vec(),
         orchestrator: None,
+        pending: None,
     }
 }
 
@@ -409,6 +410,7 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
             expect: vec![Expect { id: run_id(1042).text(), version: 1 }],
             at: NOW,
             refused: None,
+            args: Vec::new(),
         }),
         Question::FormAgents => Answer::FormAgents(FormAgents {
             agents: vec![

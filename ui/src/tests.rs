@@ -358,3 +358,46 @@ fn what_a_child_prints_never_steers_the_terminal() {
         assert!(wanted.iter().any(|r| r.contains("日本語")) && wanted.iter().any(|r| r.contains("red")));
     }
 }
+
+#[test]
+fn a_changed_config_waits_until_it_was_shown_and_accepted() {
+    use crate::msg::Msg;
+    use crate::rows::{ConfigChange, Header, PendingConfig, Preview, PreviewLine, PreviewVerb};
+
+    let mut bench = Bench::drawn(100, 30);
+    bench.type_in(":");
+    bench.type_in("accept");
+    bench.keys("Enter");
+    assert_eq!(requests(&bench), [], "nothing waits");
+    bench.keys("Esc");
+    let change = |place: &str, old: &str, new: &str| ConfigChange {
+        place: place.to_owned(),
+        old: Some(old.to_owned()),
+        new: Some(new.to_owned()),
+    };
+    let changes = vec![change("agent.a.config.command", "one", "two"), change("service.web.command", "three", "four")];
+    let pending = Some(PendingConfig { project: "p".to_owned(), changes });
+    let known = |header: Header| Msg::Rows { question: Question::Header, answer: Ok(Answer::Header(header)) };
+    let waits = crate::testing::header();
+    bench.app.update(known(Header { pending, ..waits.clone() }));
+    let shown = bench.text();
+    assert!(shown.contains("wharf.toml changed: 2 commands; accepted one stays in force"), "{shown}");
+    bench.keys("i");
+    let shown = bench.text();
+    assert!(shown.contains("service.web.command: three → four"), "{shown}");
+    bench.keys("Esc");
+    bench.type_in(":");
+    bench.type_in("accept");
+    bench.keys("Enter");
+    let line =
+        PreviewLine { verb: PreviewVerb::Changes, what: "agent.a.config.command".to_owned(), how: String::new() };
+    let args = vec![("executable_hash", "h".to_owned())];
+    let preview = Preview { lines: vec![line], at: NOW, args, ..Preview::default() };
+    bench.app.update(Msg::Rows { question: Question::AcceptPreview, answer: Ok(Answer::Preview(preview)) });
+    assert!(bench.text().contains("changes   agent.a.config.command"), "{}", bench.text());
+    bench.app.update(Msg::Tick(bench.app.env.now.plus(1_000)));
+    bench.keys("y");
+    assert_eq!(requests(&bench), [("config.accept".to_owned(), json!({ "executable_hash": "h" }), 0)]);
+    bench.app.update(known(waits));
+    assert!(!bench.text().contains("wharf.toml changed"));
+}

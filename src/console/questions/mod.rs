@@ -1,6 +1,7 @@
 //! Questions of the screens, answered beside them: rows by one thread, logs by another, searches by
 //! a third, so that none waits for what the operator does not look at.
 
+mod config;
 mod detail;
 mod diagnostics;
 mod filter;
@@ -238,6 +239,7 @@ impl Asking<'_> {
             Question::ReleasePreview(id) => Answer::Preview(preview::release(reader, *id, now)?),
             Question::StopPreview(id) => Answer::Preview(preview::stop(reader, *id, now)?),
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),
+            Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
             Question::Output { .. } | Question::Search { .. } => {
@@ -284,7 +286,9 @@ impl Asking<'_> {
         } else {
             Vec::new()
         };
+        let pending = project.as_ref().and_then(config::pending);
         Ok(Header {
+            pending,
             project: project.map(|p| p.key).unwrap_or_default(),
             needs_person: count(counts.needs_you).saturating_sub(unused as u64),
             running: count(counts.running),

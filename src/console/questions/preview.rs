@@ -96,7 +96,7 @@ pub fn cancel(reader: &Reader, id: RunId, at: UnixMillis) -> Result<Preview, Sto
     let expect = vec![Expect { id: run.id.text(), version: run.version }];
     let note =
         format!("{name} is recorded as cancelled by operator. This cannot be undone; the run can be started anew.");
-    Ok(Preview { lines, note, expect, at, refused: None })
+    Ok(Preview { lines, note, expect, at, refused: None, args: Vec::new() })
 }
 
 /// What releasing a lease would do.
@@ -144,7 +144,7 @@ pub fn release(reader: &Reader, id: LeaseId, at: UnixMillis) -> Result<Preview, 
     let next = facts.waiting.first().map(|n| format!("{} is next", Kind::Lease.number(*n))).unwrap_or_default();
     lines.push(line(PreviewVerb::Frees, format!("a slot of {}", facts.environment.name), next));
     let expect = effect.judged.into_iter().map(|j| Expect { id: j.id, version: j.version }).collect();
-    Ok(Preview { lines, note, expect, at, refused: None })
+    Ok(Preview { lines, note, expect, at, refused: None, args: Vec::new() })
 }
 
 /// What stopping a service would do.
@@ -158,7 +158,7 @@ pub fn stop(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview, S
     let mut lines = vec![line(PreviewVerb::Stops, service_words(&item), stop_words(item.service.grace_ms))];
     users(&item, &mut lines);
     let note = if item.users.is_empty() { "No run uses it." } else { "Runs that use it go on, and see it go." };
-    Ok(Preview { lines, note: note.to_owned(), expect: own(&item), at, refused: None })
+    Ok(Preview { lines, note: note.to_owned(), expect: own(&item), at, refused: None, args: Vec::new() })
 }
 
 /// What restarting a service would do.
@@ -172,7 +172,7 @@ pub fn restart(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview
     let again = format!("start number {} of it", item.service.generation + 1);
     lines.push(line(PreviewVerb::Records, again, item.service.command.clone()));
     let note = "It starts anew with the same command and keeps its users.".to_owned();
-    Ok(Preview { lines, note, expect: own(&item), at, refused: None })
+    Ok(Preview { lines, note, expect: own(&item), at, refused: None, args: Vec::new() })
 }
 
 fn users(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {

@@ -34,13 +34,25 @@ pub(crate) fn first_verb(
 }
 
 /// `config.accept`: puts the file as it stands into force.
-pub(crate) fn accept(d: &mut Deciding<'_, '_>, prepared: &Prepared, actor: &Actor) -> Result<Value, Refusal> {
+pub(crate) fn accept(
+    d: &mut Deciding<'_, '_>,
+    row: &RequestRow,
+    prepared: &Prepared,
+    actor: &Actor,
+) -> Result<Value, Refusal> {
     let Prepared::Config(read) = prepared else {
         return Err(Refusal::new("config_invalid", "the config was not read"));
     };
+    let hash = read.config.executable_hash();
+    // Whoever was shown what it changes accepts that, and nothing that was written since.
+    if row.args.get("executable_hash").and_then(Value::as_str).is_some_and(|shown| shown != hash) {
+        return Err(Refusal::new(
+            "changed_since_preview",
+            format!("wharf.toml of {} has changed again since it was shown; look at it once more", read.path),
+        ));
+    }
     let id = ensure_project(d, read, actor)?;
     let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
-    let hash = read.config.executable_hash();
     take(d, id, &read.config, actor);
     Ok(json!({ "project_id": id.text(), "changed": before.as_deref() != Some(&hash) }))
 }

@@ -65,7 +65,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::IssueCreate => create_issue(d, row, &actor)?,
         RequestKind::IssueComment => comment(d, row, &actor)?,
         RequestKind::ProjectAdd => config::add_project(d, prepared, &actor)?,
-        RequestKind::ConfigAccept => config::accept(d, prepared, &actor)?,
+        RequestKind::ConfigAccept => config::accept(d, row, prepared, &actor)?,
         RequestKind::OrchestratorStop => json!({ "stopping": true }),
         RequestKind::AgentComment | RequestKind::AgentNextAction => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));

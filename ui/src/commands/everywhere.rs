@@ -2,9 +2,10 @@
 
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
-use crate::effect::{Effect, QuitChoice};
+use crate::effect::{Effect, Question, QuitChoice};
 use crate::msg::Tone;
 use crate::overlay::Overlay;
+use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::help::Help;
 use crate::overlay::messages::Messages;
 use crate::overlay::palette::Palette;
@@ -29,6 +30,21 @@ fn selected(app: &App) -> Result<(), String> {
 
 fn theme(app: &mut App, variant: Variant) {
     app.env.theme.variant = variant;
+}
+
+/// Shows what the config as its file stands would change, to be accepted with `y`.
+fn accept_config(app: &mut App) {
+    let Some(pending) = &app.header.pending else { return };
+    let item = Item {
+        question: Question::AcceptPreview,
+        name: "wharf.toml".to_owned(),
+        target: ("project", pending.project.clone()),
+        preview: None,
+    };
+    let words = ("accept", "Accepting");
+    let none = serde_json::json!({});
+    let confirm = Confirm::open(words, "config.accept", none, vec![item], app.env.now, &mut app.outbox);
+    app.open(Overlay::Confirm(Box::new(confirm)));
 }
 
 /// The table.
@@ -79,6 +95,14 @@ pub const COMMANDS: &[Command] = &[
         ..plain("palette.open", "Command palette", "palette", &[":", "ctrl-p"], |app| {
             app.open(Overlay::Palette(Palette::default()));
         })
+    },
+    Command {
+        level: Level::Preview,
+        legal: |app| match &app.header.pending {
+            Some(_) => Ok(()),
+            None => Err("no change of wharf.toml waits".to_owned()),
+        },
+        ..plain("config.accept", "Accept the changed wharf.toml", "accept the config", &[], accept_config)
     },
     plain("screen.redraw", "Draw everything again", "draw again", &["ctrl-l"], |app| app.outbox.push(Effect::Redraw)),
     plain("suspend", "To the shell; fg comes back", "to the shell", &["ctrl-z"], |app| {

@@ -152,6 +152,10 @@ impl Confirm {
                     if !args.is_object() {
                         args = Value::Object(serde_json::Map::new());
                     }
+                    if let Value::Object(args) = &mut args {
+                        let shown = preview.args.iter().map(|(k, v)| ((*k).to_owned(), Value::String(v.clone())));
+                        args.extend(shown);
+                    }
                     let tag = app.outbox.request(
                         title.clone(),
                         self.kind,

@@ -35,7 +35,8 @@ impl Messages {
         let mut lines: Vec<(String, Ink)> = Vec::new();
         for banner in &app.banners {
             let (glyph, ink) = toast::mark(banner.tone);
-            for words in [format!("{glyph} {}", banner.text), format!("  {}", banner.advice)] {
+            let advice = banner.advice.lines().map(|line| format!("  {line}"));
+            for words in std::iter::once(format!("{glyph} {}", banner.text)).chain(advice) {
                 lines.extend(text::wrap(&words, width).into_iter().map(|(a, b)| (words[a..b].to_owned(), ink)));
             }
         }

@@ -143,6 +143,64 @@ fn every_size_is_drawn() {
 }
 
 #[test]
+fn a_run_that_is_being_stopped_says_how_long_it_has() {
+    let agent = "trap '' TERM; echo deaf; while :; do sleep 0.1; done";
+    let place = Place::new(Some(&config(&[("deaf", agent)])));
+    let mut console = Console::open(&place, 120, 30);
+    console.see("No runs yet.");
+    start_run(&console);
+    console.see("▏deaf");
+    console.send("x");
+    console.see("y cancel R-1");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    console.send("y");
+    console.wait("the time it has", |s| s.lines().any(|l| l.contains("■ stopping") && l.contains("s of 2s")));
+    console.see("⊘ cancelled");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
+}
+
+#[test]
+fn a_changed_config_is_held_until_it_is_accepted_by_keys() {
+    let place = Place::new(Some(&config(&[("printer", "echo as accepted")])));
+    let mut console = Console::open(&place, 120, 30);
+    console.see("No runs yet.");
+    start_run(&console);
+    console.see("as accepted");
+    std::fs::write(place.project().join("wharf.toml"), config(&[("printer", "echo another")])).unwrap();
+    start_run(&console);
+    console.see("wharf.toml changed: 1 command; accepted one stays in force");
+    console.see("R-2");
+    console.see("as accepted");
+    console.send("i");
+    console.see("agent.printer.config.command: echo as accepted → echo another");
+    console.send("\x1b");
+    console.gone("Esc close");
+    console.send(":");
+    console.see("Command palette");
+    console.send("accept");
+    console.see("Accept the changed wharf.toml");
+    console.send("\r");
+    console.see("changes   agent.printer.config.command");
+    console.see("to echo another");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    console.send("y");
+    console.see("Accept wharf.toml: accepted");
+    console.gone("stays in force");
+    start_run(&console);
+    console.see("R-3");
+    console.send("\x1b[A\x1b[A");
+    console.see("▏another");
+    console.send("5");
+    console.see("▸ Workspaces");
+    console.wait("figures of the checkout", |s| s.lines().any(|l| l.contains("W-1") && l.contains(" 0    0      0")));
+    console.send("Q");
+    assert_eq!(console.wait_end(), 0);
+}
+
+#[test]
 fn what_goes_on_in_the_background_is_carried_to_its_end() {
     let gate = tempfile::tempdir().unwrap();
     let open = gate.path().join("open");

@@ -186,6 +186,7 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
         outcome: line.liveness_state.map(|l| l.to_string().replace('_', " ")),
         unknown: line.status == RunStatus::Running && line.observation == wharf_model::Observation::Unknown,
         lease: None,
+        workspace: None,
         services: Vec::new(),
         cost_microusd: None,
     }

@@ -4,9 +4,8 @@ pub mod adapter;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod demo;
-
 pub mod console;
+pub mod demo;
 pub mod dispatch;
 pub mod environment;
 pub mod process;

@@ -1,4 +1,5 @@
 //! An idle console does nothing: no question to the store, hardly a wake-up.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/pty.rs"]
 mod pty;
@@ -25,8 +26,10 @@ fn observe(console: &Console, seconds: u64) -> (BTreeMap<String, u64>, u64) {
     // The time itself is what is measured.
     std::thread::sleep(Duration::from_secs(seconds));
     let after = sleeps(console.pid());
-    let more: BTreeMap<String, u64> =
-        after.iter().map(|(name, n)| (name.clone(), n - before.get(name).copied().unwrap_or(0))).collect();
+    let more: BTreeMap<String, u64> = after
+        .iter()
+        .map(|(name, n)| (name.clone(), n.saturating_sub(before.get(name).copied().unwrap_or(0))))
+        .collect();
     let all = more.values().sum();
     (more, all)
 }
@@ -40,7 +43,8 @@ fn an_empty_console_asks_nothing_and_sleeps() {
     let mut console = Console::open(&place, 160, 45);
     console.see("No runs yet.");
     console.see("0 running");
-    let _settled = observe(&console, 2);
+    // For some seconds after a commit the next one is looked for.
+    let _settled = observe(&console, 6);
     let (more, all) = observe(&console, 5);
     for name in ASKING {
         assert_eq!(more.get(name), Some(&0), "{name} worked: {more:?}");
@@ -62,7 +66,8 @@ fn a_console_with_ended_runs_only_counts_their_ages() {
     console.send("\r");
     console.see("✓ done");
     console.see("once");
-    let _settled = observe(&console, 3);
+    // For some seconds after a commit the next one is looked for.
+    let _settled = observe(&console, 6);
     let (more, all) = observe(&console, 10);
     for name in ASKING {
         assert_eq!(more.get(name), Some(&0), "{name} worked: {more:?}");

@@ -1,4 +1,5 @@
 //! The console as an operator meets it: the real program, a real terminal, real processes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/pty.rs"]
 mod pty;
@@ -54,6 +55,38 @@ fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
     console.send("q");
     assert_eq!(console.wait_end(), 0);
     console.assert_restored();
+}
+
+#[test]
+fn a_lease_is_released_with_what_its_preview_said() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut console = Console::open(&place, 160, 45);
+    console.see("No runs yet.");
+    start_run(&console);
+    console.see("line 2");
+    console.send("2");
+    console.see("[2 Leases]");
+    console.see("● active");
+    console.see("R-1 printer");
+    console.send("r");
+    console.see("Release L-1");
+    console.see("SIGTERM, 2s, then SIGKILL");
+    console.see("a slot of Local");
+    console.see("y release L-1");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    console.send("y");
+    console.see("Release L-1: released");
+    console.see("✓ released");
+    until(
+        || (place.processes() == [console.pid()]).then_some(()),
+        || format!("alive beside {}: {:?}", console.pid(), place.processes()),
+    );
+    console.send("1");
+    console.see("⊘ cancelled");
+    console.see("by operator");
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
 }
 
 #[test]
@@ -125,12 +158,14 @@ fn the_terminal_is_given_back_after_a_panic_which_is_logged() {
     let place = Place::new(None);
     let mut console = Console::open_with(&place, 80, 24, &[("WHARF_DEBUG_PANIC", "1")]);
     console.see("No runs yet.");
+    let log = place.data().join("log");
+    until(|| std::fs::read_dir(&log).ok()?.flatten().next(), || "no log is begun".to_owned());
     console.send("\x1b[24~");
-    assert_eq!(console.wait_end(), 101);
+    assert_eq!(console.wait_end(), 1);
     console.assert_restored();
     let said = console.screen();
-    assert!(said.contains("This is a defect of wharf"), "{said}");
-    let log = std::fs::read_dir(place.data().join("log")).unwrap().next().unwrap().unwrap().path();
+    assert!(said.contains("this is a defect of it") && said.contains("asked for by WHARF_DEBUG_PANIC"), "{said}");
+    let log = std::fs::read_dir(log).unwrap().next().unwrap().unwrap().path();
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("asked for by WHARF_DEBUG_PANIC") && log.contains("shell"), "{log}");
 }
@@ -155,11 +190,11 @@ fn a_stop_by_job_control_does_not_stop_the_orchestrator() {
 #[test]
 fn a_second_console_names_the_first_and_takes_over() {
     let place = Place::new(Some(&config(&[("printer", "echo done")])));
-    let mut first = Console::open(&place, 120, 30);
+    let mut first = Console::open(&place, 160, 45);
     first.see("No runs yet.");
     let lock = place.data().join("orchestrator.lock");
     until(|| std::fs::read_to_string(&lock).ok()?.contains("\"epoch\":1").then_some(()), || "no reign".to_owned());
-    let mut second = Console::open(&place, 120, 30);
+    let mut second = Console::open(&place, 160, 45);
     second.see(&format!("pid {}", first.pid()));
     // The second one's wishes are carried out by the first.
     start_run(&second);
@@ -180,7 +215,7 @@ fn a_second_console_names_the_first_and_takes_over() {
 
 #[test]
 fn what_goes_on_while_the_console_is_killed_is_whole() {
-    let counted = |n: u32| (1..=40).map(|i| format!("{n} line {i}\n")).collect::<String>();
+    let counted = |n: u32| (1..=40).map(|i| format!("{n} line {i}\n")).collect::<Vec<_>>().concat();
     let agent = |n: u32| {
         format!(
             "echo started >> {{}}/starts-{n}; i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo {n} line $i; sleep 0.05; done; exit {n}"

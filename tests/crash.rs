@@ -5,5 +5,17 @@ mod orchestrator;
 
 #[path = "crash/adopt.rs"]
 mod adopt;
+#[path = "crash/agent_socket.rs"]
+mod agent_socket;
+#[path = "crash/bad_input.rs"]
+mod bad_input;
+#[path = "crash/cancel.rs"]
+mod cancel;
+#[path = "crash/election.rs"]
+mod election;
 #[path = "crash/kill_points.rs"]
 mod kill_points;
+#[path = "crash/limits.rs"]
+mod limits;
+#[path = "crash/services.rs"]
+mod services;

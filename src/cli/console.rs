@@ -1,18 +1,18 @@
 //! Where `wharf` without a command goes.
 
-use std::io::IsTerminal as _;
-
 use super::context::{Color, Context};
 use super::error::{CliError, Result};
-use crate::console::{self, Look, Options};
+use crate::console::{Look, NotOpened, Options};
 
-/// Opens the console on the project of the current directory.
+/// Opens the console and stays in it.
 pub fn open(context: &Context) -> Result<u8> {
-    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        return Err(CliError::usage("the console needs a terminal")
-            .cause("stdin or stdout is none")
-            .next("wharf runs    wharf --help"));
-    }
-    let look = Look { ascii: context.global.ascii, no_color: context.global.color == Color::Never };
-    Ok(console::open(Options { data: context.data.clone(), directory: context.project_dir()?, look }))
+    let look =
+        Look { ascii: context.global.ascii, no_color: context.global.color == Color::Never, utc: context.global.utc };
+    let options = Options { data: context.data.clone(), directory: context.project_dir()?, look };
+    crate::console::open(options).map_err(|error| match error {
+        NotOpened::NoTerminal => CliError::usage("the console needs a terminal")
+            .cause("standard input or output is none")
+            .next("wharf runs    wharf --help"),
+        NotOpened::Failed(source) => CliError::usage("the console cannot start").cause(source.to_string()),
+    })
 }

@@ -1,7 +1,7 @@
 //! Hearing that rows were committed, by whichever process.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use wharf_store::{ChangeSignal, StoreError};
@@ -9,7 +9,7 @@ use wharf_store::{ChangeSignal, StoreError};
 use super::events::{Event, Sender};
 
 /// The longest wait for a change; then it is waited again.
-const WAIT: Duration = Duration::from_secs(3_600);
+const WAIT: Duration = Duration::from_hours(1);
 /// How long is waited before a watch that failed is begun anew.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How often is looked for a store that is not there yet.
@@ -25,7 +25,7 @@ pub fn start(data: &Path, events: Sender) -> io::Result<()> {
     Ok(())
 }
 
-fn listen(data: &PathBuf, events: &Sender) {
+fn listen(data: &Path, events: &Sender) {
     let mut waited = Duration::ZERO;
     loop {
         match ChangeSignal::open(data) {

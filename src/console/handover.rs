@@ -245,6 +245,8 @@ mod tests {
             stand = look(&mut child);
             std::thread::yield_now();
         }
+        // Taken already; a child that still runs would hang here instead of passing.
+        let _ = child.wait();
         assert_eq!(stand, Stand::Ended(false));
     }
 

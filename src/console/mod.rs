@@ -22,7 +22,6 @@ mod shell;
 mod signals;
 mod terminal;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 pub use settings::Look;
@@ -38,22 +37,31 @@ pub struct Options {
     pub look: Look,
 }
 
-/// Opens the console and stays in it until the operator leaves. Needs a terminal: without one, or
-/// when it cannot be had, says so and ends with code 2.
-pub fn open(options: Options) -> u8 {
+/// Why the console was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    /// Standard input or output is no terminal.
+    #[error("the console needs a terminal, and standard input or output is none")]
+    NoTerminal,
+    /// The terminal cannot be had, or the project's directory cannot be entered.
+    #[error("the console cannot start: {0}")]
+    Failed(#[from] std::io::Error),
+}
+
+/// Opens the console and stays in it until the operator leaves; gives the exit code of the program.
+///
+/// # Errors
+/// It could not be opened; the terminal is then as it was.
+pub fn open(options: Options) -> Result<u8, NotOpened> {
     if !terminal::is_there() {
-        let words = "wharf: the console needs a terminal, and standard input or output is none; \
-                     `wharf --help` lists what works without one, `wharf runs` for example";
-        let _ = writeln!(std::io::stderr(), "{words}");
-        return 2;
+        return Err(NotOpened::NoTerminal);
     }
     panic::set_hook();
     match shell::Shell::start(options) {
-        Ok(shell) => shell.run(),
+        Ok(shell) => Ok(shell.run()),
         Err(error) => {
             terminal::give_back();
-            let _ = writeln!(std::io::stderr(), "wharf: the console cannot start: {error}");
-            1
+            Err(NotOpened::Failed(error))
         }
     }
 }

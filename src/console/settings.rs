@@ -17,6 +17,8 @@ pub struct Look {
     pub ascii: bool,
     /// No colours.
     pub no_color: bool,
+    /// Moments in UTC.
+    pub utc: bool,
 }
 
 /// The look, and what was wrong with the file that says it.
@@ -53,7 +55,7 @@ pub fn choose(look: Look, now: UnixMillis, size: (u16, u16), project: String) ->
     let settings = Settings {
         now,
         size,
-        zone: Zone { east_seconds: east_seconds(now), utc: user.ui.utc },
+        zone: Zone { east_seconds: east_seconds(now), utc: look.utc || user.ui.utc },
         theme,
         ascii,
         keys: keys(&user, &file),
@@ -122,7 +124,7 @@ mod tests {
         for (set, expected) in table {
             let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
             assert_eq!(depth(Look::default(), &variable), expected, "{set:?}");
-            assert_eq!(depth(Look { no_color: true, ascii: false }, &variable), Depth::None);
+            assert_eq!(depth(Look { no_color: true, ..Look::default() }, &variable), Depth::None);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
@@ -41,7 +41,7 @@ const BATCH: usize = 256;
 /// Texts from this size on are copied to a file as well.
 const COPY_FILE_FROM_BYTES: usize = 100_000;
 /// How long stopping everything may take beyond the longest grace, before the console ends anyway.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
 /// Tags of requests that the console makes by itself begin here; the screens' own begin at 1.
 const OWN_TAGS: u64 = 1 << 62;
 
@@ -60,8 +60,6 @@ pub struct Shell {
     growth: Growth,
     standing: Option<Standing>,
     project: PathBuf,
-    has_config: bool,
-    project_known: bool,
     logging: bool,
     lively: bool,
     dirty: bool,
@@ -111,7 +109,7 @@ impl Shell {
         let live = LiveRuns::new(&options.data);
         let growth = Growth::start(events.clone())?;
         let outputs = Outputs { data: options.data.clone(), growth: growth.clone() };
-        let scope = Scope { data: options.data.clone(), project: found.root.clone(), zone, live: live.clone() };
+        let scope = Scope::new(&options.data, &found.root, zone, &live);
         let questions = Questions::start(&scope, &outputs, events.clone())?;
         let requests = Requests::start(&options.data, &found.root, events.clone())?;
         let (limits, limits_wrong) = MachineLimits::read();
@@ -142,8 +140,6 @@ impl Shell {
             growth,
             standing: None,
             project: found.root,
-            has_config: found.has_config,
-            project_known: false,
             logging,
             lively: chosen.lively,
             dirty: true,
@@ -158,15 +154,15 @@ impl Shell {
             ending: None,
             options,
         };
-        if !shell.has_config {
+        if found.has_config {
+            shell.requests.add_project();
+        } else {
             shell.banner(
                 "init",
                 Tone::Info,
                 format!("No wharf.toml in {}", shell.project.display()),
                 "`wharf init` writes one; until then there is no agent to start here".to_owned(),
             );
-        } else {
-            shell.requests.add_project();
         }
         shell.tell(Msg::Tick(clock::now()));
         Ok(shell)
@@ -403,6 +399,7 @@ impl Shell {
                 self.banner("log", Tone::Warn, "There is no log of this program".to_owned(), words);
             }
         }
+        tracing::info!(?standing, "who the orchestrator is");
         match &standing {
             Standing::Nobody(why) => {
                 let why = why.clone();
@@ -421,7 +418,6 @@ impl Shell {
     fn project_told(&mut self, known: Result<(), String>) {
         match known {
             Ok(()) => {
-                self.project_known = true;
                 self.tell(Msg::BannerOver("project"));
                 self.refresh_due = true;
             }
@@ -445,7 +441,6 @@ impl Shell {
             }
             Effect::Request(request) => self.requests.write(request),
             Effect::Copy(words) => self.copy(&words),
-            Effect::OpenUrl(url) => self.open_url(&url),
             Effect::Shell(owner) => self.shell(owner),
             Effect::Suspend => {
                 let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
@@ -455,6 +450,7 @@ impl Shell {
             Effect::Pager { owner, line } => self.pager(owner, line),
             Effect::Editor { text } => self.editor(&text),
             Effect::Save { owner, streams } => self.save(owner, streams),
+            Effect::OpenUrl(url) => self.open_url(&url),
             Effect::Quit(QuitChoice::Leave) => self.end(Ending::Left),
             Effect::Quit(QuitChoice::StopAll) => self.stop_all(),
             Effect::Redraw => {
@@ -464,7 +460,7 @@ impl Shell {
             Effect::Bell(words) => {
                 let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
                 let bytes = format!("\x07\x1b]9;{words}\x1b\\");
-                if let Err(error) = self.terminal.say(bytes.as_bytes()) {
+                if let Err(error) = terminal::say(bytes.as_bytes()) {
                     tracing::warn!(%error, "the terminal cannot ring");
                 }
             }
@@ -475,33 +471,10 @@ impl Shell {
         self.options.data.join("tmp")
     }
 
-    /// Opens an address in the operator's browser; where there is none to open, it goes on the clipboard.
-    fn open_url(&mut self, url: &str) {
-        let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|v| std::env::var_os(v).is_some_and(|v| !v.is_empty()));
-        let opened = desktop
-            && Command::new("xdg-open")
-                .arg(url)
-                .stdin(std::process::Stdio::null())
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
-                .spawn()
-                .is_ok_and(|mut child| {
-                    // Reaped beside: a browser may take its time.
-                    std::thread::spawn(move || child.wait());
-                    true
-                });
-        if opened {
-            self.tell(Msg::Toast(Tone::Info, format!("Opened {url}")));
-        } else {
-            self.copy(url);
-            self.tell(Msg::Toast(Tone::Info, format!("No browser here; copied {url}")));
-        }
-    }
-
     fn copy(&mut self, words: &str) {
         let mut bytes = Vec::new();
         let copied = crossterm::queue!(bytes, crossterm::clipboard::CopyToClipboard::to_clipboard_from(words))
-            .and_then(|()| self.terminal.say(&bytes));
+            .and_then(|()| terminal::say(&bytes));
         if let Err(error) = copied {
             self.tell(Msg::Toast(Tone::Bad, format!("The clipboard cannot be reached: {error}")));
         }
@@ -512,6 +485,29 @@ impl Shell {
                 Err(error) => (Tone::Bad, format!("Copied, but not into a file: {error}")),
             };
             self.tell(Msg::Toast(toast.0, toast.1));
+        }
+    }
+
+    /// Where there is a desktop, its own tool opens the URL; else it is on the clipboard.
+    fn open_url(&mut self, url: &str) {
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|n| std::env::var_os(n).is_some());
+        let opened = desktop
+            && Command::new("xdg-open")
+                .arg(url)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .and_then(|mut child| {
+                    // Waited for beside the screen, so that it does not stay behind as a zombie.
+                    std::thread::Builder::new().name("open-url".into()).spawn(move || child.wait()).map(drop)
+                })
+                .is_ok();
+        if opened {
+            self.tell(Msg::Toast(Tone::Info, format!("Opened {url}")));
+        } else {
+            self.copy(url);
+            self.tell(Msg::Toast(Tone::Info, format!("Copied {url}; there is no desktop to open it")));
         }
     }
 

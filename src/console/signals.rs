@@ -41,7 +41,7 @@ fn listen(events: &Sender) -> io::Result<()> {
             };
             // A queue that is full is drained by the loop; nothing of it may be lost.
             let events = events.clone();
-            if tokio::task::spawn_blocking(move || events.send(event)).await.map_or(true, |sent| sent.is_err()) {
+            if !tokio::task::spawn_blocking(move || events.send(event).is_ok()).await.unwrap_or(false) {
                 return Ok(());
             }
         }

@@ -98,14 +98,14 @@ impl Terminal {
     pub fn forget(&mut self) {
         self.shown = None;
     }
+}
 
-    /// Writes an escape that draws nothing: the bell, the clipboard.
-    ///
-    /// # Errors
-    /// What the terminal says.
-    pub fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
-        write_whole(&mut io::stdout().lock(), bytes)
-    }
+/// Writes an escape that draws nothing: the bell, the clipboard.
+///
+/// # Errors
+/// What the terminal says.
+pub fn say(bytes: &[u8]) -> io::Result<()> {
+    write_whole(&mut io::stdout().lock(), bytes)
 }
 
 impl Drop for Terminal {
@@ -234,6 +234,6 @@ mod tests {
         let mut bytes = Vec::new();
         assert!(encode(&mut bytes, Some(&frame(20, 5, 'a')), &frame(21, 5, 'a')).unwrap());
         assert!(bytes.windows(4).any(|w| w == b"\x1b[2J"));
-        assert!(bytes.iter().filter(|b| **b == b'a').count() >= 105);
+        assert!(memchr::memchr_iter(b'a', &bytes).count() >= 105);
     }
 }

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use wharf_model::state::{Change, Decided, State};
 use wharf_model::{
-    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RunId, RunTextKind, WorkspaceId,
+    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RequestStatus, RunId,
+    RunTextKind, WorkspaceId,
 };
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
@@ -424,7 +425,9 @@ impl Loop {
     }
 
     fn take_request(&mut self, batch: &mut Vec<Pending>, row: RequestRow) -> Result<(), StoreError> {
-        if self.preparing.contains(&row.id) {
+        // Answered in this very turn, whose commit is still to come: the store does not know it yet.
+        let answered = self.state.requests.get(&row.id).is_some_and(|r| r.status != RequestStatus::Pending);
+        if answered || self.preparing.contains(&row.id) {
             return Ok(());
         }
         kill_point("request.inserted");

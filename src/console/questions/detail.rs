@@ -189,7 +189,7 @@ fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     if let Some(first) = out.first_mut()
         && run.finished_at.is_some()
     {
-        first.label = "END".to_owned();
+        "END".clone_into(&mut first.label);
     }
     out
 }

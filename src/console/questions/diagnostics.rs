@@ -1,84 +1,118 @@
-//! What wharf knows of itself, for the Diagnostics screen.
+//! What wharf knows of itself.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use wharf_model::{RequestRow, RequestStatus, UnixMillis};
-use wharf_store::view::RequestQuery;
+use wharf_model::{Kind, Named, RequestRow, RequestStatus, RunId};
+use wharf_store::view::{RequestQuery, RunQuery};
 use wharf_store::{Reader, StoreError};
 use wharf_ui::glyph::Class;
 use wharf_ui::rows::{Diagnostics, OrchestratorLine, RequestLine, StoreLine};
 
 use crate::dispatch::election;
 
-/// Answered requests that are shown.
-const RECENT: usize = 50;
+/// Requests that are listed.
+const REQUESTS: usize = 50;
 
-/// Gathers it all; nothing here waits for anyone.
-pub fn gather(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
-    let counts = reader.header(None)?;
-    let page = reader.requests(RequestQuery::default(), None, RECENT)?;
-    let (holder, trouble) = match election::holder(data) {
-        Ok(Some(holder)) => (holder, None),
-        Ok(None) => {
-            (None, Some("nobody orchestrates: nothing new starts until a console or `wharf serve` is open".to_owned()))
-        }
-        Err(error) => (None, Some(format!("the orchestrator's lock cannot be looked at: {error}"))),
-    };
-    let mut waiting: Vec<&RequestRow> = page.rows.iter().collect();
-    waiting.sort_by_key(|r| (r.status.is_terminal(), -r.number));
-    let count = |n: i64| u64::try_from(n).unwrap_or(0);
-    let size = |name: &str| std::fs::metadata(data.join(name)).map_or(0, |m| m.len());
-    Ok(Diagnostics {
-        orchestrator: holder.map(|h| OrchestratorLine {
-            pid: u32::try_from(h.pid).unwrap_or(0),
-            is_this: u32::try_from(h.pid) == Ok(std::process::id()),
-            epoch: h.epoch,
-            since: UnixMillis(h.since),
-            version: h.version,
+/// Gathers everything.
+pub fn all(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
+    let header = reader.header(None)?;
+    let mut troubles = Vec::new();
+    let orchestrator = match election::holder(data) {
+        Ok(Some(Some(holder))) => Some(OrchestratorLine {
+            pid: u32::try_from(holder.pid).unwrap_or(0),
+            is_this: holder.pid.unsigned_abs() == std::process::id(),
+            epoch: holder.epoch,
+            since: wharf_model::UnixMillis(holder.since),
+            version: holder.version,
         }),
+        Ok(Some(None)) => {
+            troubles.push("The orchestrator's lock is held, and the file does not say by whom".to_owned());
+            None
+        }
+        Ok(None) => {
+            troubles.push("Nobody is the orchestrator: nothing new starts".to_owned());
+            None
+        }
+        Err(error) => {
+            troubles.push(format!("The orchestrator's lock cannot be looked at: {error}"));
+            None
+        }
+    };
+    let mut requests = reader.requests(RequestQuery { open_only: true }, None, REQUESTS)?.rows;
+    let answered = reader.requests(RequestQuery { open_only: false }, None, REQUESTS)?.rows;
+    requests.extend(answered.into_iter().filter(|r| r.status.is_terminal()));
+    requests.truncate(REQUESTS);
+    let file = data.join("wharf.db");
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+    let runs = reader.run_counts(&RunQuery::default())?;
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    Ok(Diagnostics {
+        orchestrator,
         store: StoreLine {
-            path: data.join("wharf.db").display().to_string(),
-            schema: 1,
-            bytes: size("wharf.db"),
-            wal_bytes: size("wharf.db-wal"),
+            path: file.display().to_string(),
+            schema: schema(&file),
+            bytes: size(&file),
+            wal_bytes: size(&data.join("wharf.db-wal")),
             logs: None,
         },
-        waiting: count(counts.pending_requests),
-        requests: waiting.into_iter().map(request).collect(),
+        waiting: count(header.pending_requests),
+        requests: requests.iter().map(|row| request(reader, row)).collect(),
         counts: vec![
-            ("runs running".into(), count(counts.running)),
-            ("runs queued".into(), count(counts.queued)),
-            ("open leases".into(), count(counts.leases)),
-            ("services up".into(), count(counts.services)),
+            ("runs".to_owned(), count(runs.shown)),
+            ("running".to_owned(), count(header.running)),
+            ("queued".to_owned(), count(header.queued)),
+            ("leases held".to_owned(), count(header.leases)),
+            ("services up".to_owned(), count(header.services)),
         ],
         versions: vec![
-            ("wharf".into(), env!("CARGO_PKG_VERSION").into()),
-            ("shim protocol".into(), wharf_model::shim::PROTOCOL.to_string()),
+            ("wharf".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("shim protocol".to_owned(), wharf_model::shim::PROTOCOL.to_string()),
         ],
-        troubles: trouble.into_iter().collect(),
+        troubles,
     })
 }
 
-fn request(row: &RequestRow) -> RequestLine {
-    let class = match row.status {
-        RequestStatus::Pending => Class::Waits,
-        RequestStatus::Accepted => Class::Alive,
-        RequestStatus::Done => Class::Good,
-        RequestStatus::Failed | RequestStatus::Refused => Class::Bad,
-        RequestStatus::Expired => Class::Chosen,
+/// The schema's version as the database file says it; 0 when it cannot be read.
+fn schema(file: &Path) -> i64 {
+    // Byte 60 of SQLite's header: `user_version`, four bytes, the highest first.
+    let mut bytes = [0u8; 4];
+    let read = std::fs::File::open(file).and_then(|f| f.read_exact_at(&mut bytes, 60));
+    read.map_or(0, |()| i64::from(u32::from_be_bytes(bytes)))
+}
+
+fn request(reader: &Reader, row: &RequestRow) -> RequestLine {
+    let (class, word) = match row.status {
+        RequestStatus::Pending => (Class::Waits, "pending"),
+        RequestStatus::Accepted => (Class::Alive, "accepted"),
+        RequestStatus::Done => (Class::Good, "done"),
+        RequestStatus::Failed => (Class::Bad, "failed"),
+        RequestStatus::Refused => (Class::Bad, "refused"),
+        RequestStatus::Expired => (Class::Chosen, "expired"),
     };
-    let target = row.result.as_ref().and_then(|r| r["run"].as_str()).map_or_else(
-        || row.args.get("agent").and_then(|a| a.as_str()).or(row.target_type.as_deref()).unwrap_or_default().to_owned(),
-        str::to_owned,
-    );
     RequestLine {
         number: row.number,
         kind: row.kind.clone(),
-        target,
+        target: target(reader, row),
         class,
-        word: row.status.to_string(),
+        word: word.to_owned(),
         created_at: row.created_at,
         took_ms: row.finished_at.map(|at| row.created_at.until(at)),
         error: row.error.clone(),
     }
+}
+
+/// Name of what a request is about; a target without a name shows its kind.
+fn target(reader: &Reader, row: &RequestRow) -> String {
+    let (Some(kind), Some(id)) = (row.target_type.as_deref(), row.target_id.as_deref()) else {
+        return String::new();
+    };
+    if kind == "run"
+        && let Ok(run) = id.parse::<RunId>()
+        && let Ok(Some(line)) = reader.run_line(run)
+    {
+        return Kind::Run.number(line.number);
+    }
+    let found = uuid::Uuid::parse_str(id).ok().and_then(|id| reader.resolve(&Named::Whole(id), None).ok());
+    found.map_or_else(|| kind.to_owned(), |f| f.label)
 }

@@ -53,6 +53,13 @@ pub struct Scope {
     pub live: LiveRuns,
 }
 
+impl Scope {
+    /// What the console was opened with.
+    pub fn new(data: &std::path::Path, project: &std::path::Path, zone: Zone, live: &LiveRuns) -> Self {
+        Self { data: data.to_owned(), project: project.to_owned(), zone, live: live.clone() }
+    }
+}
+
 /// A line of questions for one thread.
 #[derive(Default)]
 struct Line {
@@ -216,8 +223,8 @@ impl Asking<'_> {
             Question::ReleasePreview(id) => Answer::Preview(preview::release(reader, *id, now)?),
             Question::StopPreview(id) => Answer::Preview(preview::stop(reader, *id, now)?),
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),
+            Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
-            Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::gather(reader, &self.scope.data)?)),
             Question::Output { .. } | Question::Search { .. } => {
                 return Err(StoreError::Internal {
                     path: self.scope.data.clone(),
@@ -330,13 +337,7 @@ impl Asking<'_> {
             .iter()
             .map(|l| (l.lease.id, LeaseName { id: l.lease.id, number: l.lease.number, version: l.lease.version }))
             .collect();
-        let query = ServiceQuery { live_only: true, ..ServiceQuery::default() };
-        let mut services: HashMap<RunId, Vec<String>> = HashMap::new();
-        for item in self.reader.services(&query, None, LOOK)?.rows {
-            for user in &item.users {
-                services.entry(user.run_id).or_default().push(item.service.name.clone());
-            }
-        }
+        let mut services = self.services_of_runs()?;
         let running: Vec<(RunId, u32)> =
             found.iter().filter(|r| r.status == RunStatus::Running).map(|r| (r.id, r.attempt)).collect();
         let printed = self.scope.live.show(&running);
@@ -346,6 +347,19 @@ impl Asking<'_> {
             line.last_output_at = printed.get(&row.id).copied().flatten().max(line.last_output_at);
         }
         Ok(())
+    }
+
+    /// Live services by the runs that use them.
+    fn services_of_runs(&self) -> Result<HashMap<RunId, Vec<String>>, StoreError> {
+        let query = ServiceQuery { live_only: true, ..ServiceQuery::default() };
+        let mut services: HashMap<RunId, Vec<String>> = HashMap::new();
+        for item in self.reader.services(&query, None, LOOK)?.rows {
+            let name = format!("{} {}", Kind::Service.number(item.service.number), item.service.name);
+            for user in &item.users {
+                services.entry(user.run_id).or_default().push(name.clone());
+            }
+        }
+        Ok(services)
     }
 
     /// Gathers rows that pass: with no cursor all live ones and the newest ended ones, else ended
@@ -402,7 +416,12 @@ impl Asking<'_> {
             |item| !item.lease.status.is_terminal(),
             |item| rows::lease_facts(item, self.now),
         )?;
-        Ok(finish(gathered, rows::lease))
+        let mut page = finish(gathered, rows::lease);
+        let services = self.services_of_runs()?;
+        for line in page.rows.iter_mut().filter(|l| l.live) {
+            line.services = line.run.and_then(|run| services.get(&run).cloned()).unwrap_or_default();
+        }
+        Ok(page)
     }
 
     fn services(

@@ -5,7 +5,7 @@ use wharf_model::filter::{Field, Status};
 use wharf_model::{
     ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle, Observation,
     OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
-    WorkspaceMode, WorkspaceStatus, WorkspaceStrategy,
+    WorkspaceStatus,
 };
 use wharf_store::view;
 use wharf_ui::format;
@@ -74,12 +74,13 @@ pub fn run(line: &view::RunLine) -> RunLine {
         limit_ms: None,
         exit_code: line.exit_code,
         signal: line.signal.clone(),
-        error_code: line.error_code.clone(),
+        // A process that said itself how it went is known by its exit code.
+        error_code: line.error_code.clone().filter(|_| line.exit_code.is_none_or(|code| code == 0)),
         outcome: line.liveness_state.map(|s| s.as_str().replace('_', " ")),
         unknown: line.observation == Observation::Unknown && !line.status.is_terminal(),
         lease: None,
-        workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         services: Vec::new(),
+        workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         cost_microusd: None,
     }
 }
@@ -183,6 +184,11 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         holder_state: holder_state.map(str::to_owned),
         holder_evidence: evidence,
         run: row.run_id,
+        workspace: item.workspace_number.map(|n| {
+            let name = item.workspace.clone().unwrap_or_default();
+            format!("{} {name}", Kind::Workspace.number(n)).trim_end().to_owned()
+        }),
+        services: Vec::new(),
         acquired_at: row.acquired_at,
         used_at: row.last_used_at,
         expires_at: row.expires_at.filter(|_| live),
@@ -190,8 +196,6 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         cleanup,
         next_try_at: row.next_try_at,
         fence: row.fence,
-        workspace: item.workspace_number.map(|n| Kind::Workspace.number(n)),
-        services: Vec::new(),
         facts: vec![FactBlock { facts: about }, FactBlock { facts: holding }],
     }
 }
@@ -420,8 +424,20 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         let status = item.last_run_status.map(|s| s.to_string()).unwrap_or_default();
         about.push(fact("last run", Kind::Run.number(n), status));
     }
+    let mode = match row.strategy_type {
+        wharf_model::WorkspaceStrategy::GitWorktree => "worktree",
+        wharf_model::WorkspaceStrategy::ProjectPrimary => "shared",
+        wharf_model::WorkspaceStrategy::AdapterManaged => "the agent's own",
+        wharf_model::WorkspaceStrategy::CloudSandbox => "sandbox",
+    };
+    let last_run = item.last_run_number.map(|n| {
+        let status = item.last_run_status.map(|s| s.as_str().replace('_', " ")).unwrap_or_default();
+        format!("{} {status}", Kind::Run.number(n)).trim_end().to_owned()
+    });
     WorkspaceLine {
         id: row.id,
+        mode: mode.to_owned(),
+        last_run,
         number: row.number,
         version: row.version,
         class,
@@ -440,20 +456,7 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         used_at: Some(row.last_used_at),
         holder: item.last_run_number.filter(|_| used).map(|n| Kind::Run.number(n)),
         environment: item.environment.clone(),
-        mode: mode_words(row.strategy_type, row.mode).to_owned(),
-        last_run: item.last_run_number.map(|n| Kind::Run.number(n)),
         facts: vec![FactBlock { facts: about }],
-    }
-}
-
-/// How a workspace came to be, in a word.
-const fn mode_words(strategy: WorkspaceStrategy, mode: WorkspaceMode) -> &'static str {
-    match (strategy, mode) {
-        (WorkspaceStrategy::GitWorktree, _) => "worktree",
-        (_, WorkspaceMode::SharedWorkspace) => "shared",
-        (_, WorkspaceMode::OperatorBranch) => "branch",
-        (_, WorkspaceMode::IsolatedWorkspace) => "own",
-        (_, WorkspaceMode::AdapterManaged | WorkspaceMode::CloudSandbox) => "remote",
     }
 }
 

@@ -1,5 +1,6 @@
 //! The real console in a pseudo-terminal, as an emulator shows it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -66,7 +67,9 @@ pub fn idle() {
     std::thread::sleep(Duration::from_secs(SECONDS));
     let per_second = 1.0 / SECONDS as f64;
     let cpu = (cpu_ms(console.pid()) - cpu) * per_second / 10.0;
-    let sleeps = (self::sleeps(console.pid()) - sleeps) * per_second;
+    // Threads that ended meanwhile are not counted: a pool gives back what it does not need.
+    let more = |(thread, n): (String, f64)| n - sleeps.get(&thread).copied().unwrap_or(0.0);
+    let sleeps = self::sleeps(console.pid()).into_iter().map(more).sum::<f64>() * per_second;
     measure::one("T2", "idle console, 20 services: memory (PSS)", "MiB", Target::Most(25.0), pss_mib(console.pid()));
     measure::one("T2", "(P16) its processor time, resolution 0.1", "%", Target::Most(0.3), cpu);
     measure::one("T2", "(P16) its wake-ups", "/s", Target::Most(5.0), sleeps);
@@ -184,15 +187,15 @@ fn cpu_ms(pid: i32) -> f64 {
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) * 10.0
 }
 
-/// How often its threads have gone to sleep.
-fn sleeps(pid: i32) -> f64 {
+/// How often each of its threads has gone to sleep.
+fn sleeps(pid: i32) -> BTreeMap<String, f64> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    tasks
-        .filter_map(|task| {
-            let status = std::fs::read_to_string(task.path().join("status")).ok()?;
-            status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<f64>().ok())
-        })
-        .sum()
+    let one = |task: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let count = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<f64>().ok());
+        Some((task.file_name().into_string().ok()?, count?))
+    };
+    tasks.filter_map(one).collect()
 }
 
 fn pss_mib(pid: i32) -> f64 {

@@ -29,9 +29,12 @@ fn argv(bytes: u64, line: usize) -> Vec<String> {
 /// P4, P5, P6, T5.
 pub fn throughput() {
     let root = directory();
-    let copy = || limits::copy_loop(root.path(), &this(), &flood_args(FLOOD, 110), FLOOD);
+    let copy = || limits::copy_loop(root.path(), &this(), &flood_args(FLOOD, 110), FLOOD, None);
     let what = "one run, lines of 110 B, start and exit frame included / copy loop of 64 KiB";
     measure::rate("P4", &format!("(T5) {what}"), "MiB/s", Target::Least(0.7), copy, || through_shim(root.path(), 110));
+    let synced = || limits::copy_loop(root.path(), &this(), &flood_args(FLOOD, 110), FLOOD, Some(8 << 20));
+    let what = "the same / copy loop of 64 KiB that syncs every 8 MiB, as the log must";
+    measure::rate("P4", what, "MiB/s", Target::Least(0.7), synced, || through_shim(root.path(), 110));
     let long = || through_shim(root.path(), 110);
     let what = "lines of 2 B / lines of 110 B";
     measure::rate("P5", what, "MiB/s", Target::Least(0.8), long, || through_shim(root.path(), 2));

@@ -1,4 +1,5 @@
 //! What survives a killed orchestrator, bad input and impatient operators: whole programs, real files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 #[path = "support/orchestrator.rs"]
 mod orchestrator;

@@ -17,5 +17,7 @@ mod election;
 mod kill_points;
 #[path = "crash/limits.rs"]
 mod limits;
+#[path = "crash/lost.rs"]
+mod lost;
 #[path = "crash/services.rs"]
 mod services;

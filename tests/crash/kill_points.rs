@@ -103,14 +103,15 @@ const WHOLE_RUN: Scenario = Scenario {
 /// A run that an operator stops and that must be killed for it.
 const STOPPED_RUN: Scenario = Scenario {
     site: || {
-        let script = "echo $$ >> $ROOT/starts; trap '' TERM; while :; do sleep 1; done";
+        let script = "trap '' TERM; echo $$ >> $ROOT/starts; while :; do sleep 1; done";
         Site::plain(&agent("stubborn", "", script))
     },
     next: |site, requests| match requests[..] {
         [] => requests.push(site.ask_run("stubborn", json!({}))),
         [asked] => {
             let row = site.request(asked).and_then(|r| r.result).and_then(|r| r["run_id"].as_str()?.parse().ok());
-            if let Some(run) = row.filter(|run| site.run(*run).run.process_pid.is_some()) {
+            // Once it no longer listens.
+            if let Some(run) = row.filter(|_| !site.lines("starts").is_empty()) {
                 requests.push(site.cancel(run, 100));
             }
         }

@@ -89,3 +89,60 @@ fn a_run_whose_shim_is_stopped_is_not_taken_for_lost() {
     assert_eq!((row.status, row.exit_code), (RunStatus::Succeeded, Some(0)));
     next.stop();
 }
+
+#[test]
+fn a_shim_that_dies_between_two_of_its_steps_is_judged_right() {
+    // Where it dies, how often the child has run then, and what is known of its end.
+    let cases = [
+        ("shim.locked", 0, RunStatus::Lost, None),
+        ("shim.id_written", 0, RunStatus::Lost, None),
+        ("shim.child_spawned", 0, RunStatus::Lost, None),
+        ("shim.child_id_written", 0, RunStatus::Lost, None),
+        ("shim.first_frame", 1, RunStatus::Lost, None),
+        ("shim.exit_frame_written", 1, RunStatus::Failed, Some(7)),
+        ("shim.exit_synced", 1, RunStatus::Failed, Some(7)),
+        ("shim.exit_json", 1, RunStatus::Failed, Some(7)),
+    ];
+    std::thread::scope(|scope| {
+        for (point, starts, status, exit_code) in cases {
+            scope.spawn(move || {
+                let site =
+                    Site::plain(&agent("one", "grace = \"100ms\"", "echo $$ >> $ROOT/starts; echo hello; exit 7"));
+                let mut it = site.spawn(&[("WHARF_KILL_POINT", point)]);
+                assert!(it.wait_until_reigning(), "{point}");
+                let row = site.settled(site.begin_run("one"));
+                assert_eq!((row.status, row.exit_code), (status, exit_code), "{point}: {:?}", row.error);
+                assert_eq!((site.lines("starts").len(), row.attempt), (starts, 1), "{point}");
+                assert_eq!(site.processes_of(&row), Vec::<String>::new(), "{point}");
+                assert_eq!(noted(&site, row.id, "run.ended"), 1, "{point}");
+                site.wait("the last action", || site.open_rows().actions.is_empty().then_some(()));
+                site.assert_nothing_open(point);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_shim_that_dies_while_it_stops_its_child_leaves_none_of_it() {
+    std::thread::scope(|scope| {
+        for point in ["shim.stop_recorded", "shim.term_sent", "shim.kill_sent"] {
+            scope.spawn(move || {
+                let script =
+                    "trap '' TERM; (trap '' TERM; sleep 600) & echo $$ >> $ROOT/starts; while :; do sleep 1; done";
+                let site = Site::plain(&agent("one", "grace = \"200ms\"", script));
+                let mut it = site.spawn(&[("WHARF_KILL_POINT", point)]);
+                assert!(it.wait_until_reigning(), "{point}");
+                let run = site.begin_run("one");
+                site.started(run);
+                eventually("the tree", || (site.lines("starts").len() == 1).then_some(()));
+                let request = site.cancel(run, 200);
+                let row = site.settled(run);
+                assert_eq!(row.status, RunStatus::Lost, "{point}: {:?}", row.error);
+                assert_eq!(site.finished(request).status, RequestStatus::Done, "{point}");
+                assert_eq!(site.processes_of(&row), Vec::<String>::new(), "{point}");
+                site.wait("the last action", || site.open_rows().actions.is_empty().then_some(()));
+                site.assert_nothing_open(point);
+            });
+        }
+    });
+}

@@ -57,9 +57,6 @@ pub fn demo(global: Global, args: &DemoArgs) -> Result<u8> {
         .map_err(|e| CliError::internal("the running program cannot be found").cause(e.to_string()))?;
     let pace = if args.headless { Pace::Brief } else { Pace::Watched };
     let demo = project::make(args.dir.as_deref(), &program, pace)?;
-    // Made before anything is told, since the files that tell it lie beside the store.
-    drop(Store::open(&demo.data, Access::Create)?);
-    super::logging::begin(&demo.data);
     let context = Context {
         global: Global { project: Some(demo.project.clone()), data_dir: Some(demo.data.clone()), ..global },
         data: demo.data.clone(),
@@ -70,6 +67,10 @@ pub fn demo(global: Global, args: &DemoArgs) -> Result<u8> {
 
 /// Plays it to its end.
 fn play(context: &Context, demo: &Demo, keep: bool) -> Result<u8> {
+    // Made before anything is told, since the files that tell it lie beside the store. The console
+    // begins a log of its own.
+    drop(Store::open(&demo.data, Access::Create)?);
+    super::logging::begin(&demo.data);
     let began = clock::now();
     let kept = |error: CliError| error.next(format!("look at {}", shown(&demo.root)));
     let played = match headless::play(demo) {
@@ -137,8 +138,9 @@ fn watch(context: &Context, demo: &Demo, keep: bool) -> Result<u8> {
     let what = if live == 0 { "has ended".to_owned() } else { format!("goes on with {live} runs and services") };
     // Said even when remarks are off: something lives, or was left, and only this tells where.
     say(&format!(
-        "the demo {what}\nopen:   wharf --data-dir {}\nremove: wharf demo --remove {place}",
-        shown(&demo.data)
+        "the demo {what}\nopen:   wharf --data-dir {} --project {}\nremove: wharf demo --remove {place}",
+        shown(&demo.data),
+        shown(&demo.project)
     ));
     Ok(code)
 }

@@ -351,17 +351,13 @@ impl Loop {
             // What was just decided must not be read as waiting once more.
             self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
-            let most = BATCH + self.preparing.len();
-            let rows = self.writer.pending_requests(most)?;
-            let more = rows.len() >= most;
-            if more {
-                // They become visible once these are answered.
-                self.data_version = None;
-            }
+            let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
+            let more = rows.len() >= BATCH + self.preparing.len();
             for row in rows {
                 self.take_request(&mut batch, row)?;
             }
             if more {
+                self.data_version = None;
                 self.inbox.wake();
             }
         }

@@ -1,5 +1,4 @@
 //! What survives a killed orchestrator, bad input and impatient operators: whole programs, real files.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says its seed")]
 

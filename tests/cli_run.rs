@@ -83,6 +83,28 @@ fn whoever_waits_for_a_cancelled_run_exits_with_130() {
 }
 
 #[test]
+fn ctrl_c_leaves_the_run_going() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["run", "slow", "--follow"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut first).unwrap();
+    assert_eq!(first, "ready\n");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("R-1 goes on; next:  wharf logs R-1 -f"));
+    // It was a crash for the orchestrator; the next one finds the run alive.
+    let cancelled = place.wharf(&["cancel", "R-1", "--grace", "1s", "--json"]).expect(0).json();
+    assert_eq!((&cancelled["run"]["status"], &cancelled["run"]["attempt"]), (&"cancelled".into(), &1.into()));
+}
+
+#[test]
 fn there_is_one_orchestrator() {
     let place = Place::new();
     let serving = place.serve();

@@ -43,6 +43,51 @@ fn a_release_is_previewed_confirmed_and_then_done_as_shown() {
     }
 }
 
+/// Releases L-1 on a terminal with this answer; gives the exit code and what the terminal showed.
+fn release_on_a_terminal(place: &Place, answer: &str) -> (u32, String) {
+    use std::io::{Read as _, Write as _};
+    let size = portable_pty::PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
+    let pair = portable_pty::native_pty_system().openpty(size).unwrap();
+    let mut command = portable_pty::CommandBuilder::new(env!("CARGO_BIN_EXE_wharf"));
+    command.env_clear();
+    for (name, value) in place.command(&[]).get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.cwd(place.project());
+    command.args(["lease", "release", "L-1"]);
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let mut reader = pair.master.try_clone_reader().unwrap();
+    let mut writer = pair.master.take_writer().unwrap();
+    let mut shown = Vec::new();
+    let mut buffer = [0; 1024];
+    let mut asked = false;
+    // The terminal's other end closes when the program has ended.
+    while let Ok(n @ 1..) = reader.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..n]);
+        if !asked && String::from_utf8_lossy(&shown).contains("[y/N] ") {
+            asked = true;
+            writer.write_all(answer.as_bytes()).unwrap();
+        }
+    }
+    (child.wait().unwrap().exit_code(), String::from_utf8(shown).unwrap())
+}
+
+#[test]
+fn on_a_terminal_it_is_asked_and_only_yes_is_yes() {
+    let place = Place::new();
+    place.wharf(&["run", "slow"]).expect(0);
+    for answer in ["n\n", "\n", "perhaps\n"] {
+        let (code, shown) = release_on_a_terminal(&place, answer);
+        assert_eq!(code, 9, "{shown}");
+        assert!(shown.contains("Release L-1? [y/N] ") && shown.contains("the answer was no"), "{shown}");
+    }
+    assert_eq!(place.wharf(&["runs", "--json"]).json()["runs"][0]["status"], "running");
+    let (code, shown) = release_on_a_terminal(&place, "y\n");
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("released L-1     R-1 cancelled by operator"), "{shown}");
+}
+
 #[test]
 fn services_start_stop_and_fail() {
     for serving in [false, true] {

@@ -1,4 +1,5 @@
 //! An idle console does nothing: no question to the store, hardly a wake-up.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/pty.rs"]
 mod pty;

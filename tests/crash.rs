@@ -1,9 +1,22 @@
 //! What survives a killed orchestrator, bad input and impatient operators: whole programs, real files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 #[path = "support/orchestrator.rs"]
 mod orchestrator;
 
 #[path = "crash/adopt.rs"]
 mod adopt;
+#[path = "crash/agent_socket.rs"]
+mod agent_socket;
+#[path = "crash/bad_input.rs"]
+mod bad_input;
+#[path = "crash/cancel.rs"]
+mod cancel;
+#[path = "crash/election.rs"]
+mod election;
 #[path = "crash/kill_points.rs"]
 mod kill_points;
+#[path = "crash/limits.rs"]
+mod limits;
+#[path = "crash/services.rs"]
+mod services;

@@ -13,7 +13,7 @@ use super::error::{CliError, Result};
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Data directory; else $WHARF_DATA_DIR, $XDG_DATA_HOME/wharf or ~/.local/share/wharf
+    /// Data directory; else that of the environment, else ~/.local/share/wharf
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub data_dir: Option<PathBuf>,
     /// A directory of the project that is meant; else the current one
@@ -39,7 +39,7 @@ pub struct Global {
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal that nobody asked to stay without
     Auto,
     /// Also in files and pipes
     Always,
@@ -126,6 +126,7 @@ impl Context {
     }
 
     /// Prints a document for programs.
+    #[expect(clippy::unused_self, reason = "all that a command prints goes through its context")]
     pub fn document(&self, document: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_string(document)
             .map_err(|e| CliError::internal("a document cannot be written").cause(e.to_string()))?;

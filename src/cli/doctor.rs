@@ -290,7 +290,7 @@ fn project(context: &Context) -> Check {
     let name = "project";
     let found = match find_here(context) {
         Ok(found) => found,
-        Err(error) => return Check::failed(name, error.message, "go to a directory of a project"),
+        Err(error) => return Check::failed(name, error.message.clone(), "go to a directory of a project"),
     };
     if !found.has_config {
         return Check::ok(name, format!("none in {}; wharf init makes one", found.root.display()));

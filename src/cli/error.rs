@@ -28,9 +28,13 @@ pub mod exit {
     pub const NOT_CONFIRMED: u8 = 9;
 }
 
-/// A failed command.
+/// A failed command, with the parts that are told.
 #[derive(Debug, Clone)]
-pub struct CliError {
+pub struct CliError(Box<Parts>);
+
+/// What is told of a failed command.
+#[derive(Debug, Clone)]
+pub struct Parts {
     /// Exit code.
     pub exit: u8,
     /// Stable code, as in `--json`.
@@ -50,7 +54,7 @@ pub struct CliError {
 impl CliError {
     /// An error with its parts still to be added.
     pub fn new(exit: u8, code: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             exit,
             code: code.to_owned(),
             message: message.into(),
@@ -58,7 +62,7 @@ impl CliError {
             next: Vec::new(),
             entity: None,
             text: None,
-        }
+        }))
     }
 
     /// A wrong command line.
@@ -89,12 +93,19 @@ impl CliError {
         self
     }
 
+    /// Gives it a form of its own for people.
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
     /// Takes the answer of a refused or failed request.
     pub fn answer(code: Option<&str>, message: Option<&str>) -> Self {
         let code = code.unwrap_or("internal");
         let message = message.unwrap_or("the request was refused without a reason");
-        let text = message.starts_with("error: ").then(|| message.to_owned());
-        Self { text, ..Self::new(exit_of(code), code, message) }
+        let error = Self::new(exit_of(code), code, message);
+        // What is wrong in a file comes with the place marked.
+        if message.starts_with("error: ") { error.text(message) } else { error }
     }
 
     /// The object that `--json` prints.
@@ -123,6 +134,19 @@ impl CliError {
     }
 }
 
+impl std::ops::Deref for CliError {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for CliError {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.0
+    }
+}
+
 /// The exit code that goes with an error code.
 pub fn exit_of(code: &str) -> u8 {
     match code {
@@ -144,11 +168,10 @@ impl From<StoreError> for CliError {
         let code = error.code();
         let all = error.to_string();
         // Messages of the store name path and cause, then after a semicolon what to do.
-        let (message, next) = match all.split_once("; ") {
-            Some((message, next)) => (message.to_owned(), Some(next.to_owned())),
-            None => (all, None),
-        };
-        Self { next: next.into_iter().collect(), ..Self::new(exit_of(code), code, message) }
+        match all.split_once("; ") {
+            Some((message, next)) => Self::new(exit_of(code), code, message).next(next),
+            None => Self::new(exit_of(code), code, all),
+        }
     }
 }
 

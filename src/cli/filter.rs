@@ -94,7 +94,7 @@ fn wrong(text: &str, at: usize, len: usize, reason: &str) -> CliError {
         "error: {reason}\n   {shown}\n   {}{marks}\nnext:  wharf runs --help",
         " ".repeat(before.chars().count())
     );
-    CliError { text: Some(lines), ..CliError::new(exit::USAGE, "filter_invalid", reason) }
+    CliError::new(exit::USAGE, "filter_invalid", reason).text(lines).next("wharf runs --help")
 }
 
 impl Ready {

@@ -80,18 +80,16 @@ pub fn collect<T, C: Copy>(
     let mut at = first;
     let mut read = 0;
     loop {
-        let want = limit.max(READ_AT_ONCE).min(PAGE_LIMIT);
+        let want = limit.clamp(READ_AT_ONCE, PAGE_LIMIT);
         let Page { rows, next } = page(at, want)?;
         read += rows.len();
-        let mut taken = 0;
-        for row in rows {
+        for (taken, row) in rows.into_iter().enumerate() {
             if listed.rows.len() == limit {
                 // The place behind the last row taken is that of a page which ends there.
                 let next = page(at, taken)?.next;
                 listed.next = next.map(&text);
                 return Ok(listed);
             }
-            taken += 1;
             if passes(&row) {
                 listed.rows.push(row);
             } else {

@@ -1,13 +1,10 @@
 //! What wharf does is told in files of the data directory, never on the terminal.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-static WHERE: OnceLock<PathBuf> = OnceLock::new();
 
 /// The directory that is written to, once it is.
 pub fn begun() -> Option<PathBuf> {
-    WHERE.get().cloned()
+    crate::console::logging::place()
 }
 
 /// Where the files lie.
@@ -22,7 +19,4 @@ pub fn begin(data: &Path) {
         return;
     }
     let _unwritable = crate::console::logging::start(data);
-    if directory(data).exists() {
-        let _first = WHERE.set(directory(data));
-    }
 }

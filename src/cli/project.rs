@@ -63,9 +63,7 @@ pub fn config_error(path: PathBuf, errors: &ConfigErrors) -> CliError {
             },
         ),
     };
-    CliError { text: Some(errors.render(None)), ..error }
-        .next("fix it, then wharf config check")
-        .entity(path.display().to_string())
+    error.text(errors.render(None)).next("fix it, then wharf config check").entity(path.display().to_string())
 }
 
 /// The name nearest to what was typed, when it is near.

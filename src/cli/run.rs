@@ -110,7 +110,7 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
     if !args.wait && !args.follow {
         return begun(context, desk, id);
     }
-    let interrupted = Interrupt::watch(context, id, desk)?;
+    tell_at_interrupt(context, id, desk)?;
     let ended = desk.wait(None, |reader, _| {
         let line = line(reader, id)?.line;
         Ok(Some(line).filter(|l| l.status.is_terminal()))
@@ -120,7 +120,6 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
         follower.end()?;
     }
     let line = finish(desk, id)?.unwrap_or(line);
-    drop(interrupted);
     if context.global.json {
         context.document(&RunDocument::new(&line, clock::now()))?;
     } else {
@@ -358,25 +357,21 @@ fn print_frame(frame: &Frame<'_>, quiet: bool) -> Result<()> {
     written.map_err(|e| output_error(&e))
 }
 
-/// Tells, at ctrl-C, that the run goes on.
-struct Interrupt;
-
-impl Interrupt {
-    fn watch(context: &Context, id: RunId, desk: &Desk) -> Result<Option<Self>> {
-        let Some(reigning) = desk.reigning() else { return Ok(None) };
-        let number = desk.reader.run_line(id)?.map_or_else(|| id.text(), |l| Kind::Run.number(l.number));
-        let tell = !context.global.quiet;
-        reigning.spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                if tell {
-                    say(&format!("\n{number} goes on; next:  wharf logs {number} -f    wharf cancel {number}"));
-                }
-                // The store takes a cut-off orchestrator as it takes a crash: nothing is lost.
-                std::process::exit(i32::from(code::CANCELLED));
+/// Tells, at ctrl-C, that the run goes on. Where another process orchestrates, the signal just ends this one.
+fn tell_at_interrupt(context: &Context, id: RunId, desk: &Desk) -> Result<()> {
+    let Some(reigning) = desk.reigning() else { return Ok(()) };
+    let number = desk.reader.run_line(id)?.map_or_else(|| id.text(), |l| Kind::Run.number(l.number));
+    let tell = !context.global.quiet;
+    reigning.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            if tell {
+                say(&format!("\n{number} goes on; next:  wharf logs {number} -f    wharf cancel {number}"));
             }
-        });
-        Ok(Some(Self))
-    }
+            // The store takes a cut-off orchestrator as it takes a crash: nothing is lost.
+            std::process::exit(i32::from(code::CANCELLED));
+        }
+    });
+    Ok(())
 }
 
 #[cfg(test)]
@@ -386,7 +381,7 @@ mod tests {
 
     #[test]
     fn exit_codes_of_runs() {
-        let table: [(&str, RunStatus, Option<i32>, Option<&str>, Option<&str>, u8); 11] = [
+        let table = [
             ("well", RunStatus::Succeeded, Some(0), None, None, 0),
             ("own code", RunStatus::Failed, Some(3), None, None, 3),
             ("killed", RunStatus::Failed, None, Some("SIGKILL"), None, 137),

@@ -19,7 +19,7 @@ use super::project::{find_here, here};
 use crate::dispatch::perform::shim_dir;
 
 /// How long a start, with the services it needs, or a stop is waited for.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 /// Services looked through for a name.
 const LOOKED_THROUGH: usize = 1_000;
 
@@ -179,10 +179,10 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
             .entity(number)),
             // It was accepted and then failed: the thing itself is not as wanted.
             Err(error) => {
-                let what = format!("{number} {} failed: {}", item.service.name, error.message);
-                Err(CliError { exit: exit::THING_FAILED, message: what, ..error }
-                    .next(format!("wharf service logs {number}    wharf show {number}"))
-                    .entity(number))
+                let mut error = error;
+                error.message = format!("{number} {} failed: {}", item.service.name, error.message);
+                error.exit = exit::THING_FAILED;
+                Err(error.next(format!("wharf service logs {number}    wharf show {number}")).entity(number))
             }
         }
     })();

@@ -309,7 +309,7 @@ fn issue(context: &Context, reader: &Reader, id: IssueId) -> Result<u8> {
         let mut comments = reader.comments(id, COMMENTS)?;
         comments.reverse();
         let (now, zone) = (clock::now(), context.zone());
-        let lines: String = comments
+        let lines: Vec<String> = comments
             .iter()
             .map(|c| {
                 format!(
@@ -321,7 +321,7 @@ fn issue(context: &Context, reader: &Reader, id: IssueId) -> Result<u8> {
             })
             .collect();
         if !lines.is_empty() {
-            print_tidy(context, &format!("\ncomments\n{lines}"))?;
+            print_tidy(context, &format!("\ncomments\n{}", lines.concat()))?;
         }
     }
     Ok(exit::DONE)

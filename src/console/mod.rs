@@ -2,9 +2,9 @@
 //! writes what the operator wants as request rows, and hands the terminal over.
 //!
 //! One thread owns the screens and the terminal and never waits for anything but its queue. All that
-//! takes time is done by others, which send their answers: keys ([`input`]), rows and output
-//! ([`questions`]), requests ([`requests`]), the change signal ([`changes`]), growth of the log on
-//! the screen ([`live`]), and the orchestrator, when this console is it ([`reign`]).
+//! takes time is done by others, which send their answers: keys (`input`), rows and output
+//! (`questions`), requests (`requests`), the change signal (`changes`), growth of the log on
+//! the screen (`live`), and the orchestrator, when this console is it (`reign`).
 
 mod changes;
 mod events;

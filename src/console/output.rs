@@ -255,7 +255,8 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let row = item.service;
             let live = row.status.is_live();
             let how = how(row.exit_code, &row.signal, row.status.as_str());
-            let state = if live { OutputState::Live } else { ended(row.stopped_at, how) };
+            // One that never ran has lost nothing.
+            let state = if live { OutputState::Live } else { ended(row.stopped_at.or(Some(row.created_at)), how) };
             let dir = dir("service", id.text(), row.generation)?;
             Some(Place { dir, name: Kind::Service.number(row.number), live, state, started_at: row.started_at })
         }),

@@ -1,7 +1,6 @@
 //! What a panic leaves behind: a terminal that works, and words in the log.
 
 use std::backtrace::Backtrace;
-use std::io::Write as _;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 use std::thread::{self, ThreadId};
@@ -10,8 +9,8 @@ use super::terminal;
 
 static SET: Once = Once::new();
 
-/// Sets the hook, once. A panic of the calling thread, which draws, gives the terminal back and says
-/// what happened; one of another thread is only logged, since the console goes on.
+/// Sets the hook, once. A panic of the calling thread, which draws, gives the terminal back before
+/// it ends the program; one of another thread is only logged, since the console goes on.
 pub fn set_hook() {
     SET.call_once(|| {
         let drawing = thread::current().id();
@@ -23,12 +22,9 @@ fn report(drawing: ThreadId, info: &PanicHookInfo<'_>) {
     let words = words(info);
     let trace = Backtrace::force_capture();
     if thread::current().id() == drawing {
-        // First of all: whatever fails below, the operator can type again.
+        // First of all: whatever fails below, the operator can type again. The words for the
+        // terminal are those of the program's end.
         terminal::give_back();
-        let _ = writeln!(
-            std::io::stderr(),
-            "wharf: {words}\nThis is a defect of wharf. Runs and services go on; start wharf again to see them."
-        );
     }
     let name = thread::current().name().unwrap_or("unnamed").to_owned();
     tracing::error!(thread = %name, "panic: {words}\n{trace}");

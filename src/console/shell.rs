@@ -361,7 +361,9 @@ impl Shell {
         if let (Question::Output { owner, .. }, Ok(Answer::Output(lines))) = (&question, &answer)
             && self.output_shown() == Some(*owner)
         {
-            let over = matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost);
+            // A service that has ended may be started again; a run is over for good.
+            let over =
+                matches!(owner, Owner::Run(_)) && matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost);
             self.settled_output = over.then_some(*owner);
         }
         self.tell(Msg::Tick(clock::now()));

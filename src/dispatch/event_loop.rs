@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use wharf_model::state::{Change, Decided, State};
 use wharf_model::{
-    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RunId, RunTextKind, WorkspaceId,
+    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RequestStatus, RunId,
+    RunTextKind, WorkspaceId,
 };
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
@@ -350,17 +351,13 @@ impl Loop {
             // What was just decided must not be read as waiting once more.
             self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
-            let most = BATCH + self.preparing.len();
-            let rows = self.writer.pending_requests(most)?;
-            let more = rows.len() >= most;
-            if more {
-                // They become visible once these are answered.
-                self.data_version = None;
-            }
+            let rows = self.writer.pending_requests(BATCH + self.preparing.len())?;
+            let more = rows.len() >= BATCH + self.preparing.len();
             for row in rows {
                 self.take_request(&mut batch, row)?;
             }
             if more {
+                self.data_version = None;
                 self.inbox.wake();
             }
         }
@@ -428,7 +425,9 @@ impl Loop {
     }
 
     fn take_request(&mut self, batch: &mut Vec<Pending>, row: RequestRow) -> Result<(), StoreError> {
-        if self.preparing.contains(&row.id) {
+        // Answered in this very turn, whose commit is still to come: the store does not know it yet.
+        let answered = self.state.requests.get(&row.id).is_some_and(|r| r.status != RequestStatus::Pending);
+        if answered || self.preparing.contains(&row.id) {
             return Ok(());
         }
         kill_point("request.inserted");

@@ -54,6 +54,10 @@ pub enum Begun {
 /// Becomes orchestrator of a data directory when nobody is. Must be called within a tokio runtime,
 /// on which the executors run.
 pub fn begin(data: &Path, limits: &MachineLimits) -> Result<Begun, StoreError> {
+    // Where somebody orchestrates, the store is theirs to bring up to date.
+    if let Ok(Some(holder)) = election::holder(data) {
+        return Ok(Begun::Held(holder));
+    }
     // The store's directory must be sound before anything of ours is put into it.
     let store = wharf_store::Store::open(data, wharf_store::Access::Create)?;
     drop(store);

@@ -13,7 +13,7 @@ use wharf_model::shim::{Control, ControlReply, LogSpec, ShimKind, Spec, StartMes
 /// The program that is measured.
 pub const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
 /// Longest wait for anything.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// A directory on the disk that is measured (that of `TMPDIR`), in no repository; gone when dropped.
 pub fn directory() -> tempfile::TempDir {

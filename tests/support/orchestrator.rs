@@ -318,13 +318,14 @@ impl Site {
         Writer::open(&self.data).unwrap().load_state().unwrap()
     }
 
+    /// What orchestrators have logged.
+    pub fn log(&self) -> String {
+        entries(&self.data.join("log")).iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
+    }
+
     fn state_of_affairs(&self) -> String {
         let state = self.open_rows();
-        let log = fs::read_dir(self.data.join("log"))
-            .into_iter()
-            .flatten()
-            .filter_map(|e| fs::read_to_string(e.ok()?.path()).ok())
-            .collect::<String>();
+        let log = self.log();
         let tail: Vec<&str> = log.lines().rev().take(30).collect();
         format!(
             "open runs {:?}\nactions {:?}\nleases {:?}\nrequests {:?}\nlog {tail:#?}",
@@ -381,6 +382,9 @@ impl Site {
         assert!(operations.is_empty(), "{context}: operations {operations:?}");
         let requests: Vec<_> = state.requests.values().collect();
         assert!(requests.is_empty(), "{context}: requests {requests:?}");
+        let log = self.log();
+        let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
+        assert!(errors.is_empty(), "{context}: {errors:#?}");
     }
 }
 

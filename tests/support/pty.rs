@@ -157,7 +157,7 @@ impl Console {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (theirs, answers) = (Arc::clone(&seen), Arc::clone(&writer));
         std::thread::spawn(move || {
-            let mut buffer = [0u8; 65_536];
+            let mut buffer = vec![0u8; 65_536];
             loop {
                 let n = reader.read(&mut buffer).unwrap_or(0);
                 let mut seen = theirs.0.lock().unwrap();

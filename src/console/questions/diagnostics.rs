@@ -65,7 +65,10 @@ pub fn all(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
             ("leases held".to_owned(), count(header.leases)),
             ("services up".to_owned(), count(header.services)),
         ],
-        versions: vec![("wharf".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        versions: vec![
+            ("wharf".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("shim protocol".to_owned(), wharf_model::shim::PROTOCOL.to_string()),
+        ],
         troubles,
     })
 }

@@ -124,7 +124,7 @@ words! {
 }
 
 row! {
-    /// One run. Texts (prompt, context, excerpts, results) are in [`RunText`].
+    /// One run. Texts (prompt, context, excerpts, results) are in [`RunTextRow`].
     entity RunRow in "runs" key id: RunId {
         number: i64,
         company_id: CompanyId,

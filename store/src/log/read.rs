@@ -1,7 +1,7 @@
 //! Reading frames in order, over all segments, of a finished log or of one that is being written.
 //!
 //! Memory: one buffer for the longest frame, one of 64 KiB while looking for the end of damage,
-//! and the marks of [`super::seek`].
+//! and the marks of `super::seek`.
 
 use std::path::Path;
 

@@ -1,0 +1,120 @@
+//! One data directory has one orchestrator, the next one is there soon, and requests are taken soon.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use wharf::process::signal::Signal;
+use wharf_model::*;
+use wharf_store::view::ActivityQuery;
+
+use crate::orchestrator::*;
+
+/// Judges the median on a quiet machine, when that is said, and else the best: other tests run beside.
+fn assert_usually(limit: Duration, mut times: Vec<Duration>) {
+    times.sort();
+    let judged = if std::env::var_os("WHARF_TEST_QUIET").is_some() { times.len() / 2 } else { 0 };
+    assert!(times[judged] < limit, "{times:?}");
+}
+
+#[test]
+fn the_second_orchestrator_is_told_who_the_first_is() {
+    let site = Site::plain(&agent("one", "", "true"));
+    let first = site.start();
+    for state in ["running", "stopped"] {
+        let began = Instant::now();
+        let mut second = site.spawn(&[]);
+        assert!(!second.wait_until_reigning());
+        let status = second.wait_for_end();
+        assert!(!status.success());
+        assert!(second.said().contains(&first.pid().to_string()), "{state}: {}", second.said());
+        assert!(began.elapsed() < Duration::from_secs(2), "{state}: {:?}", began.elapsed());
+        first.signal(Signal::STOP);
+    }
+    first.signal(Signal::CONT);
+    assert_eq!(site.settled(site.begin_run("one")).status, RunStatus::Succeeded);
+}
+
+#[test]
+fn many_start_at_once_and_one_reigns() {
+    let site = Site::plain(&agent("one", "", "echo $$ >> $ROOT/starts"));
+    let mut all: Vec<Orchestrator> = (0..6).map(|_| site.spawn(&[])).collect();
+    let run = site.begin_run("one");
+    assert_eq!(site.settled(run).status, RunStatus::Succeeded);
+    let reigning: Vec<bool> = all.iter_mut().map(Orchestrator::wait_until_reigning).collect();
+    assert_eq!(reigning.iter().filter(|r| **r).count(), 1, "{reigning:?}");
+    assert_eq!(site.lines("starts").len(), 1);
+}
+
+#[test]
+fn a_killed_orchestrator_is_followed_within_a_second_also_while_runs_hold_on() {
+    let site = Site::plain(&agent("one", "", "read go < $ROOT/gate"));
+    site.gate("gate");
+    let first = site.start();
+    let run = site.begin_run("one");
+    site.started(run);
+    first.kill();
+    let began = Instant::now();
+    let next = site.start();
+    let reigned = began.elapsed();
+    let adopted = ActivityQuery { run: Some(run), action: Some("run.adopted".into()), ..ActivityQuery::default() };
+    site.wait("the adoption", || (!site.activity(&adopted).is_empty()).then_some(()));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "reigned after {reigned:?}, adopted after {took:?}");
+    site.open_gate("gate");
+    site.settled(run);
+    next.stop();
+}
+
+#[test]
+fn a_request_of_another_process_is_under_way_in_a_moment() {
+    let site = Site::plain(&agent("one", "", "true"));
+    let _it = site.start();
+    let run = site.begin_run("one");
+    let project = site.settled(run).project_id;
+    let times: Vec<Duration> = (0..15)
+        .map(|n| {
+            let args = json!({ "title": format!("issue {n}") });
+            let began = Instant::now();
+            site.answered(site.send("issue.create", Some(("project", project.text())), args));
+            began.elapsed()
+        })
+        .collect();
+    assert_usually(Duration::from_millis(20), times);
+}
+
+#[test]
+fn a_short_run_is_over_in_a_moment() {
+    let site = Site::plain(&agent("one", "", "true"));
+    let _it = site.start();
+    // The first one makes the project and its rows.
+    site.settled(site.begin_run("one"));
+    let times: Vec<Duration> = (0..9)
+        .map(|_| {
+            let began = Instant::now();
+            let run = site.begin_run("one");
+            site.wait("its end", || site.run(run).run.status.is_terminal().then_some(()));
+            let took = began.elapsed();
+            site.settled(run);
+            took
+        })
+        .collect();
+    assert_usually(Duration::from_millis(100), times);
+}
+
+#[test]
+fn twenty_runs_with_room_for_eight_all_end() {
+    let config = format!(
+        "[workspace]\nconcurrency = \"allow\"\n{}",
+        agent("one", "", "echo $$ >> $ROOT/starts; echo $WHARF_RUN_NUMBER")
+    );
+    let site = Site::plain(&config);
+    site.configure_machine("[limits]\nconcurrent_runs = 8\n");
+    let _it = site.start();
+    let asked: Vec<RequestId> = (0..20).map(|_| site.ask_run("one", json!({}))).collect();
+    for request in asked {
+        let row = site.settled(site.run_of(request));
+        assert_eq!(row.status, RunStatus::Succeeded, "{:?}", row.error);
+    }
+    assert_eq!(site.lines("starts").len(), 20);
+    site.assert_nothing_open("after all");
+}

@@ -1,0 +1,180 @@
+//! Services are shared, found again and given back, whoever dies in between.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wharf_model::*;
+use wharf_store::view::ServiceItem;
+
+use crate::orchestrator::*;
+
+const SHARED: &str = "stop = { policy = \"on_run_finish\", grace = \"2s\" }";
+
+/// A project whose runs use one service and wait at a gate.
+fn site(service: &str) -> Site {
+    let user = agent(
+        "user",
+        "services = [\"web\"]",
+        "echo $WHARF_SERVICE_WEB_URL >> $ROOT/urls; read go < $ROOT/gate-$WHARF_RUN_NUMBER",
+    );
+    let site = Site::plain(&format!("[workspace]\nconcurrency = \"allow\"\n{user}{service}"));
+    for n in 1..=3 {
+        site.gate(&format!("gate-R-{n}"));
+    }
+    site
+}
+
+fn wait_for(site: &Site, status: ServiceStatus) -> ServiceItem {
+    site.wait(&format!("a service that is {status}"), || {
+        let item = site.service("web");
+        (item.service.status == status).then_some(item)
+    })
+}
+
+#[test]
+fn two_runs_share_one_process_and_the_last_one_ends_it() {
+    let site = site(&listener("web", SHARED));
+    let _it = site.start();
+    let (a, b) = (site.begin_run("user"), site.begin_run("user"));
+    site.started(a);
+    site.started(b);
+    let web = site.service("web");
+    let users: Vec<_> = web.users.iter().map(|u| u.run_id).collect();
+    assert_eq!(users, [a, b]);
+    assert_eq!((web.service.status, web.service.generation), (ServiceStatus::Running, 1));
+    assert_eq!(site.lines("web.starts").len(), 1, "one process");
+    assert_eq!(site.run(a).services.len(), 1);
+
+    site.open_gate("gate-R-1");
+    let left = site.wait("one user", || Some(site.service("web")).filter(|s| s.users.len() == 1));
+    assert_eq!(left.service.status, ServiceStatus::Running, "the other one still uses it");
+    site.open_gate("gate-R-2");
+    let web = wait_for(&site, ServiceStatus::Stopped).service;
+    assert_eq!(site.processes_of_service(&web), Vec::<String>::new());
+    site.settled(a);
+    site.settled(b);
+    let urls = site.lines("urls");
+    assert!(urls.len() == 2 && urls[0] == urls[1] && urls[0].starts_with("http://127.0.0.1:"), "{urls:?}");
+
+    // Found again by its key: the same row, its next generation, its port if it is free.
+    let c = site.begin_run("user");
+    site.started(c);
+    let again = site.service("web").service;
+    assert_eq!((again.id, again.generation, again.port), (web.id, 2, web.port));
+    site.open_gate("gate-R-3");
+    site.settled(c);
+    wait_for(&site, ServiceStatus::Stopped);
+    site.assert_nothing_open("after the last user");
+}
+
+#[test]
+fn an_ephemeral_service_belongs_to_one_run() {
+    let site = site(&listener("web", &format!("lifecycle = \"ephemeral\"\n{SHARED}")));
+    let _it = site.start();
+    let (a, b) = (site.begin_run("user"), site.begin_run("user"));
+    site.started(a);
+    site.started(b);
+    let live: Vec<_> = site.services().into_iter().filter(|s| s.service.status == ServiceStatus::Running).collect();
+    assert_eq!(live.len(), 2);
+    assert!(live.iter().all(|s| s.users.len() == 1));
+    assert_ne!(live[0].service.port, live[1].service.port);
+    site.open_gate("gate-R-1");
+    site.open_gate("gate-R-2");
+    site.settled(a);
+    site.settled(b);
+    site.wait("the end of both", || {
+        site.services().iter().all(|s| s.service.status == ServiceStatus::Stopped).then_some(())
+    });
+    site.assert_nothing_open("after both");
+}
+
+#[test]
+fn a_service_outlives_the_orchestrator_and_keeps_its_users() {
+    let site = site(&listener("web", SHARED));
+    let it = site.start();
+    let run = site.begin_run("user");
+    site.started(run);
+    let before = site.service("web").service;
+    it.kill();
+    let second = site.start();
+    site.wait("the adoption", || {
+        let query = wharf_store::view::ActivityQuery { action: Some("service.adopted".into()), ..Default::default() };
+        (site.activity(&query).len() == 1).then_some(())
+    });
+    let web = site.service("web");
+    assert_eq!(web.users.iter().map(|u| u.run_id).collect::<Vec<_>>(), [run]);
+    assert_eq!((web.service.process_pid, web.service.port), (before.process_pid, before.port));
+    assert_eq!((web.service.status, web.service.generation), (ServiceStatus::Running, 1));
+    let other = site.begin_run("user");
+    site.started(other);
+    assert_eq!(site.service("web").users.len(), 2, "a later run uses the adopted one");
+    site.open_gate("gate-R-1");
+    site.open_gate("gate-R-2");
+    site.settled(run);
+    site.settled(other);
+    wait_for(&site, ServiceStatus::Stopped);
+    assert_eq!(site.lines("web.starts").len(), 1);
+    site.assert_nothing_open("after the last user");
+    second.stop();
+}
+
+#[test]
+fn a_service_that_nobody_needs_any_more_waits_for_its_idle_time() {
+    let site = site(&listener("web", "stop = { policy = \"idle_timeout\", idle = \"1s\", grace = \"2s\" }"));
+    let _it = site.start();
+    let run = site.begin_run("user");
+    site.started(run);
+    site.open_gate("gate-R-1");
+    let ended = site.settled(run).finished_at.unwrap();
+    assert_eq!(site.service("web").service.status, ServiceStatus::Running);
+    let web = wait_for(&site, ServiceStatus::Stopped).service;
+    let waited = web.stopped_at.unwrap().0 - ended.0;
+    assert!((900..4_000).contains(&waited), "{waited} ms");
+    assert_eq!(web.stop_reason.as_deref(), Some("idle"));
+}
+
+#[test]
+fn a_service_that_fails_gives_back_every_other_one() {
+    let broken = "[[service]]\nname = \"broken\"\ncommand = [\"sh\", \"-c\", \"echo no database here >&2; exit 3\"]\n\
+                  port = \"auto\"\nready = { http = \"http://127.0.0.1:{{port}}/\", timeout = \"20s\" }\n";
+    let user = agent("user", "services = [\"web\", \"broken\"]", "echo $$ >> $ROOT/starts");
+    let site = Site::plain(&format!("{user}{}{broken}", listener("web", SHARED)));
+    let _it = site.start();
+    let began = std::time::Instant::now();
+    let row = site.settled(site.begin_run("user"));
+    assert!(began.elapsed() < Duration::from_secs(5), "its end ends the wait at once");
+    assert_eq!((row.status, row.error_code.as_deref()), (RunStatus::Failed, Some("service_start_failed")));
+    let error = row.error.unwrap();
+    assert!(error.contains("broken") && error.contains("exit 3") && error.contains("no database here"), "{error}");
+    wait_for(&site, ServiceStatus::Stopped);
+    assert!(site.services().iter().all(|s| s.users.is_empty()));
+    assert_eq!(site.lines("starts").len(), 0);
+    site.assert_nothing_open("after the failure");
+}
+
+#[test]
+fn an_operator_starts_restarts_and_stops_a_service() {
+    let site = Site::plain(&listener("web", "stop = { policy = \"manual\", grace = \"2s\" }"));
+    let _it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let id = site.service("web").service.id;
+    let done = |verb: &str| {
+        let row = site.finished(site.ask_service(verb, id));
+        assert_eq!(row.status, RequestStatus::Done, "{verb}: {row:?}");
+        site.service("web").service
+    };
+    let started = done("start");
+    assert_eq!((started.status, started.generation), (ServiceStatus::Running, 1));
+    let first = site.processes_of_service(&started);
+    assert_eq!(first.len(), 1, "{first:?}");
+    let restarted = done("restart");
+    assert_eq!((restarted.status, restarted.generation), (ServiceStatus::Running, 2));
+    assert_eq!(site.processes_of_service(&started), Vec::<String>::new(), "the first process is gone");
+    assert_eq!(site.processes_of_service(&restarted).len(), 1);
+    let stopped = done("stop");
+    assert_eq!((stopped.status, stopped.process_pid), (ServiceStatus::Stopped, None));
+    assert_eq!(site.processes_of_service(&restarted), Vec::<String>::new());
+    let refused = site.finished(site.ask_service("stop", id));
+    assert_eq!((refused.status, refused.error_code.as_deref()), (RequestStatus::Refused, Some("illegal_state")));
+    assert_eq!(site.lines("web.starts").len(), 2);
+}

@@ -60,11 +60,14 @@ impl Machine {
                 // One that is gone has nothing to tell.
                 let opened = std::fs::File::open(entry.path().join(file));
                 let _ = opened.and_then(|file| file.take(1 << 20).read_to_end(&mut bytes));
-                bytes.windows(place.len()).any(|w| w == place).then(|| String::from_utf8_lossy(&bytes).into_owned())
+                bytes.windows(place.len()).any(|w| w == place).then(|| {
+                    let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                    String::from_utf8_lossy(&command).replace('\0', " ")
+                })
             };
             let is_process = entry.file_name().to_string_lossy().chars().all(|c| c.is_ascii_digit());
             if is_process && let Some(text) = of_it("cmdline").or_else(|| of_it("environ")) {
-                found.push(format!("{}: {}", entry.file_name().to_string_lossy(), text.replace('\0', " ")));
+                found.push(format!("{}: {}", entry.file_name().to_string_lossy(), text));
             }
         }
         found
@@ -206,9 +209,10 @@ fn left_running_it_says_how_to_come_back_and_is_removed_by_its_own_word() {
     // Wide enough for each of the lines it leaves.
     let mut console = pty::Console::open_as(&place, 250, 40, &vars, &["demo"]);
     console.see("8 running");
-    // A run is called running from its first step on; here its processes are to go on.
-    let shims = || machine.living().iter().filter(|p| p.contains("wharf shim")).count();
-    pty::until(|| (shims() >= 8).then_some(()), || format!("{:?}", machine.living()));
+    // A run is called running from its first step on; here its processes are to go on. Others keep
+    // the set-up of its workspace for a moment.
+    let shims = || machine.living().iter().filter(|p| p.contains("wharf shim") && p.contains("/data/runs/")).count();
+    pty::until(|| (shims() == 8).then_some(()), || format!("{:?}", machine.living()));
     console.send("q");
     console.see("Leave them running");
     console.send("l");
@@ -219,7 +223,7 @@ fn left_running_it_says_how_to_come_back_and_is_removed_by_its_own_word() {
         found.unwrap_or_else(|| panic!("no {word:?} in\n{said}")).trim().to_owned()
     };
     let dir = line("remove: wharf demo --remove ");
-    assert!(shims() >= 8, "{:?}", machine.living());
+    assert_eq!(shims(), 8, "{:?}", machine.living());
     let open = line("open:   wharf ");
     let shown =
         Command::new(env!("CARGO_BIN_EXE_wharf")).args(open.split(' ')).args(["runs", "--json"]).output().unwrap();

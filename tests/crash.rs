@@ -1,5 +1,7 @@
 //! What survives a killed orchestrator, bad input and impatient operators: whole programs, real files.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says its seed")]
+
 #[path = "support/orchestrator.rs"]
 mod orchestrator;
 
@@ -17,5 +19,7 @@ mod election;
 mod kill_points;
 #[path = "crash/limits.rs"]
 mod limits;
+#[path = "crash/lost.rs"]
+mod lost;
 #[path = "crash/services.rs"]
 mod services;

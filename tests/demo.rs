@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/pty.rs"]
+mod pty;
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -57,11 +60,14 @@ impl Machine {
                 // One that is gone has nothing to tell.
                 let opened = std::fs::File::open(entry.path().join(file));
                 let _ = opened.and_then(|file| file.take(1 << 20).read_to_end(&mut bytes));
-                bytes.windows(place.len()).any(|w| w == place).then(|| String::from_utf8_lossy(&bytes).into_owned())
+                bytes.windows(place.len()).any(|w| w == place).then(|| {
+                    let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                    String::from_utf8_lossy(&command).replace('\0', " ")
+                })
             };
             let is_process = entry.file_name().to_string_lossy().chars().all(|c| c.is_ascii_digit());
             if is_process && let Some(text) = of_it("cmdline").or_else(|| of_it("environ")) {
-                found.push(format!("{}: {}", entry.file_name().to_string_lossy(), text.replace('\0', " ")));
+                found.push(format!("{}: {}", entry.file_name().to_string_lossy(), text));
             }
         }
         found
@@ -69,6 +75,23 @@ impl Machine {
 
     fn is_empty(&self, name: &str) -> bool {
         std::fs::read_dir(self.dir.path().join(name)).map_or(true, |mut entries| entries.next().is_none())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A test that fails leaves nothing either; a few rounds also find who was born meanwhile.
+        for _ in 0..20 {
+            let living = self.living();
+            if living.is_empty() {
+                return;
+            }
+            for pid in living.iter().filter_map(|p| p.split(':').next()?.parse().ok()) {
+                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -154,4 +177,61 @@ fn a_wrong_place_or_none_to_watch_at_is_refused() {
         assert!(errors(&output).contains(words), "{args:?}: {}", errors(&output));
     }
     assert!(Path::new(mine).join(".gitconfig").exists() && machine.is_empty("tmp"));
+}
+
+#[test]
+fn watched_it_opens_the_console_on_living_runs_and_is_removed_when_all_is_stopped() {
+    let machine = Machine::new();
+    let place = pty::Place::new(None);
+    let tmp = machine.dir.path().join("tmp");
+    let vars = [("TMPDIR", tmp.to_str().unwrap())];
+    let mut console = pty::Console::open_as(&place, 140, 40, &vars, &["demo"]);
+    console.see("8 running");
+    console.see("1 service");
+    console.send("q");
+    console.see("Quit wharf?");
+    console.send("s");
+    console.see("y stop all and quit");
+    console.send("y");
+    assert_eq!(console.wait_end(), 0);
+    console.assert_restored();
+    console.see("the demo has ended and is removed");
+    assert_eq!(machine.living(), Vec::<String>::new());
+    assert!(machine.is_empty("tmp") && !place.data().exists(), "the operator's own data directory is left alone");
+}
+
+#[test]
+fn left_running_it_says_how_to_come_back_and_is_removed_by_its_own_word() {
+    let machine = Machine::new();
+    let place = pty::Place::new(None);
+    let tmp = machine.dir.path().join("tmp");
+    let vars = [("TMPDIR", tmp.to_str().unwrap())];
+    // Wide enough for each of the lines it leaves.
+    let mut console = pty::Console::open_as(&place, 250, 40, &vars, &["demo"]);
+    console.see("8 running");
+    // A run is called running from its first step on; here its processes are to go on. Others keep
+    // the set-up of its workspace for a moment.
+    let shims = || machine.living().iter().filter(|p| p.contains("wharf shim") && p.contains("/data/runs/")).count();
+    pty::until(|| (shims() == 8).then_some(()), || format!("{:?}", machine.living()));
+    console.send("q");
+    console.see("Leave them running");
+    console.send("l");
+    assert_eq!(console.wait_end(), 0);
+    let said = console.see("remove: wharf demo --remove ");
+    let line = |word: &str| {
+        let found = said.lines().find_map(|l| l.strip_prefix(word));
+        found.unwrap_or_else(|| panic!("no {word:?} in\n{said}")).trim().to_owned()
+    };
+    let dir = line("remove: wharf demo --remove ");
+    assert_eq!(shims(), 8, "{:?}", machine.living());
+    let open = line("open:   wharf ");
+    let shown =
+        Command::new(env!("CARGO_BIN_EXE_wharf")).args(open.split(' ')).args(["runs", "--json"]).output().unwrap();
+    let runs: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(8), "{}", errors(&shown));
+
+    let removed = machine.demo(&["--remove", &dir]).output().unwrap();
+    assert_eq!(removed.status.code(), Some(0), "{}", errors(&removed));
+    assert_eq!(machine.living(), Vec::<String>::new());
+    assert!(machine.is_empty("tmp"));
 }

@@ -161,7 +161,10 @@ fn start(cli: Cli) -> Result<u8> {
         return demo::demo(cli.global, args);
     }
     let context = Context::new(cli.global)?;
-    logging::begin(&context.data);
+    // The console keeps its log in memory as well, for its own screen.
+    if cli.command.is_some() {
+        logging::begin(&context.data);
+    }
     carry_out(&context, cli.command.as_ref()).map_err(|error| with_log(error, &context))
 }
 

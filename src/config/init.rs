@@ -60,7 +60,7 @@ key = "{key}"                        # issues are called {key}-1, {key}-2, …
 name = {name}
 
 [workspace]
-{mode}{base_ref}# provision = "./scripts/setup"      # runs once in each new workspace
+{mode}{base_ref}# provision = "./scripts/setup"      # runs in each workspace before a run does
 concurrency = "serialise"          # in a shared workspace runs wait for each other
 
 # An agent is a program. This one shows what it was told and where it works; put your own in its place.

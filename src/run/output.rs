@@ -27,8 +27,11 @@ pub fn gather(data: &Path, dir: &str, exit: Option<&ExitFrame>) -> RunOutput {
         output.log_ref = None;
         return output;
     }
-    if let Err(error) = read(&path, &mut output) {
-        tracing::warn!(%error, dir, "the end of a log cannot be read");
+    match read(&path, &mut output) {
+        Ok(()) => {}
+        // Its shim died before it began one.
+        Err(LogError::Missing { .. }) => output.log_ref = None,
+        Err(error) => tracing::warn!(%error, dir, "the end of a log cannot be read"),
     }
     output
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wharf_model::{ActionId, RunId};
-use wharf_store::log::LogReader;
+use wharf_store::log::{LogError, LogReader};
 
 use crate::dispatch::input::Fact;
 use crate::process::shim_dir::names;
@@ -31,6 +31,11 @@ pub fn seal(data: &Path, action: ActionId, run: RunId, dir: &str) -> Fact {
             }
         }
         Ok(None) => Fact::ActionFailed { action, error: "hashing was interrupted".into() },
+        // Its shim died before it began one: there is nothing to hash, now or later.
+        Err(LogError::Missing { .. }) => {
+            tidy(&path);
+            Fact::ActionDone { action }
+        }
         Err(error) => Fact::ActionFailed { action, error: error.to_string() },
     }
 }

@@ -18,7 +18,7 @@ use crate::{Reader, StoreError, directory};
 /// Interval of asking where the kernel does not tell of writes.
 const POLL: Duration = Duration::from_millis(250);
 /// First interval of asking after a write that is no commit yet.
-const FIRST: Duration = Duration::from_millis(1);
+const FIRST: Duration = Duration::from_micros(250);
 /// How long after the last write a commit is waited for; a sync of a busy disk may take this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of events read at once.

@@ -97,8 +97,9 @@ pub fn starts_by_eight() -> f64 {
     f64::from(done) / began.elapsed().as_secs_f64()
 }
 
-/// MiB in a second of a loop that reads 64 KiB from a program and writes them to a file.
-pub fn copy_loop(dir: &Path, program: &Path, args: &[String], bytes: u64) -> f64 {
+/// MiB in a second of a loop that reads 64 KiB from a program and writes them to a file, and syncs it
+/// whenever this much is not synced.
+pub fn copy_loop(dir: &Path, program: &Path, args: &[String], bytes: u64, sync: Option<u64>) -> f64 {
     let path = dir.join("copy");
     let began = Instant::now();
     let mut child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -107,7 +108,7 @@ pub fn copy_loop(dir: &Path, program: &Path, args: &[String], bytes: u64) -> f64
     let _ = rustix::pipe::fcntl_setpipe_size(&out, 1 << 20);
     let mut file = File::create(&path).unwrap();
     let mut buffer = vec![0; 64 * 1024];
-    let mut total = 0;
+    let (mut total, mut unsynced) = (0, 0);
     loop {
         let n = out.read(&mut buffer).unwrap();
         if n == 0 {
@@ -115,6 +116,11 @@ pub fn copy_loop(dir: &Path, program: &Path, args: &[String], bytes: u64) -> f64
         }
         file.write_all(&buffer[..n]).unwrap();
         total += n as u64;
+        unsynced += n as u64;
+        if sync.is_some_and(|most| unsynced >= most) {
+            file.sync_data().unwrap();
+            unsynced = 0;
+        }
     }
     child.wait().unwrap();
     let rate = total as f64 / began.elapsed().as_secs_f64() / f64::from(1 << 20);

@@ -1,6 +1,7 @@
 //! Short runs through an orchestrator in this process; its shims are this program again.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use wharf::dispatch::event_loop::Dispatcher;
@@ -301,5 +302,42 @@ fn burst(reign: &mut Reigning, count: usize) -> f64 {
     rate
 }
 
-/// T8's other process: inserts requests that are refused at once, and tells how long each took to be answered.
-pub fn insert(_data: &Path, _count: usize) {}
+/// T8: what another process waits for a request to be durable, and to be answered, under full load.
+pub fn inserted() {
+    let mut reign = Reigning::begin(8, &["/bin/true"]);
+    reign.warm();
+    let mut other = Command::new(this());
+    other.args(["child", "request"]).arg(reign.data()).arg("60").stdout(Stdio::piped());
+    let other = other.spawn().unwrap();
+    // Runs until the other process is done.
+    let rate = burst(&mut reign, 200);
+    let told = other.wait_with_output().unwrap();
+    assert!(told.status.success());
+    let text = String::from_utf8(told.stdout).unwrap();
+    let column = |at: usize| -> Series {
+        Series::new(text.lines().map(|l| l.split(' ').nth(at).unwrap().parse().unwrap()).collect())
+    };
+    let what = format!("request of another process durable, while {rate:.0} runs/s pass");
+    measure::times("T8", &what, "ms", None, &column(0));
+    measure::one("T8", "its p99", "ms", Target::Most(20.0), column(0).at(0.99));
+    measure::times("T8", "the same until it is answered", "ms", None, &column(1));
+}
+
+/// T8's other process: sends requests that are refused, and says how long each took to be durable and answered.
+pub fn insert(data: &Path, count: usize) {
+    let (mut sender, reader) = (RequestSender::open(data).unwrap(), Reader::open(data).unwrap());
+    for _ in 0..count {
+        let mut new = request("run.cancel", serde_json::json!({}));
+        new.target_type = Some("run".into());
+        new.target_id = Some(uuid::Uuid::now_v7().to_string());
+        let began = Instant::now();
+        let row = sender.send(&new).unwrap();
+        let durable = began.elapsed();
+        while reader.request(row.id).unwrap().unwrap().status == wharf_model::RequestStatus::Pending {
+            assert!(began.elapsed() < LIMIT, "no answer");
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        println!("{} {}", durable.as_secs_f64() * 1e3, began.elapsed().as_secs_f64() * 1e3);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -7,7 +7,7 @@ use wharf_model::shim::{Control, ControlReply};
 
 use crate::limits;
 use crate::measure::{self, Series, Target};
-use crate::place::{directory, flood_args, shim, this};
+use crate::place::{WHARF, directory, flood_args, shim, this};
 
 /// Bytes of one flood.
 const FLOOD: u64 = 256 << 20;
@@ -29,9 +29,12 @@ fn argv(bytes: u64, line: usize) -> Vec<String> {
 /// P4, P5, P6, T5.
 pub fn throughput() {
     let root = directory();
-    let copy = || limits::copy_loop(root.path(), &this(), &flood_args(FLOOD, 110), FLOOD);
+    let copy = || limits::copy_loop(root.path(), &this(), &flood_args(FLOOD, 110), FLOOD, None);
     let what = "one run, lines of 110 B, start and exit frame included / copy loop of 64 KiB";
     measure::rate("P4", &format!("(T5) {what}"), "MiB/s", Target::Least(0.7), copy, || through_shim(root.path(), 110));
+    let synced = || limits::copy_loop(root.path(), &this(), &flood_args(FLOOD, 110), FLOOD, Some(8 << 20));
+    let what = "the same / copy loop of 64 KiB that syncs every 8 MiB, as the log must";
+    measure::rate("P4", what, "MiB/s", Target::Least(0.7), synced, || through_shim(root.path(), 110));
     let long = || through_shim(root.path(), 110);
     let what = "lines of 2 B / lines of 110 B";
     measure::rate("P5", what, "MiB/s", Target::Least(0.8), long, || through_shim(root.path(), 2));
@@ -53,6 +56,8 @@ pub fn throughput() {
 /// T15, P7: private memory of a shim whose child is quiet, and of one that has passed a flood.
 pub fn memory() {
     let root = directory();
+    // Pages of a program that was just linked count as dirty until they are on the disk.
+    std::fs::File::open(WHARF).unwrap().sync_all().unwrap();
     for (what, bytes) in [("after start", 1_u64), ("after 64 MiB of output", 64 << 20)] {
         let script = format!("head -c {bytes} /dev/zero; exec sleep 60");
         let argv = ["sh", "-c", &script].map(str::to_owned);

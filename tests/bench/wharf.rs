@@ -5,10 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement ends where something is not as it must be")]
 
+mod console;
 mod limits;
 mod measure;
 mod place;
+#[path = "../support/pty.rs"]
+mod pty;
 mod runs;
+mod screen;
 mod shim;
 
 use std::time::Instant;
@@ -23,6 +27,13 @@ const GROUPS: &[Group] = &[
     (&["t10"], shim::stubborn),
     (&["t3", "p1"], runs::one_at_a_time),
     (&["t4", "p2"], runs::many),
+    (&["t8"], runs::inserted),
+    (&["p13"], screen::frames),
+    (&["t14"], screen::size),
+    (&["t1"], console::first_frame),
+    (&["t2", "p16"], console::idle),
+    (&["p17"], console::line_to_screen),
+    (&["t7", "t6", "p8", "p14"], console::under_floods),
 ];
 
 fn main() {

@@ -113,3 +113,26 @@ fn a_recovery_that_is_killed_again_and_again_ends_like_one() {
     assert_same_bytes(&site, &row, "copy");
     site.assert_nothing_open("after the end");
 }
+
+#[test]
+fn many_runs_that_write_much_lose_nothing_when_the_orchestrator_dies() {
+    const RUNS: usize = 8;
+    let script = "yes $WHARF_RUN_NUMBER of many | head -c 2000000 | tee $ROOT/copy-$WHARF_RUN_NUMBER; sleep 0.3; \
+                  yes and more | head -c 700001 | tee -a $ROOT/copy-$WHARF_RUN_NUMBER; exit ${WHARF_RUN_NUMBER#R-}";
+    let site = Site::plain(&format!("[workspace]\nconcurrency = \"allow\"\n{}", agent("writer", "", script)));
+    let mut it = site.start();
+    let runs: Vec<RunId> = (0..RUNS).map(|_| site.begin_run("writer")).collect();
+    for run in &runs[..3] {
+        site.wait("its start", || site.run(*run).run.process_pid.is_some().then_some(()));
+        it.kill();
+        it = site.start();
+    }
+    for (i, run) in runs.into_iter().enumerate() {
+        let number = i32::try_from(i).unwrap() + 1;
+        let row = site.settled(run);
+        assert_eq!((row.status, row.exit_code, row.attempt), (RunStatus::Failed, Some(number), 1), "{:?}", row.error);
+        assert_same_bytes(&site, &row, &format!("copy-R-{number}"));
+        assert_eq!(noted(&site, run, "run.ended"), 1);
+    }
+    site.assert_nothing_open("after all");
+}

@@ -1,6 +1,6 @@
 //! A data directory with a project, and `wharf serve` processes that are started, killed and
 //! started again on it. Everything is real: processes, files, git.
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test that cannot go on ends here")]
+
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::fs;

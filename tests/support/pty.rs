@@ -127,10 +127,16 @@ impl Console {
     }
 
     pub fn open_with(place: &Place, columns: u16, rows: u16, vars: &[(&str, &str)]) -> Self {
+        Self::open_as(place, columns, rows, vars, &[])
+    }
+
+    /// Opens it by a command of the program.
+    pub fn open_as(place: &Place, columns: u16, rows: u16, vars: &[(&str, &str)], args: &[&str]) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let termios = format!("{:?}", pair.master.get_termios());
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_wharf"));
+        command.args(args);
         command.cwd(place.project());
         command.env("WHARF_DATA_DIR", place.data());
         command.env("HOME", &place.path);

@@ -24,9 +24,15 @@ impl Printed {
     }
 }
 
+/// What stands in the line at its end: a carriage return begins it anew, as progress bars do.
+fn last_state(bytes: &[u8]) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(LINE_MAX_BYTES)];
+    bytes.rsplit(|b| *b == b'\r').find(|part| !part.is_empty()).unwrap_or_default()
+}
+
 /// Reads one line: SGR becomes style, tabs become blanks, all other control becomes harmless.
 pub fn printed(bytes: &[u8]) -> Printed {
-    let bytes = &bytes[..bytes.len().min(LINE_MAX_BYTES)];
+    let bytes = last_state(bytes);
     let clean = sgr_only(&String::from_utf8_lossy(bytes));
     if !clean.contains('\u{1b}') {
         return Printed { text: clean, spans: Vec::new() };
@@ -51,7 +57,7 @@ pub fn printed(bytes: &[u8]) -> Printed {
 
 /// The text alone, as it is searched and copied.
 pub fn plain(bytes: &[u8]) -> String {
-    let bytes = &bytes[..bytes.len().min(LINE_MAX_BYTES)];
+    let bytes = last_state(bytes);
     strip(&sgr_only(&String::from_utf8_lossy(bytes)))
 }
 
@@ -88,7 +94,6 @@ fn sgr_only(text: &str) -> String {
                 out.extend(std::iter::repeat_n(' ', blanks));
                 column += blanks;
             }
-            '\r' if chars.peek().is_none() => {}
             c if c.is_control() => {
                 out.push('\u{FFFD}');
                 column += 1;
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_sgr_survives() {
-        let table: [(&[u8], &str); 11] = [
+        let table: [(&[u8], &str); 12] = [
             (b"plain", "plain"),
             (b"a\tb", "a       b"),
             (b"\x1b[31mred\x1b[0m", "red"),
@@ -177,6 +182,7 @@ mod tests {
             (b"\x1b(Bx\x1bcy", "xy"),
             (b"bell\x07 back\x08", "bell\u{FFFD} back\u{FFFD}"),
             (b"crlf\r", "crlf"),
+            (b"10 %\r55 %\r100 %\r\r", "100 %"),
             (b"bad \xff utf", "bad \u{FFFD} utf"),
         ];
         for (bytes, expected) in table {

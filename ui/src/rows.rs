@@ -729,8 +729,6 @@ pub struct FormAgents {
     pub issues: Vec<IssueName>,
     /// Names of environments a run may use.
     pub environments: Vec<String>,
-    /// Workspaces a run may go on in: number and remark.
-    pub workspaces: Vec<(String, String)>,
 }
 
 /// One agent of the new-run dialog.

@@ -429,7 +429,6 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
             ],
             issues: vec![IssueName { identifier: "SHOP-17".into(), title: "Fix flaky checkout test".into() }],
             environments: vec!["Local".into(), "box-1".into()],
-            workspaces: vec![("W-9".into(), "3 uncommitted files".into())],
         }),
         Question::Search { .. } => Answer::Search(SearchHits { lines: vec![1190, 1199], total: 2, percent: 100 }),
         other => return crate::fixtures::answer(other),

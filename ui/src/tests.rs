@@ -122,8 +122,8 @@ fn a_new_run_is_asked_for_with_what_was_chosen() {
     assert_eq!(requests(&bench), [("run.start".to_owned(), json!({"agent": "fixer", "issue": "SHOP-17"}), 0)]);
     bench.keys("n");
     bench.send(Msg::Paste("two\nlines".into()));
-    bench.keys("Shift-Tab Right Shift-Tab Right Shift-Tab Left Shift-Tab d Tab Tab Tab Tab Enter");
-    let wanted = json!({"agent": "docs", "prompt": "two\nlines", "environment": "Local", "workspace": "W-9"});
+    bench.keys("Shift-Tab Right Shift-Tab Left Shift-Tab d Tab Tab Tab Enter");
+    let wanted = json!({"agent": "docs", "prompt": "two\nlines", "environment": "Local"});
     assert_eq!(requests(&bench)[1].1, wanted);
 }
 

@@ -574,7 +574,7 @@ impl Asking<'_> {
             .collect();
         // A run goes on in the workspace of its issue by itself; choosing another one is not offered
         // as long as nothing carries it out.
-        Ok(FormAgents { agents, issues, environments: environments.into_iter().collect(), workspaces: Vec::new() })
+        Ok(FormAgents { agents, issues, environments: environments.into_iter().collect() })
     }
 }
 

@@ -86,6 +86,9 @@ pub(crate) fn agent_named(
         return Ok(id);
     }
     let name = row.args.get("agent").and_then(Value::as_str).or(row.target_id.as_deref()).unwrap_or_default();
+    if name.is_empty() {
+        return Err(Refusal::new("agent_not_found", "the request names no agent: give its name in `agent`"));
+    }
     let agents: Vec<&AgentRow> = d
         .state()
         .agents

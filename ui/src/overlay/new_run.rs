@@ -22,11 +22,10 @@ enum Field {
     Agent,
     Issue,
     Environment,
-    Workspace,
     Prompt,
 }
 
-const FIELDS: [Field; 5] = [Field::Agent, Field::Issue, Field::Environment, Field::Workspace, Field::Prompt];
+const FIELDS: [Field; 4] = [Field::Agent, Field::Issue, Field::Environment, Field::Prompt];
 
 /// The form.
 #[derive(Debug, Clone)]
@@ -37,7 +36,6 @@ pub struct NewRun {
     /// 0 is none, else the issue before it.
     issue: usize,
     environment: usize,
-    workspace: usize,
     prompt: LineEdit,
     wish: (Option<String>, Option<String>),
     wrong: Option<String>,
@@ -56,7 +54,6 @@ impl NewRun {
             agent: 0,
             issue: 0,
             environment: 0,
-            workspace: 0,
             prompt: LineEdit::lines(),
             wish: (run.map(|r| r.agent.clone()), run.and_then(|r| r.issue.as_ref().map(|i| i.identifier.clone()))),
             wrong: None,
@@ -112,10 +109,6 @@ impl NewRun {
             Field::Environment => {
                 std::iter::once("by policy".to_owned()).chain(form.environments.iter().cloned()).collect()
             }
-            Field::Workspace => {
-                let known = form.workspaces.iter().map(|(w, _)| format!("reuse {w}"));
-                std::iter::once("by policy".to_owned()).chain(known).collect()
-            }
             Field::Prompt => Vec::new(),
         }
     }
@@ -125,7 +118,6 @@ impl NewRun {
             Field::Agent => Some(&mut self.agent),
             Field::Issue => Some(&mut self.issue),
             Field::Environment => Some(&mut self.environment),
-            Field::Workspace => Some(&mut self.workspace),
             Field::Prompt => None,
         }
     }
@@ -135,7 +127,6 @@ impl NewRun {
             Field::Agent => self.agent,
             Field::Issue => self.issue,
             Field::Environment => self.environment,
-            Field::Workspace => self.workspace,
             Field::Prompt => 0,
         }
     }
@@ -219,11 +210,6 @@ impl NewRun {
         }
         let prompt = self.prompt.text().trim();
         let issue = self.issue.checked_sub(1).and_then(|i| form.issues.get(i));
-        if prompt.is_empty() && issue.is_none() {
-            self.wrong = Some("A run needs a prompt or an issue".to_owned());
-            self.field = Field::Prompt;
-            return After::Stays;
-        }
         let mut args = Map::new();
         args.insert("agent".into(), agent.name.clone().into());
         if !prompt.is_empty() {
@@ -235,16 +221,15 @@ impl NewRun {
         if let Some(name) = self.environment.checked_sub(1).and_then(|i| form.environments.get(i)) {
             args.insert("environment".into(), name.clone().into());
         }
-        if let Some((name, _)) = self.workspace.checked_sub(1).and_then(|i| form.workspaces.get(i)) {
-            args.insert("workspace".into(), name.clone().into());
-        }
         let title = format!("Start {}", agent.name);
         app.outbox.request(title, "run.start", None, Value::Object(args), Vec::new());
         After::Closes
     }
 
     fn remark(&self, field: Field) -> String {
-        let Some(form) = self.form() else { return String::new() };
+        if self.form().is_none() {
+            return String::new();
+        }
         match field {
             Field::Agent => self
                 .agent()
@@ -253,11 +238,6 @@ impl NewRun {
                 (0, Some(name)) => format!("{name}, as the agent says"),
                 _ => String::new(),
             },
-            Field::Workspace => self
-                .workspace
-                .checked_sub(1)
-                .and_then(|i| form.workspaces.get(i))
-                .map_or_else(String::new, |(_, remark)| remark.clone()),
             Field::Issue | Field::Prompt => String::new(),
         }
     }
@@ -299,12 +279,7 @@ impl NewRun {
             return;
         }
         let mut y = inner.y + u16::from(inner.height >= 14);
-        for (field, name) in [
-            (Field::Agent, "Agent"),
-            (Field::Issue, "Issue"),
-            (Field::Environment, "Environment"),
-            (Field::Workspace, "Workspace"),
-        ] {
+        for (field, name) in [(Field::Agent, "Agent"), (Field::Issue, "Issue"), (Field::Environment, "Environment")] {
             if y >= keys_y {
                 return;
             }

@@ -44,12 +44,11 @@ pub fn start(data: &Path) -> Result<i32, String> {
             return Ok(holder.pid);
         }
         if let Some(status) = ended {
-            return match status.success() {
-                // Nothing was left to do.
-                true => Ok(child.id().cast_signed()),
-                false => {
-                    Err(format!("`wharf serve` has ended at once, {status}; its log is in {}/log", data.display()))
-                }
+            // One that found nothing left to do is well as well.
+            return if status.success() {
+                Ok(child.id().cast_signed())
+            } else {
+                Err(format!("`wharf serve` has ended at once, {status}; its log is in {}/log", data.display()))
             };
         }
         if Instant::now() >= until {

@@ -175,7 +175,8 @@ fn a_changed_config_is_held_until_it_is_accepted_by_keys() {
     console.see("as accepted");
     console.send("i");
     console.see("agent.printer.config.command: echo as accepted → echo another");
-    console.send("\x1b");
+    console.see("Esc close");
+    console.send("i");
     console.gone("Esc close");
     console.send(":");
     console.see("Command palette");
@@ -324,12 +325,12 @@ fn what_goes_on_while_the_console_is_killed_is_whole() {
         console.see("New run");
         console.see("slots used");
         // To the field of agents, and to the wanted one.
-        console.send("\x1b[Z\x1b[Z\x1b[Z\x1b[Z");
+        console.send("\x1b[Z\x1b[Z\x1b[Z");
         for _ in 0..n {
             console.send("\x1b[C");
         }
         console.see(&format!("same: wharf run agent-{}", n + 3));
-        console.send("\t\t\t\tgo");
+        console.send("\t\t\tgo");
         console.see("--prompt …");
         console.send("\r");
         console.gone("New run");

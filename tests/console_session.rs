@@ -175,7 +175,8 @@ fn a_changed_config_is_held_until_it_is_accepted_by_keys() {
     console.see("as accepted");
     console.send("i");
     console.see("agent.printer.config.command: echo as accepted → echo another");
-    console.send("\x1b");
+    console.see("Esc close");
+    console.send("i");
     console.gone("Esc close");
     console.send(":");
     console.see("Command palette");

@@ -137,17 +137,21 @@ mod tests {
     #[test]
     fn a_checkout_is_looked_at_beside_the_question_and_told_of_once() {
         let dir = tempfile::tempdir().unwrap();
-        let git = git2::Repository::init(dir.path()).unwrap();
-        let who = git2::Signature::now("a", "a@example.org").unwrap();
-        let tree = git.find_tree(git.index().unwrap().write_tree().unwrap()).unwrap();
-        let base = git.commit(Some("HEAD"), &who, &who, "first", &tree, &[]).unwrap();
-        let parent = git.find_commit(base).unwrap();
-        git.commit(Some("HEAD"), &who, &who, "second", &tree, &[&parent]).unwrap();
+        let git = |args: &[&str]| {
+            let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+            let out = std::process::Command::new("git").current_dir(dir.path()).args(who).args(args).output().unwrap();
+            assert!(out.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+            String::from_utf8(out.stdout).unwrap().trim().to_owned()
+        };
+        git(&["init", "-q"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+        let base = git(&["rev-parse", "HEAD"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "second"]);
         std::fs::write(dir.path().join("new"), "x").unwrap();
 
         let (sender, mut mailbox) = mailbox();
         let checkouts = Checkouts::start(sender).unwrap();
-        let here = (dir.path().to_owned(), Some(base.to_string()));
+        let here = (dir.path().to_owned(), Some(base));
         let lost = (dir.path().to_owned(), Some("0".repeat(40)));
         let gone = (dir.path().join("gone"), None);
         let shown = [here, lost, gone];

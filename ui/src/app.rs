@@ -377,7 +377,8 @@ impl App {
             self.env.banner = !self.banners.is_empty();
             return;
         };
-        let text = format!("wharf.toml changed: {}; accepted one stays in force", pending.count());
+        let count = if pending.changes.is_empty() { String::new() } else { format!(": {}", pending.count()) };
+        let text = format!("wharf.toml changed{count}; accepted one stays in force");
         let mut advice: Vec<String> = pending
             .changes
             .iter()

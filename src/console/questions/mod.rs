@@ -476,18 +476,18 @@ impl Asking<'_> {
             |item| item.workspace.status != wharf_model::WorkspaceStatus::Archived,
             |item| rows::workspace_facts(item, self.now),
         )?;
-        let checkouts: Vec<_> = gathered
+        let (numbers, checkouts): (Vec<i64>, Vec<_>) = gathered
             .rows
             .iter()
-            .filter(|item| item.workspace.status != wharf_model::WorkspaceStatus::Archived)
-            .filter_map(|item| Some((PathBuf::from(item.workspace.cwd.clone()?), item.workspace.base_commit.clone())))
-            .collect();
+            .map(|item| &item.workspace)
+            .filter(|row| row.status != wharf_model::WorkspaceStatus::Archived)
+            .filter_map(|row| Some((row.number, (PathBuf::from(row.cwd.clone()?), row.base_commit.clone()))))
+            .unzip();
         let mut page = finish(gathered, rows::workspace);
         if after.is_none() {
-            let found: HashMap<_, _> =
-                checkouts.iter().map(|(path, _)| path).zip(self.scope.checkouts.show(&checkouts)).collect();
+            let found: HashMap<_, _> = numbers.into_iter().zip(self.scope.checkouts.show(&checkouts)).collect();
             for line in page.rows.iter_mut().filter(|l| l.live) {
-                let figures = found.get(&PathBuf::from(&line.path)).copied().flatten().unwrap_or_default();
+                let figures = found.get(&line.number).copied().flatten().unwrap_or_default();
                 (line.dirty, line.untracked) = (figures.dirty, figures.untracked);
                 (line.ahead, line.behind) = (figures.ahead, figures.behind);
             }

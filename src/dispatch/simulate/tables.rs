@@ -6,8 +6,9 @@ use wharf_model::shim::{EndedBy, SpawnError};
 use wharf_model::*;
 
 use super::bench::{Bench, exit};
+use super::setup;
 use crate::dispatch::decide::release::facts;
-use crate::dispatch::input::{Fact, RunOutput};
+use crate::dispatch::input::{Fact, Input, Prepared, RunOutput};
 
 fn verdict(bench: &Bench, run: RunId) -> (RunStatus, Option<&str>) {
     (bench.status(run), bench.run(run).error_code.as_deref())
@@ -471,4 +472,27 @@ fn a_lease_whose_driver_never_answers_is_cleaned_up() {
     let action = bench.action(ActionKind::ReleaseLease, &lease.text()).unwrap();
     bench.fact(Fact::LeaseReleased { action, lease });
     assert_eq!(bench.state.leases[&lease].status, LeaseStatus::Failed);
+}
+
+#[test]
+fn only_the_config_that_was_shown_is_accepted() {
+    let key = setup::PROJECTS[0];
+    let mut read = setup::config(key);
+    read.config.agents[0].env.insert("MODE".into(), wharf_model::config::EnvValue::Text("other".into()));
+    let hash = read.config.executable_hash();
+    let shown = [(json!({ "executable_hash": "of another" }), false), (json!({ "executable_hash": hash }), true)];
+    for (args, accepted) in shown.into_iter().chain([(json!({}), true)]) {
+        let mut bench = Bench::new(4);
+        let before = bench.state.projects[&read.project_uuid].accepted_executable_hash.clone();
+        let row = bench.request("config.accept", |r| r.args = args.clone());
+        bench.decide(&Input::Request(Box::new(row.clone()), Prepared::Config(Box::new(read.clone()))));
+        let answer = &bench.state.requests[&row.id];
+        let now = &bench.state.projects[&read.project_uuid].accepted_executable_hash;
+        if accepted {
+            assert_eq!((answer.error_code.as_deref(), now.as_ref()), (None, Some(&hash)), "{args}");
+        } else {
+            assert_eq!((answer.status, now), (RequestStatus::Refused, &before), "{args}");
+            assert_eq!(answer.error_code.as_deref(), Some("changed_since_preview"), "{args}");
+        }
+    }
 }

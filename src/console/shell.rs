@@ -29,6 +29,8 @@ use crate::dispatch::orchestrator::MachineLimits;
 
 /// Time between two frames, at least.
 const FRAME: Duration = Duration::from_millis(16);
+/// Time between two frames when the later one answers the operator.
+const ANSWER_FRAME: Duration = Duration::from_millis(3);
 /// Time between two frames on a slow line.
 const SLOW_FRAME: Duration = Duration::from_millis(100);
 /// Ages tick so often, and on a slow line or without motion less.
@@ -66,6 +68,8 @@ pub struct Shell {
     logging: bool,
     lively: bool,
     dirty: bool,
+    /// The operator has done something since the last frame.
+    pressed: bool,
     drawn_at: Option<Instant>,
     ticked_at: Instant,
     refreshed_at: Option<Instant>,
@@ -149,6 +153,7 @@ impl Shell {
             logging,
             lively: chosen.lively,
             dirty: true,
+            pressed: false,
             drawn_at: Some(Instant::now()),
             ticked_at: Instant::now(),
             refreshed_at: None,
@@ -222,8 +227,13 @@ impl Shell {
         due.into_iter().min().map(|at| at.saturating_duration_since(now))
     }
 
+    /// Time between two frames: short for what the operator does, paced for what comes by itself.
     const fn frame(&self) -> Duration {
-        if self.lively { FRAME } else { SLOW_FRAME }
+        match (self.lively, self.pressed) {
+            (true, true) => ANSWER_FRAME,
+            (true, false) => FRAME,
+            (false, _) => SLOW_FRAME,
+        }
     }
 
     const fn tick(&self) -> Duration {
@@ -278,6 +288,7 @@ impl Shell {
             return Ok(());
         }
         self.dirty = false;
+        self.pressed = false;
         self.drawn_at = Some(Instant::now());
         let (app, size) = (&self.app, self.app.env.size);
         self.terminal.draw(size, |buffer| app.draw(buffer)).map(|_| ())
@@ -340,6 +351,8 @@ impl Shell {
         }
         // Keys are judged by the moment they come at: a dialog drops what is typed before it was read.
         self.tell(Msg::Tick(clock::now()));
+        // What asks for rows (a cursor that moves) is asked at once as well.
+        self.pressed |= !matches!(msg, Msg::FocusGained);
         self.tell(msg);
     }
 

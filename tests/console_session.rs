@@ -52,6 +52,8 @@ fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
     console.send("td");
     console.see("asked by");
     console.see("ada, on demand");
+    // Else it would ask what becomes of a run that it still counts.
+    console.see("0 running");
     console.send("q");
     assert_eq!(console.wait_end(), 0);
     console.assert_restored();
@@ -85,6 +87,8 @@ fn a_lease_is_released_with_what_its_preview_said() {
     console.send("1");
     console.see("⊘ cancelled");
     console.see("by operator");
+    // Else it would ask what becomes of a run that it still counts.
+    console.see("0 running");
     console.send("q");
     assert_eq!(console.wait_end(), 0);
 }
@@ -157,6 +161,8 @@ fn a_run_that_is_being_stopped_says_how_long_it_has() {
     console.send("y");
     console.wait("the time it has", |s| s.lines().any(|l| l.contains("■ stopping") && l.contains("s of 2s")));
     console.see("⊘ cancelled");
+    // Else it would ask what becomes of a run that it still counts.
+    console.see("0 running");
     console.send("q");
     assert_eq!(console.wait_end(), 0);
 }
@@ -293,6 +299,8 @@ fn a_second_console_names_the_first_and_takes_over() {
     second.see("R-1");
     first.see("R-1");
     second.see("✓ done");
+    // Else it would ask what becomes of a run that it still counts.
+    first.see("0 running");
     first.send("q");
     assert_eq!(first.wait_end(), 0);
     let gone = std::time::Instant::now();
@@ -301,6 +309,8 @@ fn a_second_console_names_the_first_and_takes_over() {
     start_run(&second);
     second.see("R-2");
     second.wait("two runs done", |s| s.matches("✓ done").count() == 2);
+    // Else it would ask what becomes of a run that it still counts.
+    second.see("0 running");
     second.send("q");
     assert_eq!(second.wait_end(), 0);
 }

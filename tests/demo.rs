@@ -212,7 +212,14 @@ fn left_running_it_says_how_to_come_back_and_is_removed_by_its_own_word() {
     // A run is called running from its first step on; here its processes are to go on. Others keep
     // the set-up of its workspace for a moment.
     let shims = || machine.living().iter().filter(|p| p.contains("wharf shim") && p.contains("/data/runs/")).count();
-    pty::until(|| (shims() == 8).then_some(()), || format!("{:?}", machine.living()));
+    // A shim that was not handed its start message yet would end without a trace, to be started anew later.
+    let begun = || {
+        let living = machine.living();
+        let of = |name: &str| living.iter().filter(|p| p.contains(&format!("agents/{name}.sh"))).count();
+        let cast = ["fixer", "stubborn", "flood", "quiet", "painter", "builder"];
+        cast.iter().all(|name| of(name) > 0) && of("visitor") > 1
+    };
+    pty::until(|| (shims() == 8 && begun()).then_some(()), || format!("{:?}", machine.living()));
     console.send("q");
     console.see("Leave them running");
     console.send("l");

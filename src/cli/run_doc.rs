@@ -155,41 +155,7 @@ fn since(line: &RunLine) -> Option<UnixMillis> {
 
 /// The run in the words that the screens have for it.
 pub fn shown(line: &RunLine) -> rows::RunLine {
-    rows::RunLine {
-        id: line.id,
-        number: line.number,
-        version: line.version,
-        status: line.status,
-        step: line.step.map(|s| s.to_string()),
-        agent: line.agent.clone().unwrap_or_else(|| "–".to_owned()),
-        issue: line
-            .issue
-            .clone()
-            .map(|identifier| rows::IssueName { identifier, title: line.issue_title.clone().unwrap_or_default() }),
-        environment: line.environment.clone(),
-        queued_at: line.queued_at,
-        started_at: line.started_at,
-        finished_at: line.finished_at,
-        last_output_at: line.last_output_at,
-        liveness: None,
-        question: None,
-        doing: None,
-        waits_for: line.queue_position.map(|p| format!("place {p} in the queue")),
-        due_at: line.due_at,
-        stop_requested_at: line.stop_requested_at,
-        stop_deadline_at: line.stop_requested_at.zip(line.stop_grace_ms).map(|(at, grace)| at.plus(grace)),
-        stop_reason: line.stop_reason.map(|r| r.to_string()),
-        limit_ms: None,
-        exit_code: line.exit_code,
-        signal: line.signal.clone(),
-        error_code: line.error_code.clone().filter(|_| line.exit_code.is_none_or(|code| code == 0)),
-        outcome: line.liveness_state.map(|l| l.to_string().replace('_', " ")),
-        unknown: line.status == RunStatus::Running && line.observation == wharf_model::Observation::Unknown,
-        lease: None,
-        workspace: None,
-        services: Vec::new(),
-        cost_microusd: None,
-    }
+    crate::console::run_line(line)
 }
 
 /// The document of one run.

@@ -24,6 +24,7 @@ mod shell;
 mod signals;
 mod terminal;
 
+pub(crate) use questions::rows::run as run_line;
 use std::path::PathBuf;
 
 pub use settings::Look;

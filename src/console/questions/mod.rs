@@ -6,7 +6,7 @@ mod detail;
 mod diagnostics;
 mod filter;
 mod preview;
-mod rows;
+pub(crate) mod rows;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem::discriminant;

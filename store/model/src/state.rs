@@ -73,8 +73,7 @@ macro_rules! entities {
             fn map_mut(state: &mut State) -> &mut BTreeMap<Self::Id, Self> { &mut state.$field }
             fn wrap(self) -> AnyRow { AnyRow::$variant(Box::new(self)) }
             fn unwrap(row: &AnyRow) -> Option<&Self> {
-                #[allow(unreachable_patterns, clippy::allow_attributes)]
-                match row { AnyRow::$variant(row) => Some(row), _ => None }
+                if let AnyRow::$variant(row) = row { Some(row) } else { None }
             }
         })+
 

@@ -80,6 +80,10 @@ pub fn judge_at_boot(dir: &Path, boot: &str) -> Result<Verdict, AdoptError> {
         return Ok(Verdict::Live(read_id(dir)?.map(Box::new)));
     }
     if let Some(frame) = read_end(dir)? {
+        if lock.is_none() && probe()? == Some(LockState::Held) {
+            // It came after the look at its lock and has written its end; that is proven once it lets go.
+            return Ok(Verdict::Live(read_id(dir)?.map(Box::new)));
+        }
         return Ok(Verdict::Ended(Box::new(frame)));
     }
     // Without a lock only what stood there before the last look counts: a shim may come just now.

@@ -135,16 +135,12 @@ impl Keeper {
         self.unlink(dir, link);
         match end {
             Watched::Exited(exit) => End::Exited(exit),
-            Watched::Gone => match verdict(&path).await {
-                Ok(Verdict::Ended(exit)) => End::Exited(exit),
-                Ok(Verdict::NeverStarted) => End::NotStarted {
-                    code: "exec_failed".into(),
-                    message: said(&path).unwrap_or_else(|| "the shim ended before it started anything".into()),
-                },
-                Ok(Verdict::OtherBoot) => End::Lost("the machine was restarted while it ran".into()),
-                Ok(Verdict::ShimLost { .. } | Verdict::Live(_)) => self.lost(dir, &path).await,
-                Err(error) => End::Lost(error),
+            Watched::NeverStarted => End::NotStarted {
+                code: "exec_failed".into(),
+                message: said(&path).unwrap_or_else(|| "the shim ended before it started anything".into()),
             },
+            Watched::OtherBoot => End::Lost("the machine was restarted while it ran".into()),
+            Watched::ShimLost => self.lost(dir, &path).await,
         }
     }
 
@@ -248,12 +244,14 @@ impl Keeper {
                                 seen(Seen::Unknown(format!("its shim lives but does not answer: {error}"))).await;
                             }
                         }
-                        Ok(Verdict::NeverStarted) if waiting_for_start => {
-                            if spawn_failed(path) {
-                                return Watched::Gone;
+                        Ok(Verdict::NeverStarted) => {
+                            if !waiting_for_start || spawn_failed(path) {
+                                return Watched::NeverStarted;
                             }
                         }
-                        Ok(_) => return Watched::Gone,
+                        Ok(Verdict::Ended(exit)) => return Watched::Exited(exit),
+                        Ok(Verdict::OtherBoot) => return Watched::OtherBoot,
+                        Ok(Verdict::ShimLost { .. }) => return Watched::ShimLost,
                         Err(why) => {
                             if !unknown && tries >= RECONNECT_MS.len() {
                                 unknown = true;
@@ -356,9 +354,12 @@ impl Keeper {
     }
 }
 
+/// How a watch ended. Each carries what was judged: a second look could find another state.
 enum Watched {
     Exited(Box<ExitFrame>),
-    Gone,
+    ShimLost,
+    OtherBoot,
+    NeverStarted,
 }
 
 async fn verdict(path: &Path) -> Result<Verdict, String> {

@@ -19,3 +19,4 @@ pub mod signal;
 pub mod spawn;
 pub mod stat;
 pub mod terminate;
+pub mod writeback;

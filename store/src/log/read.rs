@@ -177,6 +177,8 @@ pub struct LogReader {
     payload: std::ops::Range<usize>,
     /// The frame before was passed over without its payload.
     skipped: bool,
+    /// Bytes worth reading where the next frame is passed over as well.
+    skip_ahead: usize,
     /// A frame that was taken at its header's word, and where it ends by that.
     unproven: Option<(Position, u64)>,
     /// Bytes at the end of the log in which no frame was found: segment, place, length then.
@@ -201,6 +203,7 @@ impl LogReader {
             buf_at: 0,
             payload: 0..0,
             skipped: false,
+            skip_ahead: SKIP_CHUNK,
             unproven: None,
             dead_end: None,
             follow,
@@ -222,6 +225,11 @@ impl LogReader {
     /// Bytes of all segments together, as last seen.
     pub fn total_bytes(&self) -> u64 {
         self.segments.bytes()
+    }
+
+    /// Bytes read from the files since it was opened: what the reader has cost so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.segments.bytes_read()
     }
 
     /// Wall time at which the shim started, milliseconds; `None` when no segment header tells.
@@ -452,7 +460,7 @@ impl LogReader {
         }
         // A second look, past the buffer, before anything is called damaged.
         for fresh in [false, true] {
-            let ahead = if self.skipped { SKIP_CHUNK } else { FRAME_MAX };
+            let ahead = if self.skipped { self.skip_ahead } else { FRAME_MAX };
             self.load(pos, FRAME_HEADER, ahead, fresh)?;
             let Some(head) = self.head_in_buf(pos) else { continue };
             let expected = pos.seq == 0 || head.seq == pos.seq;
@@ -465,6 +473,8 @@ impl LogReader {
             self.skipped = !check;
             if self.skipped && pos.seq != 0 && expected && offset_fits(pos, &head) {
                 self.payload = 0..0;
+                // Behind a long frame nothing of what was read ahead can be used.
+                self.skip_ahead = if head.size() > SKIP_CHUNK as u64 { FRAME_HEADER } else { SKIP_CHUNK };
                 return Ok(Found::Frame(head));
             }
             self.load(pos, head.size() as usize, FRAME_MAX, fresh)?;

@@ -83,6 +83,7 @@ pub(crate) struct Segments {
     dir: PathBuf,
     list: Vec<Segment>,
     open: Option<(u32, File)>,
+    read: u64,
 }
 
 impl Segments {
@@ -94,7 +95,7 @@ impl Segments {
         }
         numbers.sort_unstable();
         numbers.dedup();
-        let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None };
+        let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None, read: 0 };
         for number in numbers {
             let segment = all.inspect(number, all.bytes())?;
             all.list.push(segment);
@@ -130,6 +131,11 @@ impl Segments {
         self.list.last().map_or(0, |s| s.start + s.len)
     }
 
+    /// Bytes read from the files so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
     pub fn path(&self, number: u32) -> PathBuf {
         self.dir.join(segment_name(number))
     }
@@ -163,6 +169,7 @@ impl Segments {
                 Err(source) => return Err(LogError::Io { what: "read the log", path, source }),
             }
         }
+        self.read += done as u64;
         Ok(done)
     }
 

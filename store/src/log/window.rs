@@ -80,6 +80,8 @@ pub struct Window {
     pub next: LineKey,
     /// Set when the end of the log was reached.
     pub tail: Option<Tail>,
+    /// Lines behind the last one given were seen.
+    pub more: bool,
     /// A limit ended the reading before all asked lines were found: ask again from `next` (or,
     /// going backward, before the first line).
     pub limited: bool,
@@ -186,6 +188,12 @@ impl LogLines {
         self.index.head().lines(streams)
     }
 
+    /// Share of the files that was counted, in percent.
+    pub fn percent_counted(&mut self) -> u8 {
+        let of = self.reader.total_bytes().max(1);
+        u8::try_from(self.index.head().bytes.saturating_mul(100) / of).unwrap_or(100).min(100)
+    }
+
     /// Keeps the counts in the cache file; nothing happens without one.
     ///
     /// # Errors
@@ -214,7 +222,14 @@ impl LogLines {
                     let counted = self.count(self.budget)?;
                     if self.lines_counted(streams) <= number && !counted.complete {
                         let next = LineKey { seq: self.index.head().pos.seq, index: 0 };
-                        return Ok(Window { lines: vec![], gaps: vec![], next, tail: None, limited: true });
+                        return Ok(Window {
+                            lines: vec![],
+                            gaps: vec![],
+                            next,
+                            tail: None,
+                            more: false,
+                            limited: true,
+                        });
                     }
                 }
                 let mark = self.index.before_line(streams, number);
@@ -300,7 +315,7 @@ impl LogLines {
                 let near = self.reader.back_from(&end, reach)?;
                 self.collect(Scan::at(near), Collect { from: LineKey::START, skip: 0, n: 1, streams, headless: true })?
             } else {
-                Window { lines: vec![], gaps: vec![], next: key, tail: None, limited: false }
+                Window { lines: vec![], gaps: vec![], next: key, tail: None, more: false, limited: false }
             };
             window.limited = window.lines.len() < n && !all;
             self.number(&mut window, streams)?;
@@ -353,7 +368,10 @@ impl LogLines {
     }
 
     /// Number of the line at `first`, when counting has come that far.
-    fn number_of(&mut self, first: LineKey, streams: StreamSet) -> Result<Option<u64>, LogError> {
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn number_of(&mut self, first: LineKey, streams: StreamSet) -> Result<Option<u64>, LogError> {
         let Some(mark) = self.index.before_seq(first.seq) else { return Ok(None) };
         let mut number = mark.lines(streams);
         let mut scan = Scan::mark(&mark);
@@ -403,7 +421,8 @@ impl LogLines {
     fn collect(&mut self, mut scan: Scan, ask: Collect) -> Result<Window, LogError> {
         let wall = self.reader.wall_ms_at_start();
         let mut ask = Collect { n: ask.n.min(WINDOW_LINES), ..ask };
-        let mut window = Window { lines: vec![], gaps: vec![], next: ask.from, tail: None, limited: false };
+        let mut window =
+            Window { lines: vec![], gaps: vec![], next: ask.from, tail: None, more: false, limited: false };
         let mut current: [Option<usize>; TEXTS] = [None; TEXTS];
         let (mut read, mut behind, mut kept, mut full) = (0u64, 0u64, 0usize, ask.n == 0);
         while !(full && current.iter().all(Option::is_none)) {
@@ -447,6 +466,7 @@ impl LogLines {
                     if key >= ask.from && ask.skip > 0 {
                         ask.skip -= 1;
                     } else if key >= ask.from && full {
+                        window.more = true;
                         break;
                     } else if key >= ask.from {
                         current[t] = Some(window.lines.len());

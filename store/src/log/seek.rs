@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::frame::{FrameHeader, Stream};
-use super::read::{LogReader, Position, Step, UNKNOWN};
+use super::item::{Position, Step, UNKNOWN};
+use super::read::LogReader;
 use super::segments::{Head, LogError};
 
 /// Segments whose marks are kept.

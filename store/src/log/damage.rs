@@ -18,7 +18,8 @@ impl LogReader {
         let found = if self.dead_end == Some(here) { None } else { self.resync(pos, segment.len)? };
         let (to, seq_to) = match found {
             Some((at, head)) => (at, head.seq),
-            None if !last => (segment.len, pos.seq),
+            // Nothing can follow the last segment, but what is lost of a sealed one is no torn end.
+            None if !last || self.segments.is_harmed(ix)? => (segment.len, pos.seq),
             None if self.segments.grow()? => return Ok(None),
             None => {
                 self.dead_end = Some(here);

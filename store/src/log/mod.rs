@@ -16,6 +16,8 @@ mod number;
 pub mod raw;
 pub mod read;
 mod scan;
+pub mod seal;
+mod sealed;
 pub mod search;
 mod seek;
 mod segments;
@@ -31,6 +33,7 @@ pub use item::{Batch, Damage, Frame, Item, OwnedFrame, Position, StreamSet, Tail
 pub use line::{Anchor, Line, LineKey, Window};
 pub use raw::{Copied, Gap, copy_from_offset, copy_to};
 pub use read::LogReader;
+pub use seal::{SealPoint, SealedBytes, remove_unsealed, seal};
 pub use search::{Found, Hit, NEEDLE_MAX, Needle, NeedleError, SearchPlace};
 pub use segments::LogError;
 pub use window::{LogLines, SCAN_BYTES, WINDOW_BYTES, WINDOW_LINES};

@@ -75,7 +75,7 @@ impl LogReader {
                     if self.segments.grow()? {
                         continue;
                     }
-                    if self.live {
+                    if self.live && !segment.sealed {
                         return Ok(Step::End(torn(segment.number, pos.at, left)));
                     }
                 }

@@ -414,6 +414,7 @@ impl Loop {
             | Fact::RunNotStarted { action, .. }
             | Fact::RunLost { action, .. }
             | Fact::LogSealed { action, .. }
+            | Fact::LogCompressed { action, .. }
             | Fact::ServiceEnded { action, .. }
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],

@@ -164,6 +164,8 @@ pub enum Fact {
         stderr_sha256: String,
         log_bytes: i64,
     },
+    /// Every segment of a run's log is there in its compressed form.
+    LogCompressed { action: ActionId, run: RunId },
     /// The port that a service is about to be given; durable before its process is started, so that
     /// whoever finds the process knows where it listens.
     ServicePortReserved { service: ServiceId, generation: u32, port: i64, url: Option<String> },

@@ -24,6 +24,11 @@ pub(crate) fn journal(dir: &Path) -> PathBuf {
     dir.join("wharf.db-wal")
 }
 
+/// Directory of backups.
+pub(crate) fn backups(dir: &Path) -> PathBuf {
+    dir.join("backups")
+}
+
 /// Makes the directory when it is not there, for this user only.
 pub(crate) fn make(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new()

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod apply;
+mod backup;
 mod cell;
 mod changes;
 mod directory;
@@ -16,14 +17,17 @@ mod load;
 pub mod log;
 mod migrate;
 mod open;
+mod point;
 mod reader;
 pub mod view;
 mod writer;
 
+pub use backup::{Copied, Kept, backup, backups};
 pub use changes::{ChangeSignal, Checked};
 pub use error::StoreError;
 pub use insert_request::{NewRequest, RequestSender};
 pub use open::{Access, Store};
+pub use point::on_point;
 pub use reader::Reader;
 pub use writer::{ApplyError, Outcomes, Writer};
 

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::migrate::{APPLICATION_ID, SCHEMA};
-use crate::{StoreError, directory, migrate};
+use crate::{StoreError, backup, directory, migrate};
 
 /// Longest a read transaction may take, in milliseconds.
 pub(crate) const READ_LIMIT_MS: u64 = 100;
@@ -138,7 +138,7 @@ impl Store {
 
     /// Copies the store into `backups/`; gives the copy's path.
     pub fn backup(&self, why: &str) -> Result<PathBuf, StoreError> {
-        migrate::backup(&self.dir, &self.conn, why)
+        backup::keep(&self.dir, &self.conn, why)
     }
 }
 

@@ -173,7 +173,7 @@ impl StoreError {
         if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) {
             return Self::Damaged { path, cause };
         }
-        if crate::suspect::is_lost_sync(&error) {
+        if crate::suspect::is_lost_sync(&error) || crate::journal::take_lost() {
             return Self::Suspect { path, cause };
         }
         match error.sqlite_error().map(|e| e.extended_code) {

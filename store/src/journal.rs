@@ -32,6 +32,14 @@ thread_local! {
     /// How long this thread waits for locks of others; none: as long as usual.
     static PATIENCE: Cell<Option<Duration>> = const { Cell::new(None) };
     static INSISTED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The disk did not keep what was copied back; told once.
+    static LOST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the disk failed to keep what this thread copied back since the last question. The error of the commit that
+/// this happened after does not say so.
+pub(crate) fn take_lost() -> bool {
+    LOST.take()
 }
 
 /// How long this thread waits for another connection's lock just now.
@@ -61,7 +69,10 @@ fn after_commit(wal: &Wal, frames: i32) -> rusqlite::Result<()> {
     };
     match result {
         // What was to be copied may be gone from memory and never have reached the disk.
-        Err(error) if crate::suspect::is_lost_sync(&error) => Err(error),
+        Err(error) if crate::suspect::is_lost_sync(&error) => {
+            LOST.set(true);
+            Err(error)
+        }
         // A full disk or a reader in the way: the journal keeps everything, and the next commit tries again.
         Ok(_) | Err(_) => Ok(()),
     }
@@ -77,8 +88,10 @@ pub(crate) fn shrink(dir: &Path, conn: &Connection) -> rusqlite::Result<bool> {
     let all = conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| Ok(row.get::<_, i64>(0)? == 0));
     PATIENCE.set(None);
     if matches!(all, Ok(true)) {
-        // The first commit of a new round cuts the file to its limit.
-        conn.execute("UPDATE meta SET value = value WHERE key = 'epoch'", [])?;
+        // The first commit of a new round cuts the file to its limit; what changes nothing would be none.
+        let round = "INSERT INTO meta (key, value) VALUES ('journal_round', 1) \
+                     ON CONFLICT (key) DO UPDATE SET value = value + 1";
+        conn.execute(round, [])?;
     }
     all.map(|all| all && !grown())
 }
@@ -86,25 +99,40 @@ pub(crate) fn shrink(dir: &Path, conn: &Connection) -> rusqlite::Result<bool> {
 /// What is in the way of trusting the journal, in words; none when nothing is.
 ///
 /// To be asked before SQLite opens the store: it would make the shared index anew from what is left. Other processes
-/// may write meanwhile, so what looks broken is looked at again.
+/// may write meanwhile, so what looks broken must look the same twice.
 pub(crate) fn broken(dir: &Path) -> Result<Option<String>, StoreError> {
-    const LOOKS: u32 = 3;
-    for look in 1..=LOOKS {
-        match look_once(dir)? {
-            None => return Ok(None),
-            found if look == LOOKS => return Ok(found),
-            Some(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
-    Ok(None)
+    twice(|| {
+        let path = directory::journal(dir);
+        // First, so that the journal holds at least what it speaks of.
+        let index = Index::read(dir);
+        let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
+        Ok(scan.against(index.as_ref()))
+    })
 }
 
-fn look_once(dir: &Path) -> Result<Option<String>, StoreError> {
-    let path = directory::journal(dir);
-    // First, so that the journal holds at least what it speaks of.
-    let index = Index::read(&dir.join("wharf.db-shm"));
-    let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
-    Ok(scan.against(index.as_ref()))
+/// The part of [`broken`] that a mere reader asks: whether the shared index knows of more than there is.
+pub(crate) fn lost(dir: &Path) -> Result<Option<String>, StoreError> {
+    twice(|| {
+        let path = directory::journal(dir);
+        let Some(index) = Index::read(dir).filter(|i| i.needs_journal()) else { return Ok(None) };
+        let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
+        Ok(scan.against(Some(&index)))
+    })
+}
+
+/// Looks until two looks say the same; several that differ are the sight of somebody who writes.
+fn twice(look: impl Fn() -> Result<Option<String>, StoreError>) -> Result<Option<String>, StoreError> {
+    const LOOKS: u32 = 4;
+    let mut last = None;
+    for _ in 0..LOOKS {
+        let found = look()?;
+        if found.is_none() || found == last {
+            return Ok(found);
+        }
+        last = found;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(None)
 }
 
 /// Pages that the committed part of the journal holds.
@@ -124,9 +152,9 @@ struct Index {
 }
 
 impl Index {
-    fn read(path: &Path) -> Option<Self> {
+    fn read(dir: &Path) -> Option<Self> {
         let mut bytes = [0u8; 100];
-        File::open(path).ok()?.read_exact(&mut bytes).ok()?;
+        File::open(dir.join("wharf.db-shm")).ok()?.read_exact(&mut bytes).ok()?;
         // Two copies, the second for those who read while the first is written.
         let initialised = bytes[12] == 1;
         if bytes[..48] != bytes[48..96] || !initialised {

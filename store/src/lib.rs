@@ -19,7 +19,9 @@ pub mod log;
 mod migrate;
 mod open;
 mod point;
+mod quarantine;
 mod reader;
+mod restore;
 mod suspect;
 pub mod view;
 mod writer;
@@ -32,8 +34,11 @@ pub use insert_request::{NewRequest, RequestSender};
 pub use open::{Access, Store};
 pub use point::on_point;
 pub use reader::Reader;
+pub use restore::{Restored, Restoring, restore};
 pub use writer::{ApplyError, Outcomes, Writer};
 
+#[cfg(test)]
+mod journal_test;
 #[cfg(test)]
 mod schema_test;
 #[cfg(test)]

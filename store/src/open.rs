@@ -118,6 +118,9 @@ impl Store {
             size if has_version => return Err(gone(&path, size)),
             _ => return Err(StoreError::Missing { path: dir.to_owned() }),
         }
+        if let Some(cause) = journal::lost(dir)? {
+            return Err(StoreError::Damaged { path: directory::journal(dir), cause });
+        }
         let fail = |e| StoreError::sqlite(&path, e);
         let conn = Connection::open_with_flags(&path, flags(false)).map_err(fail)?;
         conn.busy_timeout(BUSY).map_err(fail)?;
@@ -205,7 +208,7 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The schema's version, and that the database is one of ours at all; 0 = empty.
-fn schema(path: &Path, conn: &Connection) -> Result<i64, StoreError> {
+pub(crate) fn schema(path: &Path, conn: &Connection) -> Result<i64, StoreError> {
     let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| StoreError::sqlite(path, e));
     let (version, tables) = (one("PRAGMA user_version")?, one("SELECT count(*) FROM sqlite_schema")?);
     if version == 0 && tables == 0 {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use wharf_model::{ActionKind, ActionRow};
 
 use super::context::Context;
-use super::{execute, lease, realise, seal};
+use super::{backup, execute, lease, realise, seal};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform};
 use crate::service::serve;
@@ -74,6 +74,12 @@ async fn one(ctx: Context, seals: Arc<Semaphore>, action: ActionRow, job: Job) -
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },
         },
+        Job::Backup(to) => {
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            tokio::task::spawn_blocking(move || backup::backup(&data, id, to.as_deref()))
+                .await
+                .unwrap_or_else(|panic| Fact::ActionFailed { action: id, error: panic.to_string() })
+        }
         Job::Seal(run, dir) => {
             let Ok(_one) = seals.acquire().await else { return Fact::ActionDone { action: action.id } };
             let data = ctx.keeper.data.clone();

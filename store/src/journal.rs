@@ -78,6 +78,13 @@ fn after_commit(wal: &Wal, frames: i32) -> rusqlite::Result<()> {
     }
 }
 
+/// Writes something small, durably.
+pub(crate) fn mark(conn: &Connection) -> rusqlite::Result<()> {
+    let round = "INSERT INTO meta (key, value) VALUES ('journal_round', 1) \
+                 ON CONFLICT (key) DO UPDATE SET value = value + 1";
+    conn.execute(round, []).map(|_| ())
+}
+
 /// Brings the file back to its room when it has grown, in a quiet moment. Says whether it is small now.
 pub(crate) fn shrink(dir: &Path, conn: &Connection) -> rusqlite::Result<bool> {
     let grown = || std::fs::metadata(directory::journal(dir)).is_ok_and(|m| m.len() > ROOM_BYTES as u64);
@@ -89,9 +96,7 @@ pub(crate) fn shrink(dir: &Path, conn: &Connection) -> rusqlite::Result<bool> {
     PATIENCE.set(None);
     if matches!(all, Ok(true)) {
         // The first commit of a new round cuts the file to its limit; what changes nothing would be none.
-        let round = "INSERT INTO meta (key, value) VALUES ('journal_round', 1) \
-                     ON CONFLICT (key) DO UPDATE SET value = value + 1";
-        conn.execute(round, [])?;
+        mark(conn)?;
     }
     all.map(|all| all && !grown())
 }

@@ -10,6 +10,7 @@ mod apply;
 mod backup;
 mod cell;
 mod changes;
+mod check;
 mod directory;
 mod error;
 mod insert_request;
@@ -28,6 +29,7 @@ mod writer;
 
 pub use backup::{Copied, Kept, backup, backups};
 pub use changes::{ChangeSignal, Checked};
+pub use check::check;
 pub use directory::prepare_directory;
 pub use error::StoreError;
 pub use insert_request::{NewRequest, RequestSender};

@@ -252,6 +252,12 @@ impl Writer {
         open::checkpoint(&self.conn).map_err(|e| self.fail(e))
     }
 
+    /// Whether anything can be written durably, by writing something small.
+    pub fn try_write(&self) -> Result<(), StoreError> {
+        self.check_trusted()?;
+        journal::mark(&self.conn).map_err(|e| self.fail(e))
+    }
+
     /// Brings the journal back to its usual size where it has grown and no reader is in the way, for quiet
     /// moments. Says whether it is small now.
     pub fn shrink_journal(&self) -> Result<bool, StoreError> {

@@ -51,6 +51,8 @@ impl Sim {
                     .and_then(|m| m.services.get(&service))
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
+            // Nobody asks for one in a simulation.
+            ActionKind::BackupStore => None,
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run }),
         };
         let Some(task) = task else { return };

@@ -35,6 +35,8 @@ const BATCH_TIME: Duration = Duration::from_millis(2);
 const BREATH: Duration = Duration::from_micros(500);
 /// Pause before a fact whose commit failed is reported again.
 const TELL_AGAIN: Duration = Duration::from_millis(200);
+/// Pause before a store that takes no writes is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Time after which sweeps begin although not every adoption has answered.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
 /// Why a reign ended that somebody asked to end.
@@ -104,6 +106,10 @@ pub struct Reign {
     pub busy: usize,
     /// Whether everything that was open at the start has been looked at.
     pub adopted: bool,
+    /// Why nothing can be written just now; it is tried again and again.
+    pub trouble: Option<String>,
+    /// Damage that was found in the store.
+    pub finding: Option<String>,
     /// Why the reign ended.
     pub ended: Option<String>,
 }
@@ -147,13 +153,16 @@ impl Dispatcher {
         let mut state = writer.load_state()?;
         state.epoch = epoch;
         state.concurrent_runs = setup.concurrent_runs;
-        let signal = ChangeSignal::open(&setup.data)?;
+        let (signal, check) = (ChangeSignal::open(&setup.data)?, !writer.ended_cleanly());
         let data = setup.data.clone();
         let (sender, receiver) = mpsc::channel(QUEUE);
         let inbox = Inbox { sender };
         let (publish, reign) = watch::channel(Reign::default());
         let performer = performer(inbox.clone(), epoch);
         let stopper = watch_store(signal, inbox.clone());
+        if check {
+            look_through(setup.data.clone(), inbox.clone());
+        }
         let looped = Loop {
             setup,
             writer,
@@ -171,6 +180,7 @@ impl Dispatcher {
             committed: None,
             began: Instant::now(),
             stop: false,
+            trouble: None,
             _elected: elected,
             _store_watch: stopper,
         };
@@ -215,6 +225,33 @@ fn watch_store(mut signal: ChangeSignal, inbox: Inbox) -> StoreWatch {
     StoreWatch { _alive: alive }
 }
 
+/// Looks for damage beside everything else: the reign before this one did not come to its end.
+fn look_through(data: PathBuf, inbox: Inbox) {
+    let look = move || {
+        let found = wharf_store::check(&data, || !inbox.sender.is_closed());
+        match found {
+            Ok(None) => tracing::info!("the store was looked through after an end out of order, and is whole"),
+            Ok(Some(finding)) => {
+                tracing::error!(%finding, "the store is damaged");
+                let fact = Fact::StoreDamageFound { finding };
+                // One that is refused for want of room is told again.
+                loop {
+                    let (done, committed) = oneshot::channel();
+                    let told = Envelope::Input(Input::Fact(fact.clone()), Some(done));
+                    if inbox.sender.blocking_send(told).is_err() || committed.blocking_recv().is_ok() {
+                        return;
+                    }
+                    std::thread::sleep(TELL_AGAIN);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the store cannot be looked through"),
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("store-check".into()).spawn(look) {
+        tracing::warn!(%error, "the store is not looked through");
+    }
+}
+
 struct StoreWatch {
     _alive: std::sync::mpsc::Sender<()>,
 }
@@ -240,6 +277,8 @@ struct Loop {
     committed: Option<Instant>,
     began: Instant,
     stop: bool,
+    /// Why nothing can be written just now.
+    trouble: Option<String>,
     _elected: Elected,
     _store_watch: StoreWatch,
 }
@@ -271,8 +310,8 @@ impl Loop {
             } else {
                 std::mem::take(&mut first)
             };
-            if let Err(error) = self.turn(envelopes) {
-                tracing::error!(%error, "the store refused a commit");
+            let turned = self.turn(envelopes);
+            if let Err(error) = turned {
                 if !self.recover(&error) {
                     return self.end(&error.to_string());
                 }
@@ -286,6 +325,11 @@ impl Loop {
 
     fn end(mut self, why: &str) {
         tracing::info!(why, "dispatch ends");
+        if why == ASKED_TO_STOP
+            && let Err(error) = self.writer.end_reign()
+        {
+            tracing::warn!(%error, "the end of the reign is not noted; the next start looks through the store");
+        }
         self.receiver.close();
         self.publish.send_modify(|r| r.ended = Some(why.to_owned()));
     }
@@ -311,6 +355,9 @@ impl Loop {
 
     /// How long nothing need be done; none when nothing waits for time to pass.
     fn patience(&self) -> Option<Duration> {
+        if self.trouble.is_some() {
+            return Some(TRY_AGAIN);
+        }
         if !self.adopted {
             return Some(ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
         }
@@ -322,6 +369,9 @@ impl Loop {
 
     /// One turn: decide, commit, answer, perform.
     fn turn(&mut self, envelopes: Vec<Envelope>) -> Result<(), StoreError> {
+        if self.trouble.is_some() {
+            self.try_again(&envelopes)?;
+        }
         let began = Instant::now();
         let mut batch: Vec<Pending> = Vec::new();
         let mut wake = false;
@@ -364,7 +414,40 @@ impl Loop {
         if self.may_sweep() && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
             self.decide_into(&mut batch, &Input::Sweep, None);
         }
-        self.commit(batch)
+        self.commit(batch)?;
+        self.set_trouble(None);
+        Ok(())
+    }
+
+    /// Whether anything can be written by now; if not, what was told is told again by whoever told it, and what waits
+    /// in the store is read again.
+    fn try_again(&mut self, envelopes: &[Envelope]) -> Result<(), StoreError> {
+        let tried = self.writer.try_write();
+        if tried.is_err() {
+            for envelope in envelopes {
+                match envelope {
+                    Envelope::Stop => self.stop = true,
+                    Envelope::Prepared(row, _) => {
+                        self.preparing.remove(&row.id);
+                    }
+                    Envelope::Input(..) | Envelope::Wake => {}
+                }
+            }
+        }
+        tried
+    }
+
+    /// Says, once, that nothing can be written, and that it can again.
+    fn set_trouble(&mut self, trouble: Option<String>) {
+        if self.trouble == trouble {
+            return;
+        }
+        match &trouble {
+            Some(why) => tracing::error!(%why, "nothing can be written; it is tried again"),
+            None => tracing::info!("the store takes writes again"),
+        }
+        self.trouble.clone_from(&trouble);
+        self.publish.send_modify(|r| r.trouble = trouble);
     }
 
     /// Whether another connection has committed since the last look, or that look left requests.
@@ -415,10 +498,15 @@ impl Loop {
             | Fact::RunLost { action, .. }
             | Fact::LogSealed { action, .. }
             | Fact::LogCompressed { action, .. }
+            | Fact::StoreBackedUp { action, .. }
+            | Fact::StoreNotBackedUp { action, .. }
             | Fact::ServiceEnded { action, .. }
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],
-            Fact::OperationEnded { .. } | Fact::ServiceReady { .. } | Fact::AgentSaid { .. } => Vec::new(),
+            Fact::OperationEnded { .. }
+            | Fact::ServiceReady { .. }
+            | Fact::AgentSaid { .. }
+            | Fact::StoreDamageFound { .. } => Vec::new(),
         };
         for action in seen {
             self.looking.remove(&action);
@@ -477,6 +565,9 @@ impl Loop {
     }
 
     fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
+        if let Input::Fact(Fact::StoreDamageFound { finding }) = input {
+            self.publish.send_modify(|r| r.finding = Some(finding.clone()));
+        }
         let mut new_id = Uuid::now_v7;
         let (decided, defect) = decide(&mut self.state, input, clock::now(), &mut new_id);
         if let Some(defect) = defect {
@@ -587,13 +678,19 @@ impl Loop {
         Ok(())
     }
 
-    /// After a failed commit nothing of the batch was written. Says whether the reign goes on.
+    /// After a failed commit nothing of the batch was written. Says whether the reign goes on: it does while the same
+    /// write may succeed later, and ends where the store can be trusted no more.
     fn recover(&mut self, error: &StoreError) -> bool {
-        if matches!(error, StoreError::StaleEpoch { .. }) {
+        if error.may_pass() {
+            self.set_trouble(Some(error.to_string()));
+        } else {
+            tracing::error!(%error, "the store refused a commit");
+        }
+        if matches!(error, StoreError::StaleEpoch { .. } | StoreError::Suspect { .. } | StoreError::Damaged { .. }) {
             return false;
         }
-        for wait_ms in [100, 500, 2_000, 5_000] {
-            std::thread::sleep(Duration::from_millis(wait_ms));
+        for wait in [TRY_AGAIN, Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)] {
+            std::thread::sleep(wait);
             if self.rebuild().is_ok() {
                 self.data_version = None;
                 // What was told in the failed batch is observed again by performing it again.

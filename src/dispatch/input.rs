@@ -191,6 +191,12 @@ pub enum Fact {
     },
     /// A `wharf` inside a run said something.
     AgentSaid { run: RunId, attempt: u32, seq: i64, message_id: String, kind: String, body: Value },
+    /// The store was copied.
+    StoreBackedUp { action: ActionId, path: String, bytes: i64 },
+    /// It could not be copied.
+    StoreNotBackedUp { action: ActionId, code: String, message: String },
+    /// The store was looked through, and this was found.
+    StoreDamageFound { finding: String },
     /// An action was carried out and needs no more.
     ActionDone { action: ActionId },
     /// An action failed and may be tried again.

@@ -58,9 +58,9 @@ pub fn begin(data: &Path, limits: &MachineLimits) -> Result<Begun, StoreError> {
     if let Ok(Some(holder)) = election::holder(data) {
         return Ok(Begun::Held(holder));
     }
-    // The store's directory must be sound before anything of ours is put into it.
-    let store = wharf_store::Store::open(data, wharf_store::Access::Create)?;
-    drop(store);
+    // The directory must be sound before anything of ours is put into it. The store itself is opened, and raised to
+    // this program's schema, only under the lock.
+    wharf_store::prepare_directory(data)?;
     let election = election::stand(data, clock::now().0)
         .map_err(|e| StoreError::io(&election::path(data), "take the orchestrator's lock", e))?;
     match election {

@@ -1,5 +1,7 @@
 //! Handing intended effects to executors, with the rows they need: executors hold no store.
 
+use std::path::PathBuf;
+
 use wharf_model::state::State;
 use wharf_model::{
     ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow, ProjectRow, RunId,
@@ -70,6 +72,8 @@ pub enum Job {
     Release(Box<LeaseRow>, Box<EnvironmentRow>),
     /// Start a service, or find it again, and keep watch until it has ended.
     Serve(Box<ServiceJob>),
+    /// Copy the store, to a file that was named or among its backups.
+    Backup(Option<PathBuf>),
     /// Do a part of what follows the end of a run's log, in this directory.
     Seal(RunId, String, SealPart),
 }
@@ -141,6 +145,10 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             let service = state.services.get(&action.entity_id.parse::<ServiceId>().ok()?)?.clone();
             let project = state.projects.get(&service.project_id)?.clone();
             Some(Job::Serve(Box::new(ServiceJob { service, project })))
+        }
+        ActionKind::BackupStore => {
+            let to = action.args.as_ref().and_then(|a| a["to"].as_str()).map(PathBuf::from);
+            Some(Job::Backup(to))
         }
         ActionKind::SealLog => {
             let run = action.entity_id.parse::<RunId>().ok()?;

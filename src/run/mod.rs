@@ -1,5 +1,6 @@
 //! What the steps of a run do outside the store: one file each.
 
+pub mod backup;
 pub mod context;
 pub mod execute;
 pub mod keep;

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use wharf_model::{ActionId, ActionKind, ActionRow};
 
 use super::context::Context;
-use super::{execute, lease, realise, seal};
+use super::{backup, execute, lease, realise, seal};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
 use crate::process::idle;
@@ -88,6 +88,10 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },
         },
+        Job::Backup(to) => {
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            beside(id, move || backup::backup(&data, id, to.as_deref())).await
+        }
         Job::Seal(run, dir, part) => {
             let turn = if part == SealPart::Hash { seals.hashing } else { seals.packing };
             let Ok(_turn) = turn.acquire().await else { return Fact::ActionDone { action: action.id } };

@@ -24,6 +24,11 @@ pub(crate) fn journal(dir: &Path) -> PathBuf {
     dir.join("wharf.db-wal")
 }
 
+/// Directory of backups.
+pub(crate) fn backups(dir: &Path) -> PathBuf {
+    dir.join("backups")
+}
+
 /// Makes the directory when it is not there, for this user only.
 pub(crate) fn make(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
@@ -38,6 +43,10 @@ pub(crate) fn check(dir: &Path) -> Result<(), StoreError> {
     let meta = match fs::metadata(dir) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing { path: dir.to_owned() }),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            let cause = "its symbolic links lead in a circle; set WHARF_DATA_DIR to a directory".to_owned();
+            return Err(StoreError::Refused { path: dir.to_owned(), cause });
+        }
         Err(e) => return Err(StoreError::io(dir, "cannot look at the data directory", e)),
     };
     let refuse = |cause: String| Err(StoreError::Refused { path: dir.to_owned(), cause });
@@ -58,11 +67,47 @@ pub(crate) fn check(dir: &Path) -> Result<(), StoreError> {
         ));
     }
     match network_name(dir, meta.dev())? {
-        None => Ok(()),
+        None => check_files(dir, me),
         Some(name) => refuse(format!(
             "this lies on a network file system ({name}), where locks and syncs cannot be trusted; set WHARF_DATA_DIR to a local disk"
         )),
     }
+}
+
+/// Refuses files of a store that are somebody else's, or lie elsewhere: SQLite would put a journal beside the real
+/// file, where nobody looks for it.
+fn check_files(dir: &Path, me: u32) -> Result<(), StoreError> {
+    for path in [database(dir), journal(dir), dir.join("wharf.db-shm"), dir.join("VERSION")] {
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(StoreError::io(&path, "cannot be looked at", e)),
+        };
+        if meta.is_symlink() {
+            let cause = "this is a symbolic link, and wharf keeps its files in the directory itself; move the file here, or set WHARF_DATA_DIR to where it is";
+            return Err(StoreError::Refused { path, cause: cause.into() });
+        }
+        if meta.uid() != me {
+            let cause = format!(
+                "the file belongs to user {}, wharf runs as user {me}; run it as the owner, or give the file back with chown",
+                meta.uid()
+            );
+            return Err(StoreError::Refused { path, cause });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a data directory and looks at everything that can be seen without its database, so that the orchestrator's
+/// lock may be put into it.
+///
+/// # Errors
+/// See [`StoreError`]: another user's, a network file system, a newer format, no room.
+pub fn prepare_directory(dir: &Path) -> Result<(), StoreError> {
+    make(dir)?;
+    check(dir)?;
+    check_writable(dir)?;
+    version(dir).map(|_| ())
 }
 
 /// Refuses a directory that cannot be written; takes the group's and others' rights away.

@@ -32,7 +32,7 @@ pub enum StoreError {
         known: i64,
     },
     /// What stands in the files is no store, or no longer one. Nothing was changed.
-    #[error("{}: the store is damaged: {cause}; nothing was changed. Keep the file, and restore the newest one from {}", .path.display(), .path.with_file_name("backups").display())]
+    #[error("{}: the store is damaged: {cause}; nothing was changed. `wharf doctor --repair` mends what can be mended, `wharf restore FILE` puts back a backup from {}", .path.display(), .path.with_file_name("backups").display())]
     Damaged {
         /// Damaged file.
         path: PathBuf,
@@ -64,10 +64,26 @@ pub enum StoreError {
         cause: String,
     },
     /// No room.
-    #[error("{}: no space left on the disk that holds the store; free some, then go on: nothing committed is lost", .path.display())]
+    #[error("{}: no room (space or inodes) is left on the disk that holds the store; free some, then go on: nothing committed is lost", .path.display())]
     DiskFull {
         /// Database.
         path: PathBuf,
+    },
+    /// The disk refused a write, though it may have room: a quota, a limit, an error of the device.
+    #[error("{}: the disk took no write ({cause}); nothing of it was kept, and it is tried again. Look at quotas, `ulimit -f`, and the kernel's log", .path.display())]
+    NotWritten {
+        /// Database.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
+    /// What was written may not be on the disk. Nothing more is written or acknowledged before a new start.
+    #[error("{}: the disk failed to keep what was written ({cause}); nothing more is written here. Look at the disk and the kernel's log, then start wharf again: it reads the whole store back before it writes", .path.display())]
+    Suspect {
+        /// Database.
+        path: PathBuf,
+        /// What failed.
+        cause: String,
     },
     /// Another orchestrator reigns by now; this one must stop writing.
     #[error(
@@ -124,13 +140,18 @@ impl StoreError {
             Self::Older { .. } => "store_older",
             Self::Damaged { .. } => "store_damaged",
             Self::Locked { .. } => "store_locked",
-            Self::ReadOnly { .. } => "store_read_only",
+            Self::ReadOnly { .. } | Self::Suspect { .. } => "store_read_only",
             Self::Refused { .. } => "store_refused",
-            Self::DiskFull { .. } => "disk_full",
+            Self::DiskFull { .. } | Self::NotWritten { .. } => "disk_full",
             Self::StaleEpoch { .. } => "stale_epoch",
             Self::IdempotencyConflict { .. } => "idempotency_conflict",
             Self::TooSlow { .. } | Self::Io { .. } | Self::Internal { .. } => "internal",
         }
+    }
+
+    /// Whether the very same write may succeed later: room may come back, another process may let go.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::NotWritten { .. } | Self::Locked { .. })
     }
 
     /// What the file system said while `doing` something with `path`, told apart by kind.
@@ -138,7 +159,7 @@ impl StoreError {
         use std::io::ErrorKind as K;
         let path = path.to_owned();
         match source.kind() {
-            K::StorageFull | K::QuotaExceeded => Self::DiskFull { path },
+            K::StorageFull | K::QuotaExceeded | K::FileTooLarge => Self::DiskFull { path },
             K::PermissionDenied | K::ReadOnlyFilesystem => Self::ReadOnly { path, cause: format!("{doing}: {source}") },
             _ => Self::Io { path, doing, source },
         }
@@ -146,11 +167,26 @@ impl StoreError {
 
     /// Sorts what SQLite said into what the operator can do.
     pub(crate) fn sqlite(path: &Path, error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode as C;
+        use rusqlite::{ErrorCode as C, ffi};
         let path = path.to_owned();
         let cause = error.to_string();
         if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) {
             return Self::Damaged { path, cause };
+        }
+        if crate::suspect::is_lost_sync(&error) || crate::journal::take_lost() {
+            return Self::Suspect { path, cause };
+        }
+        match error.sqlite_error().map(|e| e.extended_code) {
+            Some(
+                ffi::SQLITE_IOERR_WRITE
+                | ffi::SQLITE_IOERR_TRUNCATE
+                | ffi::SQLITE_IOERR_SHMSIZE
+                | ffi::SQLITE_IOERR_SHMMAP,
+            ) => return Self::NotWritten { path, cause },
+            Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS) => {
+                return Self::Damaged { path, cause: format!("it cannot be read: {cause}") };
+            }
+            _ => {}
         }
         match error.sqlite_error_code() {
             Some(C::DiskFull) => Self::DiskFull { path },

@@ -7,26 +7,40 @@
 #![warn(missing_docs)]
 
 mod apply;
+mod backup;
 mod cell;
 mod changes;
+mod check;
 mod directory;
 mod error;
 mod insert_request;
+mod journal;
 mod load;
 pub mod log;
 mod migrate;
 mod open;
+mod point;
+mod quarantine;
 mod reader;
+mod restore;
+mod suspect;
 pub mod view;
 mod writer;
 
+pub use backup::{Copied, Kept, backup, backups};
 pub use changes::{ChangeSignal, Checked};
+pub use check::check;
+pub use directory::prepare_directory;
 pub use error::StoreError;
 pub use insert_request::{NewRequest, RequestSender};
 pub use open::{Access, Store};
+pub use point::on_point;
 pub use reader::Reader;
+pub use restore::{Restored, Restoring, restore};
 pub use writer::{ApplyError, Outcomes, Writer};
 
+#[cfg(test)]
+mod journal_test;
 #[cfg(test)]
 mod schema_test;
 #[cfg(test)]

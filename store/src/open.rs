@@ -9,8 +9,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::journal::{self, ROOM_BYTES};
 use crate::migrate::{APPLICATION_ID, SCHEMA};
-use crate::{StoreError, directory, migrate};
+use crate::{StoreError, backup, directory, migrate, suspect};
 
 /// Longest a read transaction may take, in milliseconds.
 pub(crate) const READ_LIMIT_MS: u64 = 100;
@@ -18,10 +19,6 @@ pub(crate) const READ_LIMIT_MS: u64 = 100;
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Pause between two tries to take the write lock: others hold it for about one sync.
 const RETRY: Duration = Duration::from_micros(250);
-/// The WAL is never truncated below this: room to go on when the disk is full.
-const JOURNAL_LIMIT_BYTES: i64 = 8 << 20;
-/// Pages in the WAL after which a commit copies them back: about 4 MiB.
-const CHECKPOINT_PAGES: i64 = 1000;
 /// First SQLite without known defects that lose or damage what a WAL holds.
 const SQLITE_NEEDED: i32 = 3_051_003;
 
@@ -78,6 +75,15 @@ impl Store {
             None => make_empty(&path)?,
         }
         directory::close_to_others(&path, 0o600)?;
+        let noted = suspect::noted(dir);
+        if noted.is_some() {
+            suspect::forget_cached(dir);
+        }
+        if size.is_some_and(|n| n > 0)
+            && let Some(cause) = journal::broken(dir)?
+        {
+            return Err(StoreError::Damaged { path: directory::journal(dir), cause });
+        }
         let fail = |e| StoreError::sqlite(&path, e);
         let mut conn = Connection::open_with_flags(&path, flags(true)).map_err(fail)?;
         conn.busy_handler(Some(try_again)).map_err(fail)?;
@@ -88,6 +94,9 @@ impl Store {
         }
         if found > 0 {
             check_journal(dir, &path, &conn)?;
+        }
+        if noted.is_some() {
+            suspect::verify(dir, &path, &conn)?;
         }
         prepare(&conn).map_err(fail)?;
         migrate::migrate(dir, &path, &mut conn, found)?;
@@ -108,6 +117,9 @@ impl Store {
             Some(1..) => look(dir, &path)?,
             size if has_version => return Err(gone(&path, size)),
             _ => return Err(StoreError::Missing { path: dir.to_owned() }),
+        }
+        if let Some(cause) = journal::lost(dir)? {
+            return Err(StoreError::Damaged { path: directory::journal(dir), cause });
         }
         let fail = |e| StoreError::sqlite(&path, e);
         let conn = Connection::open_with_flags(&path, flags(false)).map_err(fail)?;
@@ -138,7 +150,7 @@ impl Store {
 
     /// Copies the store into `backups/`; gives the copy's path.
     pub fn backup(&self, why: &str) -> Result<PathBuf, StoreError> {
-        migrate::backup(&self.dir, &self.conn, why)
+        backup::keep(&self.dir, &self.conn, why)
     }
 }
 
@@ -146,6 +158,9 @@ impl Store {
 pub(crate) fn open_for_requests(dir: &Path) -> Result<(PathBuf, Connection), StoreError> {
     let store = Store::open(dir, Access::ReadOnly)?;
     let path = store.path.clone();
+    if let Some(cause) = suspect::noted(dir) {
+        return Err(StoreError::Suspect { path, cause });
+    }
     let fail = |e| StoreError::sqlite(&path, e);
     let conn = Connection::open_with_flags(&path, flags(true)).map_err(fail)?;
     conn.busy_handler(Some(try_again)).map_err(fail)?;
@@ -164,7 +179,7 @@ pub(crate) fn open_for_requests(dir: &Path) -> Result<(PathBuf, Connection), Sto
 /// of a second, in which a busy orchestrator takes the lock again and again.
 fn try_again(tries: i32) -> bool {
     std::thread::sleep(RETRY);
-    RETRY * u32::try_from(tries).unwrap_or(u32::MAX) < BUSY
+    RETRY * u32::try_from(tries).unwrap_or(u32::MAX) < journal::patience(BUSY)
 }
 
 fn flags(write: bool) -> OpenFlags {
@@ -185,15 +200,15 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    conn.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT_BYTES)?;
+    journal::watch(conn);
+    conn.pragma_update(None, "journal_size_limit", ROOM_BYTES)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(256);
     Ok(())
 }
 
 /// The schema's version, and that the database is one of ours at all; 0 = empty.
-fn schema(path: &Path, conn: &Connection) -> Result<i64, StoreError> {
+pub(crate) fn schema(path: &Path, conn: &Connection) -> Result<i64, StoreError> {
     let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| StoreError::sqlite(path, e));
     let (version, tables) = (one("PRAGMA user_version")?, one("SELECT count(*) FROM sqlite_schema")?);
     if version == 0 && tables == 0 {
@@ -330,10 +345,14 @@ fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
         n if n.is_power_of_two() && n >= 512 => u64::from(n),
         n => return damaged(format!("{n} is no size of a page")),
     };
-    // A WAL that holds something may hold the missing pages: SQLite puts them back.
-    let journalled = size(&directory::journal(dir))?.is_some_and(|n| n > 0);
     let expected = u64::from(number(28)) * page;
-    if number(24) == number(92) && length < expected && !journalled {
+    if number(24) != number(92) || length >= expected {
+        return Ok(());
+    }
+    // The journal may hold the missing pages: SQLite puts them back.
+    let held = journal::pages(dir)?;
+    let first = u32::try_from(length / page + 1).unwrap_or(u32::MAX);
+    if !(first..=number(28)).all(|page| held.contains(&page)) {
         return damaged(format!("{length} of {expected} bytes are left"));
     }
     Ok(())
@@ -349,7 +368,7 @@ fn reserve(dir: &Path, path: &Path, conn: &Connection) -> Result<(), StoreError>
         .open(&journal)
         .map_err(|e| StoreError::io(&journal, "cannot be opened", e))?;
     // Bytes past the last frame are ignored: their checksums do not follow.
-    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, JOURNAL_LIMIT_BYTES as u64 / 2) {
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, ROOM_BYTES as u64) {
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSPC) => Ok(()),
         Err(e) => Err(StoreError::io(&journal, "cannot be given room", e.into())),
     }

@@ -35,7 +35,7 @@ struct ColumnFacts {
 
 fn database() -> Connection {
     let mut conn = Connection::open_in_memory().unwrap();
-    MIGRATIONS.to_latest(&mut conn).unwrap();
+    crate::migrate::apply(&mut conn, MIGRATIONS).unwrap();
     conn
 }
 

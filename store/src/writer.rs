@@ -1,5 +1,6 @@
 //! The one connection that changes the store: many inputs, one durable commit.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -9,7 +10,7 @@ use wharf_model::state::{AnyRow, Change, State};
 pub use crate::apply::ApplyError;
 use crate::apply::{Failure, Statements};
 use crate::insert_request::{self, NewRequest};
-use crate::{Access, Store, StoreError, load, open};
+use crate::{Access, Store, StoreError, journal, load, open, suspect};
 
 /// Writes every table. Owned by the dispatch thread of the process that holds the orchestrator's lock.
 pub struct Writer {
@@ -17,6 +18,9 @@ pub struct Writer {
     conn: Connection,
     sql: Statements,
     epoch: Option<i64>,
+    /// What a sync failed with: nothing is written any more.
+    suspect: OnceCell<String>,
+    ended_cleanly: bool,
 }
 
 /// What each input of a batch came to.
@@ -34,7 +38,14 @@ impl Writer {
         if store.access() != Access::Create {
             return Err(StoreError::ReadOnly { path: store.path, cause: "opened for reading".into() });
         }
-        Ok(Self { path: store.path, conn: store.conn, sql: Statements::new(), epoch: None })
+        Ok(Self {
+            path: store.path,
+            conn: store.conn,
+            sql: Statements::new(),
+            epoch: None,
+            suspect: OnceCell::new(),
+            ended_cleanly: true,
+        })
     }
 
     /// Opens the store for writing; see [`Store::open`].
@@ -43,7 +54,26 @@ impl Writer {
     }
 
     fn fail(&self, error: rusqlite::Error) -> StoreError {
-        StoreError::sqlite(&self.path, error)
+        let error = StoreError::sqlite(&self.path, error);
+        self.mind(&error);
+        error
+    }
+
+    /// Keeps in mind, and leaves a note, that a sync has failed.
+    fn mind(&self, error: &StoreError) {
+        if let StoreError::Suspect { cause, .. } = error
+            && self.suspect.set(cause.clone()).is_ok()
+        {
+            suspect::note(&self.path, cause);
+        }
+    }
+
+    /// Refuses to write once a sync has failed.
+    fn check_trusted(&self) -> Result<(), StoreError> {
+        match self.suspect.get() {
+            Some(cause) => Err(StoreError::Suspect { path: self.path.clone(), cause: cause.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Begins a reign: raises the epoch in one transaction of its own. Every other writer is stale from now on.
@@ -52,8 +82,26 @@ impl Writer {
             .conn
             .query_row("UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value", [], |row| row.get(0))
             .map_err(|e| self.fail(e))?;
+        self.ended_cleanly = self
+            .conn
+            .query_row("SELECT ifnull((SELECT value FROM meta WHERE key = 'clean_epoch'), 0)", [], |row| row.get(0))
+            .map(|ended: i64| ended == epoch - 1)
+            .map_err(|e| self.fail(e))?;
         self.epoch = Some(epoch);
         Ok(epoch)
+    }
+
+    /// Whether the reign before this one came to its end in order; if not, the store is worth a look.
+    pub const fn ended_cleanly(&self) -> bool {
+        self.ended_cleanly
+    }
+
+    /// Notes that this reign ends in order. Nothing is to be written after it.
+    pub fn end_reign(&mut self) -> Result<(), StoreError> {
+        self.check_trusted()?;
+        let note = "INSERT INTO meta (key, value) SELECT 'clean_epoch', value FROM meta \
+                    WHERE key = 'epoch' AND value = ?1 ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.conn.execute(note, [self.epoch.unwrap_or(0)]).map(|_| ()).map_err(|e| self.fail(e))
     }
 
     /// The epoch in which this writer reigns.
@@ -89,6 +137,7 @@ impl Writer {
     }
 
     fn transaction(&mut self, inputs: &[&[Change]]) -> Result<Commit, StoreError> {
+        self.check_trusted()?;
         self.run("BEGIN IMMEDIATE").map_err(|e| self.fail(e))?;
         let done = self.check_epoch().and_then(|()| {
             inputs.iter().map(|input| self.input(input).map_err(|e| self.fail(e))).collect::<Result<Outcomes, _>>()
@@ -194,12 +243,27 @@ impl Writer {
 
     /// Adds a request of this very process, in a transaction of its own; see [`crate::RequestSender::send`].
     pub fn send(&mut self, request: &NewRequest) -> Result<RequestRow, StoreError> {
-        insert_request::send(&self.path, &mut self.conn, request)
+        self.check_trusted()?;
+        insert_request::send(&self.path, &mut self.conn, request).inspect_err(|e| self.mind(e))
     }
 
     /// Copies committed pages back into the database as far as readers let it, for quiet moments.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         open::checkpoint(&self.conn).map_err(|e| self.fail(e))
+    }
+
+    /// Whether anything can be written durably, by writing something small.
+    pub fn try_write(&self) -> Result<(), StoreError> {
+        self.check_trusted()?;
+        journal::mark(&self.conn).map_err(|e| self.fail(e))
+    }
+
+    /// Brings the journal back to its usual size where it has grown and no reader is in the way, for quiet
+    /// moments. Says whether it is small now.
+    pub fn shrink_journal(&self) -> Result<bool, StoreError> {
+        self.check_trusted()?;
+        let dir = self.path.parent().unwrap_or(&self.path);
+        journal::shrink(dir, &self.conn).map_err(|e| self.fail(e))
     }
 
     /// The connection, for tests that take its room away.

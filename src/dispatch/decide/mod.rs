@@ -27,6 +27,7 @@ pub mod run_start;
 pub mod seal;
 mod service;
 pub mod steps;
+pub mod store;
 pub mod sweep;
 pub mod workspace;
 
@@ -275,6 +276,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             let said = agent_message::Said { attempt: *attempt, seq: *seq, message_id, kind, body };
             agent_message::said(d, *run, &said);
         }
+        Fact::StoreBackedUp { action, path, bytes } => store::backed_up(d, *action, path, *bytes),
+        Fact::StoreNotBackedUp { action, code, message } => store::not_backed_up(d, *action, code, message),
+        Fact::StoreDamageFound { finding } => store::damage_found(d, finding),
         Fact::ActionDone { action } => {
             d.end_action(*action, ActionStatus::Done, None);
         }

@@ -6,7 +6,7 @@ use wharf_model::{
     RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason,
 };
 
-use super::{Deciding, about, cancel, config, release, run_start, service};
+use super::{Deciding, about, cancel, config, release, run_start, service, store};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
 /// Accepts a request, or says why not; on refusal the caller takes every change back.
@@ -66,6 +66,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::IssueComment => comment(d, row, &actor)?,
         RequestKind::ProjectAdd => config::add_project(d, prepared, &actor)?,
         RequestKind::ConfigAccept => config::accept(d, row, prepared, &actor)?,
+        RequestKind::StoreBackup => store::back_up(d, row),
         RequestKind::OrchestratorStop => json!({ "stopping": true }),
         RequestKind::AgentComment | RequestKind::AgentNextAction => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));
@@ -206,6 +207,8 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 .is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
+        // Finished together with its action.
+        Some(RequestKind::StoreBackup) => None,
         _ => done,
     }
 }

@@ -7,7 +7,7 @@ use wharf_model::{
     ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
 };
 
-use super::{Deciding, cancel, finish, is_open, lease, service, steps, workspace};
+use super::{Deciding, cancel, finish, is_open, lease, service, steps, store, workspace};
 use crate::dispatch::input::{Actor, OperationEnd};
 
 /// How often a failing action is tried before it is given up.
@@ -33,7 +33,9 @@ pub(crate) fn action_failed(d: &mut Deciding<'_, '_>, id: ActionId, error: &str)
         return;
     }
     if action.tries >= TRIES_MAX {
-        d.end_action(id, ActionStatus::Failed, Some(error.to_owned()));
+        if action.kind != ActionKind::BackupStore {
+            d.end_action(id, ActionStatus::Failed, Some(error.to_owned()));
+        }
         given_up(d, &action, error);
         return;
     }
@@ -81,6 +83,7 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
                 service::ended(d, action.id, id, action.attempt, None, code, Some(error.to_owned()));
             }
         }
+        ActionKind::BackupStore => store::not_backed_up(d, action.id, "internal", error),
         ActionKind::SealLog => {}
     }
 }

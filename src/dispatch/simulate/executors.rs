@@ -52,6 +52,8 @@ impl Sim {
                     .and_then(|m| m.services.get(&service))
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
+            // Nobody asks for one in a simulation.
+            ActionKind::BackupStore => None,
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
         };
         let Some(task) = task else { return };

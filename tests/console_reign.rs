@@ -34,6 +34,14 @@ fn acts(place: &Place, action: &str) -> usize {
     Reader::open(&place.data()).unwrap().activity(&query, None, 100).unwrap().rows.len()
 }
 
+/// The last words of all consoles.
+fn log(place: &Place) -> String {
+    let logs = std::fs::read_dir(place.data().join("log")).into_iter().flatten().flatten();
+    let text: String = logs.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
 #[test]
 fn a_stopped_console_is_named_and_its_place_taken_by_a_key() {
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));
@@ -113,6 +121,7 @@ fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
     start_run(&first);
     second.see("R-2");
     first.see("R-2");
+    first.send("gg");
     first.send("x");
     first.see("y cancel R-2");
     read();
@@ -177,7 +186,7 @@ fn twelve_consoles_and_one_reigns_while_the_first_are_killed() {
         king.wait_end();
         let gone = Instant::now();
         until(|| holder().filter(|(_, e)| *e > epoch), || "nobody follows".to_owned());
-        assert!(gone.elapsed() < Duration::from_millis(1_500), "{:?}", gone.elapsed());
+        assert!(gone.elapsed() < Duration::from_millis(1_500), "{:?}\n{}", gone.elapsed(), log(&place));
     }
     for console in &mut all {
         console.send("Q");

@@ -86,9 +86,9 @@ fn begin_by(data: &Path, limits: &MachineLimits, how: Option<Occurrence>) -> Res
     if let Ok(Some(holder)) = election::holder(data) {
         return Ok(Begun::Held(holder));
     }
-    // The store's directory must be sound before anything of ours is put into it.
-    let store = wharf_store::Store::open(data, wharf_store::Access::Create)?;
-    drop(store);
+    // The directory must be sound before the lock is put into it; the store itself is made or raised only
+    // under the lock, since several may begin at once.
+    wharf_store::make_sound(data)?;
     let election = election::stand(data, clock::now().0)
         .map_err(|e| StoreError::io(&election::path(data), "take the orchestrator's lock", e))?;
     match election {

@@ -165,3 +165,18 @@ fn twenty_contend_and_the_first_ones_are_killed_while_all_of_them_ask() {
     assert_eq!(starts.len(), asked.len() + 1, "each run was started once");
     site.assert_nothing_open("after all");
 }
+
+#[test]
+fn many_that_begin_where_there_is_no_store_make_one_and_one_reigns() {
+    let site = Site::plain(&agent("one", "", "true"));
+    let fresh = site.path("fresh");
+    let data = fresh.to_str().unwrap();
+    let mut all: Vec<Orchestrator> = (0..8).map(|_| site.spawn_with(&["serve", "--data-dir", data], &[])).collect();
+    let reigning: Vec<bool> = all.iter_mut().map(Orchestrator::wait_until_reigning).collect();
+    assert_eq!(reigning.iter().filter(|r| **r).count(), 1, "{reigning:?}");
+    for (it, reigns) in all.iter_mut().zip(reigning) {
+        if !reigns {
+            assert_eq!(it.wait_for_end().code(), Some(7), "{}", it.said());
+        }
+    }
+}

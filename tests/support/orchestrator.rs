@@ -513,10 +513,13 @@ impl Orchestrator {
 
     /// Waits for its end.
     pub fn wait_for_end(&mut self) -> ExitStatus {
-        eventually("the end of wharf serve", || {
+        let status = eventually("the end of wharf serve", || {
             self.has_ended();
             self.status
-        })
+        });
+        // What it said last is read by another thread.
+        while self.lines.recv_timeout(Duration::from_secs(1)).is_ok() {}
+        status
     }
 }
 

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod process;
 pub mod run;
 pub mod service;
+pub mod session;
 pub mod shim;
 pub mod user;
 pub mod workspace;

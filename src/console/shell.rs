@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
@@ -22,10 +23,11 @@ use super::output::Outputs;
 use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
-use super::{Options, background, changes, logging, settings, signals, terminal};
+use super::{Options, background, changes, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
 use crate::dispatch::orchestrator::MachineLimits;
+use crate::session::Logout;
 
 /// Time between two frames, at least.
 const FRAME: Duration = Duration::from_millis(16);
@@ -64,6 +66,8 @@ pub struct Shell {
     checkouts: Checkouts,
     growth: Growth,
     standing: Option<Standing>,
+    /// What a logout does to what runs, once that is known.
+    logout: Arc<OnceLock<Logout>>,
     project: PathBuf,
     logging: bool,
     lively: bool,
@@ -149,6 +153,7 @@ impl Shell {
             checkouts,
             growth,
             standing: None,
+            logout: foretell()?,
             project: found.root,
             logging,
             lively: chosen.lively,
@@ -317,6 +322,10 @@ impl Shell {
                 }
             }
             Event::Standing(standing) => self.stands(standing),
+            Event::Recovered(recovery) => {
+                let notice = reigning::recovery(&recovery, clock::now());
+                self.tell(Msg::Recovered(Box::new(notice)));
+            }
             Event::Request(tag, outcome) => {
                 if tag < OWN_TAGS {
                     self.tell(Msg::RequestAnswered { tag, outcome });
@@ -401,16 +410,21 @@ impl Shell {
         let project = if header.project.is_empty() { self.app.header.project.clone() } else { header.project };
         let orchestrator = match &self.standing {
             None | Some(Standing::Ours) => None,
-            Some(Standing::Another(holder)) => Some(holder.as_ref().map_or_else(
+            Some(Standing::Another(seat, _)) => Some(seat.holder.as_ref().map_or_else(
                 || "another process".to_owned(),
                 |h| {
                     let tty = h.tty.as_ref().map(|t| format!(" on {}", t.trim_start_matches("/dev/")));
                     format!("pid {}{}", h.pid, tty.unwrap_or_default())
                 },
             )),
-            Some(Standing::Nobody(_)) => Some("none".to_owned()),
+            Some(Standing::Nobody(_) | Standing::Deposed(_)) => Some("none".to_owned()),
         };
-        Header { project, orchestrator, ..header }
+        let holder = match &self.standing {
+            Some(Standing::Another(seat, silent)) => reigning::holder_lines(seat, *silent, self.app.env.zone),
+            _ => Vec::new(),
+        };
+        let foretold = self.logout.get().filter(|l| l.is_warning()).map(|l| l.words().to_owned());
+        Header { project, orchestrator, holder, foretold: foretold.unwrap_or_default(), ..header }
     }
 
     fn banner(&mut self, key: &'static str, tone: Tone, text: String, advice: String) {
@@ -431,9 +445,22 @@ impl Shell {
                 let text = "Nothing new starts: this console cannot be the orchestrator".to_owned();
                 self.banner("orchestrator", Tone::Bad, text, why);
             }
-            Standing::Ours | Standing::Another(_) => self.tell(Msg::BannerOver("orchestrator")),
+            Standing::Deposed(why) => {
+                let why = format!("{why}\nWhat you ask for from here on is carried out by the one that took over");
+                let text = "This console orchestrates no more and only reads: another one took over".to_owned();
+                self.banner("deposed", Tone::Warn, text, why);
+            }
+            Standing::Another(seat, silent) if reigning::is_trouble(seat, *silent) => {
+                let (text, advice) = reigning::trouble(seat, *silent, self.app.env.zone);
+                self.banner("orchestrator", Tone::Bad, text, advice);
+            }
+            Standing::Ours => {
+                self.tell(Msg::BannerOver("orchestrator"));
+                self.tell(Msg::BannerOver("deposed"));
+            }
+            Standing::Another(..) => self.tell(Msg::BannerOver("orchestrator")),
         }
-        if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(_))) {
+        if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(..))) {
             self.tell(Msg::Toast(Tone::Info, "This console is the orchestrator now".to_owned()));
         }
         self.standing = Some(standing);
@@ -467,6 +494,7 @@ impl Shell {
             Effect::Request(request) => self.requests.write(request),
             Effect::Copy(words) => self.copy(&words),
             Effect::Shell(owner) => self.shell(owner),
+            Effect::TakeOver => self.throne.take_over(),
             Effect::Suspend => {
                 let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
                 let command = handover::shell(&self.tmp(), &here, Vec::new());
@@ -721,6 +749,17 @@ impl Shell {
             Ending::Signal => 143,
         }
     }
+}
+
+/// Asks the login manager beside the screen what a logout does.
+fn foretell() -> io::Result<Arc<OnceLock<Logout>>> {
+    let logout = Arc::new(OnceLock::new());
+    let told = Arc::clone(&logout);
+    std::thread::Builder::new().name("session".into()).spawn(move || {
+        // Only this thread sets it.
+        let _once = told.set(crate::session::look());
+    })?;
+    Ok(logout)
 }
 
 /// Ids of open runs, waiting ones first so that none of them starts in the place of a stopped one,

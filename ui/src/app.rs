@@ -18,6 +18,7 @@ use crate::keymap::{Key, Keymap, Meaning, Override};
 use crate::layout;
 use crate::msg::{Answer, Msg, RequestOutcome, Tone};
 use crate::overlay::confirm::Confirm;
+use crate::overlay::notice::Notice;
 use crate::overlay::quit::Quit;
 use crate::overlay::toast::{self, Toast};
 use crate::overlay::{After, Overlay};
@@ -96,6 +97,8 @@ pub struct App {
     pub toasts: Vec<Toast>,
     /// Conditions that hold, the worst first.
     pub banners: Vec<Banner>,
+    /// What the last start of the orchestrator in this console has found.
+    pub recovery: Option<Notice>,
     chord: Vec<Key>,
     chord_at: UnixMillis,
     deferred: Option<&'static Command>,
@@ -132,6 +135,7 @@ impl App {
             overlay: None,
             toasts: Vec::new(),
             banners: Vec::new(),
+            recovery: None,
             chord: Vec::new(),
             chord_at: settings.now,
             deferred: None,
@@ -163,6 +167,7 @@ impl App {
             Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
             Msg::Edited(words) => self.edited(words),
             Msg::Toast(tone, words) => self.say(tone, words),
+            Msg::Recovered(notice) => self.recovered(*notice),
             Msg::Banner { key, tone, text, advice } => self.banner(key, tone, text, advice),
             Msg::BannerOver(key) => {
                 self.banners.retain(|b| b.key != key);
@@ -251,7 +256,9 @@ impl App {
             if after == After::Stays && self.overlay.is_none() {
                 self.overlay = Some(overlay);
             }
-            return;
+            if after != After::Passes {
+                return;
+            }
         }
         if self.current().is_typing() {
             let env = self.env.clone();
@@ -522,6 +529,16 @@ impl App {
         self.banners.push(Banner { key, tone, text, advice });
         self.banners.sort_by_key(|b| std::cmp::Reverse(b.tone));
         self.env.banner = true;
+    }
+
+    /// Tells what a start has found; where something else lies over the screen, it waits for its command.
+    fn recovered(&mut self, notice: Notice) {
+        if self.overlay.is_none() && !self.current().is_typing() {
+            self.open(Overlay::Notice(Box::new(notice.clone().again(self.env.now))));
+        } else {
+            self.say(Tone::Info, format!("{}; `: recovery.show` tells", notice.title));
+        }
+        self.recovery = Some(notice);
     }
 
     /// Leaves, or asks when something is alive.

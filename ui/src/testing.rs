@@ -357,6 +357,8 @@ pub fn header() -> Header {
         live_runs: ["R-1042", "R-1041", "R-1040 (needs you)", "R-1039 (silent)"].map(str::to_owned).to_vec(),
         live_services: ["S-12 web", "S-14 db", "S-15 docs-preview"].map(str::to_owned).to_vec(),
         orchestrator: None,
+        holder: Vec::new(),
+        foretold: String::new(),
         pending: None,
     }
 }
@@ -394,7 +396,7 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
         Question::RunDetail(id) => {
             Answer::RunDetail(runs().rows.into_iter().find(|r| r.id == *id).map(|r| Box::new(detail(r))))
         }
-        Question::CancelPreview(_) => Answer::Preview(Preview {
+        Question::CancelPreview(_) | Question::ResolvePreview(..) => Answer::Preview(Preview {
             lines: vec![
                 PreviewLine {
                     verb: PreviewVerb::Stops,

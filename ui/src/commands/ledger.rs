@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
-use crate::effect::Question;
+use crate::effect::{Question, Verdict};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
@@ -59,10 +59,62 @@ pub const COMMANDS: &[Command] = &[
             app.open(Overlay::Confirm(Box::new(confirm)));
         },
     },
+    resolve("run.resolve_lost", "Give up {} as lost", "give up, lost", &["u l"], |app| resolve_as(app, Verdict::Lost)),
+    resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u k"], |app| {
+        resolve_as(app, Verdict::Keep);
+    }),
     tab("tab.output", "Output", &["t o"], |app| app.ledger.show_tab(Tab::Output)),
     tab("tab.timeline", "Timeline", &["t l"], |app| app.ledger.show_tab(Tab::Timeline)),
     tab("tab.detail", "Detail", &["t d"], |app| app.ledger.show_tab(Tab::Detail)),
 ];
+
+const fn resolve(
+    name: &'static str,
+    title: &'static str,
+    help: &'static str,
+    keys: &'static [&'static str],
+    run: fn(&mut App),
+) -> Command {
+    Command {
+        name,
+        title,
+        help,
+        hint: "",
+        places: &[Place::Ledger],
+        keys,
+        level: Level::Preview,
+        legal: |app| {
+            if chosen(app).is_empty() {
+                return Err("no run is selected".to_owned());
+            }
+            match chosen(app).iter().find(|r| r.unknown) {
+                Some(_) => Ok(()),
+                None => Err("it can be judged; cancel it instead".to_owned()),
+            }
+        },
+        run,
+    }
+}
+
+fn resolve_as(app: &mut App, verdict: Verdict) {
+    let items: Vec<Item> = chosen(app)
+        .into_iter()
+        .filter(|run| run.unknown)
+        .map(|run| Item {
+            question: Question::ResolvePreview(run.id, verdict),
+            name: run.name(),
+            target: ("run", run.id.text()),
+            preview: None,
+        })
+        .collect();
+    let words = match verdict {
+        Verdict::Lost => ("give up", "Giving up"),
+        Verdict::Keep => ("keep", "Keeping"),
+    };
+    let args = json!({ "verdict": verdict.word() });
+    let confirm = Confirm::open(words, "run.resolve", args, items, app.env.now, &mut app.outbox);
+    app.open(Overlay::Confirm(Box::new(confirm)));
+}
 
 /// Marked runs, else the one under the cursor.
 fn chosen(app: &App) -> Vec<&RunLine> {

@@ -105,6 +105,9 @@ impl Quit {
                 header.live_services.join(", ")
             ));
         }
+        if !header.foretold.is_empty() && runs + services > 0 {
+            facts.push(header.foretold.clone());
+        }
         let choices = choices(app);
         let chosen = choices[self.chosen.min(choices.len() - 1)];
         let below = match header.queued {

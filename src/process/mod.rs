@@ -13,6 +13,7 @@ pub mod foreground;
 pub mod identity;
 pub mod kill_point;
 pub mod lock;
+mod numbers;
 pub mod reap;
 pub mod shim_dir;
 pub mod signal;

@@ -12,6 +12,7 @@ use crate::effect::{Effect, Question, QuitChoice};
 use crate::msg::{Answer, Msg, RequestOutcome, Tone};
 use crate::overlay::Overlay;
 use crate::rows::Page;
+use crate::screen::browse::Browse;
 use crate::testing::*;
 
 const WIDE: &str = include_str!("../mockups/ledger-output-160.txt");
@@ -289,9 +290,9 @@ fn clicks_act_as_their_keys() {
     };
     bench.send(click(5, 4));
     assert_eq!(bench.app.ledger.run().unwrap().number, 1045);
-    assert!(!bench.app.ledger.list.detail);
+    assert!(!bench.app.ledger.base().list.detail);
     bench.send(click(5, 4));
-    assert!(bench.app.ledger.list.detail, "the second click opens");
+    assert!(bench.app.ledger.base().list.detail, "the second click opens");
     bench.send(click(90, 2));
     assert!(bench.text().contains("[Timeline]"), "{}", bench.text());
     let at = bench.text().lines().last().unwrap().find("palette").unwrap() as u16;

@@ -1,5 +1,6 @@
 //! Commands of every screen.
 
+use super::selected;
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
 use crate::effect::{Effect, Question, QuitChoice};
@@ -22,10 +23,6 @@ const fn plain(
     run: fn(&mut App),
 ) -> Command {
     Command { name, title, help, hint: "", places: HERE, keys, level: Level::Free, legal: always, run }
-}
-
-fn selected(app: &App) -> Result<(), String> {
-    app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned())
 }
 
 fn theme(app: &mut App, variant: Variant) {

@@ -2,14 +2,16 @@
 
 use serde_json::json;
 
-use crate::app::App;
+use super::{some, tab};
 use crate::command::{Command, Level, Place, always};
 use crate::effect::Question;
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
-use crate::rows::RunLine;
-use crate::screen::ledger::Tab;
+use crate::screen::browse::Browse;
+use crate::screen::ledger::{DETAIL, OUTPUT, TIMELINE};
+
+const HERE: &[Place] = &[Place::Ledger];
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
@@ -32,20 +34,14 @@ pub const COMMANDS: &[Command] = &[
         title: "Cancel {}",
         help: "cancel",
         hint: "cancel",
-        places: &[Place::Ledger],
+        places: HERE,
         keys: &["x"],
         level: Level::Preview,
-        legal: |app| {
-            if chosen(app).is_empty() {
-                return Err("no run is selected".to_owned());
-            }
-            match chosen(app).iter().find(|r| r.is_live()) {
-                Some(_) => Ok(()),
-                None => Err("it has ended already".to_owned()),
-            }
-        },
+        legal: |app| some(&app.ledger, "run", |r| r.is_live(), "it has ended already"),
         run: |app| {
-            let items: Vec<Item> = chosen(app)
+            let items: Vec<Item> = app
+                .ledger
+                .chosen()
                 .into_iter()
                 .map(|run| Item {
                     question: Question::CancelPreview(run.id),
@@ -59,34 +55,7 @@ pub const COMMANDS: &[Command] = &[
             app.open(Overlay::Confirm(Box::new(confirm)));
         },
     },
-    tab("tab.output", "Output", &["t o"], |app| app.ledger.show_tab(Tab::Output)),
-    tab("tab.timeline", "Timeline", &["t l"], |app| app.ledger.show_tab(Tab::Timeline)),
-    tab("tab.detail", "Detail", &["t d"], |app| app.ledger.show_tab(Tab::Detail)),
+    tab("tab.output", "Output", HERE, &["t o"], |app| app.ledger.base_mut().show_tab(OUTPUT)),
+    tab("tab.timeline", "Timeline", HERE, &["t l"], |app| app.ledger.base_mut().show_tab(TIMELINE)),
+    tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
 ];
-
-/// Marked runs, else the one under the cursor.
-fn chosen(app: &App) -> Vec<&RunLine> {
-    let table = &app.ledger.list.table;
-    if table.marks.is_empty() {
-        return table.selected().into_iter().collect();
-    }
-    table.rows().iter().filter(|r| table.marks.contains(&r.number)).collect()
-}
-
-const fn tab(name: &'static str, title: &'static str, keys: &'static [&'static str], run: fn(&mut App)) -> Command {
-    Command {
-        name,
-        title,
-        help: title,
-        hint: "",
-        places: &[Place::Ledger],
-        keys,
-        level: Level::Free,
-        legal: selected,
-        run,
-    }
-}
-
-fn selected(app: &App) -> Result<(), String> {
-    app.ledger.run().map(|_| ()).ok_or_else(|| "no run is selected".to_owned())
-}

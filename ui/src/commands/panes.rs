@@ -1,5 +1,6 @@
 //! Commands of lists, texts and streams, whatever they show.
 
+use super::selected;
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
 use crate::effect::Effect;
@@ -75,7 +76,7 @@ pub const COMMANDS: &[Command] = &[
         places: &[Place::LedgerList, Place::ServicesList, Place::WorkspacesList],
         keys: &["Enter", "l"],
         level: Level::Free,
-        legal: |app| app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned()),
+        legal: selected,
         run: |app| app.focus(FocusMove::Detail),
     },
     Command {
@@ -97,7 +98,7 @@ pub const COMMANDS: &[Command] = &[
         places: &[Place::List],
         keys: &["space"],
         level: Level::Free,
-        legal: |app| app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned()),
+        legal: selected,
         run: |app| app.parts().0.mark(),
     },
     Command {

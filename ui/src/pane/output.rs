@@ -647,3 +647,4 @@ mod tests;
 mod view;
 
 pub use search::smart_case;
+pub use view::live_words;

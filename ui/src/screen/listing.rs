@@ -379,12 +379,7 @@ impl<R: Row> Listing<R> {
         canvas.title_rule(Rect { height: 1, ..area }, &title, &[(&range, Ink::Dim)], focused);
         let inner = Rect::new(area.x, area.y + 1, area.width, area.height - 1);
         if let Some(words) = &self.error {
-            let bad = canvas.ink(Ink::Bad);
-            let line = format!("✗ {words}");
-            for (i, (from, to)) in text::wrap(&line, usize::from(inner.width.saturating_sub(2))).into_iter().enumerate()
-            {
-                canvas.put(inner.x + 1, inner.y + i as u16, inner.width, &line[from..to], bad);
-            }
+            canvas.trouble(inner, words);
         } else if self.table.rows().is_empty() {
             if self.table.known && self.filter.is_empty() {
                 empty(canvas, inner);

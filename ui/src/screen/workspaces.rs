@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use wharf_model::{OperationId, WorkspaceId};
 
-use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, state_fact};
 use super::{FocusMove, Motion, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
@@ -112,6 +112,10 @@ fn ending(operation: &OperationLine) -> String {
     }
 }
 
+fn name(workspace: &WorkspaceLine) -> String {
+    format!("W-{}", workspace.number)
+}
+
 fn ink(workspace: &WorkspaceLine) -> Ink {
     if workspace.live { Ink::Text } else { Ink::Dim }
 }
@@ -161,20 +165,19 @@ impl Browse for Workspaces {
         &mut self.base
     }
 
+    fn page(answer: &Answer) -> Option<&Page<WorkspaceLine>> {
+        if let Answer::Workspaces(page) = answer { Some(page) } else { None }
+    }
+
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
-        match (question, answer) {
-            (Question::Workspaces { .. }, Ok(Answer::Workspaces(page))) => {
-                self.base.list.answer(question, Ok(page.clone()));
-            }
-            (Question::Workspaces { .. }, Err(words)) => {
-                self.base.list.answer(question, Err(words.clone()));
-            }
-            (Question::Operations { workspace, .. }, answer) if Some(*workspace) == self.of => match answer {
-                Ok(Answer::Operations(operations)) => self.operations = Some(Ok(operations.clone())),
-                Ok(_) => {}
-                Err(words) => self.operations = Some(Err(words.clone())),
-            },
-            _ => {}
+        let Question::Operations { workspace, .. } = question else { return };
+        if Some(*workspace) != self.of {
+            return;
+        }
+        match answer {
+            Ok(Answer::Operations(operations)) => self.operations = Some(Ok(operations.clone())),
+            Ok(_) => {}
+            Err(words) => self.operations = Some(Err(words.clone())),
         }
     }
 
@@ -199,55 +202,38 @@ impl Browse for Workspaces {
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<WorkspaceLine>> {
         let wide = env.size.0 >= 130;
-        let plain = |head, width, min, shrink, cell: fn(&WorkspaceLine, &Env) -> Cell| Column {
-            head,
-            ended_head: "",
-            width,
-            min,
-            shrink,
-            grows: false,
-            right: false,
-            cell,
-        };
-        let right = |head, width, shrink, cell| Column { right: true, ..plain(head, width, 0, shrink, cell) };
-        let status = if split.words { 9 } else { 1 };
         let mut columns = vec![
-            plain("WS", 4, 4, 0, |w, _| Cell::Words(format!("W-{}", w.number), Ink::Text)),
-            Column {
-                grows: true,
-                ..plain("BRANCH", 27, 16, 7, |w, _| {
-                    Cell::Middle(w.branch.clone().unwrap_or_else(|| w.path.clone()), ink(w))
-                })
-            },
+            Column::new("WS", 4, 4, 0, |w: &WorkspaceLine, _| Cell::Words(name(w), Ink::Text)),
+            Column::new("BRANCH", 27, 16, 7, |w: &WorkspaceLine, _| {
+                Cell::Middle(w.branch.clone().unwrap_or_else(|| w.path.clone()), ink(w))
+            })
+            .grows(),
         ];
         if wide {
-            columns.push(plain("MODE", 8, 0, 3, |w, _| Cell::Words(w.mode.clone(), Ink::Dim)));
-            columns.push(plain("BASE", 8, 0, 4, |w, _| {
+            columns.push(Column::new("MODE", 8, 0, 3, |w, _| Cell::Words(w.mode.clone(), Ink::Dim)));
+            columns.push(Column::new("BASE", 8, 0, 4, |w, _| {
                 let base = w.base.as_deref().map_or("–", |b| b.split('@').next().unwrap_or(b));
                 Cell::Words(base.to_owned(), Ink::Dim)
             }));
         }
-        columns.push(plain(if split.words { "STATUS" } else { "" }, status, status, 0, |w, env| {
-            let word = if env.size.0 >= 70 { w.word.clone() } else { String::new() };
-            Cell::State(w.class, word, w.live)
-        }));
-        columns.push(right("DIRTY", 5, 10, |w, _| figure(w.dirty, w.live)));
-        columns.push(right("NEW", 3, 9, |w, _| figure(w.untracked, w.live)));
-        columns.push(right("AHEAD", 5, 9, |w, _| figure(w.ahead, w.live)));
+        columns.push(Column::status(split.words, 9, |w, env| Cell::state(w.class, &w.word, w.live, env)));
+        columns.push(Column::figures("DIRTY", 5, 10, |w, _| figure(w.dirty, w.live)));
+        columns.push(Column::figures("NEW", 3, 9, |w, _| figure(w.untracked, w.live)));
+        columns.push(Column::figures("AHEAD", 5, 9, |w, _| figure(w.ahead, w.live)));
         if wide {
-            columns.push(right("BEHIND", 6, 5, |w, _| figure(w.behind, w.live)));
+            columns.push(Column::figures("BEHIND", 6, 5, |w, _| figure(w.behind, w.live)));
         }
-        columns.push(right("AGE", 5, 11, |w, env| Cell::Right(used(w, env), Ink::Dim)));
+        columns.push(Column::figures("AGE", 5, 11, |w, env| Cell::Right(used(w, env), Ink::Dim)));
         if self.base.list.table.rows().iter().any(|w| w.size_bytes.is_some()) {
-            columns.push(right("SIZE", 7, 8, |w, _| {
-                Cell::Right(w.size_bytes.map_or_else(|| "–".to_owned(), format::size), Ink::Dim)
-            }));
+            columns.push(Column::figures("SIZE", 7, 8, |w, _| Cell::known(w.size_bytes.map(format::size), Ink::Dim)));
         }
         if wide {
-            columns.push(plain("ISSUE", 7, 0, 2, |w, _| Cell::Words(w.issue.clone().unwrap_or_default(), Ink::Dim)));
             columns
-                .push(plain("ENV", 6, 0, 1, |w, _| Cell::Words(w.environment.clone().unwrap_or_default(), Ink::Dim)));
-            columns.push(plain("LAST RUN", 20, 0, 6, |w, _| {
+                .push(Column::new("ISSUE", 7, 0, 2, |w, _| Cell::Words(w.issue.clone().unwrap_or_default(), Ink::Dim)));
+            columns.push(Column::new("ENV", 6, 0, 1, |w, _| {
+                Cell::Words(w.environment.clone().unwrap_or_default(), Ink::Dim)
+            }));
+            columns.push(Column::new("LAST RUN", 20, 0, 6, |w, _| {
                 let run = w.holder.as_ref().or(w.last_run.as_ref());
                 Cell::Words(run.cloned().unwrap_or_else(|| "–".to_owned()), Ink::Dim)
             }));
@@ -256,7 +242,7 @@ impl Browse for Workspaces {
     }
 
     fn name(line: &WorkspaceLine) -> String {
-        format!("W-{}", line.number)
+        name(line)
     }
 
     fn title(&self, line: &WorkspaceLine, env: &Env) -> (String, String, Ink) {
@@ -286,7 +272,7 @@ impl Browse for Workspaces {
         if self.base.tab == OPERATIONS {
             return vec![FactBlock { facts: operations }];
         }
-        let mut first = Vec::new();
+        let mut first = vec![fact("WORKSPACE", name(line), ""), state_fact(line.class, &line.word, "")];
         if let Some(branch) = &line.branch {
             first.push(fact("branch", branch.clone(), ""));
         }

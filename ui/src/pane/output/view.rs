@@ -13,16 +13,21 @@ use crate::rows::{OutputState, Stream};
 use crate::text;
 use crate::theme::{Ground, Ink};
 
+/// What is said of one that may print, with the time since its last byte.
+pub fn live_words(silent: Option<i64>) -> (String, Ink) {
+    match silent {
+        Some(ms) if ms > 60_000 => (format!("silent {}", format::duration(ms)), Ink::Warn),
+        _ => ("live".to_owned(), Ink::Ok),
+    }
+}
+
 impl OutputPane {
     /// What the title rule says at its right.
     pub fn state_words(&self, env: &Env, silent: Option<i64>) -> (String, Ink) {
         match &self.state {
             _ if !self.known => ("reading".to_owned(), Ink::Dim),
             OutputState::Reading => ("reading".to_owned(), Ink::Dim),
-            OutputState::Live => match silent {
-                Some(ms) if ms > 60_000 => (format!("silent {}", format::duration(ms)), Ink::Warn),
-                _ => ("live".to_owned(), Ink::Ok),
-            },
+            OutputState::Live => live_words(silent),
             OutputState::Ended { at, .. } => (format!("ended {}", format::moment(*at, env.now, env.zone)), Ink::Dim),
             OutputState::Lost => ("lost".to_owned(), Ink::Bad),
             OutputState::Behind(bytes) => (format!("behind {}", format::size(*bytes)), Ink::Info),
@@ -77,14 +82,7 @@ impl OutputPane {
             return;
         }
         if let Some(words) = &self.error {
-            let bad = canvas.ink(Ink::Bad);
-            let room = usize::from(area.width.saturating_sub(2));
-            for (i, (from, to)) in
-                text::wrap(&format!("✗ {words}"), room).into_iter().enumerate().take(usize::from(content.height))
-            {
-                let line = format!("✗ {words}");
-                canvas.put(area.x + 1, area.y + i as u16, area.width - 1, &line[from..to], bad);
-            }
+            canvas.trouble(content, words);
         } else if !self.known {
             let age = self.asked_at.map_or(0, |at| at.until(env.now));
             if age >= 100 {
@@ -100,7 +98,7 @@ impl OutputPane {
         } else if self.lines.is_empty() {
             let dim = canvas.ink(Ink::Dim);
             let words = match self.state {
-                OutputState::Live => "Nothing has been printed yet.",
+                OutputState::Live | OutputState::Reading => "Nothing has been printed yet.",
                 _ => "Nothing was printed.",
             };
             canvas.put(area.x + 1, area.y, area.width - 1, words, dim);

@@ -287,7 +287,8 @@ impl App {
             Err(why) => {
                 let subject = self.current().subject().unwrap_or_default();
                 let title = command.title.replace("{}", &subject);
-                self.say(Tone::Warn, format!("{title}: {why}"));
+                // The answer to a key, not a condition: it goes again by itself.
+                self.say(Tone::Info, format!("{title}: {why}"));
             }
         }
     }
@@ -500,6 +501,12 @@ impl App {
 
     /// Says something in the corner and keeps it for the messages.
     pub fn say(&mut self, tone: Tone, words: String) {
+        let now = self.env.now;
+        if let Some(last) = self.toasts.last_mut().filter(|t| t.words == words && t.tone == tone && t.is_shown(now)) {
+            // The same once more is no news.
+            last.at = now;
+            return;
+        }
         self.toasts.push(Toast { tone, words, at: self.env.now, read: false });
         let over = self.toasts.len().saturating_sub(toast::KEPT_MAX);
         self.toasts.drain(..over);

@@ -42,6 +42,8 @@ pub mod input;
 pub mod keymap;
 pub mod layout;
 pub mod msg;
+#[cfg(test)]
+mod operator_tests;
 pub mod overlay;
 pub mod pane;
 pub mod rows;

@@ -136,6 +136,9 @@ fn quitting_with_live_runs_asks_once() {
     bench.keys("q s Enter l");
     assert_eq!(bench.effects, [], "stopping all wants y");
     bench.keys("y");
+    assert_eq!(bench.effects, [], "and not before one could have read what it stops");
+    bench.send(Msg::Tick(NOW.plus(150)));
+    bench.keys("y");
     assert_eq!(bench.effects, [Effect::Quit(QuitChoice::StopAll)]);
     let mut bench = Bench::drawn(80, 24);
     bench.keys("q j Enter");
@@ -146,7 +149,9 @@ fn quitting_with_live_runs_asks_once() {
     // Where another process orchestrates there is nothing to put into the background.
     let mut bench = Bench::drawn(80, 24);
     bench.app.header.orchestrator = Some("pid 7".to_owned());
-    bench.keys("q b j Enter y");
+    bench.keys("q b j Enter");
+    bench.send(Msg::Tick(NOW.plus(150)));
+    bench.keys("y");
     assert_eq!(bench.effects, [Effect::Quit(QuitChoice::StopAll)]);
     let mut bench = Bench::open(80, 24, nothing);
     bench.keys("q");

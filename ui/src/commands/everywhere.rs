@@ -25,6 +25,10 @@ const fn plain(
     Command { name, title, help, hint: "", places: HERE, keys, level: Level::Free, legal: always, run }
 }
 
+fn tabs(app: &App) -> Result<(), String> {
+    if app.current().has_tabs() { Ok(()) } else { Err("there is one thing to look at only".to_owned()) }
+}
+
 fn theme(app: &mut App, variant: Variant) {
     app.env.theme.variant = variant;
 }
@@ -52,12 +56,19 @@ pub const COMMANDS: &[Command] = &[
     plain("screen.workspaces", "Show Workspaces", "Workspaces", &["5"], |app| app.visit(ScreenId::Workspaces)),
     plain("screen.activity", "Show Activity", "Activity", &["7"], |app| app.visit(ScreenId::Activity)),
     plain("screen.diagnostics", "Show Diagnostics", "Diagnostics", &["8"], |app| app.visit(ScreenId::Diagnostics)),
-    plain("pane.next", "Next pane", "next pane", &["Tab"], |app| app.focus(FocusMove::Next)),
+    Command {
+        hint: "pane",
+        ..plain("pane.next", "Next pane", "next pane", &["Tab"], |app| app.focus(FocusMove::Next))
+    },
     plain("pane.previous", "Previous pane", "pane before", &["Shift-Tab"], |app| app.focus(FocusMove::Previous)),
     plain("pane.left", "To the list", "to the list", &["←"], |app| app.focus(FocusMove::List)),
     plain("pane.right", "To the detail", "to the detail", &["→"], |app| app.focus(FocusMove::Detail)),
-    plain("tab.previous", "Tab before", "tab before", &["<"], |app| app.parts().0.tab(true)),
-    plain("tab.next", "Next tab", "next tab", &[">"], |app| app.parts().0.tab(false)),
+    Command { legal: tabs, ..plain("tab.previous", "Tab before", "tab before", &["<"], |app| app.parts().0.tab(true)) },
+    Command {
+        hint: "tab",
+        legal: tabs,
+        ..plain("tab.next", "Next tab", "next tab", &[">"], |app| app.parts().0.tab(false))
+    },
     plain("pane.zoom", "Zoom the pane, and back", "zoom the pane", &["z"], |app| app.parts().0.zoom()),
     plain("split.grow", "More room for the list", "list wider", &["alt-+"], |app| app.parts().0.split(4)),
     plain("split.shrink", "Less room for the list", "list narrower", &["alt--"], |app| app.parts().0.split(-4)),
@@ -68,7 +79,7 @@ pub const COMMANDS: &[Command] = &[
         hint: "shell",
         legal: |app| match app.current().owner() {
             Some(_) => Ok(()),
-            None => Err("nothing is selected".to_owned()),
+            None => selected(app).and_then(|()| Err("it has no directory, or none any more".to_owned())),
         },
         ..plain("shell.open", "Shell in the place of {}", "shell in it", &["!"], |app| {
             if let Some(owner) = app.current().owner() {
@@ -105,7 +116,7 @@ pub const COMMANDS: &[Command] = &[
     plain("suspend", "To the shell; fg comes back", "to the shell", &["ctrl-z"], |app| {
         app.outbox.push(Effect::Suspend);
     }),
-    Command { hint: "quit", ..plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], App::quit) },
+    Command { hint: "quit", ..plain("quit", "Quit", "quit, asks if live", &["q", "ctrl-c"], App::quit) },
     plain("quit.leave", "Quit, live runs go on", "quit, leave all", &["Q"], |app| {
         app.outbox.push(Effect::Quit(QuitChoice::Leave));
     }),

@@ -8,6 +8,8 @@ use crate::msg::Tone;
 use crate::pane::output::OutputPane;
 use crate::screen::{FocusMove, Motion};
 
+/// Lists in which something can be done to marked rows.
+const MARKED: &[Place] = &[Place::LedgerList, Place::LeasesList, Place::ServicesList];
 const BOTH: &[Place] = &[Place::List, Place::Text];
 
 const fn motion(
@@ -95,7 +97,7 @@ pub const COMMANDS: &[Command] = &[
         title: "Mark {}",
         help: "mark",
         hint: "",
-        places: &[Place::List],
+        places: MARKED,
         keys: &["space"],
         level: Level::Free,
         legal: selected,
@@ -106,18 +108,24 @@ pub const COMMANDS: &[Command] = &[
         title: "Invert the marks",
         help: "invert marks",
         hint: "",
-        places: &[Place::List],
+        places: MARKED,
         keys: &["*"],
         level: Level::Free,
         legal: always,
         run: |app| app.parts().0.invert_marks(),
     },
-    stream("follow.toggle", "Follow on, off", "follow", &["f"], &[Place::Stream], |app| {
-        with_stream(app, |pane, area, _, _| pane.toggle_follow(area));
-    }),
-    stream("search.edit", "Search the text", "search", &["/"], &[Place::Stream], |app| {
-        with_stream(app, |pane, _, _, _| pane.edit_search());
-    }),
+    Command {
+        hint: "follow",
+        ..stream("follow.toggle", "Follow on, off", "follow", &["f"], &[Place::Stream], |app| {
+            with_stream(app, |pane, area, _, _| pane.toggle_follow(area));
+        })
+    },
+    Command {
+        hint: "search",
+        ..stream("search.edit", "Search the text", "search", &["/"], &[Place::Stream], |app| {
+            with_stream(app, |pane, _, _, _| pane.edit_search());
+        })
+    },
     Command {
         legal: has_search,
         ..stream("search.next", "Next match", "next match", &["n"], &[Place::Stream], |app| {
@@ -133,9 +141,12 @@ pub const COMMANDS: &[Command] = &[
     stream("jump.to", "Jump to a time, line or share", "jump to time, line", &["J"], &[Place::Stream], |app| {
         with_stream(app, |pane, _, _, _| pane.edit_jump());
     }),
-    stream("streams.cycle", "Both streams, stdout, stderr", "streams", &["b"], &[Place::Stream], |app| {
-        with_stream(app, |pane, _, env, out| pane.cycle_streams(env, out));
-    }),
+    Command {
+        hint: "streams",
+        ..stream("streams.cycle", "Both streams, stdout, stderr", "streams", &["b"], &[Place::Stream], |app| {
+            with_stream(app, |pane, _, env, out| pane.cycle_streams(env, out));
+        })
+    },
     stream("times.cycle", "Times: off, clock, since start, between lines", "times", &["T"], &[Place::Stream], |app| {
         with_stream(app, |pane, _, _, _| pane.cycle_times());
     }),

@@ -80,7 +80,7 @@ pub const COMMANDS: &[Command] = &[
         hint: "its lease",
         ..goto(
             "run.lease",
-            "Its lease",
+            "Go to the lease of {}",
             "its lease",
             &["L"],
             |app| has(app, ScreenId::Leases, "lease"),
@@ -94,7 +94,7 @@ pub const COMMANDS: &[Command] = &[
         hint: "its services",
         ..goto(
             "run.services",
-            "Its services",
+            "Go to the services of {}",
             "its services",
             &["s"],
             |app| has(app, ScreenId::Services, "service"),

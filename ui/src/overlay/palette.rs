@@ -29,13 +29,16 @@ struct Entry {
 impl Palette {
     fn entries(&self, app: &App) -> (Vec<Entry>, usize) {
         let subject = app.current().subject().unwrap_or_default();
-        let legal: Vec<Entry> = command::all()
+        let mut legal: Vec<Entry> = command::all()
             .filter(|c| !matches!(c.name, "palette.open" | "back.out") && app.is_here(c) && (c.legal)(app).is_ok())
             .map(|command| {
                 let more = if command.level == Level::Preview { "…" } else { "" };
                 Entry { command, title: format!("{}{more}", command.title.replace("{}", &subject)) }
             })
             .collect();
+        // What has a key of its own on one screen is offered once.
+        let mut titles = std::collections::HashSet::new();
+        legal.retain(|entry| titles.insert(entry.title.clone()));
         let all = legal.len();
         if self.edit.text().trim().is_empty() {
             return (legal, all);

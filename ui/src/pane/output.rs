@@ -466,6 +466,13 @@ impl OutputPane {
         if self.lines.is_empty() || height == 0 || (self.follow && by >= 0) {
             return;
         }
+        if self.follow
+            && self.lines.front().is_some_and(|l| l.number == 0)
+            && self.visible(width, height + 1).len() <= height
+        {
+            // All of it is in view: there is nowhere to go.
+            return;
+        }
         self.let_go(area);
         let mut left = by;
         while left < 0 {

@@ -91,7 +91,7 @@ fn ink(lease: &LeaseLine) -> Ink {
 impl Browse for Leases {
     type Line = LeaseLine;
     const ID: ScreenId = ScreenId::Leases;
-    const LIST: &'static [Place] = &[Place::List, Place::Leases];
+    const LIST: &'static [Place] = &[Place::LeasesList, Place::List, Place::Leases];
     const OWN: Place = Place::Leases;
     const TABS: &'static [&'static str] = &[];
 

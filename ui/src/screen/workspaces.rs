@@ -261,8 +261,8 @@ impl Browse for Workspaces {
                 .enumerate()
                 .map(|(i, o)| Fact {
                     label: if i == 0 { "OPERATIONS".into() } else { String::new() },
-                    value: format!("{} {}", o.class.glyph(), o.command),
-                    remark: format!("{}  {}", took(o, env), ending(o)),
+                    value: format!("{} {}", o.class.glyph(), o.phase),
+                    remark: format!("{}  {}  {}", took(o, env), ending(o), o.command),
                     bad: o.class == crate::glyph::Class::Bad,
                 })
                 .collect(),
@@ -379,10 +379,12 @@ impl Browse for Workspaces {
         let rows = self.list_rows(content.height);
         let at = all.iter().position(|o| o.id == chosen.id).unwrap_or(0);
         let first = (at + 1).saturating_sub(usize::from(rows));
+        let phases = all.iter().map(|o| text::width(&o.phase) as u16).max().unwrap_or(0).min(content.width / 3);
         let focused = self.base.list.detail && !self.is_deep();
         for (i, operation) in all.iter().enumerate().skip(first).take(usize::from(rows)) {
             view_operation(
                 operation,
+                phases,
                 env,
                 canvas,
                 Rect::new(content.x, content.y + (i - first) as u16, content.width, 1),
@@ -438,8 +440,8 @@ impl Browse for Workspaces {
     }
 }
 
-/// `  09:37:18  ✓ git worktree add        0.38s  exit 0`.
-fn view_operation(operation: &OperationLine, env: &Env, canvas: &mut Canvas<'_>, line: Rect) {
+/// `  09:37:18  ✓ worktree  git worktree add        0.38s  exit 0`, with `phases` cells for what it was for.
+fn view_operation(operation: &OperationLine, phases: u16, env: &Env, canvas: &mut Canvas<'_>, line: Rect) {
     let dim = canvas.ink(Ink::Dim);
     let at = operation.started_at.map_or_else(|| "–".to_owned(), |at| format::moment(at, env.now, env.zone));
     let mut x = line.x + 2;
@@ -459,7 +461,13 @@ fn view_operation(operation: &OperationLine, env: &Env, canvas: &mut Canvas<'_>,
     let room = took_right.saturating_sub(x + 9);
     let glyph = canvas.ink(operation.class.ink());
     canvas.put(x, line.y, 1, operation.class.glyph(), glyph);
-    let command = text::cut_middle(&operation.command, usize::from(room)).into_owned();
     let style = canvas.ink(Ink::Text);
-    canvas.put(x + 2, line.y, room, &command, style);
+    let phases = phases.min(room);
+    let phase = text::cut_end(&operation.phase, usize::from(phases)).into_owned();
+    canvas.put(x + 2, line.y, phases, &phase, style);
+    let room = room.saturating_sub(phases + 2);
+    if room >= 8 {
+        let command = text::cut_middle(&operation.command, usize::from(room)).into_owned();
+        canvas.put(x + 4 + phases, line.y, room, &command, dim);
+    }
 }

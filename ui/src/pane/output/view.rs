@@ -70,7 +70,12 @@ impl OutputPane {
                 let last = rows.last().and_then(|r| self.get(r.line));
                 let below = last.map_or(0, |l| self.total_lines.saturating_sub(l.number + 1));
                 let at = last.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
-                format!("stopped{at} · {} lines below · G follows", format::count(below))
+                let below = match below {
+                    0 => String::new(),
+                    n => format!(" · {} below", format::plural(n, "line")),
+                };
+                let ended = matches!(self.state, OutputState::Ended { .. } | OutputState::Lost);
+                format!("stopped{at}{below} · G {}", if ended { "to the end" } else { "follows" })
             }
         }
     }
@@ -216,18 +221,23 @@ impl OutputPane {
             return;
         }
         let wrap = if self.wrap { "wrap" } else { "no wrap" };
-        let size = if self.known {
-            format!("{} lines · {}", format::count(self.total_lines), format::size(self.total_bytes))
-        } else {
-            "size not known yet".to_owned()
-        };
         let streams = if self.known { self.streams.word() } else { "–" };
-        let left = format!("{streams} · {wrap} · {} · {size}", self.times_shown(area.width).word());
+        let mut left = vec![streams.to_owned(), wrap.to_owned(), self.times_shown(area.width).word().to_owned()];
+        if self.known {
+            left.push(format::plural(self.total_lines, "line"));
+            left.push(format::size(self.total_bytes));
+        } else {
+            left.push("size not known yet".to_owned());
+        }
         let right = self.right_words(env, area);
         let room = usize::from(area.width.saturating_sub(2));
         let right = text::cut_end(&right, room).into_owned();
         let space = room.saturating_sub(text::width(&right) + 1);
-        let left = text::cut_end(&left, space).into_owned();
+        // What does not fit goes whole, the size first.
+        while left.len() > 1 && text::width(&left.join(" · ")) > space {
+            left.pop();
+        }
+        let left = text::cut_end(&left.join(" · "), space).into_owned();
         canvas.put(area.x + 1, y, area.width - 1, &left, dim);
         canvas.put_right(area.right() - 1, y, room as u16, &right, dim);
     }

@@ -319,7 +319,9 @@ impl<R: Row> Table<R> {
             words.push_str(&format!("{} new above · ", self.new_above));
         }
         if !self.marks.is_empty() {
-            words.push_str(&format!("{} marked · ", self.marks.len()));
+            let away = self.marks.iter().filter(|n| !self.rows.iter().any(|r| r.number() == **n)).count();
+            let away = if away > 0 { format!(", {away} hidden") } else { String::new() };
+            words.push_str(&format!("{} marked{away} · ", self.marks.len()));
         }
         words.push_str(&format!("{first}–{last} of {}", crate::format::count(self.total.max(self.rows.len() as u64))));
         if self.hidden > 0 {

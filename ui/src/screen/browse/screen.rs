@@ -110,11 +110,7 @@ impl<B: Browse> Screen for B {
 
     fn key(&mut self, key: KeyEvent, env: &Env, out: &mut Outbox) -> Option<(Tone, String)> {
         if self.base().list.is_typing() {
-            let known: Vec<(&str, Vec<String>)> =
-                wharf_model::filter::FIELDS.iter().map(|(f, _)| (*f, self.values(f))).collect();
-            let find =
-                |field: &str| known.iter().find(|(f, _)| *f == field).map(|(_, v)| v.clone()).unwrap_or_default();
-            self.base_mut().list.key(key, &find, out);
+            self.base_mut().list.key(key, out);
             return None;
         }
         let (pane, _) = self.stream_mut(env)?;
@@ -136,8 +132,9 @@ impl<B: Browse> Screen for B {
         {
             return true;
         }
-        // Zoom comes before what lies inside the detail.
-        if !self.base().list.zoom && self.base().list.detail && self.focused(FocusMove::List) {
+        // Marks and zoom come before what lies inside the detail.
+        let list = &self.base().list;
+        if list.table.marks.is_empty() && !list.zoom && list.detail && self.focused(FocusMove::List) {
             return true;
         }
         self.base_mut().list.back()
@@ -150,6 +147,10 @@ impl<B: Browse> Screen for B {
             self.base_mut().tab = if back { (at + n - 1) % n } else { (at + 1) % n };
             self.base_mut().scroll = 0;
         }
+    }
+
+    fn has_tabs(&self) -> bool {
+        !B::TABS.is_empty()
     }
 
     fn zoom(&mut self) {
@@ -247,7 +248,8 @@ impl<B: Browse> Screen for B {
     }
 
     fn edit_filter(&mut self) {
-        self.base_mut().list.edit_filter();
+        let known = wharf_model::filter::FIELDS.iter().map(|(field, _)| (*field, self.values(field))).collect();
+        self.base_mut().list.edit_filter(known);
     }
 
     fn mark(&mut self) {
@@ -302,8 +304,7 @@ impl<B: Browse> Screen for B {
         let split = self.base().list.layout(env);
         let columns = self.columns(env, &split);
         view_pane(self, env, canvas);
-        let find = |field: &str| self.values(field);
-        self.base().list.view(env, canvas, &columns, &find, &|canvas, area| teach(B::teaching(), canvas, area));
+        self.base().list.view(env, canvas, &columns, &|canvas, area| teach(B::teaching(), canvas, area));
     }
 
     fn is_empty(&self) -> bool {

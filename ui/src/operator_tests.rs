@@ -2,7 +2,7 @@
 
 use crate::effect::Question;
 use crate::msg::{Answer, Msg};
-use crate::rows::{OutputState, RunStatus, SpanLine};
+use crate::rows::{OutputState, Page, RunStatus, SpanLine};
 use crate::testing::*;
 
 /// One run that has ended, with a short log that ends with it.
@@ -16,7 +16,7 @@ fn ended(question: &Question) -> Option<Result<Answer, String>> {
         run
     };
     Some(Ok(match question {
-        Question::Runs { .. } => Answer::Runs(crate::rows::Page { rows: vec![run()], total: 1, ..Default::default() }),
+        Question::Runs { .. } => Answer::Runs(Page { rows: vec![run()], total: 1, ..Page::default() }),
         Question::RunDetail(_) => {
             let mut detail = detail(run());
             let step = detail.steps[0].name.clone();
@@ -95,7 +95,7 @@ fn marks_that_a_filter_hides_are_counted_and_not_acted_on() {
 fn values_are_offered_though_the_word_being_typed_matches_nothing() {
     fn typed(question: &Question) -> Option<Result<Answer, String>> {
         match question {
-            Question::Runs { filter, .. } if !filter.is_empty() => Some(Ok(Answer::Runs(Default::default()))),
+            Question::Runs { filter, .. } if !filter.is_empty() => Some(Ok(Answer::Runs(Page::default()))),
             other => drawing(other),
         }
     }

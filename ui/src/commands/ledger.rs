@@ -8,6 +8,7 @@ use crate::effect::Question;
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
+use crate::rows::RunLine;
 use crate::screen::browse::Browse;
 use crate::screen::ledger::{DETAIL, OUTPUT, TIMELINE};
 
@@ -37,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["x"],
         level: Level::Preview,
-        legal: |app| some(&app.ledger, "run", |r| r.is_live(), "it has ended already"),
+        legal: |app| some(&app.ledger, "run", RunLine::is_live, "it has ended already"),
         run: |app| {
             let items: Vec<Item> = app
                 .ledger

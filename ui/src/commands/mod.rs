@@ -23,10 +23,9 @@ fn selected(app: &App) -> Result<(), String> {
 fn some<B: Browse>(screen: &B, what: &str, can: fn(&B::Line) -> bool, why_not: &str) -> Result<(), String> {
     let chosen = screen.chosen();
     if chosen.is_empty() {
-        return Err(match screen.base().list.table.marks.is_empty() {
-            true => format!("no {what} is selected"),
-            false => "the filter hides all that is marked; Esc drops the marks".to_owned(),
-        });
+        let marked = !screen.base().list.table.marks.is_empty();
+        let hidden = || "the filter hides all that is marked; Esc drops the marks".to_owned();
+        return Err(if marked { hidden() } else { format!("no {what} is selected") });
     }
     if chosen.into_iter().any(can) { Ok(()) } else { Err(why_not.to_owned()) }
 }

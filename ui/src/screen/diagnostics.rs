@@ -199,9 +199,10 @@ impl Screen for Diagnostics {
         let areas = self.areas(env);
         let state = facts::clamp(self.scroll, &self.state(env, areas.state.width), below(areas.state));
         // The queue beside it moves with it, so that no row of either is out of reach.
-        self.scroll = match areas.queue.is_empty() {
-            true => state,
-            false => state.max(facts::clamp(self.scroll, &[self.queue(env)], below(areas.queue))),
+        self.scroll = if areas.queue.is_empty() {
+            state
+        } else {
+            state.max(facts::clamp(self.scroll, &[self.queue(env)], below(areas.queue)))
         };
     }
 

@@ -226,6 +226,12 @@ impl<'a> Canvas<'a> {
         Rect::new(area.x + 1, area.y + 1, area.width - 2, area.height - 2)
     }
 
+    /// What is written with in a dialog: words, keys, and what explains.
+    pub fn dialog_inks(&self) -> (Style, Style, Style) {
+        let ground = self.theme.ground(Ground::Dialog);
+        (ground, ground.patch(self.bold(Ink::Accent)), ground.patch(self.ink(Ink::Dim)))
+    }
+
     /// Glyph and word of a state.
     pub fn state(&mut self, x: u16, y: u16, max: u16, class: Class, word: &str, live: bool) -> u16 {
         let glyph = self.ink(class.ink());

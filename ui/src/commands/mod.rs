@@ -1,7 +1,7 @@
 //! What each command does, by the place it belongs to.
 
 use crate::app::App;
-use crate::command::{Command, Level, Place};
+use crate::command::{Command, Level, Place, always};
 use crate::screen::browse::Browse;
 
 pub mod activity;
@@ -30,6 +30,18 @@ fn some<B: Browse>(screen: &B, what: &str, can: fn(&B::Line) -> bool, why_not: &
     if chosen.into_iter().any(can) { Ok(()) } else { Err(why_not.to_owned()) }
 }
 
+/// Undoable or harmless, always legal, and not in the hint row.
+const fn free(
+    name: &'static str,
+    title: &'static str,
+    help: &'static str,
+    places: &'static [Place],
+    keys: &'static [&'static str],
+    run: fn(&mut App),
+) -> Command {
+    Command { name, title, help, hint: "", places, keys, level: Level::Free, legal: always, run }
+}
+
 /// Shows a tab of the detail.
 const fn tab(
     name: &'static str,
@@ -38,5 +50,5 @@ const fn tab(
     keys: &'static [&'static str],
     run: fn(&mut App),
 ) -> Command {
-    Command { name, title, help: title, hint: "", places, keys, level: Level::Free, legal: selected, run }
+    Command { legal: selected, ..free(name, title, title, places, keys, run) }
 }

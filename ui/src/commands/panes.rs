@@ -1,6 +1,6 @@
 //! Commands of lists, texts and streams, whatever they show.
 
-use super::selected;
+use super::{free, selected};
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
 use crate::effect::Effect;
@@ -12,16 +12,6 @@ use crate::screen::{FocusMove, Motion};
 const MARKED: &[Place] = &[Place::LedgerList, Place::LeasesList, Place::ServicesList];
 const BOTH: &[Place] = &[Place::List, Place::Text];
 
-const fn motion(
-    name: &'static str,
-    title: &'static str,
-    help: &'static str,
-    keys: &'static [&'static str],
-    run: fn(&mut App),
-) -> Command {
-    Command { name, title, help, hint: "", places: BOTH, keys, level: Level::Free, legal: always, run }
-}
-
 const fn stream(
     name: &'static str,
     title: &'static str,
@@ -30,7 +20,7 @@ const fn stream(
     places: &'static [Place],
     run: fn(&mut App),
 ) -> Command {
-    Command { name, title, help, hint: "", places, keys, level: Level::Free, legal: has_stream, run }
+    Command { legal: has_stream, ..free(name, title, help, places, keys, run) }
 }
 
 fn has_stream(app: &App) -> Result<(), String> {
@@ -60,14 +50,14 @@ fn with_stream(
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
-    motion("cursor.down", "Down", "down", &["j", "↓"], |app| app.motion(Motion::Rows(1))),
-    motion("cursor.up", "Up", "up", &["k", "↑"], |app| app.motion(Motion::Rows(-1))),
-    motion("half.down", "Half a page down", "half down", &["ctrl-d"], |app| app.motion(Motion::HalfPages(1))),
-    motion("half.up", "Half a page up", "half up", &["ctrl-u"], |app| app.motion(Motion::HalfPages(-1))),
-    motion("page.down", "A page down", "page down", &["ctrl-f", "PgDn"], |app| app.motion(Motion::Pages(1))),
-    motion("page.up", "A page up", "page up", &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
-    motion("cursor.first", "To the first row", "first row", &["Home", "g g"], |app| app.motion(Motion::First)),
-    motion("cursor.last", "To the last row, follow", "last row, follow", &["End", "G", "g e"], |app| {
+    free("cursor.down", "Down", "down", BOTH, &["j", "↓"], |app| app.motion(Motion::Rows(1))),
+    free("cursor.up", "Up", "up", BOTH, &["k", "↑"], |app| app.motion(Motion::Rows(-1))),
+    free("half.down", "Half a page down", "half down", BOTH, &["ctrl-d"], |app| app.motion(Motion::HalfPages(1))),
+    free("half.up", "Half a page up", "half up", BOTH, &["ctrl-u"], |app| app.motion(Motion::HalfPages(-1))),
+    free("page.down", "A page down", "page down", BOTH, &["ctrl-f", "PgDn"], |app| app.motion(Motion::Pages(1))),
+    free("page.up", "A page up", "page up", BOTH, &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
+    free("cursor.first", "To the first row", "first row", BOTH, &["Home", "g g"], |app| app.motion(Motion::First)),
+    free("cursor.last", "To the last row, follow", "last row, follow", BOTH, &["End", "G", "g e"], |app| {
         app.motion(Motion::Last);
     }),
     Command {

@@ -1,7 +1,8 @@
 //! Going from one thing to what belongs to it, and back.
 
+use super::free;
 use crate::app::App;
-use crate::command::{Command, Level, Place};
+use crate::command::{Command, Place};
 use crate::screen::ScreenId;
 
 const HERE: &[Place] = &[Place::Everywhere];
@@ -14,7 +15,7 @@ const fn goto(
     legal: fn(&App) -> Result<(), String>,
     run: fn(&mut App),
 ) -> Command {
-    Command { name, title, help, hint: "", places: HERE, keys, level: Level::Free, legal, run }
+    Command { legal, ..free(name, title, help, HERE, keys, run) }
 }
 
 fn has(app: &App, to: ScreenId, what: &str) -> Result<(), String> {

@@ -263,9 +263,7 @@ impl NewRun {
         if inner.height < 3 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let key = ground.patch(canvas.bold(Ink::Accent));
-        let dim = ground.patch(canvas.ink(Ink::Dim));
+        let (ground, key, dim) = canvas.dialog_inks();
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let keys_y = inner.bottom() - 1;
         let hints = match self.field {

@@ -11,7 +11,7 @@ use crate::draw::Canvas;
 use crate::input::LineEdit;
 use crate::layout;
 use crate::text;
-use crate::theme::{Ground, Ink};
+use crate::theme::Ground;
 
 /// The palette.
 #[derive(Debug, Clone, Default)]
@@ -106,8 +106,7 @@ impl Palette {
         if inner.height < 4 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let (dim, key_style) = (ground.patch(canvas.ink(Ink::Dim)), ground.patch(canvas.bold(Ink::Accent)));
+        let (ground, key_style, dim) = canvas.dialog_inks();
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         canvas.put(x, inner.y, 1, ":", key_style);
         canvas.put(x + 2, inner.y, width - 2, &self.edit.shown(usize::from(width.saturating_sub(2))), ground);

@@ -12,7 +12,6 @@ use crate::effect::{Effect, QuitChoice};
 use crate::format;
 use crate::layout;
 use crate::text;
-use crate::theme::{Ground, Ink};
 
 /// The dialog.
 #[derive(Debug, Clone, Default)]
@@ -134,9 +133,7 @@ impl Quit {
         if inner.height < 2 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let key = ground.patch(canvas.bold(Ink::Accent));
-        let dim = ground.patch(canvas.ink(Ink::Dim));
+        let (ground, key, dim) = canvas.dialog_inks();
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let keys_y = inner.bottom() - 1;
         let roomy = inner.height >= wanted;

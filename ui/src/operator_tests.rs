@@ -3,6 +3,7 @@
 use crate::effect::Question;
 use crate::msg::{Answer, Msg};
 use crate::rows::{OutputState, Page, RunStatus, SpanLine};
+use crate::screen::ScreenId;
 use crate::testing::*;
 
 /// One run that has ended, with a short log that ends with it.
@@ -138,4 +139,35 @@ fn what_has_no_directory_is_not_called_unselected() {
     let mut bench = Bench::drawn(80, 24);
     bench.keys("2 G !");
     assert!(bench.text().contains("it has no directory, or none any more"), "{}", bench.text());
+}
+
+#[test]
+fn a_field_that_is_being_typed_empties_no_list() {
+    let mut bench = Bench::drawn(80, 24);
+    bench.keys("/");
+    bench.type_in("age");
+    assert!(bench.text().contains("R-1042") && bench.text().contains("│ ▸ agent:"), "{}", bench.text());
+    bench.keys("Enter");
+    assert!(bench.text().contains("━ Runs  age ━"), "as words it is taken with Enter: {}", bench.text());
+}
+
+#[test]
+fn one_goes_to_a_thing_by_its_number() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("g L");
+    bench.type_in("87");
+    assert!(bench.text().contains("▸ Go to L-87"), "{}", bench.text());
+    bench.keys("Enter");
+    assert_eq!((bench.app.screen, bench.app.leases.lease().map(|l| l.number)), (ScreenId::Leases, Some(87)));
+    bench.keys(":");
+    bench.type_in("shop-17");
+    bench.keys("Enter");
+    assert_eq!(bench.app.screen, ScreenId::Ledger);
+    assert!(bench.text().contains("Runs  issue:SHOP-17"), "{}", bench.text());
+    bench.keys("[ [");
+    assert_eq!(bench.app.screen, ScreenId::Ledger);
+    bench.keys(":");
+    bench.type_in("x-");
+    bench.keys("Enter");
+    assert!(bench.app.overlay.is_some(), "what names nothing goes nowhere");
 }

@@ -251,7 +251,9 @@ impl Confirm {
             canvas.put(x + 12, y, each, &what, ground);
             let how_room = each.saturating_sub(first);
             let dim = style(canvas, Ink::Dim);
-            let how = text::cut_end(how, usize::from(how_room)).into_owned();
+            // Both ends of a path tell which it is.
+            let cut = if how.starts_with(['/', '~']) { text::cut_middle } else { text::cut_end };
+            let how = cut(how, usize::from(how_room)).into_owned();
             canvas.put(x + 12 + first, y, how_room, &how, dim);
             y += 1;
         }

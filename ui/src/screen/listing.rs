@@ -307,8 +307,18 @@ impl<R: Row> Listing<R> {
                 // It was valid when it was in force.
                 let _ = self.set_filter(&words, out);
             }
-            KeyCode::Enter if line.error.is_none() => self.line = None,
-            KeyCode::Enter => {}
+            KeyCode::Enter => {
+                // What was held back as the beginning of a field is meant as it stands.
+                let words = line.edit.text().to_owned();
+                match self.set_filter(&words, out) {
+                    Ok(()) => self.line = None,
+                    Err(error) => {
+                        if let Some(line) = &mut self.line {
+                            line.error = Some(error);
+                        }
+                    }
+                }
+            }
             KeyCode::Tab => {
                 if let Some((from, word)) = completions.get(line.chosen.min(completions.len().saturating_sub(1))) {
                     line.edit.complete(*from, word);
@@ -329,13 +339,14 @@ impl<R: Row> Listing<R> {
 
     fn retry(&mut self, out: &mut Outbox) {
         let Some(line) = &self.line else { return };
-        let words = line.edit.text().to_owned();
+        let words = begun_field(&line.edit).to_owned();
         let result = self.set_filter(&words, out);
         if let Some(line) = &mut self.line {
             line.error = result.err();
         }
     }
 
+    /// Values and fields that go on with what stands before the cursor.
     fn completions(&self) -> Vec<(usize, String)> {
         let Some(line) = &self.line else { return Vec::new() };
         let head = &line.edit.text()[..line.edit.cursor()];
@@ -447,4 +458,14 @@ impl<R: Row> Listing<R> {
             canvas.put(inner.x + 3, row, inner.width.saturating_sub(4), word, style);
         }
     }
+}
+
+/// What has been typed, without a last word that may become the name of a field: as words to look for it
+/// would empty the list for the time it takes to type it.
+fn begun_field(edit: &LineEdit) -> &str {
+    let text = edit.text();
+    let at = text.rfind(char::is_whitespace).map_or(0, |i| i + 1);
+    let word = text[at..].trim_start_matches('-');
+    let begun = edit.cursor() == text.len() && !word.is_empty() && FIELDS.iter().any(|(f, _)| f.starts_with(word));
+    if begun { &text[..at] } else { text }
 }

@@ -134,20 +134,23 @@ fn used(workspace: &WorkspaceLine, env: &Env) -> String {
 
 /// What has changed in it, as far as somebody has looked.
 fn changes(workspace: &WorkspaceLine) -> Option<String> {
-    let mut parts = Vec::new();
-    if let Some(n) = workspace.dirty {
-        parts.push(format::plural(n, "changed file"));
+    let counted = |n: Option<u64>, word: &str| n.map(|n| (n, format!("{} {word}", format::count(n))));
+    let dirty = workspace.dirty.map(|n| (n, format::plural(n, "changed file")));
+    let known: Vec<(u64, String)> = [
+        dirty,
+        counted(workspace.untracked, "untracked"),
+        counted(workspace.ahead, "ahead"),
+        counted(workspace.behind, "behind"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let some: Vec<&str> = known.iter().filter(|(n, _)| *n > 0).map(|(_, words)| words.as_str()).collect();
+    match (known.is_empty(), some.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some("nothing".to_owned()),
+        (false, false) => Some(some.join(", ")),
     }
-    if let Some(n) = workspace.untracked {
-        parts.push(format!("{} untracked", format::count(n)));
-    }
-    if let Some(n) = workspace.ahead {
-        parts.push(format!("{} ahead", format::count(n)));
-    }
-    if let Some(n) = workspace.behind {
-        parts.push(format!("{} behind", format::count(n)));
-    }
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 impl Browse for Workspaces {

@@ -148,17 +148,11 @@ impl Quit {
             y += 1;
         }
         y += u16::from(roomy);
+        let stop = format!("{} {}", format::plural(services, "service"), if services == 1 { "stops" } else { "stop" });
         let stopped = match (runs, services) {
-            (0, s) => format!("{} stop", format::plural(s, "service")),
+            (0, _) => stop,
             (r, 0) => format!("{} recorded as cancelled by operator; worktrees stay", are(r, "run")),
-            (r, s) => {
-                let stop = if s == 1 { "stops" } else { "stop" };
-                format!(
-                    "{} recorded as cancelled by operator, {} {stop}; worktrees stay",
-                    are(r, "run"),
-                    format::plural(s, "service")
-                )
-            }
+            (r, _) => format!("{} recorded as cancelled by operator, {stop}; worktrees stay", are(r, "run")),
         };
         for choice in choices {
             let (words, rest) = match choice {

@@ -119,10 +119,10 @@ pub fn view(env: &Env, canvas: &mut Canvas<'_>, area: Rect, detail: &RunDetail, 
     };
     let span = begin.until(end).max(1);
     let rows = lines(detail, env);
-    // Longer titles are shown whole as long as the bars keep two thirds.
+    // Longer titles are shown whole as far as a third of the pane goes.
     let longest =
         rows.iter().map(|line| if let Line::Bar { title, .. } = line { text::width(title) as u16 } else { 0 });
-    let title_width = longest.max().unwrap_or(0).clamp(TITLE, (area.width.div_ceil(3)).max(TITLE));
+    let title_width = longest.max().unwrap_or(0).clamp(TITLE, area.width.div_ceil(3).max(TITLE));
     let (start_x, took_x) = (area.x + title_width + 2, area.x + title_width + 17);
     let axis_x = area.x + (title_width + TIMES).min(area.width);
     let axis = area.right().saturating_sub(axis_x + 1);

@@ -12,6 +12,11 @@ use super::problem::ConfigErrors;
 /// Largest config file, in bytes.
 pub const FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// Name of a config file in messages.
+pub(super) fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The text of a config file. `shown` is its name in messages.
 pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, ConfigErrors> {
     let unreadable =

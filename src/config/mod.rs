@@ -10,6 +10,7 @@ mod parts;
 mod problem;
 mod project;
 mod reader;
+mod remembered;
 mod service;
 mod text;
 mod user;
@@ -22,6 +23,7 @@ pub use file::FILE_MAX_BYTES;
 pub(crate) use problem::harmless;
 pub use problem::{ConfigErrors, Problem};
 pub use reader::{Layer, Origin, Origins};
+pub use remembered::Remembered;
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};
 
 use project::{References, look_up, project_section, workspace_section};
@@ -102,15 +104,19 @@ impl Overrides {
 
 /// Reads a project's config file and the command line over it.
 pub fn load_project(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
-    let shown = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let shown = file::name(path);
     let text = file::read_text(path, &shown)?;
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let directory = absolute.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let (config, mut origins) = parse_project(&text, &shown, &directory.unwrap_or_default())?;
+    let (config, mut origins) = parse_project_file(path, &text, &shown)?;
     let (content_hash, executable_hash) = (config.content_hash(), config.executable_hash());
     let (config, later) = override_project(config, overrides)?;
     origins.override_with(later);
     Ok(Loaded { config, path: path.to_owned(), content_hash, executable_hash, origins })
+}
+
+fn parse_project_file(path: &Path, text: &str, shown: &str) -> Result<(ProjectConfig, Origins), ConfigErrors> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = absolute.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    parse_project(text, shown, &directory.unwrap_or_default())
 }
 
 /// Reads the text of a project's config. `shown` names it in messages; `directory` is the name of

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify;
@@ -20,7 +20,7 @@ use crate::dispatch::perform::shim_dir;
 
 /// Live runs whose logs are looked at, at most: more do not fit on a screen.
 const RUNS_MAX: usize = 200;
-/// Time between two words about the same log.
+/// Time between two words about the same log, at least; the first one is told at once.
 const PACE: Duration = Duration::from_millis(12);
 /// Bytes of events read at once, and reads at one look.
 const BUFFER: usize = 4096;
@@ -130,6 +130,7 @@ impl Growth {
 fn watch(shared: &Shared, events: &Sender) -> io::Result<()> {
     let notify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
     let mut watched: Option<(Owner, PathBuf, i32)> = None;
+    let mut told: Option<Instant> = None;
     loop {
         let mut fds = [PollFd::new(&notify, PollFlags::IN), PollFd::new(&shared.wake, PollFlags::IN)];
         match poll(&mut fds, None) {
@@ -161,12 +162,16 @@ fn watch(shared: &Shared, events: &Sender) -> io::Result<()> {
         }
         if grown.contains(PollFlags::IN) {
             // What is written meanwhile is told with it.
-            std::thread::sleep(PACE);
+            if let Some(early) = told.and_then(|at| PACE.checked_sub(at.elapsed())) {
+                std::thread::sleep(early);
+            }
             if drain(&notify)
                 && let Some((owner, ..)) = &watched
-                && events.send(Event::OutputGrew(*owner)).is_err()
             {
-                return Ok(());
+                told = Some(Instant::now());
+                if events.send(Event::OutputGrew(*owner)).is_err() {
+                    return Ok(());
+                }
             }
         }
     }

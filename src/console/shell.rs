@@ -365,7 +365,8 @@ impl Shell {
 
     /// Tells the screens, and does what they want.
     fn tell(&mut self, msg: Msg) {
-        self.dirty = true;
+        // These only ask; a frame drawn for them would hold up the one that shows the answer.
+        self.dirty |= !matches!(msg, Msg::StoreChanged | Msg::OutputGrew(_));
         for effect in self.app.update(msg) {
             self.perform(effect);
         }

@@ -11,11 +11,11 @@ use wharf_model::{
 use crate::process::kill_point::kill_point;
 
 /// Passes every kill point that a commit has reached. In a release build this is nothing.
-pub fn pass(changes: &[Vec<Change>]) {
+pub fn pass(changes: &[&[Change]]) {
     if !cfg!(debug_assertions) {
         return;
     }
-    let points: BTreeSet<&str> = changes.iter().flatten().flat_map(points).collect();
+    let points: BTreeSet<&str> = changes.iter().copied().flatten().flat_map(points).collect();
     for point in points {
         kill_point(point);
     }

@@ -498,7 +498,7 @@ impl Loop {
     }
 
     fn commit(&mut self, batch: Vec<Pending>) -> Result<(), StoreError> {
-        let changes: Vec<Vec<Change>> = batch.iter().map(|p| p.decided.changes.clone()).collect();
+        let changes: Vec<&[Change]> = batch.iter().map(|p| p.decided.changes.as_slice()).collect();
         if changes.iter().any(|c| !c.is_empty()) {
             self.breathe();
             let outcomes = self.writer.commit(&changes)?;
@@ -512,17 +512,16 @@ impl Loop {
             }
             self.committed = Some(Instant::now());
         }
-        let mut actions: BTreeMap<ActionId, ActionRow> = BTreeMap::new();
-        for pending in &batch {
-            for action in pending.decided.actions() {
-                actions.insert(action.id, action.clone());
-            }
+        // Each once, as the last decision of the batch left it.
+        let mut actions: BTreeMap<ActionId, &ActionRow> = BTreeMap::new();
+        for action in batch.iter().flat_map(|pending| pending.decided.actions()) {
+            actions.insert(action.id, action);
         }
         for (id, action) in actions {
             // Decided later in the same batch to be done with it.
             let still = self.state.actions.get(&id).is_some_and(|a| a.status == ActionStatus::Performing);
             if still && action.status == ActionStatus::Performing {
-                self.perform(&action);
+                self.perform(action);
             }
         }
         for pending in batch {

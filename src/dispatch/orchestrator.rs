@@ -74,7 +74,7 @@ fn reign(data: &Path, elected: Elected, limits: &MachineLimits) -> Result<Dispat
     let setup = Setup { data: data.to_owned(), concurrent_runs: limits.concurrent_runs };
     let limits = limits.clone();
     let data = data.to_owned();
-    Dispatcher::begin(setup, elected, Arc::new(ReadConfig), move |inbox, epoch| {
+    Dispatcher::begin(setup, elected, Arc::new(ReadConfig::default()), move |inbox, epoch| {
         let ctx = Context {
             keeper: Keeper { data, epoch },
             inbox,

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use wharf_model::shim::ProcessRef;
+
+use super::numbers::Younger;
 use super::stat::{self, ProcStat};
 
 /// Bytes of one environment that are searched for a tag; the kernel's own limit for arguments
@@ -49,28 +52,34 @@ pub struct Tagged {
 /// What the kernel says when `/proc` cannot be read, and [`io::ErrorKind::InvalidInput`] for an
 /// empty tag, which would match nothing that is meant.
 pub fn by_tag(tag: &str) -> io::Result<Tagged> {
-    by_tag_since(tag, 0)
+    tagged(tag, None)
 }
 
-/// [`by_tag`] among processes that started at `start_ticks` (clock ticks since boot) or later:
-/// much cheaper for someone who knows that the tag is not older.
+/// [`by_tag`] among processes that are younger than `first`: much cheaper for someone who knows
+/// that the tag is no older.
 ///
 /// # Errors
 /// As [`by_tag`].
-pub fn by_tag_since(tag: &str, start_ticks: u64) -> io::Result<Tagged> {
+pub fn by_tag_since(tag: &str, first: ProcessRef) -> io::Result<Tagged> {
+    tagged(tag, Some(first))
+}
+
+fn tagged(tag: &str, first: Option<ProcessRef>) -> io::Result<Tagged> {
     if tag.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty tag names no process"));
     }
     let entry = format!("WHARF_TAG={tag}");
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let mut tagged = Tagged::default();
-    for pid in pids()? {
-        if pid == me {
+    let all = pids()?;
+    let younger = first.and_then(Younger::than);
+    for pid in all {
+        if pid == me || younger.is_some_and(|numbers| !numbers.may_have(pid)) {
             continue;
         }
         // Identity before the environment: a number reused in between then fails to match later.
         let Some(process) = stat::read(pid)? else { continue };
-        if !process.is_alive() || process.id.start_ticks < start_ticks {
+        if !process.is_alive() || first.is_some_and(|first| process.id.start_ticks < first.start_ticks) {
             continue;
         }
         match environment_has(pid, entry.as_bytes()) {

@@ -1,6 +1,7 @@
 //! Which process is meant: number, kernel start time and boot, never a number alone.
 
 use std::io;
+use std::sync::OnceLock;
 
 use wharf_model::shim::{ChildRef, ProcessRef};
 
@@ -11,10 +12,15 @@ use super::stat;
 /// # Errors
 /// What the kernel says when `/proc` cannot be read.
 pub fn boot_id() -> io::Result<String> {
+    // No process outlives its boot.
+    static KNOWN: OnceLock<String> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(known.clone());
+    }
     let path = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(path)
         .map_err(|e| io::Error::new(e.kind(), format!("cannot read the boot id at {path}: {e}")))?;
-    Ok(text.trim().to_owned())
+    Ok(KNOWN.get_or_init(|| text.trim().to_owned()).clone())
 }
 
 /// This process.

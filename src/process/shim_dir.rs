@@ -45,6 +45,12 @@ pub const RESERVE_BYTES: u64 = 64 * 1024;
 pub fn write_shim_dir(dir: &Path, spec: &Spec) -> io::Result<()> {
     let words = |what: &str, e: io::Error| io::Error::new(e.kind(), format!("cannot {what} {}: {e}", dir.display()));
     let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A name above one that stood already reaches the disk before what is made below it: journals keep order.
+    let above: Vec<&Path> = [Some(parent), parent.parent(), parent.parent().and_then(Path::parent)]
+        .into_iter()
+        .flatten()
+        .scan(true, |new, up| std::mem::replace(new, !up.exists()).then_some(up))
+        .collect();
     DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| words("make the parents of", e))?;
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_unused(dir) => {}
@@ -60,7 +66,7 @@ pub fn write_shim_dir(dir: &Path, spec: &Spec) -> io::Result<()> {
     File::open(dir.join(names::SPEC)).and_then(|f| f.sync_all()).map_err(|e| words("write the spec in", e))?;
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| words("sync", e))?;
     // The parents' entries: without them the directory's own name may be lost.
-    for up in [Some(parent), parent.parent(), parent.parent().and_then(Path::parent)].into_iter().flatten() {
+    for up in above {
         let up = if up.as_os_str().is_empty() { Path::new(".") } else { up };
         File::open(up)?.sync_all()?;
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,12 +23,23 @@ const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct SpawnedShim {
     child: Child,
+    /// Held by the shim until it can be reached.
+    until_ready: Option<ChildStdout>,
 }
 
 impl SpawnedShim {
     /// Process number.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// Waits for at most `limit` until the shim can be reached on its sockets, or has ended. Nothing
+    /// is proven by that: its directory tells which. Saves its keeper from asking again and again.
+    pub fn wait_until_ready(&mut self, limit: Duration) {
+        if let Some(pipe) = self.until_ready.take() {
+            // The shim writes nothing; the only news is that it has let go. A failed wait only costs time.
+            let _ = wait_ready(&pipe, PollFlags::IN, limit);
+        }
     }
 
     /// Its exit status; `None` while it runs. Reaps it.
@@ -89,7 +100,8 @@ pub fn spawn_shim_from(program: &Path, dir: &Path, message: &StartMessage) -> io
         .open(dir.join(names::ERRORS))
         .map_err(|e| words("open the error file of", e))?;
     let mut command = Command::new(program);
-    command.arg0("wharf").arg("shim").arg(dir).env_clear().stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors);
+    command.arg0("wharf").arg("shim").arg(dir).env_clear();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     if cfg!(debug_assertions)
         && let Some(point) = std::env::var_os(kill_point::VARIABLE)
     {
@@ -108,7 +120,8 @@ pub fn spawn_shim_from(program: &Path, dir: &Path, message: &StartMessage) -> io
         let _ = child.wait();
         return Err(words("hand the start message to", error));
     }
-    Ok(SpawnedShim { child })
+    let until_ready = child.stdout.take();
+    Ok(SpawnedShim { child, until_ready })
 }
 
 fn hand_over(stdin: std::process::ChildStdin, mut message: &[u8]) -> io::Result<()> {

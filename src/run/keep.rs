@@ -216,8 +216,9 @@ impl Keeper {
             Err(e) => return Err(cannot("prepare the run's directory", &e)),
         }
         let link = shim_dir::link_live(&self.data.join("live"), &spec, path).map_err(|e| cannot("link the run", &e))?;
-        let shim = spawn::spawn_shim(path, &message).map_err(|e| cannot("start the shim", &e))?;
+        let mut shim = spawn::spawn_shim(path, &message).map_err(|e| cannot("start the shim", &e))?;
         crate::process::kill_point::kill_point("run.shim_spawned");
+        shim.wait_until_ready(START_LIMIT);
         Ok((shim, link))
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wharf_store::log::{LogOwner, LogWriter, Stream};
 
 use super::clock;
+use crate::process::writeback;
 
 /// Time between two tries while the disk refuses.
 const RETRY_NS: u64 = clock::ms(100);
@@ -15,6 +16,8 @@ const RETRY_NS: u64 = clock::ms(100);
 const SYNC_NS: u64 = clock::ms(1_000);
 /// Most unsynced bytes.
 const SYNC_BYTES: u64 = 8 << 20;
+/// Bytes after which the kernel is asked to begin writing them.
+const WRITEBACK_BYTES: u64 = 1 << 20;
 /// Most control frames that wait for room. A run makes a handful; an operator who sends signals
 /// in a loop to a run on a full disk loses the record of some.
 const QUEUE_MAX: usize = 256;
@@ -63,6 +66,8 @@ pub struct Journal {
     /// Awake time of the oldest frame that is not synced.
     unsynced_since: Option<u64>,
     sync_failed: bool,
+    /// Up to where in the segment the kernel was asked to begin writing.
+    begun: u64,
 }
 
 impl Journal {
@@ -81,6 +86,7 @@ impl Journal {
             refused: Disk::Ok,
             unsynced_since: None,
             sync_failed: false,
+            begun: 0,
         })
     }
 
@@ -190,11 +196,24 @@ impl Journal {
         [Stream::Stdout, Stream::Stderr].into_iter().map(|s| (s.name().to_owned(), self.kept(s))).collect()
     }
 
+    /// Lets the disk work while the child prints on, so that a sync has little left to wait for.
+    fn begin_writeback(&mut self) {
+        let (file, end) = self.log.written();
+        if end < self.begun {
+            self.begun = 0;
+        }
+        if end - self.begun >= WRITEBACK_BYTES {
+            writeback::begin(file, self.begun, end - self.begun);
+            self.begun = end;
+        }
+    }
+
     fn append(&mut self, stream: Stream, flags: u8, payload: &[u8]) -> Taken {
         let ns = clock::boot_ns().saturating_sub(self.start_boot_ns);
         match self.log.append(stream, flags, payload, ns) {
             Ok(_) => {
                 self.unsynced_since.get_or_insert_with(clock::awake_ns);
+                self.begin_writeback();
                 Taken::Yes
             }
             Err(error) => {

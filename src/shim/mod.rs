@@ -80,6 +80,7 @@ fn keep(mut keeper: Keeper) -> i32 {
     match Shim::new(keeper, &message) {
         Ok(mut shim) => {
             shim.start_child(message);
+            start::let_go_of_starter();
             shim.run()
         }
         Err(failed) => {

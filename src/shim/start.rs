@@ -25,6 +25,8 @@ pub const EXIT_UNRECORDED: i32 = 102;
 
 /// Longest start message. Prompts are the large part of it.
 const MESSAGE_MAX_BYTES: u64 = 64 << 20;
+/// Nice value of the scheduling group of a shim and all it keeps: a third of a share beside a console.
+const GROUP_NICE: &str = "5";
 /// Longest spec.
 const SPEC_MAX_BYTES: u64 = 4 << 20;
 /// Time in which the start message must come.
@@ -109,6 +111,9 @@ pub fn begin(dir: &Path) -> Result<Keeper, Refusal> {
     let open = ShimDir::open(dir).map_err(other(&format!("open the directory {}", dir.display())))?;
     // Leaves the terminal's session: no Ctrl-C, no hang-up, no stop from there.
     rustix::process::setsid().map_err(|e| other("leave the session")(e.into()))?;
+    // A session of its own is also a scheduling group of its own. The operator's keys go before what
+    // floods; where there are no such groups, or their number was changed just now, it stays as it is.
+    let _ = std::fs::write("/proc/self/autogroup", GROUP_NICE);
     // Orphaned descendants become our children instead of leaving the tree.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| other("become the reaper of descendants")(e.into()))?;
@@ -146,6 +151,14 @@ impl Keeper {
             protocol: PROTOCOL,
         };
         replace_file(self.dir.path(), names::ID, &serde_json::to_vec(&id)?, false)
+    }
+}
+
+/// Closes the pipe on which whoever started this waits until it can be reached.
+pub fn let_go_of_starter() {
+    // Best effort: it looks by itself after a while.
+    if let Ok(null) = exec::null_input() {
+        let _ = rustix::stdio::dup2_stdout(&null);
     }
 }
 

@@ -131,7 +131,7 @@ impl Tree {
         if !left.is_empty() || self.tag.is_empty() {
             return Ok(left);
         }
-        let tagged = descendants::by_tag_since(&self.tag, self.me.start_ticks)?;
+        let tagged = descendants::by_tag_since(&self.tag, self.me)?;
         Ok(tagged.found.into_iter().filter(|p| !stays(p)).collect())
     }
 

@@ -1,13 +1,15 @@
 //! One change of the model, written to the database.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params_from_iter};
-use wharf_model::column::{Cell, Column, Entity, Row};
+use wharf_model::column::{Cell, Column, Columns, Entity, Row};
 use wharf_model::state::{AnyRow, Change};
 use wharf_model::*;
 
-use crate::cell::{Bound, cell, columns};
+use crate::cell::{Bound, columns};
 
 /// Why one input's changes were not written, while others of its batch were.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,36 +50,39 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
+/// Update statements remembered at most.
+const UPDATES_MAX: usize = 1_000;
+
 /// Statements of the tables, built once.
 pub(crate) struct Statements {
     insert: HashMap<&'static str, String>,
-    select: HashMap<&'static str, String>,
+    update: RefCell<HashMap<(&'static str, Columns), Arc<str>>>,
 }
 
 impl Statements {
     pub(crate) fn new() -> Self {
-        let mut all = Self { insert: HashMap::new(), select: HashMap::new() };
+        let mut all = Self { insert: HashMap::new(), update: RefCell::new(HashMap::new()) };
         all.append::<RunEventRow>();
         all.append::<RunTextRow>();
         all.append::<CommentRow>();
         all.append::<ActivityRow>();
         all.append::<ServiceUserRow>();
-        all.entity::<CompanyRow>();
-        all.entity::<ProjectRow>();
-        all.entity::<ProjectWorkspaceRow>();
-        all.entity::<AgentRow>();
-        all.entity::<AgentRuntimeRow>();
-        all.entity::<EnvironmentRow>();
-        all.entity::<LeaseRow>();
-        all.entity::<WorkspaceRow>();
-        all.entity::<OperationRow>();
-        all.entity::<ServiceRow>();
-        all.entity::<IssueRow>();
-        all.entity::<WakeupRow>();
-        all.entity::<RunRow>();
-        all.entity::<StepRow>();
-        all.entity::<RequestRow>();
-        all.entity::<ActionRow>();
+        all.append::<CompanyRow>();
+        all.append::<ProjectRow>();
+        all.append::<ProjectWorkspaceRow>();
+        all.append::<AgentRow>();
+        all.append::<AgentRuntimeRow>();
+        all.append::<EnvironmentRow>();
+        all.append::<LeaseRow>();
+        all.append::<WorkspaceRow>();
+        all.append::<OperationRow>();
+        all.append::<ServiceRow>();
+        all.append::<IssueRow>();
+        all.append::<WakeupRow>();
+        all.append::<RunRow>();
+        all.append::<StepRow>();
+        all.append::<RequestRow>();
+        all.append::<ActionRow>();
         all
     }
 
@@ -87,36 +92,26 @@ impl Statements {
         self.insert.insert(R::TABLE, sql);
     }
 
-    fn entity<E: Entity>(&mut self) {
-        self.append::<E>();
-        let sql = format!("SELECT {} FROM {} WHERE {} = ?1", columns::<E>(""), E::TABLE, E::COLUMNS[0]);
-        self.select.insert(E::TABLE, sql);
-    }
-
-    fn of(map: &HashMap<&'static str, String>, table: &'static str) -> Result<String, Failure> {
-        map.get(table).cloned().ok_or(Failure::Broken(rusqlite::Error::InvalidParameterName(table.into())))
-    }
-
     /// Writes one change.
     pub(crate) fn apply(&self, conn: &Connection, change: &Change) -> Result<(), Failure> {
         match change {
-            Change::Put { from, row } => match row {
-                AnyRow::Company(row) => self.put(conn, *from, &**row),
-                AnyRow::Project(row) => self.put(conn, *from, &**row),
-                AnyRow::ProjectWorkspace(row) => self.put(conn, *from, &**row),
-                AnyRow::Agent(row) => self.put(conn, *from, &**row),
-                AnyRow::AgentRuntime(row) => self.put(conn, *from, &**row),
-                AnyRow::Environment(row) => self.put(conn, *from, &**row),
-                AnyRow::Lease(row) => self.put(conn, *from, &**row),
-                AnyRow::Workspace(row) => self.put(conn, *from, &**row),
-                AnyRow::Operation(row) => self.put(conn, *from, &**row),
-                AnyRow::Service(row) => self.put(conn, *from, &**row),
-                AnyRow::Issue(row) => self.put(conn, *from, &**row),
-                AnyRow::Wakeup(row) => self.put(conn, *from, &**row),
-                AnyRow::Run(row) => self.put(conn, *from, &**row),
-                AnyRow::Step(row) => self.put(conn, *from, &**row),
-                AnyRow::Request(row) => self.put(conn, *from, &**row),
-                AnyRow::Action(row) => self.put(conn, *from, &**row),
+            Change::Put { from, changed, row } => match row {
+                AnyRow::Company(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Project(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::ProjectWorkspace(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Agent(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::AgentRuntime(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Environment(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Lease(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Workspace(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Operation(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Service(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Issue(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Wakeup(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Run(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Step(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Request(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Action(row) => self.put(conn, *from, *changed, &**row),
             },
             Change::Event(row) => self.insert(conn, row, || format!("{}/{}", row.run_id, row.seq)),
             Change::Text(row) => text(conn, row),
@@ -148,46 +143,56 @@ impl Statements {
     }
 
     fn insert<R: Row>(&self, conn: &Connection, row: &R, id: impl Fn() -> String) -> Result<(), Failure> {
-        let mut insert = conn.prepare_cached(&Self::of(&self.insert, R::TABLE)?)?;
+        let sql = self.insert.get(R::TABLE).ok_or(rusqlite::Error::InvalidParameterName(R::TABLE.into()))?;
+        let mut insert = conn.prepare_cached(sql)?;
         match insert.execute(params_from_iter(row.cells().iter().map(Bound))) {
             Ok(_) => Ok(()),
             Err(e) => Err(refused::<R>(e, id())),
         }
     }
 
-    fn put<E: Entity>(&self, conn: &Connection, from: i64, row: &E) -> Result<(), Failure> {
+    fn put<E: Entity>(&self, conn: &Connection, from: i64, changed: Columns, row: &E) -> Result<(), Failure> {
         let key = row.id().to_cell();
-        let old = self.stored::<E>(conn, &key)?;
-        let found = old.as_deref().map_or(0, version_of::<E>);
-        if found != from {
-            return Err(conflict(E::TABLE, shown(&key), from, found));
+        if from == 0 {
+            return match self.insert(conn, row, || shown(&key)) {
+                Err(Failure::Refused(refusal)) => match self.version_of::<E>(conn, &key)? {
+                    0 => Err(Failure::Refused(refusal)),
+                    found => Err(conflict(E::TABLE, shown(&key), from, found)),
+                },
+                done => done,
+            };
         }
-        let Some(old) = old else {
-            return self.insert(conn, row, || shown(&key));
-        };
         // Only what differs is set: an index is rewritten only when its columns are named.
-        let new = row.cells();
-        let changed: Vec<usize> = (0..new.len()).filter(|i| new[*i] != old[*i]).collect();
-        if changed.is_empty() {
-            return Err(conflict(E::TABLE, shown(&key), from, found));
+        let values: Vec<Cell> = changed.iter().filter_map(|column| row.cell(column)).collect();
+        if values.is_empty() {
+            return Err(conflict(E::TABLE, shown(&key), from, self.version_of::<E>(conn, &key)?));
         }
-        let set: Vec<String> = changed.iter().map(|i| format!("{} = ?", E::COLUMNS[*i])).collect();
-        let sql = format!("UPDATE {} SET {} WHERE {} = ? AND version = ?", E::TABLE, set.join(", "), E::COLUMNS[0]);
-        let from_cell = Cell::Int(from);
-        let values = changed.iter().map(|i| &new[*i]).chain([&key, &from_cell]).map(Bound);
-        let mut update = conn.prepare_cached(&sql)?;
-        match update.execute(params_from_iter(values)) {
+        let mut update = conn.prepare_cached(&self.update_of::<E>(changed))?;
+        match update.execute(params_from_iter(values.iter().chain([&key, &Cell::Int(from)]).map(Bound))) {
             Ok(1) => Ok(()),
-            Ok(_) => Err(conflict(E::TABLE, shown(&key), from, found)),
+            Ok(_) => Err(conflict(E::TABLE, shown(&key), from, self.version_of::<E>(conn, &key)?)),
             Err(e) => Err(refused::<E>(e, shown(&key))),
         }
     }
 
-    fn stored<E: Entity>(&self, conn: &Connection, key: &Cell) -> Result<Option<Vec<Cell>>, Failure> {
-        let mut select = conn.prepare_cached(&Self::of(&self.select, E::TABLE)?)?;
-        let row =
-            select.query_row([Bound(key)], |row| (0..E::COLUMNS.len()).map(|i| cell(row, i)).collect()).optional()?;
-        Ok(row)
+    /// The statement that sets these columns; there are as many as decisions change in different ways.
+    fn update_of<E: Entity>(&self, changed: Columns) -> Arc<str> {
+        let mut known = self.update.borrow_mut();
+        if known.len() >= UPDATES_MAX {
+            known.clear();
+        }
+        let sql = known.entry((E::TABLE, changed)).or_insert_with(|| {
+            let set: Vec<String> =
+                changed.iter().filter_map(|i| E::COLUMNS.get(i).map(|c| format!("{c} = ?"))).collect();
+            format!("UPDATE {} SET {} WHERE {} = ? AND version = ?", E::TABLE, set.join(", "), E::COLUMNS[0]).into()
+        });
+        Arc::clone(sql)
+    }
+
+    /// Version of the stored row; 0 when there is none.
+    fn version_of<E: Entity>(&self, conn: &Connection, key: &Cell) -> Result<i64, Failure> {
+        let sql = format!("SELECT version FROM {} WHERE {} = ?1", E::TABLE, E::COLUMNS[0]);
+        Ok(conn.query_row(&sql, [Bound(key)], |row| row.get(0)).optional()?.unwrap_or(0))
     }
 }
 
@@ -199,13 +204,6 @@ fn text(conn: &Connection, row: &RunTextRow) -> Result<(), Failure> {
     match put.execute((row.run_id.text(), row.kind.as_str(), &row.body)) {
         Ok(_) => Ok(()),
         Err(e) => Err(refused::<RunTextRow>(e, format!("{}/{}", row.run_id, row.kind))),
-    }
-}
-
-fn version_of<E: Entity>(cells: &[Cell]) -> i64 {
-    match E::COLUMNS.iter().position(|c| *c == "version").and_then(|at| cells.get(at)) {
-        Some(Cell::Int(version)) => *version,
-        _ => 0,
     }
 }
 

@@ -385,10 +385,22 @@ fn one_refused_input_leaves_the_others() {
 fn a_row_that_moved_on_is_a_conflict() {
     let (_dir, mut writer, mut state) = make::store();
     let agent = state.agents.values().next().unwrap().clone();
-    let stale = Change::Put { from: 7, row: wharf_model::state::AnyRow::Agent(Box::new(agent.clone())) };
+    let stale = Change::Put {
+        from: 7,
+        changed: wharf_model::column::Columns::NONE.with(1),
+        row: wharf_model::state::AnyRow::Agent(Box::new(agent.clone())),
+    };
     let gone = Change::UserRemoved { service: make::id(5), run: make::id(6) };
-    let missing = Change::Put { from: 1, row: wharf_model::state::AnyRow::Run(Box::new(make::run(100, 1))) };
-    let again = Change::Put { from: 0, row: wharf_model::state::AnyRow::Agent(Box::new(agent.clone())) };
+    let missing = Change::Put {
+        from: 1,
+        changed: wharf_model::column::Columns::NONE.with(1),
+        row: wharf_model::state::AnyRow::Run(Box::new(make::run(100, 1))),
+    };
+    let again = Change::Put {
+        from: 0,
+        changed: wharf_model::column::Columns::NONE,
+        row: wharf_model::state::AnyRow::Agent(Box::new(agent.clone())),
+    };
     let lower = Change::Counter { name: "run".into(), value: 3 };
     let mut tx = Tx::new(&mut state, UnixMillis(2));
     for _ in 0..3 {

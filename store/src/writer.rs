@@ -65,8 +65,8 @@ impl Writer {
     ///
     /// # Errors
     /// Then nothing of the batch was written, and memory is to be rebuilt with [`Self::load_state`].
-    pub fn commit(&mut self, batch: &[Vec<Change>]) -> Result<Outcomes, StoreError> {
-        let inputs: Vec<&[Change]> = batch.iter().map(Vec::as_slice).collect();
+    pub fn commit<C: AsRef<[Change]>>(&mut self, batch: &[C]) -> Result<Outcomes, StoreError> {
+        let inputs: Vec<&[Change]> = batch.iter().map(AsRef::as_ref).collect();
         match self.transaction(&inputs)? {
             Commit::Done(outcomes) => Ok(outcomes),
             Commit::DanglingReference(_) => self.commit_singly(&inputs),

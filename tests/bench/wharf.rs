@@ -8,6 +8,7 @@
 mod console;
 mod limits;
 mod measure;
+mod million;
 mod place;
 #[path = "../support/pty.rs"]
 mod pty;
@@ -31,6 +32,7 @@ const GROUPS: &[Group] = &[
     (&["p13"], screen::frames),
     (&["t14"], screen::size),
     (&["t1"], console::first_frame),
+    (&["t1", "t12"], million::ledger),
     (&["t2", "p16"], console::idle),
     (&["p17"], console::line_to_screen),
     (&["t7", "t6", "p8", "p14"], console::under_floods),

@@ -36,7 +36,7 @@ pub fn accept(reader: &Reader, project: &Path, at: UnixMillis) -> Result<Preview
     let Some(row) = reader.project_at(&project.display().to_string())? else {
         return refused("this project is not in the store any more".to_owned());
     };
-    let read = match prepare::read(project, &BTreeMap::new()) {
+    let read = match prepare::ReadConfig::default().read(project, &BTreeMap::new()) {
         Ok(read) => read,
         Err((_, words)) => return refused(words),
     };

@@ -49,7 +49,7 @@ impl Disk {
         let mut seqs: BTreeMap<RunId, i64> = BTreeMap::new();
         for change in changes {
             match change {
-                Change::Put { from, row } => {
+                Change::Put { from, row, .. } => {
                     let (found, version, shown) =
                         with_row!(row, r => (stored_version(&self.rows, &**r), r.version(), format!("{:?}", r.id())));
                     if found != *from {

@@ -100,6 +100,35 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
+/// A set of columns of one table, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Columns(u128);
+
+impl Columns {
+    /// No column.
+    pub const NONE: Self = Self(0);
+
+    /// The set with this column; a table has at most 128.
+    pub const fn with(self, column: usize) -> Self {
+        Self(self.0 | 1 << column)
+    }
+
+    /// All of both.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether it holds none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The places, in order.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..128).filter(move |column| self.0 & (1 << column) != 0)
+    }
+}
+
 /// A row of one table: its columns in order, as cells.
 pub trait Row: Sized + Clone {
     /// Table.
@@ -108,6 +137,10 @@ pub trait Row: Sized + Clone {
     const COLUMNS: &'static [&'static str];
     /// The row's cells.
     fn cells(&self) -> Vec<Cell>;
+    /// One cell; none when there is no such column.
+    fn cell(&self, column: usize) -> Option<Cell>;
+    /// Columns in which two rows differ.
+    fn differing(&self, other: &Self) -> Columns;
     /// Reads a row; `next` yields the cells in order. The error names the column.
     fn read(next: &mut dyn FnMut() -> Cell) -> Result<Self, String>;
 }
@@ -149,6 +182,21 @@ macro_rules! row {
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),+];
             fn cells(&self) -> Vec<$crate::column::Cell> {
                 vec![$($crate::column::Column::to_cell(&self.$field)),+]
+            }
+            fn cell(&self, column: usize) -> Option<$crate::column::Cell> {
+                let cells: &[fn(&Self) -> $crate::column::Cell] =
+                    &[$(|row| $crate::column::Column::to_cell(&row.$field)),+];
+                cells.get(column).map(|cell| cell(self))
+            }
+            fn differing(&self, other: &Self) -> $crate::column::Columns {
+                let mut at = 0;
+                let mut all = $crate::column::Columns::NONE;
+                $(if self.$field != other.$field {
+                    all = all.with(at);
+                }
+                at += 1;)+
+                debug_assert_eq!(at, Self::COLUMNS.len());
+                all
             }
             fn read(next: &mut dyn FnMut() -> $crate::column::Cell) -> Result<Self, String> {
                 Ok(Self { $($field: $crate::column::Column::from_cell(next())

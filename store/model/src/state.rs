@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::column::Entity;
+use crate::column::{Columns, Entity};
 use crate::rules::transition;
 use crate::*;
 
@@ -17,6 +17,8 @@ pub enum Change {
     Put {
         /// Version that the stored row must have; 0 = there must be none.
         from: i64,
+        /// Columns that differ from the stored row; all that is written of one that is there.
+        changed: Columns,
         /// The row as it will stand.
         row: AnyRow,
     },
@@ -106,7 +108,7 @@ entities! {
 }
 
 /// A row type that [`State`] keeps.
-pub trait Kept: Entity {
+pub trait Kept: Entity + transition::Judged {
     /// Its rows.
     fn map(state: &State) -> &BTreeMap<Self::Id, Self>;
     /// Its rows, to be changed.
@@ -203,36 +205,38 @@ impl<'a> Tx<'a> {
         E::Id: Send + 'static,
     {
         let id = row.id();
-        let old = E::map(self.state).get(&id).cloned();
-        if old.as_ref() == Some(&row) {
+        let old = E::map(self.state).get(&id);
+        let mut changed = old.map_or(Columns::NONE, |old| old.differing(&row));
+        if old.is_some() && changed.is_empty() {
             return;
         }
-        // A row written before in this transaction keeps the version it got then: one input, one version.
-        let earlier = self
-            .changes
-            .iter()
-            .position(|c| matches!(c, Change::Put { row, .. } if E::unwrap(row).is_some_and(|r| r.id() == id)));
-        let before = earlier.is_none().then(|| old.clone());
-        if let Err(illegal) = transition::check(old.clone().map(Kept::wrap).as_ref(), &row.clone().wrap()) {
+        if let Err(illegal) = E::judge(old, &row) {
             self.illegal.get_or_insert(illegal);
         }
-        let from = old.as_ref().map_or(0, Entity::version);
-        if let Some(at) = earlier {
-            E::map_mut(self.state).insert(id, row.clone());
-            if let Change::Put { row: kept, .. } = &mut self.changes[at] {
-                *kept = row.wrap();
-            }
-        } else {
-            row.touch(self.now);
-            E::map_mut(self.state).insert(id, row.clone());
-            self.changes.push(Change::Put { from, row: row.wrap() });
-            self.undo.push(Box::new(move |state| {
-                match before.flatten() {
-                    Some(row) => E::map_mut(state).insert(id, row),
-                    None => E::map_mut(state).remove(&id),
-                };
-            }));
+        // A row written before in this transaction keeps the version it got then: one input, one version.
+        let earlier = self.changes.iter_mut().find_map(|change| match change {
+            Change::Put { row, changed, .. } if E::unwrap(row).is_some_and(|r| r.id() == id) => Some((row, changed)),
+            _ => None,
+        });
+        if let Some((kept, already)) = earlier {
+            *already = already.and(changed);
+            *kept = row.clone().wrap();
+            E::map_mut(self.state).insert(id, row);
+            return;
         }
+        let from = old.map_or(0, Entity::version);
+        row.touch(self.now);
+        if let Some(old) = old {
+            changed = old.differing(&row);
+        }
+        self.changes.push(Change::Put { from, changed, row: row.clone().wrap() });
+        let before = E::map_mut(self.state).insert(id, row);
+        self.undo.push(Box::new(move |state| {
+            match before {
+                Some(row) => E::map_mut(state).insert(id, row),
+                None => E::map_mut(state).remove(&id),
+            };
+        }));
     }
 
     /// Takes a row that stands in the store and was not in memory; not a change.

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -138,6 +138,11 @@ impl LogWriter {
         }
         self.unsynced = 0;
         Ok(())
+    }
+
+    /// The segment that is being written, and where its last whole frame ends.
+    pub fn written(&self) -> (BorrowedFd<'_>, u64) {
+        (self.file.as_fd(), self.end)
     }
 
     /// Bytes written since the last [`LogWriter::sync`] that succeeded.

@@ -1,6 +1,5 @@
 //! Which state may follow which: the one table of legality (contracts 5), used live and on recovery.
 
-use crate::state::AnyRow;
 use crate::*;
 
 /// A change that no rule allows; a defect of ours, never of the operator.
@@ -109,37 +108,60 @@ pub const fn action(from: Option<ActionStatus>, to: ActionStatus) -> bool {
     }
 }
 
-/// Checks a change of any row against the table.
-pub fn check(old: Option<&AnyRow>, new: &AnyRow) -> Result<(), Illegal> {
-    macro_rules! judge {
-        ($variant:ident, $rule:path, $entity:literal, $new:ident) => {{
-            let from = match old {
-                Some(AnyRow::$variant(old)) => Some(old.status),
-                _ => None,
-            };
-            if $rule(from, $new.status) {
-                Ok(())
-            } else {
+/// A row whose changes are held to the table, where it has a status there.
+pub trait Judged: Sized {
+    /// Says whether the row may become the other one; `None` is a row that is not there yet.
+    fn judge(old: Option<&Self>, new: &Self) -> Result<(), Illegal>;
+}
+
+macro_rules! judged {
+    ($($row:ty: $rule:path, $entity:literal;)+) => {
+        $(impl Judged for $row {
+            fn judge(old: Option<&Self>, new: &Self) -> Result<(), Illegal> {
+                let from = old.map(|old| old.status);
+                if $rule(from, new.status) {
+                    return Ok(());
+                }
                 Err(Illegal {
                     entity: $entity,
-                    id: format!("{:?}", column::Entity::id(&**$new)),
+                    id: format!("{:?}", column::Entity::id(new)),
                     from: from.map_or("-", |s| s.as_str()).to_owned(),
-                    to: $new.status.as_str().to_owned(),
+                    to: new.status.as_str().to_owned(),
                 })
             }
-        }};
-    }
-    match new {
-        AnyRow::Run(new) => judge!(Run, run, "run", new),
-        AnyRow::Step(new) => judge!(Step, step, "step", new),
-        AnyRow::Lease(new) => judge!(Lease, lease, "lease", new),
-        AnyRow::Service(new) => judge!(Service, service, "service", new),
-        AnyRow::Workspace(new) => judge!(Workspace, workspace, "workspace", new),
-        AnyRow::Request(new) => judge!(Request, request, "request", new),
-        AnyRow::Action(new) => judge!(Action, action, "action", new),
-        _ => Ok(()),
-    }
+        })+
+    };
 }
+judged! {
+    RunRow: run, "run";
+    StepRow: step, "step";
+    LeaseRow: lease, "lease";
+    ServiceRow: service, "service";
+    WorkspaceRow: workspace, "workspace";
+    RequestRow: request, "request";
+    ActionRow: action, "action";
+}
+
+macro_rules! free {
+    ($($row:ty),+ $(,)?) => {
+        $(impl Judged for $row {
+            fn judge(_: Option<&Self>, _: &Self) -> Result<(), Illegal> {
+                Ok(())
+            }
+        })+
+    };
+}
+free!(
+    CompanyRow,
+    ProjectRow,
+    ProjectWorkspaceRow,
+    AgentRow,
+    AgentRuntimeRow,
+    EnvironmentRow,
+    OperationRow,
+    IssueRow,
+    WakeupRow,
+);
 
 #[cfg(test)]
 mod tests {

@@ -384,8 +384,8 @@ impl Shell {
             && self.output_shown() == Some(*owner)
         {
             // A service that has ended may be started again; a run is over for good.
-            let over =
-                matches!(owner, Owner::Run(_)) && matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost);
+            let over = matches!(owner, Owner::Run(_))
+                && matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost | OutputState::Removed { .. });
             self.settled_output = over.then_some(*owner);
         }
         self.tell(Msg::Tick(clock::now()));

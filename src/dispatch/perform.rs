@@ -70,6 +70,13 @@ pub enum Job {
     Release(Box<LeaseRow>, Box<EnvironmentRow>),
     /// Start a service, or find it again, and keep watch until it has ended.
     Serve(Box<ServiceJob>),
+    /// Remove these directories of ended runs and files of the cache.
+    Delete {
+        /// Directories, relative to the data directory.
+        dirs: Vec<String>,
+        /// Files, relative to the data directory.
+        files: Vec<String>,
+    },
     /// Do a part of what follows the end of a run's log, in this directory.
     Seal(RunId, String, SealPart),
 }
@@ -141,6 +148,13 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             let service = state.services.get(&action.entity_id.parse::<ServiceId>().ok()?)?.clone();
             let project = state.projects.get(&service.project_id)?.clone();
             Some(Job::Serve(Box::new(ServiceJob { service, project })))
+        }
+        ActionKind::DeleteLog => {
+            let named = |what: &str| {
+                let list = action.args.as_ref().and_then(|a| a[what].as_array());
+                list.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+            };
+            Some(Job::Delete { dirs: named("dirs"), files: named("files") })
         }
         ActionKind::SealLog => {
             let run = action.entity_id.parse::<RunId>().ok()?;

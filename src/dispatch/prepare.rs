@@ -1,29 +1,63 @@
-//! Reading a project's config for a request that needs it, beside the loop.
+//! Reading what a request needs beside the loop: a project's config, what may be removed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wharf_model::config::WorkspaceMode;
-use wharf_model::{ProjectId, RequestRow};
+use wharf_model::config::{Retention, WorkspaceMode};
+use wharf_model::{ProjectId, RequestKind, RequestRow};
+use wharf_store::Reader;
 
 use super::event_loop::Prepare;
 use super::input::{ConfigRead, Prepared};
+use crate::clock;
 use crate::config::{self, Overrides};
+use crate::gc::plan;
 use crate::workspace::{inspect, project_id};
 
-/// Reads files of projects.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ReadConfig;
+/// Reads files of projects and of the data directory.
+#[derive(Debug, Clone)]
+pub struct ReadFiles {
+    /// Data directory.
+    pub data: PathBuf,
+}
 
-impl Prepare for ReadConfig {
+impl Prepare for ReadFiles {
     fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, String>) -> Prepared {
+        if RequestKind::parse(&row.kind) == Some(RequestKind::GcRun) {
+            return removable(&self.data);
+        }
         let Some(path) = row.args.get("path").and_then(Value::as_str) else { return Prepared::Nothing };
         match read(Path::new(path), known) {
             Ok(read) => Prepared::Config(Box::new(read)),
             Err((code, message)) => Prepared::Failed { code: code.to_owned(), message },
         }
     }
+}
+
+/// What may be removed now by the operator's own config.
+fn removable(data: &Path) -> Prepared {
+    let keep_ms = match retention() {
+        Ok(retention) => retention.run_logs_ms,
+        // Never by another rule than the one that was meant.
+        Err(message) => return Prepared::Failed { code: "config_invalid".to_owned(), message },
+    };
+    let planned = Reader::open(data).and_then(|reader| plan::plan(data, &reader, clock::now(), keep_ms));
+    match planned {
+        Ok(plan) => Prepared::Gc(Box::new(plan)),
+        Err(error) => Prepared::Failed { code: "internal".to_owned(), message: error.to_string() },
+    }
+}
+
+/// How long things are kept on this machine.
+///
+/// # Errors
+/// The operator's config is wrong, in words.
+pub fn retention() -> Result<Retention, String> {
+    let path = config::user_config_path(|name| std::env::var_os(name));
+    config::load_user(path.as_deref(), &Overrides::default())
+        .map(|loaded| loaded.config.retention)
+        .map_err(|errors| errors.render(None))
 }
 
 /// Reads the config of the project that `path` lies in.

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::{execute, lease, realise, seal};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
+use crate::gc::carry_out;
 use crate::process::idle;
 use crate::service::serve;
 
@@ -88,6 +89,11 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },
         },
+        Job::Delete { dirs, files } => {
+            let Ok(_turn) = seals.packing.acquire().await else { return Fact::ActionDone { action: action.id } };
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            behind(id, move || carry_out::remove(&data, id, &dirs, &files)).await
+        }
         Job::Seal(run, dir, part) => {
             let turn = if part == SealPart::Hash { seals.hashing } else { seals.packing };
             let Ok(_turn) = turn.acquire().await else { return Fact::ActionDone { action: action.id } };

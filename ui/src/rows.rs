@@ -689,6 +689,13 @@ pub enum OutputState {
     },
     /// The shim was lost; nothing more will come.
     Lost,
+    /// The child has ended, and what it printed was removed.
+    Removed {
+        /// When it was removed.
+        at: UnixMillis,
+        /// Why: `older than 30d`.
+        why: String,
+    },
     /// The reader is this many bytes behind the log's end.
     Behind(u64),
 }

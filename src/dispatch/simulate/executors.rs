@@ -52,6 +52,7 @@ impl Sim {
                     .and_then(|m| m.services.get(&service))
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
+            ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
         };
         let Some(task) = task else { return };
@@ -107,6 +108,7 @@ impl Sim {
             Task::Stop { action, dir, reason, grace_ms } => self.stop(action, dir, reason, grace_ms),
             Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
             Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
+            Task::Delete { action } => self.tell(Fact::ActionDone { action }),
             Task::Seal { action, run, part } => {
                 let fact = if self.unlucky(100) {
                     Fact::ActionFailed { action, error: "disk full".into() }

@@ -26,6 +26,7 @@ impl OutputPane {
             },
             OutputState::Ended { at, .. } => (format!("ended {}", format::moment(*at, env.now, env.zone)), Ink::Dim),
             OutputState::Lost => ("lost".to_owned(), Ink::Bad),
+            OutputState::Removed { .. } => ("log removed".to_owned(), Ink::Dim),
             OutputState::Behind(bytes) => (format!("behind {}", format::size(*bytes)), Ink::Info),
         }
     }
@@ -59,6 +60,7 @@ impl OutputPane {
                 format!("ended {}, {how}", format::moment(*at, env.now, env.zone))
             }
             OutputState::Lost if self.follow => "ended, lost".to_owned(),
+            OutputState::Removed { .. } => "ended, its log was removed".to_owned(),
             _ if self.follow => "▼ following".to_owned(),
             _ => {
                 let content = Self::content(area);
@@ -103,11 +105,15 @@ impl OutputPane {
             }
         } else if self.lines.is_empty() {
             let dim = canvas.ink(Ink::Dim);
-            let words = match self.state {
-                OutputState::Live => "Nothing has been printed yet.",
-                _ => "Nothing was printed.",
+            let words = match &self.state {
+                OutputState::Live => "Nothing has been printed yet.".to_owned(),
+                OutputState::Removed { at, why } => {
+                    let at = format::moment(*at, env.now, env.zone);
+                    format!("Its log was removed {at}: {why}.")
+                }
+                _ => "Nothing was printed.".to_owned(),
             };
-            canvas.put(area.x + 1, area.y, area.width - 1, words, dim);
+            canvas.put(area.x + 1, area.y, area.width - 1, &words, dim);
         } else {
             self.view_rows(env, canvas, content);
         }

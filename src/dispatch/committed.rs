@@ -8,6 +8,7 @@ use wharf_model::{
     WorkspaceStatus,
 };
 
+use super::perform::SealPart;
 use crate::process::kill_point::kill_point;
 
 /// Passes every kill point that a commit has reached. In a release build this is nothing.
@@ -55,7 +56,11 @@ fn points(change: &Change) -> Vec<&'static str> {
                 _ => Vec::new(),
             },
             AnyRow::Action(a) if a.kind == ActionKind::SealLog && a.status == ActionStatus::Done => {
-                vec!["seal.row_committed"]
+                match SealPart::of(a) {
+                    SealPart::Hash => vec!["seal.hashed"],
+                    SealPart::Compress => vec!["seal.row_committed"],
+                    SealPart::RemoveOld => Vec::new(),
+                }
             }
             _ => Vec::new(),
         },

@@ -332,6 +332,9 @@ impl Loop {
                 Envelope::Prepared(row, prepared) => {
                     self.preparing.remove(&row.id);
                     self.ensure(&row)?;
+                    if let Prepared::Gc(plan) = &prepared {
+                        plan.logs.iter().try_for_each(|log| self.ensure_run(log.id))?;
+                    }
                     self.decide_into(&mut batch, &Input::Request(row, prepared), None);
                 }
                 Envelope::Input(input, reply) => {
@@ -414,6 +417,7 @@ impl Loop {
             | Fact::RunNotStarted { action, .. }
             | Fact::RunLost { action, .. }
             | Fact::LogSealed { action, .. }
+            | Fact::LogCompressed { action, .. }
             | Fact::ServiceEnded { action, .. }
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],
@@ -436,7 +440,8 @@ impl Loop {
             Some(
                 RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
             )
-        ) && row.args.get("path").is_some();
+        ) && row.args.get("path").is_some()
+            || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun);
         if needs {
             self.preparing.insert(row.id);
             let known = self.state.projects.iter().map(|(id, p)| (*id, p.path.clone())).collect();
@@ -470,6 +475,16 @@ impl Loop {
             _ => true,
         };
         if !here && let Some(row) = self.writer.load_entity(kind, id)? {
+            self.state.load(row);
+        }
+        Ok(())
+    }
+
+    /// The same for an ended run.
+    fn ensure_run(&mut self, id: RunId) -> Result<(), StoreError> {
+        if !self.state.runs.contains_key(&id)
+            && let Some(row) = self.writer.load_entity("run", &id.text())?
+        {
             self.state.load(row);
         }
         Ok(())

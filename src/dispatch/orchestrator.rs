@@ -9,8 +9,9 @@ use wharf_store::StoreError;
 
 use super::election::{self, Elected, Election, Holder};
 use super::event_loop::{Dispatcher, Setup};
-use super::prepare::ReadConfig;
+use super::prepare::ReadFiles;
 use crate::clock;
+use crate::gc::timer;
 use crate::run::context::Context;
 use crate::run::keep::Keeper;
 use crate::run::performer::Performer;
@@ -74,7 +75,8 @@ fn reign(data: &Path, elected: Elected, limits: &MachineLimits) -> Result<Dispat
     let setup = Setup { data: data.to_owned(), concurrent_runs: limits.concurrent_runs };
     let limits = limits.clone();
     let data = data.to_owned();
-    Dispatcher::begin(setup, elected, Arc::new(ReadConfig::default()), move |inbox, epoch| {
+    let kept = data.clone();
+    let dispatcher = Dispatcher::begin(setup, elected, Arc::new(ReadFiles::new(data.clone())), move |inbox, epoch| {
         let ctx = Context {
             keeper: Keeper { data, epoch },
             inbox,
@@ -84,7 +86,12 @@ fn reign(data: &Path, elected: Elected, limits: &MachineLimits) -> Result<Dispat
             on_quota: limits.on_quota,
         };
         Performer::new(ctx, runtime)
-    })
+    })?;
+    let mut reign = dispatcher.reign.clone();
+    // An error says that the loop has gone without a word.
+    let over = async move { drop(reign.wait_for(|r| r.ended.is_some()).await) };
+    tokio::spawn(timer::daily(kept, over));
+    Ok(dispatcher)
 }
 
 /// The operator's environment; what is no UTF-8 is left out, since children could not be told either.

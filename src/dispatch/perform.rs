@@ -70,8 +70,43 @@ pub enum Job {
     Release(Box<LeaseRow>, Box<EnvironmentRow>),
     /// Start a service, or find it again, and keep watch until it has ended.
     Serve(Box<ServiceJob>),
-    /// Compute the hashes of a run's log.
-    Seal(RunId, String),
+    /// Remove these directories of ended runs and files of the cache.
+    Delete {
+        /// Directories, relative to the data directory.
+        dirs: Vec<String>,
+        /// Files, relative to the data directory.
+        files: Vec<String>,
+    },
+    /// Do a part of what follows the end of a run's log, in this directory.
+    Seal(RunId, String, SealPart),
+}
+
+/// The parts of sealing a log, in their order; an action's `args.part` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealPart {
+    /// Hashes of it.
+    Hash,
+    /// Its segments are compressed beside the old ones.
+    Compress,
+    /// The old ones are removed.
+    RemoveOld,
+}
+
+impl SealPart {
+    /// As it stands in the action.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Compress => "compress",
+            Self::RemoveOld => "remove_old",
+        }
+    }
+
+    /// The part that an action names; the first one when it names none.
+    pub fn of(action: &ActionRow) -> Self {
+        let named = action.args.as_ref().and_then(|a| a["part"].as_str());
+        [Self::Compress, Self::RemoveOld].into_iter().find(|p| Some(p.as_str()) == named).unwrap_or(Self::Hash)
+    }
 }
 
 /// Directory of a shim relative to the data directory: `runs/<xx>/<uuid>/a<n>`.
@@ -114,9 +149,16 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             let project = state.projects.get(&service.project_id)?.clone();
             Some(Job::Serve(Box::new(ServiceJob { service, project })))
         }
+        ActionKind::DeleteLog => {
+            let named = |what: &str| {
+                let list = action.args.as_ref().and_then(|a| a[what].as_array());
+                list.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+            };
+            Some(Job::Delete { dirs: named("dirs"), files: named("files") })
+        }
         ActionKind::SealLog => {
             let run = action.entity_id.parse::<RunId>().ok()?;
-            Some(Job::Seal(run, shim_dir("run", &action.entity_id, action.attempt)?))
+            Some(Job::Seal(run, shim_dir("run", &action.entity_id, action.attempt)?, SealPart::of(action)))
         }
     }
 }

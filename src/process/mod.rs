@@ -11,6 +11,7 @@ pub mod descendants;
 pub mod exec;
 pub mod foreground;
 pub mod identity;
+pub mod idle;
 pub mod kill_point;
 pub mod lock;
 mod numbers;

@@ -4,31 +4,46 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use wharf_model::{ActionKind, ActionRow};
+use tokio::sync::{Semaphore, oneshot};
+use wharf_model::{ActionId, ActionKind, ActionRow};
 
 use super::context::Context;
 use super::{execute, lease, realise, seal};
 use crate::dispatch::input::Fact;
-use crate::dispatch::perform::{Job, Perform};
+use crate::dispatch::perform::{Job, Perform, SealPart};
+use crate::gc::carry_out;
+use crate::process::idle;
 use crate::service::serve;
 
-/// Logs hashed at one time.
+/// Logs hashed at one time, and logs compressed or removed at one time: somebody may wait for a hash.
 const SEALS: usize = 1;
+
+/// Turns for work on logs.
+#[derive(Clone)]
+struct Seals {
+    hashing: Arc<Semaphore>,
+    packing: Arc<Semaphore>,
+}
+
+impl Default for Seals {
+    fn default() -> Self {
+        Self { hashing: Arc::new(Semaphore::new(SEALS)), packing: Arc::new(Semaphore::new(SEALS)) }
+    }
+}
 
 /// Performs actions on a runtime.
 pub struct Performer {
     ctx: Context,
     runtime: Handle,
-    seals: Arc<Semaphore>,
+    seals: Seals,
     /// Actions being performed: one that is intended anew while its task lives is not begun twice.
-    under_way: Arc<Mutex<HashMap<wharf_model::ActionId, i64>>>,
+    under_way: Arc<Mutex<HashMap<ActionId, i64>>>,
 }
 
 impl Performer {
     /// A performer on a runtime.
     pub fn new(ctx: Context, runtime: Handle) -> Self {
-        Self { ctx, runtime, seals: Arc::new(Semaphore::new(SEALS)), under_way: Arc::default() }
+        Self { ctx, runtime, seals: Seals::default(), under_way: Arc::default() }
     }
 }
 
@@ -40,7 +55,7 @@ impl Perform for Performer {
                 return;
             }
         }
-        let (ctx, seals, under_way) = (self.ctx.clone(), Arc::clone(&self.seals), Arc::clone(&self.under_way));
+        let (ctx, seals, under_way) = (self.ctx.clone(), self.seals.clone(), Arc::clone(&self.under_way));
         self.runtime.spawn(async move {
             let id = action.id;
             let inbox = ctx.inbox.clone();
@@ -62,7 +77,7 @@ impl Perform for Performer {
     }
 }
 
-async fn one(ctx: Context, seals: Arc<Semaphore>, action: ActionRow, job: Job) -> Fact {
+async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
     debug_assert!(ActionKind::ALL.contains(&action.kind));
     match job {
         Job::Execute(job) => Box::pin(execute::execute(&ctx, &action, *job)).await,
@@ -74,13 +89,38 @@ async fn one(ctx: Context, seals: Arc<Semaphore>, action: ActionRow, job: Job) -
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },
         },
-        Job::Seal(run, dir) => {
-            let Ok(_one) = seals.acquire().await else { return Fact::ActionDone { action: action.id } };
-            let data = ctx.keeper.data.clone();
-            let id = action.id;
-            tokio::task::spawn_blocking(move || seal::seal(&data, id, run, &dir))
-                .await
-                .unwrap_or_else(|panic| Fact::ActionFailed { action: id, error: panic.to_string() })
+        Job::Delete { dirs, files } => {
+            let Ok(_turn) = seals.packing.acquire().await else { return Fact::ActionDone { action: action.id } };
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            behind(id, move || carry_out::remove(&data, id, &dirs, &files)).await
         }
+        Job::Seal(run, dir, part) => {
+            let turn = if part == SealPart::Hash { seals.hashing } else { seals.packing };
+            let Ok(_turn) = turn.acquire().await else { return Fact::ActionDone { action: action.id } };
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            let work = move || seal::perform(&data, id, run, &dir, part);
+            if part == SealPart::Hash { beside(id, work).await } else { behind(id, work).await }
+        }
+    }
+}
+
+/// Does work that waits for the disk beside the runtime.
+async fn beside(action: ActionId, work: impl FnOnce() -> Fact + Send + 'static) -> Fact {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Fact::ActionFailed { action, error: panic.to_string() })
+}
+
+/// The same, while nothing else wants the processor.
+async fn behind(action: ActionId, work: impl FnOnce() -> Fact + Send + 'static) -> Fact {
+    let (tell, told) = oneshot::channel();
+    let began = std::thread::Builder::new().name("pack".into()).spawn(move || {
+        idle::stand_back();
+        // Nobody listens any more when the reign has ended; the next one does it again.
+        let _ = tell.send(work());
+    });
+    match began {
+        Ok(_) => told.await.unwrap_or_else(|_| Fact::ActionFailed { action, error: "internal: it panicked".into() }),
+        Err(error) => Fact::ActionFailed { action, error: format!("no thread could be had: {error}") },
     }
 }

@@ -1,43 +1,70 @@
-//! Hashes of a run's log, once it has ended.
+//! A run's log once it has ended: its hashes, then its compressed form in place of the segments.
+//!
+//! Three actions follow one another, each of which can be repeated: hashes; sealed segments beside the
+//! old ones; and, once the row says that they are there, the end of the old ones.
 
 use std::path::Path;
 
 use wharf_model::{ActionId, RunId};
-use wharf_store::log::{LogError, LogReader};
+use wharf_store::log::{LogError, LogReader, SealPoint, remove_unsealed, seal};
 
 use crate::dispatch::input::Fact;
+use crate::dispatch::perform::SealPart;
+use crate::process::kill_point::kill_point;
 use crate::process::shim_dir::names;
 
-/// Computes the hashes of the log in `dir`, beside everything else.
-pub fn seal(data: &Path, action: ActionId, run: RunId, dir: &str) -> Fact {
+/// Does one part of it for the log in `dir`, beside everything else.
+pub fn perform(data: &Path, action: ActionId, run: RunId, dir: &str, part: SealPart) -> Fact {
     let path = data.join(dir);
     if !path.exists() {
         return Fact::ActionDone { action };
     }
-    let hashed = LogReader::open(&path).and_then(|mut log| {
-        log.set_live(false);
-        log.hashes(|_| true)
-    });
-    match hashed {
-        Ok(Some(hashes)) => {
-            tidy(&path);
-            Fact::LogSealed {
-                action,
-                run,
-                log_sha256: hashes.log_sha256,
-                stdout_sha256: hashes.stdout_sha256,
-                stderr_sha256: hashes.stderr_sha256,
-                log_bytes: i64::try_from(hashes.log_bytes).unwrap_or(i64::MAX),
-            }
-        }
-        Ok(None) => Fact::ActionFailed { action, error: "hashing was interrupted".into() },
-        // Its shim died before it began one: there is nothing to hash, now or later.
+    let done = match part {
+        SealPart::Hash => hash(&path, action, run),
+        SealPart::Compress => compress(&path, action, run),
+        SealPart::RemoveOld => remove_unsealed(&path).map(|()| {
+            kill_point("seal.old_removed");
+            Fact::ActionDone { action }
+        }),
+    };
+    match done {
+        Ok(fact) => fact,
+        // Its shim died before it began one: there is nothing to do, now or later.
         Err(LogError::Missing { .. }) => {
             tidy(&path);
             Fact::ActionDone { action }
         }
         Err(error) => Fact::ActionFailed { action, error: error.to_string() },
     }
+}
+
+fn hash(path: &Path, action: ActionId, run: RunId) -> Result<Fact, LogError> {
+    let mut log = LogReader::open(path)?;
+    log.set_live(false);
+    let Some(hashes) = log.hashes(|_| true)? else {
+        return Ok(Fact::ActionFailed { action, error: "hashing was interrupted".into() });
+    };
+    tidy(path);
+    Ok(Fact::LogSealed {
+        action,
+        run,
+        log_sha256: hashes.log_sha256,
+        stdout_sha256: hashes.stdout_sha256,
+        stderr_sha256: hashes.stderr_sha256,
+        log_bytes: i64::try_from(hashes.log_bytes).unwrap_or(i64::MAX),
+    })
+}
+
+fn compress(path: &Path, action: ActionId, run: RunId) -> Result<Fact, LogError> {
+    let bytes = seal(path, |point| {
+        kill_point(match point {
+            SealPoint::Compressed => "seal.compressed",
+            SealPoint::Verified => "seal.verified",
+            SealPoint::Renamed => "seal.renamed",
+        });
+    })?;
+    tracing::info!(dir = %path.display(), from = bytes.from, to = bytes.to, "a log is compressed");
+    Ok(Fact::LogCompressed { action, run })
 }
 
 /// Leaves only the log: all else that a shim kept here is in the run's row by now.

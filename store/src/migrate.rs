@@ -11,7 +11,8 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::StoreError;
 
-const ALL: &[M<'static>] = &[M::up(include_str!("migrations/0001_core.sql"))];
+const ALL: &[M<'static>] =
+    &[M::up(include_str!("migrations/0001_core.sql")), M::up(include_str!("migrations/0002_log_retention.sql"))];
 
 /// The migrations, oldest first; never changed, only added to.
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(ALL);

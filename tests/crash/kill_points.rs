@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use wharf_model::*;
+use wharf_store::log::{LogReader, Stream, StreamSet, copy_to, last_exit_frame};
 use wharf_store::view::ActivityQuery;
 
 use super::adopt::noted;
@@ -88,7 +89,7 @@ const WHOLE_RUN: Scenario = Scenario {
         "run.spec_synced",
         "run.started_seen",
         "run.step_committed",
-        "seal.row_committed",
+        "seal.hashed",
         "service.intended",
         "service.port_reserved",
         "service.ready_committed",
@@ -128,6 +129,75 @@ const STOPPED_RUN: Scenario = Scenario {
         assert_eq!(site.run(row.id).lease.unwrap().lease.status, LeaseStatus::Released);
     },
     passes: &["request.accepted", "run.end_seen", "run.end_committed"],
+};
+
+/// A run that prints enough for its log to be compressed.
+const LOUD_RUN: Scenario = Scenario {
+    site: || Site::plain(&agent("loud", "", "seq 1 30000; seq 1 9 >&2")),
+    next: |site, requests| {
+        if requests.is_empty() {
+            requests.push(site.ask_run("loud", json!({})));
+        }
+    },
+    requests: 1,
+    check: |site, requests| {
+        let row = site.run(site.run_of(requests[0])).run;
+        assert_eq!((row.status, row.exit_code), (RunStatus::Succeeded, Some(0)), "{:?}", row.error);
+        assert!(row.log_compressed);
+        let dir = site.data.join(row.log_ref.unwrap());
+        let names: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(
+            names.contains(&"out.000001.wlog.zst".into()) && !names.contains(&"out.000001.wlog".into()),
+            "{names:?}"
+        );
+        assert!(names.iter().all(|n| !n.to_string_lossy().ends_with(".tmp")), "{names:?}");
+        let mut log = LogReader::open(&dir).unwrap();
+        let hashes = log.hashes(|_| true).unwrap().unwrap();
+        assert_eq!((row.log_sha256, row.stdout_sha256), (Some(hashes.log_sha256), Some(hashes.stdout_sha256)));
+        let (mut printed, start) = (Vec::new(), log.start());
+        copy_to(&mut log, &mut printed, StreamSet::of(&[Stream::Stdout]), start, u64::MAX).unwrap();
+        let expected: String = (1..=30_000).map(|n| format!("{n}\n")).collect();
+        assert!(printed == expected.as_bytes());
+        assert!(last_exit_frame(&dir).unwrap().is_some());
+    },
+    passes: &[
+        "seal.hashed",
+        "seal.compressed",
+        "seal.verified",
+        "seal.renamed",
+        "seal.row_committed",
+        "seal.old_removed",
+    ],
+};
+
+/// A run whose log is removed once it has ended.
+const REMOVED_LOG: Scenario = Scenario {
+    site: || {
+        let site = Site::plain(&agent("worker", "", "echo hello"));
+        site.configure_machine("[retention]\nrun_logs = \"1ms\"\n");
+        site
+    },
+    next: |site, requests| match requests[..] {
+        [] => requests.push(site.ask_run("worker", json!({}))),
+        [asked] if site.request(asked).is_some_and(|r| r.status == RequestStatus::Done) => {
+            let state = site.open_rows();
+            if state.runs.is_empty() && state.actions.is_empty() {
+                requests.push(site.send("gc.run", None, json!({})));
+            }
+        }
+        _ => {}
+    },
+    requests: 2,
+    check: |site, requests| {
+        let row = site.run(site.run_of(requests[0])).run;
+        assert_eq!((row.status, row.stdout_bytes), (RunStatus::Succeeded, Some(6)));
+        assert!(row.log_deleted_at.is_some() && row.log_deleted_reason.is_some());
+        let log = site.data.join(row.log_ref.unwrap());
+        assert!(!log.exists() && !log.parent().unwrap().exists());
+        let collected = ActivityQuery { action: Some("store.collected".into()), ..ActivityQuery::default() };
+        assert_eq!(site.activity(&collected).len(), 1);
+    },
+    passes: &["gc.log_removed", "request.accepted"],
 };
 
 /// A service that is started and stopped by hand.
@@ -299,6 +369,24 @@ fn a_whole_run_survives_a_death_between_any_two_durable_steps() {
 #[test]
 fn a_stopped_run_survives_a_death_between_any_two_durable_steps() {
     STOPPED_RUN.survive_one_death();
+}
+
+#[test]
+fn a_sealing_survives_deaths_between_any_two_of_its_steps() {
+    let points: Vec<_> = LOUD_RUN.learn().into_keys().filter(|p| p.starts_with("seal.")).collect();
+    let once = points.iter().map(|p| vec![format!("{p}:1")]);
+    // And the one that recovers dies as well, at the same place and at the next.
+    let twice = points.iter().map(|p| vec![format!("{p}:1"); 2]);
+    let on = points.windows(2).map(|p| p.iter().map(|p| format!("{p}:1")).collect());
+    LOUD_RUN.survive_all(&once.chain(twice).chain(on).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_removal_of_a_log_survives_a_death_before_and_after_it() {
+    let points = REMOVED_LOG.learn();
+    let last = |point: &str| format!("{point}:{}", points[point]);
+    let cases = [last("request.accepted"), last("gc.log_removed")];
+    REMOVED_LOG.survive_all(&cases.map(|c| vec![c]));
 }
 
 #[test]

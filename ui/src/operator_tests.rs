@@ -2,7 +2,7 @@
 
 use crate::effect::Question;
 use crate::msg::{Answer, Msg};
-use crate::rows::{OutputState, Page, RunStatus, SpanLine};
+use crate::rows::{Counted, OutputState, Page, RunStatus, SpanLine};
 use crate::screen::ScreenId;
 use crate::testing::*;
 
@@ -31,9 +31,9 @@ fn ended(question: &Question) -> Option<Result<Answer, String>> {
             let mut output = output();
             output.lines.truncate(3);
             output.notes.clear();
-            output.total_lines = 3;
-            for (i, line) in output.lines.iter_mut().enumerate() {
-                line.number = i as u64;
+            (output.counted, output.first) = (Counted::all(3), true);
+            for (number, line) in (0..).zip(output.lines.iter_mut()) {
+                line.number = Some(number);
             }
             output.state = OutputState::Ended { at: NOW.plus(-20_000), how: "exit 3".into() };
             Answer::Output(output)

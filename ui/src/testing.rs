@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::app::{App, Settings};
-use crate::effect::{Effect, Question};
+use crate::effect::{Effect, LinePlace, Question};
 use crate::format::Zone;
 use crate::msg::{Answer, Msg};
 use crate::rows::*;
@@ -84,7 +84,10 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
             issues: vec![IssueName { identifier: "SHOP-17".into(), title: "Fix flaky checkout test".into() }],
             environments: vec!["Local".into(), "box-1".into()],
         }),
-        Question::Search { .. } => Answer::Search(SearchHits { lines: vec![1190, 1199], total: 2, percent: 100 }),
+        Question::Search { .. } => {
+            let lines = [1190, 1199].map(|seq| LinePlace { seq, index: 0 }).to_vec();
+            Answer::Search(SearchHits { lines, total: 2, percent: 100 })
+        }
         other => return crate::fixtures::answer(other),
     }))
 }

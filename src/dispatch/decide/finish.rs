@@ -414,22 +414,3 @@ fn end_wakeup(d: &mut Deciding<'_, '_>, wakeup: wharf_model::WakeupId, status: W
         w.error = error.map(str::to_owned);
     });
 }
-
-/// The log's hashes are known.
-pub(crate) fn sealed(
-    d: &mut Deciding<'_, '_>,
-    action: ActionId,
-    run: RunId,
-    log_sha256: &str,
-    stdout_sha256: &str,
-    stderr_sha256: &str,
-    log_bytes: i64,
-) {
-    d.end_action(action, ActionStatus::Done, None);
-    d.tx.update::<RunRow>(run, |r| {
-        r.log_sha256 = Some(log_sha256.to_owned());
-        r.stdout_sha256 = Some(stdout_sha256.to_owned());
-        r.stderr_sha256 = Some(stderr_sha256.to_owned());
-        r.log_bytes = Some(log_bytes);
-    });
-}

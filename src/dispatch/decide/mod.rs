@@ -20,11 +20,13 @@ pub mod cancel;
 pub mod claim;
 pub mod config;
 pub mod finish;
-pub mod lease;
+pub mod gc;
+mod lease;
 pub mod release;
 pub mod request;
 pub mod run_start;
-pub mod service;
+pub mod seal;
+mod service;
 pub mod steps;
 pub mod sweep;
 pub mod workspace;
@@ -255,8 +257,11 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         }
         Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
         Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
-            finish::sealed(d, *action, *run, log_sha256, stdout_sha256, stderr_sha256, *log_bytes);
+            let hashes =
+                seal::Hashes { log: log_sha256, stdout: stdout_sha256, stderr: stderr_sha256, bytes: *log_bytes };
+            seal::hashed(d, *action, *run, &hashes);
         }
+        Fact::LogCompressed { action, run } => seal::compressed(d, *action, *run),
         Fact::ServicePortReserved { service, generation, port, url } => {
             service::port_reserved(d, *service, *generation, *port, url.clone());
         }

@@ -396,7 +396,7 @@ impl Sim {
         }
         for action in rows.actions.values() {
             if !matches!(action.status, ActionStatus::Pending | ActionStatus::Performing)
-                || action.kind == ActionKind::SealLog
+                || matches!(action.kind, ActionKind::SealLog | ActionKind::DeleteLog)
             {
                 continue;
             }

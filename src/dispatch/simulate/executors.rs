@@ -10,6 +10,7 @@ use wharf_model::{
 use super::run::Sim;
 use super::world::{Dir, Event, How, Owner, Shim, Stage, Stop, Task, exit_frame, spawn_failed, text};
 use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation, PlannedWorkspace, RunOutput};
+use crate::dispatch::perform::SealPart;
 
 impl Sim {
     /// Hands an action to its executor.
@@ -51,7 +52,8 @@ impl Sim {
                     .and_then(|m| m.services.get(&service))
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
-            ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run }),
+            ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
+            ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
         };
         let Some(task) = task else { return };
         let pause =
@@ -106,9 +108,14 @@ impl Sim {
             Task::Stop { action, dir, reason, grace_ms } => self.stop(action, dir, reason, grace_ms),
             Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
             Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
-            Task::Seal { action, run } => {
+            Task::Delete { action } => self.tell(Fact::ActionDone { action }),
+            Task::Seal { action, run, part } => {
                 let fact = if self.unlucky(100) {
                     Fact::ActionFailed { action, error: "disk full".into() }
+                } else if part == SealPart::Compress {
+                    Fact::LogCompressed { action, run }
+                } else if part == SealPart::RemoveOld {
+                    Fact::ActionDone { action }
                 } else {
                     let hash = "0".repeat(64);
                     Fact::LogSealed {
@@ -117,7 +124,7 @@ impl Sim {
                         log_sha256: hash.clone(),
                         stdout_sha256: hash.clone(),
                         stderr_sha256: hash,
-                        log_bytes: 10,
+                        log_bytes: if self.rng.permille(500) { 10 } else { 1 << 20 },
                     }
                 };
                 self.tell(fact);

@@ -8,6 +8,7 @@ use wharf_model::shim::{ChildRef, EndedBy, ExitFrame, SpawnError, StopReport, Us
 use wharf_model::{ActionId, LeaseId, OperationId, RequestRow, RunId, ServiceId};
 
 use crate::dispatch::input::Fact;
+use crate::dispatch::perform::SealPart;
 
 /// What a shim directory belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +78,8 @@ pub enum Task {
     Stop { action: ActionId, dir: Dir, reason: String, grace_ms: i64 },
     Realise { action: ActionId, run: RunId, attempt: u32, stage: Stage },
     Serve { action: ActionId, service: ServiceId, generation: u32, stopping: bool },
-    Seal { action: ActionId, run: RunId },
+    Delete { action: ActionId },
+    Seal { action: ActionId, run: RunId, part: SealPart },
 }
 
 /// Where the making of a workspace is.

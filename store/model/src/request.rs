@@ -46,6 +46,7 @@ words! {
         IssueComment = "issue.comment",
         ProjectAdd = "project.add",
         ConfigAccept = "config.accept",
+        GcRun = "gc.run",
         OrchestratorStop = "orchestrator.stop",
         AgentComment = "agent.comment",
         AgentNextAction = "agent.next_action",
@@ -85,6 +86,7 @@ words! {
         RealiseWorkspace = "realise_workspace",
         StartService = "start_service",
         SealLog = "seal_log",
+        DeleteLog = "delete_log",
     }
 }
 

@@ -22,7 +22,7 @@ pub use diagnostics::{Diagnostics, OrchestratorLine, RequestLine, StoreLine};
 pub use form::{FormAgent, FormAgents};
 pub use header::{ConfigChange, Header, PendingConfig};
 pub use lease::LeaseLine;
-pub use output::{OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
+pub use output::{Counted, OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
 pub use preview::{Expect, Preview, PreviewLine, PreviewVerb};
 pub use run::{IssueName, LeaseName, Liveness, RunLine, RunStatus};
 pub use service::ServiceLine;

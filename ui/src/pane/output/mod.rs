@@ -10,7 +10,7 @@ use regex::Regex;
 use wharf_model::UnixMillis;
 
 use crate::ansi;
-use crate::effect::{Owner, Position, Question, Streams};
+use crate::effect::{LinePlace, Owner, Position, Question, Streams};
 use crate::input::LineEdit;
 use crate::rows::*;
 use crate::text;
@@ -55,17 +55,17 @@ impl Times {
     }
 }
 
-/// A place in the text of the log: line number, byte within its plain text.
-pub type Spot = (u64, usize);
+/// A place in the text of the log: a line, byte within its plain text.
+pub type Spot = (LinePlace, usize);
 
 #[derive(Debug, Clone)]
 struct Search {
     words: String,
     regex: Regex,
-    hits: Vec<u64>,
+    hits: Vec<LinePlace>,
     total: u64,
     percent: u8,
-    current: Option<u64>,
+    current: Option<LinePlace>,
     wrapped: bool,
 }
 
@@ -84,7 +84,7 @@ enum RowKind {
 /// One row of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScreenRow {
-    line: u64,
+    line: LinePlace,
     sub: usize,
     kind: RowKind,
 }
@@ -98,15 +98,20 @@ pub struct OutputPane {
     times: Times,
     follow: bool,
     lines: VecDeque<OutputLine>,
-    notes: BTreeMap<u64, Vec<String>>,
-    total_lines: u64,
+    notes: BTreeMap<LinePlace, Vec<String>>,
+    /// Lines of the log stand before, or behind, those kept here.
+    above: bool,
+    below: bool,
+    counted: Counted,
+    /// Counting failed: not asked again by itself.
+    uncounted: bool,
     total_bytes: u64,
     state: OutputState,
     started_at: Option<UnixMillis>,
     /// Which start of the owner the lines are of.
     generation: u32,
     /// First row shown, when not following.
-    top: (u64, usize),
+    top: (LinePlace, usize),
     sideways: usize,
     known: bool,
     error: Option<String>,
@@ -115,11 +120,14 @@ pub struct OutputPane {
     typing: Option<Typing>,
     selection: Option<(Spot, Spot)>,
     dragging: bool,
-    jump_target: bool,
-    drawn_note: Option<u64>,
+    /// A line that is to be shown once it comes.
+    jump_to: Option<LinePlace>,
+    /// A line that is to be shown once lines are counted as far as that.
+    jump_number: Option<u64>,
+    drawn_note: Option<LinePlace>,
     /// Lines before this one, or behind that one, were asked for and did not come: not asked again by itself.
-    floor: Option<u64>,
-    ceiling: Option<u64>,
+    floor: Option<LinePlace>,
+    ceiling: Option<LinePlace>,
     /// The terminal has no room for times.
     narrow: bool,
 }
@@ -135,12 +143,15 @@ impl OutputPane {
             follow: true,
             lines: VecDeque::new(),
             notes: BTreeMap::new(),
-            total_lines: 0,
+            above: false,
+            below: false,
+            counted: Counted::default(),
+            uncounted: false,
             total_bytes: 0,
             state: OutputState::Reading,
             started_at: None,
             generation: 0,
-            top: (0, 0),
+            top: (LinePlace::default(), 0),
             sideways: 0,
             known: false,
             error: None,
@@ -149,7 +160,8 @@ impl OutputPane {
             typing: None,
             selection: None,
             dragging: false,
-            jump_target: false,
+            jump_to: None,
+            jump_number: None,
             drawn_note: None,
             floor: None,
             ceiling: None,
@@ -172,9 +184,9 @@ impl OutputPane {
         self.streams
     }
 
-    /// First line shown, for `$PAGER`.
-    pub fn line(&self) -> u64 {
-        if self.follow { self.total_lines.saturating_sub(1) } else { self.top.0 }
+    /// First line shown, for `$PAGER`; none at the end.
+    pub fn place(&self) -> Option<LinePlace> {
+        (!self.follow).then_some(self.top.0)
     }
 
     /// The line being typed, for the hint row.
@@ -196,9 +208,16 @@ impl OutputPane {
         Question::Output { owner: self.owner, streams: self.streams, from, lines: CHUNK }
     }
 
-    fn get(&self, number: u64) -> Option<&OutputLine> {
-        let first = self.lines.front()?.number;
-        self.lines.get(number.checked_sub(first)? as usize).filter(|l| l.number == number)
+    fn index_of(&self, place: LinePlace) -> Option<usize> {
+        self.lines.binary_search_by_key(&place, |l| l.place).ok()
+    }
+
+    fn first_at_or_behind(&self, place: LinePlace) -> usize {
+        self.lines.partition_point(|l| l.place < place)
+    }
+
+    fn get(&self, place: LinePlace) -> Option<&OutputLine> {
+        self.lines.get(self.index_of(place)?)
     }
 
     fn gutter(&self, width: u16) -> u16 {
@@ -215,19 +234,19 @@ impl OutputPane {
 
     fn rows_of(&self, line: &OutputLine, width: u16) -> Vec<ScreenRow> {
         let mut rows = Vec::new();
-        for words in self.notes.get(&line.number).into_iter().flatten() {
-            rows.push(ScreenRow { line: line.number, sub: rows.len(), kind: RowKind::Note(words.clone()) });
+        for words in self.notes.get(&line.place).into_iter().flatten() {
+            rows.push(ScreenRow { line: line.place, sub: rows.len(), kind: RowKind::Note(words.clone()) });
         }
-        if self.drawn_note == Some(line.number) {
+        if self.drawn_note == Some(line.place) {
             let words = "not all was drawn: jumped to the end".to_owned();
-            rows.push(ScreenRow { line: line.number, sub: rows.len(), kind: RowKind::Note(words) });
+            rows.push(ScreenRow { line: line.place, sub: rows.len(), kind: RowKind::Note(words) });
         }
         let plain = ansi::plain(&line.bytes);
         let parts = if self.wrap { text::wrap(&plain, self.text_width(width)) } else { vec![(0, plain.len())] };
         let n = parts.len();
         for (i, (from, to)) in parts.into_iter().enumerate() {
             let kind = RowKind::Text { from, to, first: i == 0, last: i + 1 == n };
-            rows.push(ScreenRow { line: line.number, sub: rows.len(), kind });
+            rows.push(ScreenRow { line: line.place, sub: rows.len(), kind });
         }
         rows
     }
@@ -248,10 +267,8 @@ impl OutputPane {
             rows.drain(..extra);
             return rows;
         }
-        let first = self.lines.front().map_or(0, |l| l.number);
-        let skip = self.top.0.saturating_sub(first) as usize;
-        for line in self.lines.iter().skip(skip) {
-            let from = if line.number == self.top.0 { self.top.1 } else { 0 };
+        for line in self.lines.iter().skip(self.first_at_or_behind(self.top.0)) {
+            let from = if line.place == self.top.0 { self.top.1 } else { 0 };
             rows.extend(self.rows_of(line, width).into_iter().skip(from));
             if rows.len() >= height {
                 break;
@@ -269,6 +286,7 @@ impl OutputPane {
 mod motion;
 mod search;
 mod select;
+mod take;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -4,8 +4,9 @@ use ratatui::layout::Rect;
 
 use super::OutputPane;
 use crate::ansi;
-use crate::effect::Position;
+use crate::effect::{LinePlace, Position};
 use crate::env::{Env, Outbox};
+use crate::rows::Counted;
 
 impl OutputPane {
     /// Stops following, with the view where it is.
@@ -24,7 +25,8 @@ impl OutputPane {
         self.follow = true;
         self.selection = None;
         self.drawn_note = None;
-        if self.lines.back().is_none_or(|l| l.number + 1 < self.total_lines) {
+        (self.jump_to, self.jump_number) = (None, None);
+        if self.below || self.lines.is_empty() {
             self.known = false;
         }
     }
@@ -41,10 +43,7 @@ impl OutputPane {
         if self.lines.is_empty() || height == 0 || (self.follow && by >= 0) {
             return;
         }
-        if self.follow
-            && self.lines.front().is_some_and(|l| l.number == 0)
-            && self.visible(width, height + 1).len() <= height
-        {
+        if self.follow && !self.above && self.visible(width, height + 1).len() <= height {
             // All of it is in view: there is nowhere to go.
             return;
         }
@@ -56,27 +55,28 @@ impl OutputPane {
                 self.top.1 -= step as usize;
                 left += step;
             } else {
-                let Some(above) = self.top.0.checked_sub(1).and_then(|n| self.get(n)) else { break };
-                self.top = (above.number, self.rows_of(above, width).len());
+                let before = self.first_at_or_behind(self.top.0).checked_sub(1);
+                let Some(above) = before.and_then(|i| self.lines.get(i)) else { break };
+                self.top = (above.place, self.rows_of(above, width).len());
             }
         }
         while left > 0 {
-            let Some(line) = self.get(self.top.0) else { break };
+            let Some(index) = self.index_of(self.top.0) else { break };
+            let Some(line) = self.lines.get(index) else { break };
             let rows = self.rows_of(line, width).len();
             if self.top.1 + 1 < rows {
                 let step = ((rows - 1 - self.top.1) as i64).min(left);
                 self.top.1 += step as usize;
                 left -= step;
-            } else if self.get(self.top.0 + 1).is_some() {
-                self.top = (self.top.0 + 1, 0);
+            } else if let Some(next) = self.lines.get(index + 1) {
+                self.top = (next.place, 0);
                 left -= 1;
             } else {
                 break;
             }
         }
         // The end of the log is in view: hold on to it again.
-        let at_end = self.lines.back().is_some_and(|l| l.number + 1 >= self.total_lines);
-        if by > 0 && at_end {
+        if by > 0 && !self.below {
             let rows = self.visible(width, height + 1);
             if rows.len() <= height {
                 self.follow = true;
@@ -91,17 +91,38 @@ impl OutputPane {
 
     /// To the first line.
     pub fn first(&mut self, out: &mut Outbox) {
-        self.go_line(0, out);
+        self.follow = false;
+        (self.jump_to, self.jump_number) = (None, None);
+        match self.lines.front().filter(|_| !self.above) {
+            Some(first) => self.top = (first.place, 0),
+            None => out.ask(self.question(Position::Start)),
+        }
     }
 
-    pub(super) fn go_line(&mut self, line: u64, out: &mut Outbox) {
+    /// To the line at a place.
+    pub(super) fn go_to(&mut self, place: LinePlace, out: &mut Outbox) {
         self.follow = false;
-        let line = line.min(self.total_lines.saturating_sub(1));
-        if self.get(line).is_some() {
-            self.top = (line, 0);
+        self.jump_number = None;
+        if self.get(place).is_some() {
+            self.jump_to = None;
+            self.top = (place, 0);
         } else {
-            self.jump_target = true;
-            out.ask(self.question(Position::Line(line)));
+            self.jump_to = Some(place);
+            out.ask(self.question(Position::From(place)));
+        }
+    }
+
+    /// To the line of a number, at once when it is here, else when lines are counted so far.
+    pub(super) fn go_line(&mut self, number: u64, out: &mut Outbox) {
+        self.follow = false;
+        self.jump_to = None;
+        let index = self.lines.front().and_then(|l| l.number).and_then(|first| number.checked_sub(first));
+        if let Some(line) = index.and_then(|i| self.lines.get(usize::try_from(i).unwrap_or(usize::MAX))) {
+            self.jump_number = None;
+            self.top = (line.place, 0);
+        } else {
+            self.jump_number = Some(number);
+            out.ask(self.question(Position::Line(number)));
         }
     }
 
@@ -132,7 +153,8 @@ impl OutputPane {
         self.notes.clear();
         (self.floor, self.ceiling) = (None, None);
         self.selection = None;
-        self.total_lines = 0;
+        (self.counted, self.uncounted) = (Counted::default(), false);
+        (self.jump_to, self.jump_number) = (None, None);
         self.asked_at = Some(env.now);
         let again = self.search.as_ref().map(|s| s.words.clone());
         if let Some(at) = at {

@@ -71,11 +71,11 @@ impl OutputPane {
         let (a, b) = self.selection?;
         let (from, to) = if a <= b { (a, b) } else { (b, a) };
         let mut out = String::new();
-        for line in self.lines.iter().filter(|l| (from.0..=to.0).contains(&l.number)) {
+        for line in self.lines.iter().filter(|l| (from.0..=to.0).contains(&l.place)) {
             let plain = ansi::plain(&line.bytes);
-            let start = if line.number == from.0 { from.1.min(plain.len()) } else { 0 };
-            let end = if line.number == to.0 { to.1.min(plain.len()) } else { plain.len() };
-            if line.number > from.0 {
+            let start = if line.place == from.0 { from.1.min(plain.len()) } else { 0 };
+            let end = if line.place == to.0 { to.1.min(plain.len()) } else { plain.len() };
+            if line.place > from.0 {
                 out.push('\n');
             }
             out.push_str(plain.get(start..end).unwrap_or_default());

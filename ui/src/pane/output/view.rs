@@ -7,6 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{OutputPane, RowKind, Times, Typing};
 use crate::ansi::{self, Printed};
 use crate::draw::Canvas;
+use crate::effect::LinePlace;
 use crate::env::Env;
 use crate::format;
 use crate::rows::{OutputState, Stream};
@@ -30,6 +31,7 @@ impl OutputPane {
             OutputState::Live => live_words(silent),
             OutputState::Ended { at, .. } => (format!("ended {}", format::moment(*at, env.now, env.zone)), Ink::Dim),
             OutputState::Lost => ("lost".to_owned(), Ink::Bad),
+            OutputState::Removed { .. } => ("log removed".to_owned(), Ink::Dim),
             OutputState::Behind(bytes) => (format!("behind {}", format::size(*bytes)), Ink::Info),
         }
     }
@@ -63,16 +65,17 @@ impl OutputPane {
                 format!("ended {}, {how}", format::moment(*at, env.now, env.zone))
             }
             OutputState::Lost if self.follow => "ended, lost".to_owned(),
+            OutputState::Removed { .. } => "ended, its log was removed".to_owned(),
             _ if self.follow => "▼ following".to_owned(),
             _ => {
                 let content = Self::content(area);
                 let rows = self.visible(content.width, usize::from(content.height));
-                let last = rows.last().and_then(|r| self.get(r.line));
-                let below = last.map_or(0, |l| self.total_lines.saturating_sub(l.number + 1));
-                let at = last.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
-                let below = match below {
-                    0 => String::new(),
-                    n => format!(" · {} below", format::plural(n, "line")),
+                let last = rows.last().and_then(|r| self.index_of(r.line));
+                let at = last.and_then(|i| self.lines.get(i));
+                let at = at.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
+                let below = match last.and_then(|i| self.lines_below(i)) {
+                    None | Some(0) => String::new(),
+                    Some(n) => format!(" · {} below", format::plural(n, "line")),
                 };
                 let ended = matches!(self.state, OutputState::Ended { .. } | OutputState::Lost);
                 format!("stopped{at}{below} · G {}", if ended { "to the end" } else { "follows" })
@@ -102,11 +105,15 @@ impl OutputPane {
             }
         } else if self.lines.is_empty() {
             let dim = canvas.ink(Ink::Dim);
-            let words = match self.state {
-                OutputState::Live | OutputState::Reading => "Nothing has been printed yet.",
-                _ => "Nothing was printed.",
+            let words = match &self.state {
+                OutputState::Live | OutputState::Reading => "Nothing has been printed yet.".to_owned(),
+                OutputState::Removed { at, why } => {
+                    let at = format::moment(*at, env.now, env.zone);
+                    format!("Its log was removed {at}: {why}.")
+                }
+                _ => "Nothing was printed.".to_owned(),
             };
-            canvas.put(area.x + 1, area.y, area.width - 1, words, dim);
+            canvas.put(area.x + 1, area.y, area.width - 1, &words, dim);
         } else {
             self.view_rows(env, canvas, content);
         }
@@ -116,7 +123,7 @@ impl OutputPane {
     fn view_rows(&self, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
         let gutter = self.gutter(content.width);
         let times = self.times_shown(content.width);
-        let mut parsed: Option<(u64, Printed)> = None;
+        let mut parsed: Option<(LinePlace, Printed)> = None;
         for (i, row) in self.visible(content.width, usize::from(content.height)).iter().enumerate() {
             let y = content.y + i as u16;
             let (from, to, first, last) = match &row.kind {
@@ -143,7 +150,8 @@ impl OutputPane {
                         format::since_start(start.until(line.at))
                     }
                     Times::Between => {
-                        let before = row.line.checked_sub(1).and_then(|n| self.get(n)).map_or(line.at, |l| l.at);
+                        let before = self.index_of(row.line).and_then(|i| self.lines.get(i.checked_sub(1)?));
+                        let before = before.map_or(line.at, |l| l.at);
                         format::since_start(before.until(line.at))
                     }
                     _ => format::clock_millis(line.at, env.zone),
@@ -167,7 +175,7 @@ impl OutputPane {
         &self,
         canvas: &mut Canvas<'_>,
         (mut x, y, end): (u16, u16, u16),
-        number: u64,
+        place: LinePlace,
         printed: &Printed,
         (from, to): (usize, usize),
         cut: bool,
@@ -183,7 +191,7 @@ impl OutputPane {
                 .collect(),
             None => Vec::new(),
         };
-        let current = self.search.as_ref().is_some_and(|s| s.current == Some(number));
+        let current = self.search.as_ref().is_some_and(|s| s.current == Some(place));
         let selected = self.selection.map(|(a, b)| if a <= b { (a, b) } else { (b, a) });
         let part = printed.text.get(from..to).unwrap_or_default();
         let part = if self.sideways > 0 { &part[text::head(part, self.sideways).len()..] } else { part };
@@ -197,7 +205,7 @@ impl OutputPane {
             if matches.iter().any(|(a, b)| (*a..*b).contains(&byte)) {
                 style = style.patch(canvas.theme.ground(if current { Ground::MatchCurrent } else { Ground::Match }));
             }
-            if selected.is_some_and(|(a, b)| (number, byte) >= a && (number, byte) < b) {
+            if selected.is_some_and(|(a, b)| (place, byte) >= a && (place, byte) < b) {
                 style = style.patch(canvas.theme.ground(Ground::Selection)).remove_modifier(Modifier::UNDERLINED);
             }
             x = canvas.put_raw(x, y, end - x, grapheme, style);
@@ -224,7 +232,17 @@ impl OutputPane {
         let streams = if self.known { self.streams.word() } else { "–" };
         let mut left = vec![streams.to_owned(), wrap.to_owned(), self.times_shown(area.width).word().to_owned()];
         if self.known {
-            left.push(format::plural(self.total_lines, "line"));
+            match (self.counted.percent, self.jump_number) {
+                (100.., _) => left.push(format::plural(self.counted.lines, "line")),
+                // What somebody waits for goes last.
+                (percent, Some(number)) => {
+                    let line = format::count(number.saturating_add(1));
+                    left.insert(0, format!("counting to line {line}, {percent} %"));
+                }
+                (percent, None) => {
+                    left.push(format!("{}+ lines, {percent} % counted", format::count(self.counted.lines)));
+                }
+            }
             left.push(format::size(self.total_bytes));
         } else {
             left.push("size not known yet".to_owned());

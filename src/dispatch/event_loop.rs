@@ -484,6 +484,9 @@ impl Loop {
             return Ok(());
         }
         kill_point("request.inserted");
+        if let Some(recovering) = &mut self.recovering {
+            recovering.requests += 1;
+        }
         let needs = matches!(
             RequestKind::parse(&row.kind),
             Some(

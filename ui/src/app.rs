@@ -97,6 +97,10 @@ pub struct App {
     pub toasts: Vec<Toast>,
     /// Conditions that hold, the worst first.
     pub banners: Vec<Banner>,
+    /// The process that orchestrates in the place of this console, in lines; empty when none does.
+    pub holder: Vec<String>,
+    /// What a logout, or the end of this process, does to what runs; empty when nothing is to be said.
+    pub foretold: &'static str,
     /// What the last start of the orchestrator in this console has found.
     pub recovery: Option<Notice>,
     chord: Vec<Key>,
@@ -135,6 +139,8 @@ impl App {
             overlay: None,
             toasts: Vec::new(),
             banners: Vec::new(),
+            holder: Vec::new(),
+            foretold: "",
             recovery: None,
             chord: Vec::new(),
             chord_at: settings.now,
@@ -167,6 +173,8 @@ impl App {
             Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
             Msg::Edited(words) => self.edited(words),
             Msg::Toast(tone, words) => self.say(tone, words),
+            Msg::Holder(lines) => self.holder = lines,
+            Msg::Foretold(words) => self.foretold = words,
             Msg::Recovered(notice) => self.recovered(*notice),
             Msg::Banner { key, tone, text, advice } => self.banner(key, tone, text, advice),
             Msg::BannerOver(key) => {

@@ -523,10 +523,6 @@ pub struct Header {
     pub live_services: Vec<String>,
     /// Named when the orchestrator is not this console.
     pub orchestrator: Option<String>,
-    /// The process that orchestrates in the place of this console, in lines; empty when none does.
-    pub holder: Vec<String>,
-    /// What a logout, or the end of this process, does to what runs; empty when nothing is to be said.
-    pub foretold: String,
     /// A change of the project's config that waits to be accepted.
     pub pending: Option<PendingConfig>,
 }

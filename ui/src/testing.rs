@@ -354,8 +354,6 @@ pub fn header() -> Header {
         live_runs: ["R-1042", "R-1041", "R-1040 (needs you)", "R-1039 (silent)"].map(str::to_owned).to_vec(),
         live_services: ["S-12 web", "S-14 db", "S-15 docs-preview"].map(str::to_owned).to_vec(),
         orchestrator: None,
-        holder: Vec::new(),
-        foretold: String::new(),
         pending: None,
     }
 }

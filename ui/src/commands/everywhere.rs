@@ -50,7 +50,7 @@ fn accept_config(app: &mut App) {
 
 /// Says what taking over would do; `y` does it.
 fn take_over(app: &mut App) {
-    let mut lines: Vec<NoticeLine> = app.header.holder.iter().cloned().map(NoticeLine::plain).collect();
+    let mut lines: Vec<NoticeLine> = app.holder.iter().cloned().map(NoticeLine::plain).collect();
     lines.push(NoticeLine::plain(""));
     for (ink, words) in [
         (Ink::Bad, "stops   that process at once (SIGKILL), once it is certain that it holds the lock"),
@@ -127,7 +127,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         level: Level::Preview,
         legal: |app| {
-            if app.header.holder.is_empty() { Err("no other process orchestrates".to_owned()) } else { Ok(()) }
+            if app.holder.is_empty() { Err("no other process orchestrates".to_owned()) } else { Ok(()) }
         },
         ..plain("orchestrator.take_over", "Take over: end the other orchestrator", "take over", &["g t"], take_over)
     },

@@ -105,8 +105,8 @@ impl Quit {
                 header.live_services.join(", ")
             ));
         }
-        if !header.foretold.is_empty() && runs + services > 0 {
-            facts.push(header.foretold.clone());
+        if !app.foretold.is_empty() && runs + services > 0 {
+            facts.push(app.foretold.to_owned());
         }
         let choices = choices(app);
         let chosen = choices[self.chosen.min(choices.len() - 1)];

@@ -12,6 +12,7 @@ pub mod gc;
 pub mod process;
 pub mod run;
 pub mod service;
+pub mod session;
 pub mod shim;
 pub mod user;
 pub mod workspace;

@@ -13,6 +13,10 @@ mod agent_socket;
 mod bad_input;
 #[path = "crash/cancel.rs"]
 mod cancel;
+#[path = "crash/clock.rs"]
+mod clock;
+#[path = "crash/doubt.rs"]
+mod doubt;
 #[path = "crash/election.rs"]
 mod election;
 #[path = "crash/kill_points.rs"]
@@ -21,5 +25,11 @@ mod kill_points;
 mod limits;
 #[path = "crash/lost.rs"]
 mod lost;
+#[path = "crash/retry.rs"]
+mod retry;
 #[path = "crash/services.rs"]
 mod services;
+#[path = "crash/take_over.rs"]
+mod take_over;
+#[path = "crash/versions.rs"]
+mod versions;

@@ -6,6 +6,13 @@ use crate::console::{Look, NotOpened, Options};
 
 /// Opens the console and stays in it.
 pub fn open(context: &Context) -> Result<u8> {
+    if context.global.take_over {
+        // The place is taken before the screen is: what is asked and said here needs the plain terminal.
+        match super::desk::stand(context)? {
+            super::desk::Stood::Reigning(reigning) => reigning.end(),
+            super::desk::Stood::Held(_) => {}
+        }
+    }
     let look =
         Look { ascii: context.global.ascii, no_color: context.global.color == Color::Never, utc: context.global.utc };
     let options = Options { data: context.data.clone(), directory: context.project_dir()?, look };

@@ -31,6 +31,9 @@ pub struct Global {
     /// Write glyphs as ASCII characters
     #[arg(long, global = true, help_heading = "Global options")]
     pub ascii: bool,
+    /// End a stopped orchestrator and take its place; one that runs only when that is confirmed
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub take_over: bool,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub color: Color,

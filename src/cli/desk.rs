@@ -1,6 +1,7 @@
 //! Asking for something and waiting for the answer, with an orchestrator of another process or, when
 //! there is none, with one in this process.
 
+use std::io::{BufRead as _, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -8,12 +9,13 @@ use tokio::runtime::Runtime;
 use wharf_model::{ActorType, RequestOrigin, RequestRow, RequestStatus};
 use wharf_store::{ChangeSignal, NewRequest, Reader, RequestSender};
 
-use super::context::Context;
+use super::context::{Context, say};
 use super::error::{CliError, Result, exit};
 use crate::clock;
 use crate::dispatch::election::{self, Holder};
 use crate::dispatch::event_loop::{Dispatcher, Reign};
 use crate::dispatch::orchestrator::{self, Begun, MachineLimits};
+use crate::dispatch::take_over::Seat;
 
 /// How long a request may wait for somebody to take it.
 const EXPIRES_MS: i64 = 30_000;
@@ -83,11 +85,25 @@ pub enum Stood {
     Held(Option<Holder>),
 }
 
-/// Becomes the orchestrator when nobody is.
+/// Becomes the orchestrator when nobody is, or in the place of another where that was asked for.
 pub fn stand(context: &Context) -> Result<Stood> {
+    stand_or_take_over(context, false)
+}
+
+/// [`stand`]; `sure` ends a healthy holder without asking, where taking over was asked for at all.
+pub fn stand_or_take_over(context: &Context, sure: bool) -> Result<Stood> {
     // Asked before the store is touched: only the holder of the lock may change it.
+    let mut taking = false;
     if let Ok(Some(holder)) = election::holder(&context.data) {
-        return Ok(Stood::Held(holder));
+        if !context.global.take_over {
+            return Ok(Stood::Held(holder));
+        }
+        let seat = Seat::of(holder);
+        if !seat.is_stopped() && !sure {
+            confirm(context, &seat)?;
+        }
+        taking = true;
+        context.remark(&format!("taking over: {}", seat.words()));
     }
     let (limits, wrong) = MachineLimits::read();
     if let Some(wrong) = wrong {
@@ -100,13 +116,55 @@ pub fn stand(context: &Context) -> Result<Stood> {
         .map_err(|e| CliError::internal("no threads can be started").cause(e.to_string()))?;
     let begun = {
         let _inside = runtime.enter();
-        orchestrator::begin(&context.data, &limits)?
+        if taking {
+            orchestrator::take_over(&context.data, &limits, &crate::user::name()).map_err(not_taken)?
+        } else {
+            orchestrator::begin(&context.data, &limits)?
+        }
     };
     super::logging::begin(&context.data);
     match begun {
         Begun::Reigning(dispatcher) => Ok(Stood::Reigning(Reigning { runtime, dispatcher })),
         Begun::Held(holder) => Ok(Stood::Held(holder)),
     }
+}
+
+fn not_taken(error: orchestrator::TakeOver) -> CliError {
+    match error {
+        orchestrator::TakeOver::Store(error) => error.into(),
+        orchestrator::TakeOver::Holder(error) => {
+            CliError::new(exit::REFUSED, "store_locked", "the orchestrator's place was not taken")
+                .cause(error.to_string())
+        }
+    }
+}
+
+/// Asks whether a holder that does its work is to be ended all the same.
+fn confirm(context: &Context, seat: &Seat) -> Result<()> {
+    let not = |why: &str| {
+        CliError::new(exit::NOT_CONFIRMED, "not_confirmed", "nobody is ended: the orchestrator is not stopped")
+            .cause(format!("{}; {why}", seat.words()))
+            .next("wharf serve --take-over --yes")
+    };
+    if context.global.json || !std::io::stdin().is_terminal() {
+        return Err(not("nobody confirmed that it is to be ended"));
+    }
+    say(&seat.words());
+    say("It is ended with SIGKILL; runs and services live on under their shims and are adopted here.");
+    say("End it and take over? [y/N]");
+    let mut answer = String::new();
+    match std::io::stdin().lock().read_line(&mut answer) {
+        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(not("it was not confirmed")),
+    }
+}
+
+/// An orchestrator that certainly answers nothing: better said at once than waited for.
+fn stopped(seat: &Seat) -> CliError {
+    CliError::new(exit::NO_ANSWER, "orchestrator_absent", "the orchestrator does nothing, so nothing was asked of it")
+        .cause(seat.words())
+        .next(format!("kill -CONT {}", seat.holder.as_ref().map_or(0, |h| h.pid)))
+        .next("end it and take its place: the same command with --take-over")
 }
 
 /// A store that can be asked for changes and watched for answers.
@@ -124,7 +182,13 @@ impl Desk {
     pub fn open(context: &Context) -> Result<Self> {
         let reigning = match stand(context)? {
             Stood::Reigning(reigning) => Some(reigning),
-            Stood::Held(_) => None,
+            Stood::Held(holder) => {
+                let seat = Seat::of(holder);
+                if seat.is_stopped() {
+                    return Err(stopped(&seat));
+                }
+                None
+            }
         };
         Ok(Self {
             signal: ChangeSignal::open(&context.data)?,
@@ -243,14 +307,12 @@ impl Desk {
         )
         .entity(format!("Q-{number}"));
         match election::holder(&self.context.data) {
-            Ok(Some(Some(holder))) => error
-                .cause(format!(
-                    "process {} orchestrates since {}{} and does not answer",
-                    holder.pid,
-                    wharf_model::UnixMillis(holder.since).rfc3339(),
-                    holder.tty.map(|t| format!(" on {t}")).unwrap_or_default()
-                ))
-                .next(format!("look at it with ps -p {}; end it, then try again", holder.pid)),
+            Ok(Some(holder)) => {
+                let seat = Seat::of(holder);
+                error
+                    .cause(format!("{}, and does not answer", seat.words()))
+                    .next("end it and take its place: wharf serve --take-over")
+            }
             _ => error.cause("no process orchestrates, and this one could not take over").next("wharf serve"),
         }
     }

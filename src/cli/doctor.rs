@@ -1,6 +1,6 @@
 //! `wharf doctor`: looks at everything wharf stands on, and says what to do about what is wrong.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::project::find_here;
 use super::table::{sgr, tidy};
 use crate::config::{Overrides, load_project, load_user, user_config_path};
 use crate::dispatch::election;
+use crate::dispatch::take_over::Seat;
 
 /// Free space below which runs may soon stop at a full disk.
 const LITTLE_SPACE: u64 = 1_000_000_000;
@@ -151,20 +152,13 @@ fn orchestrator(data: &Path) -> Check {
     let name = "orchestrator";
     match election::holder(data) {
         Ok(None) => Check::ok(name, "none; the next command that needs one becomes it"),
-        Ok(Some(Some(h))) => {
-            let stat = crate::process::stat::read(h.pid).ok().flatten();
-            let stopped = stat.is_some_and(|s| matches!(s.state, 'T' | 't'));
-            let message = format!(
-                "process {} since {}, version {}{}",
-                h.pid,
-                wharf_model::UnixMillis(h.since).rfc3339(),
-                h.version,
-                h.tty.map(|t| format!(", on {t}")).unwrap_or_default()
-            );
-            if stopped {
-                Check::failed(name, format!("{message}, is stopped"), format!("kill -CONT {}, or end it", h.pid))
+        Ok(Some(Some(holder))) => {
+            let pid = holder.pid;
+            let seat = Seat::of(Some(holder));
+            if seat.is_healthy() {
+                Check::ok(name, seat.words())
             } else {
-                Check::ok(name, message)
+                Check::failed(name, seat.words(), format!("kill -CONT {pid}, or take over: wharf serve --take-over"))
             }
         }
         Ok(Some(None)) => {
@@ -221,36 +215,16 @@ fn processes() -> Check {
 
 /// Whether the end of the login would end runs too.
 fn session() -> Check {
+    use crate::session::{Logout, Why};
     let name = "session";
-    let hint = "loginctl enable-linger, or run wharf as a service of its own";
-    if rustix::process::getpid().as_raw_nonzero().get() == 1 || Path::new("/.dockerenv").exists() {
-        return Check::ok(name, "a container: runs end with it");
-    }
-    let user = crate::user::name();
-    let lingers = Path::new("/var/lib/systemd/linger").join(&user).exists();
-    if lingers {
-        return Check::ok(name, "lingering: runs go on after a logout");
-    }
-    let kills = kill_user_processes(&[PathBuf::from("/etc/systemd/logind.conf")]);
-    match kills {
-        Some(true) => Check::warning(name, "a logout ends all runs (KillUserProcesses=yes)", hint),
-        Some(false) => Check::ok(name, "runs go on after a logout (KillUserProcesses=no)"),
-        None => Check::ok(name, "no login manager that would end runs at a logout is configured"),
-    }
-}
-
-/// What logind is told to do with a user's processes, if anything.
-fn kill_user_processes(files: &[PathBuf]) -> Option<bool> {
-    let mut said = None;
-    for file in files {
-        let Ok(text) = std::fs::read_to_string(file) else { continue };
-        for line in text.lines() {
-            if let Some(value) = line.trim().strip_prefix("KillUserProcesses=") {
-                said = Some(matches!(value.trim(), "yes" | "true" | "1" | "on"));
-            }
+    let hint = "loginctl enable-linger, or run wharf as a service of its own: wharf serve --print-unit";
+    match crate::session::look() {
+        it @ (Logout::GoOn(_) | Logout::Ends(Why::Container)) => Check::ok(name, it.words()),
+        it @ Logout::Ends(Why::FirstProcess) => {
+            Check::warning(name, it.words(), "start wharf under an init process of the container")
         }
+        it @ (Logout::Ends(_) | Logout::Unknown) => Check::warning(name, it.words(), hint),
     }
-    said
 }
 
 fn git() -> Check {
@@ -307,21 +281,6 @@ fn project(context: &Context) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_logind_was_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("logind.conf");
-        for (text, wanted) in [
-            ("", None),
-            ("[Login]\n#KillUserProcesses=yes\n", None),
-            ("[Login]\nKillUserProcesses=yes\n", Some(true)),
-            ("KillUserProcesses=no", Some(false)),
-        ] {
-            std::fs::write(&file, text).unwrap();
-            assert_eq!(kill_user_processes(std::slice::from_ref(&file)), wanted, "{text:?}");
-        }
-    }
 
     #[test]
     fn versions_of_git() {

@@ -18,6 +18,7 @@ mod lists;
 mod logging;
 mod logs;
 mod project;
+mod resolve;
 mod run;
 mod run_doc;
 mod runs;
@@ -68,6 +69,9 @@ enum Command {
     /// Stop a run and wait until nothing of it is left
     #[command(after_help = "Example:\n  wharf cancel R-12 --grace 5s")]
     Cancel(cancel::CancelArgs),
+    /// Decide about a run that wharf cannot judge
+    #[command(after_help = "Example:\n  wharf resolve R-12 lost")]
+    Resolve(resolve::ResolveArgs),
     /// Open a shell where a run works
     #[command(after_help = "Example:\n  wharf shell R-12")]
     Shell(shell::ShellArgs),
@@ -225,6 +229,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Show(args) => show::show(context, args),
         Command::Logs(args) => logs::logs(context, args),
         Command::Cancel(args) => cancel::cancel(context, args),
+        Command::Resolve(args) => resolve::resolve(context, args),
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
         Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),

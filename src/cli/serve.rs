@@ -7,9 +7,10 @@ use wharf_store::Reader;
 use wharf_store::view::ServiceQuery;
 
 use super::context::{Context, say};
-use super::desk::{Reigning, Stood, stand};
+use super::desk::{Reigning, Stood, stand_or_take_over};
 use super::error::{CliError, Result, exit};
 use crate::dispatch::event_loop::Reign;
+use crate::dispatch::take_over::Seat;
 
 /// Exit codes of a process that a signal ended.
 const INTERRUPTED: u8 = 130;
@@ -24,9 +25,25 @@ pub struct ServeArgs {
     /// End when no run is open and no service is left that stops by itself
     #[arg(long)]
     pub until_idle: bool,
+    /// With --take-over: end the other orchestrator without asking, also one that runs
+    #[arg(long, short, requires = "take_over")]
+    pub yes: bool,
+    /// Print a unit file for systemd and end
+    #[arg(long)]
+    pub print_unit: bool,
     /// Leave the session of the terminal it was started from
     #[arg(long, hide = true)]
     pub detached: bool,
+}
+
+/// The unit file as it is shipped, with the path of this program.
+fn print_unit() -> Result<u8> {
+    let program = std::env::current_exe()
+        .map_err(|e| CliError::internal("the path of this program cannot be told").cause(e.to_string()))?;
+    let quoted = program.display().to_string().replace('%', "%%");
+    let quoted = if quoted.contains([' ', '"', '\\']) { format!("{quoted:?}") } else { quoted };
+    super::context::print(include_str!("../../assets/systemd/wharf.service").replace("%PROGRAM%", &quoted).as_bytes())?;
+    Ok(exit::DONE)
 }
 
 enum Over {
@@ -37,22 +54,25 @@ enum Over {
 
 /// Orchestrates until a signal, a request to stop, or idleness ends it.
 pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
+    if args.print_unit {
+        return print_unit();
+    }
     if args.detached {
         // Only the leader of a group cannot leave its session; it has been put in the background by
         // whoever started it, and needs no more than that.
         let _ = rustix::process::setsid();
     }
-    let reigning = match stand(context)? {
+    let reigning = match stand_or_take_over(context, args.yes)? {
         Stood::Reigning(reigning) => reigning,
         Stood::Held(holder) => {
             let error =
                 CliError::new(exit::NO_ANSWER, "store_locked", "another process orchestrates this data directory");
-            return Err(match holder {
-                Some(h) => error
-                    .cause(format!("process {} holds it since {}", h.pid, wharf_model::UnixMillis(h.since).rfc3339()))
-                    .next(format!("use that one, or end it: kill {}", h.pid)),
-                None => error.cause("it does not say who it is"),
-            });
+            let seat = Seat::of(holder);
+            let next = match &seat.holder {
+                Some(h) if seat.is_healthy() => format!("use that one, or end it: kill {}", h.pid),
+                _ => "wharf serve --take-over".to_owned(),
+            };
+            return Err(error.cause(seat.words()).next(next));
         }
     };
     context.remark(&format!("orchestrating {} as process {}", context.data.display(), std::process::id()));
@@ -102,12 +122,18 @@ async fn watch(reigning: &Reigning, reader: &Reader, until_idle: bool) -> Result
                     return Ok(Over::Ended(ended.unwrap_or_else(|| "the dispatcher ended unexpectedly; see the log".to_owned())));
                 }
             }
-            _ = interrupt.recv() => return Ok(Over::Signal(INTERRUPTED)),
-            _ = terminate.recv() => return Ok(Over::Signal(TERMINATED)),
+            _ = interrupt.recv() => return Ok(signalled("SIGINT", INTERRUPTED)),
+            _ = terminate.recv() => return Ok(signalled("SIGTERM", TERMINATED)),
             // A background process outlives its terminal; one in the foreground ends with it.
-            _ = hangup.recv(), if !until_idle => return Ok(Over::Signal(HUNG_UP)),
+            _ = hangup.recv(), if !until_idle => return Ok(signalled("SIGHUP", HUNG_UP)),
         }
     }
+}
+
+/// Notes by what signal it ends: who reads the log wants to know why nobody reigned.
+fn signalled(name: &str, code: u8) -> Over {
+    tracing::info!(name, "a signal ends it");
+    Over::Signal(code)
 }
 
 /// Whether nothing is open that only an orchestrator can carry on.

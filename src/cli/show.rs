@@ -243,6 +243,9 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
         out.push_str(format!("{left:<46}  {right}").trim_end());
         out.push('\n');
     }
+    if let Some(chain) = chain_words(&detail) {
+        out.push_str(&format!("lineage    {chain}\n"));
+    }
     if let Some(next) = &run.next_action {
         out.push_str(&format!("next step  {next}\n"));
     }
@@ -280,6 +283,15 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     let shell = detail.workspace.as_ref().map_or_else(String::new, |_| format!("    wharf shell {number}"));
     out.push_str(&format!("\nnext       wharf logs {number}    {more}{shell}\n"));
     print_tidy(context, &out)
+}
+
+/// The runs that were tried for the same work, in order; none when there was only one.
+fn chain_words(detail: &RunDetail) -> Option<String> {
+    let words = detail.chain.iter().map(|c| {
+        let here = if c.id == detail.run.id { " (this)" } else { "" };
+        format!("{} {}{here}", Kind::Run.number(c.number), c.status.as_str().replace('_', " "))
+    });
+    (detail.chain.len() > 1).then(|| words.collect::<Vec<_>>().join(" → "))
 }
 
 fn asked_by(detail: &RunDetail, context: &Context) -> String {

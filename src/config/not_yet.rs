@@ -36,7 +36,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("agent", "timer", Refused::AllBut(&["0s"]), "waking an agent by the clock"),
     ("agent", "silence", Refused::Any, "a verdict on silent runs"),
     ("agent", "wake_on_demand", Refused::AllBut(&["true"]), "an agent that cannot be woken by hand"),
-    ("agent", "retry_lost", Refused::AllBut(&["false"]), "retrying a lost run by itself"),
     ("agent", "budget", Refused::Any, "a budget"),
     ("service", "desired", Refused::AllBut(&["manual"]), "a service that is kept in a state by itself"),
     ("service", "live", Refused::Any, "watching a running service"),

@@ -1,6 +1,7 @@
 //! What reaches the console's loop, and the queue it comes through: keys before answers.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use wharf_ui::effect::{Owner, Question};
 use wharf_ui::msg::{Answer, RequestOutcome, Tone};
 
 use super::reign::Standing;
+use crate::dispatch::input::Recovery;
 
 /// Events that may wait in the channel; senders then wait, except for the loop itself, which sends none.
 const QUEUE: usize = 1024;
@@ -31,6 +33,10 @@ pub enum Event {
     OutputGrew(Owner),
     /// Who the orchestrator is.
     Standing(Standing),
+    /// What a logout does to what runs, where that is to be said.
+    Foretold(&'static str),
+    /// What a start of the reign here has found.
+    Recovered(Arc<Recovery>),
     /// A request was answered.
     Request(u64, RequestOutcome),
     /// Something to say.

@@ -18,6 +18,7 @@ mod output;
 mod panic;
 mod questions;
 mod reign;
+mod reigning;
 mod requests;
 mod settings;
 mod shell;

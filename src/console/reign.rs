@@ -7,12 +7,18 @@ use std::time::{Duration, Instant};
 use wharf_store::StoreError;
 
 use super::events::{Event, Sender};
-use crate::dispatch::election::{self, Holder};
+use crate::clock;
+use crate::dispatch::election;
 use crate::dispatch::event_loop::Dispatcher;
-use crate::dispatch::orchestrator::{Begun, MachineLimits, begin};
+use crate::dispatch::orchestrator::{Begun, MachineLimits, TakeOver, begin, take_over};
+use crate::dispatch::take_over::Seat;
 
 /// How often a lock that another process holds is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked whether the holder answers.
+const SILENCE_LOOK: Duration = Duration::from_secs(2);
+/// A request that waits longer makes its holder silent.
+const SILENT_MS: i64 = 5_000;
 /// How long is waited before a reign that could not begin, or ended by itself, is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the dispatcher may take to end.
@@ -23,17 +29,21 @@ const END_LIMIT: Duration = Duration::from_secs(3);
 pub enum Standing {
     /// This console.
     Ours,
-    /// Another process; what is known of it.
-    Another(Option<Holder>),
+    /// Another process; what is known of it, and the request that it does not answer.
+    Another(Seat, Option<i64>),
     /// Nobody: this console cannot be, and why.
     Nobody(String),
+    /// This console was it, and another one has begun to reign meanwhile.
+    Deposed(String),
 }
 
 enum Ask {
     /// End the reign and say so.
     End(Plain<()>),
-    /// The reign has ended by itself.
-    Over(String),
+    /// End whoever holds the lock, and reign in its place.
+    TakeOver,
+    /// The reign has ended by itself, and whether that is because another one began.
+    Over(String, bool),
 }
 
 /// The thread that stands for election.
@@ -55,6 +65,12 @@ impl Throne {
         Ok(Self { ask })
     }
 
+    /// Ends the process that holds the lock and begins to reign; what comes of it is told as an event.
+    pub fn take_over(&self) {
+        // The thread lives as long as this handle.
+        let _ = self.ask.send(Ask::TakeOver);
+    }
+
     /// Ends the reign, if there is one, and gives the lock back; waits a bounded time for it.
     pub fn end(&self) {
         let (done, ended) = channel();
@@ -66,12 +82,7 @@ impl Throne {
 }
 
 fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<Ask>, over: &Plain<Ask>) {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("executor")
-        .enable_all()
-        .build()
-    {
+    let mut runtime = match threads() {
         Ok(runtime) => runtime,
         Err(error) => {
             let words = format!("cannot start the threads that keep runs: {error}");
@@ -86,24 +97,31 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
             let _ = events.send(Event::Standing(standing));
         }
     };
+    let mut silence = Silence::default();
+    let mut begun = attempt(data, limits, &runtime);
     loop {
-        let wait = match attempt(data, limits, &runtime) {
+        let wait = match begun {
             Ok(Begun::Reigning(dispatcher)) => {
                 tell(Standing::Ours);
-                match reign(dispatcher, &runtime, asked, over) {
+                match reign(dispatcher, &runtime, asked, over, events) {
                     Ended::Asked(done) => {
                         let _ = done.send(());
                         return;
                     }
-                    Ended::ByItself(why) => {
+                    Ended::ByItself(why, deposed) => {
                         tracing::error!(%why, "the reign has ended");
-                        tell(Standing::Nobody(why));
-                        AGAIN
+                        // Whoever kept runs in that reign must not go on beside the next one.
+                        if let Ok(fresh) = threads() {
+                            std::mem::replace(&mut runtime, fresh).shutdown_background();
+                        }
+                        tell(if deposed { Standing::Deposed(why) } else { Standing::Nobody(why) });
+                        if deposed { LOOK } else { AGAIN }
                     }
                 }
             }
             Ok(Begun::Held(holder)) => {
-                tell(Standing::Another(holder));
+                let silent = silence.look(data);
+                tell(Standing::Another(Seat::of(holder), silent));
                 LOOK
             }
             Err(error) => {
@@ -112,51 +130,114 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
                 AGAIN
             }
         };
-        match asked.recv_timeout(wait) {
+        begun = match asked.recv_timeout(wait) {
             Ok(Ask::End(done)) => {
                 let _ = done.send(());
                 return;
             }
+            Ok(Ask::TakeOver) => {
+                let _inside = runtime.enter();
+                match take_over(data, limits, &crate::user::name()) {
+                    Ok(begun) => Ok(begun),
+                    Err(error) => {
+                        let words = format!("Not taken over: {error}");
+                        let _ = events.send(Event::Toast(wharf_ui::msg::Tone::Bad, words));
+                        attempt(data, limits, &runtime)
+                    }
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return,
             // The last word of an earlier reign.
-            Ok(Ask::Over(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Ask::Over(..)) | Err(RecvTimeoutError::Timeout) => attempt(data, limits, &runtime),
+        };
+    }
+}
+
+/// Threads for the executors of one reign.
+fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("executor").enable_all().build()
+}
+
+/// Whether the holder of the lock answers what is asked of it.
+#[derive(Default)]
+struct Silence {
+    looked: Option<Instant>,
+    request: Option<i64>,
+}
+
+impl Silence {
+    /// Number of the oldest request that waits too long.
+    fn look(&mut self, data: &Path) -> Option<i64> {
+        if self.looked.is_some_and(|at| at.elapsed() < SILENCE_LOOK) {
+            return self.request;
         }
+        self.looked = Some(Instant::now());
+        let query = wharf_store::view::RequestQuery { open_only: true };
+        let open = wharf_store::Reader::open(data).and_then(|reader| reader.requests(query, None, 100));
+        let late = |r: &wharf_model::RequestRow| {
+            let waits = r.created_at.until(clock::now());
+            r.status == wharf_model::RequestStatus::Pending && waits > SILENT_MS && r.expires_at > clock::now()
+        };
+        // A store that cannot be read now says nothing about anybody.
+        self.request = open.ok().and_then(|page| page.rows.iter().filter(|r| late(r)).map(|r| r.number).min());
+        self.request
     }
 }
 
 /// Begins a reign where the lock is free; only looks at it where it is not.
-fn attempt(data: &Path, limits: &MachineLimits, runtime: &tokio::runtime::Runtime) -> Result<Begun, StoreError> {
+fn attempt(data: &Path, limits: &MachineLimits, runtime: &tokio::runtime::Runtime) -> Result<Begun, TakeOver> {
     let held = election::holder(data)
         .map_err(|e| StoreError::io(&election::path(data), "look at the orchestrator's lock", e))?;
     if let Some(holder) = held {
         return Ok(Begun::Held(holder));
     }
     let _inside = runtime.enter();
-    begin(data, limits)
+    Ok(begin(data, limits)?)
 }
 
 enum Ended {
     Asked(Plain<()>),
-    ByItself(String),
+    ByItself(String, bool),
 }
 
-fn reign(dispatcher: Dispatcher, runtime: &tokio::runtime::Runtime, asked: &Receiver<Ask>, over: &Plain<Ask>) -> Ended {
+fn reign(
+    dispatcher: Dispatcher,
+    runtime: &tokio::runtime::Runtime,
+    asked: &Receiver<Ask>,
+    over: &Plain<Ask>,
+    events: &Sender,
+) -> Ended {
     let mut watch = dispatcher.reign.clone();
-    let over = over.clone();
+    let (over, events) = (over.clone(), events.clone());
     // One task turns the watch into a message, so that this thread waits for one thing only.
     runtime.spawn(async move {
+        let mut told = false;
         let why = loop {
-            if let Some(why) = watch.borrow_and_update().ended.clone() {
-                break why;
+            let now = watch.borrow_and_update().clone();
+            if let Some(recovery) = now.recovery.filter(|r| !told && !r.found.is_empty()) {
+                told = true;
+                let events = events.clone();
+                // The loop drains its queue; a full one is waited for beside the executors.
+                let _beside = tokio::task::spawn_blocking(move || events.send(Event::Recovered(recovery)).is_ok());
+            }
+            if let Some(why) = now.ended {
+                break (why, now.deposed);
             }
             if watch.changed().await.is_err() {
-                break "the dispatch thread is gone".to_owned();
+                break ("the dispatch thread is gone".to_owned(), false);
             }
         };
         // The console may be gone by now.
-        let _ = over.send(Ask::Over(why));
+        let _ = over.send(Ask::Over(why.0, why.1));
     });
-    match asked.recv() {
+    let ask = loop {
+        match asked.recv() {
+            // It is taken already.
+            Ok(Ask::TakeOver) => {}
+            other => break other,
+        }
+    };
+    match ask {
         Ok(Ask::End(done)) => {
             runtime.block_on(async {
                 // A queue that stays full, and a loop that has ended, end with the process.
@@ -165,19 +246,19 @@ fn reign(dispatcher: Dispatcher, runtime: &tokio::runtime::Runtime, asked: &Rece
             let until = Instant::now() + END_LIMIT;
             loop {
                 match asked.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                    Ok(Ask::Over(_)) => {
+                    Ok(Ask::Over(..)) => {
                         dispatcher.join();
                         return Ended::Asked(done);
                     }
-                    Ok(Ask::End(_)) => {}
+                    Ok(Ask::End(_) | Ask::TakeOver) => {}
                     Err(_) => return Ended::Asked(done),
                 }
             }
         }
-        Ok(Ask::Over(why)) => {
+        Ok(Ask::Over(why, deposed)) => {
             dispatcher.join();
-            Ended::ByItself(why)
+            Ended::ByItself(why, deposed)
         }
-        Err(_) => Ended::ByItself("the console is gone".to_owned()),
+        Ok(Ask::TakeOver) | Err(_) => Ended::ByItself("the console is gone".to_owned(), false),
     }
 }

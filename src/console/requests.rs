@@ -263,6 +263,7 @@ fn done(reader: &Reader, kind: &str, row: &RequestRow) -> String {
     match kind {
         "run.start" => run().map_or_else(|| "queued".to_owned(), |r| format!("R-{} is {}", r.number, r.status)),
         "run.cancel" => "cancelled by operator".to_owned(),
+        "run.resolve" => "decided".to_owned(),
         "lease.release" => "released".to_owned(),
         "service.start" | "service.restart" => "running".to_owned(),
         "service.stop" => "stopped".to_owned(),

@@ -22,7 +22,7 @@ use super::output::Outputs;
 use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
-use super::{Options, background, changes, logging, settings, signals, terminal};
+use super::{Options, background, changes, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
 use crate::dispatch::orchestrator::MachineLimits;
@@ -128,6 +128,7 @@ impl Shell {
         }
         let throne = Throne::start(options.data.clone(), limits, events.clone())?;
         changes::start(&options.data, events.clone())?;
+        foretell(events.clone())?;
         if let Some(words) = chosen.wrong.or(limits_wrong) {
             app.update(Msg::Banner {
                 key: "user-config",
@@ -317,6 +318,11 @@ impl Shell {
                 }
             }
             Event::Standing(standing) => self.stands(standing),
+            Event::Foretold(words) => self.tell(Msg::Foretold(words)),
+            Event::Recovered(recovery) => {
+                let notice = reigning::recovery(&recovery, clock::now());
+                self.tell(Msg::Recovered(Box::new(notice)));
+            }
             Event::Request(tag, outcome) => {
                 if tag < OWN_TAGS {
                     self.tell(Msg::RequestAnswered { tag, outcome });
@@ -401,14 +407,14 @@ impl Shell {
         let project = if header.project.is_empty() { self.app.header.project.clone() } else { header.project };
         let orchestrator = match &self.standing {
             None | Some(Standing::Ours) => None,
-            Some(Standing::Another(holder)) => Some(holder.as_ref().map_or_else(
+            Some(Standing::Another(seat, _)) => Some(seat.holder.as_ref().map_or_else(
                 || "another process".to_owned(),
                 |h| {
                     let tty = h.tty.as_ref().map(|t| format!(" on {}", t.trim_start_matches("/dev/")));
                     format!("pid {}{}", h.pid, tty.unwrap_or_default())
                 },
             )),
-            Some(Standing::Nobody(_)) => Some("none".to_owned()),
+            Some(Standing::Nobody(_) | Standing::Deposed(_)) => Some("none".to_owned()),
         };
         Header { project, orchestrator, ..header }
     }
@@ -425,15 +431,32 @@ impl Shell {
             }
         }
         tracing::info!(?standing, "who the orchestrator is");
+        self.tell(Msg::Holder(match &standing {
+            Standing::Another(seat, silent) => reigning::holder_lines(seat, *silent, self.app.env.zone),
+            _ => Vec::new(),
+        }));
         match &standing {
             Standing::Nobody(why) => {
                 let why = why.clone();
                 let text = "Nothing new starts: this console cannot be the orchestrator".to_owned();
                 self.banner("orchestrator", Tone::Bad, text, why);
             }
-            Standing::Ours | Standing::Another(_) => self.tell(Msg::BannerOver("orchestrator")),
+            Standing::Deposed(why) => {
+                let why = format!("{why}\nWhat you ask for from here on is carried out by the one that took over");
+                let text = "This console orchestrates no more and only reads: another one took over".to_owned();
+                self.banner("deposed", Tone::Warn, text, why);
+            }
+            Standing::Another(seat, silent) if reigning::is_trouble(seat, *silent) => {
+                let (text, advice) = reigning::trouble(seat, *silent, self.app.env.zone);
+                self.banner("orchestrator", Tone::Bad, text, advice);
+            }
+            Standing::Ours => {
+                self.tell(Msg::BannerOver("orchestrator"));
+                self.tell(Msg::BannerOver("deposed"));
+            }
+            Standing::Another(..) => self.tell(Msg::BannerOver("orchestrator")),
         }
-        if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(_))) {
+        if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(..))) {
             self.tell(Msg::Toast(Tone::Info, "This console is the orchestrator now".to_owned()));
         }
         self.standing = Some(standing);
@@ -467,6 +490,7 @@ impl Shell {
             Effect::Request(request) => self.requests.write(request),
             Effect::Copy(words) => self.copy(&words),
             Effect::Shell(owner) => self.shell(owner),
+            Effect::TakeOver => self.throne.take_over(),
             Effect::Suspend => {
                 let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
                 let command = handover::shell(&self.tmp(), &here, Vec::new());
@@ -721,6 +745,18 @@ impl Shell {
             Ending::Signal => 143,
         }
     }
+}
+
+/// Asks the login manager beside the screen what a logout does.
+fn foretell(events: Sender) -> io::Result<()> {
+    std::thread::Builder::new().name("session".into()).spawn(move || {
+        let logout = crate::session::look();
+        if logout.is_warning() {
+            // The console may be gone by now.
+            let _ = events.send(Event::Foretold(logout.words()));
+        }
+    })?;
+    Ok(())
 }
 
 /// Ids of open runs, waiting ones first so that none of them starts in the place of a stopped one,

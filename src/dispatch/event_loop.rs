@@ -18,10 +18,12 @@ use wharf_model::{
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
 use super::committed;
+use super::decide::late;
 use super::decide::{decide, sweep};
 use super::election::Elected;
-use super::input::{Fact, Input, Prepared};
+use super::input::{Fact, Input, Occurrence, Prepared, Recovery};
 use super::perform::{Perform, job};
+use super::recovery::Recovering;
 use crate::clock;
 use crate::process::kill_point::kill_point;
 
@@ -37,6 +39,8 @@ const BREATH: Duration = Duration::from_micros(500);
 const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Time after which sweeps begin although not every adoption has answered.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait while a deadline is open, so that a step of the clock is noticed soon.
+const CLOCK_LOOK: Duration = Duration::from_mins(1);
 /// Why a reign ended that somebody asked to end.
 pub const ASKED_TO_STOP: &str = "asked to stop";
 
@@ -104,8 +108,12 @@ pub struct Reign {
     pub busy: usize,
     /// Whether everything that was open at the start has been looked at.
     pub adopted: bool,
+    /// What the start found, once that is so.
+    pub recovery: Option<Arc<Recovery>>,
     /// Why the reign ended.
     pub ended: Option<String>,
+    /// Whether it ended because another one has begun.
+    pub deposed: bool,
 }
 
 /// A running dispatcher.
@@ -123,6 +131,8 @@ pub struct Setup {
     pub data: PathBuf,
     /// Runs that may run at once on this machine.
     pub concurrent_runs: i64,
+    /// How the reign began, where it did not find the lock free.
+    pub began_by: Option<Occurrence>,
 }
 
 /// Reads what a request needs from outside, beside the loop.
@@ -165,6 +175,8 @@ impl Dispatcher {
             prepare,
             preparing: BTreeSet::new(),
             looking: BTreeSet::new(),
+            recovering: None,
+            clocks: clock::read(),
             adopted: false,
             commits: 0,
             data_version: None,
@@ -232,6 +244,10 @@ struct Loop {
     preparing: BTreeSet<RequestId>,
     /// Actions of earlier reigns that have not reported yet.
     looking: BTreeSet<ActionId>,
+    /// What the start finds, until it has been told.
+    recovering: Option<Recovering>,
+    /// The clocks at the last look.
+    clocks: clock::Reading,
     adopted: bool,
     commits: u64,
     /// State of the store at the last look for requests; none when it must be looked at again.
@@ -263,7 +279,10 @@ impl Loop {
             .filter(|a| matches!(a.status, ActionStatus::Pending | ActionStatus::Performing))
             .map(|a| a.id)
             .collect();
-        let mut first = vec![Envelope::Input(Input::Begin, None), Envelope::Wake];
+        self.recovering = Some(Recovering::begin(&self.state, self.looking.iter().copied()));
+        let mut first = vec![Envelope::Input(Input::Begin, None)];
+        first.extend(self.setup.began_by.take().map(|how| Envelope::Input(Input::Occurred(how), None)));
+        first.push(Envelope::Wake);
         loop {
             let envelopes = if first.is_empty() {
                 let Some(envelopes) = runtime.block_on(self.gather()) else { break };
@@ -274,6 +293,8 @@ impl Loop {
             if let Err(error) = self.turn(envelopes) {
                 tracing::error!(%error, "the store refused a commit");
                 if !self.recover(&error) {
+                    let deposed = matches!(error, StoreError::StaleEpoch { .. });
+                    self.publish.send_modify(|r| r.deposed = deposed);
                     return self.end(&error.to_string());
                 }
             }
@@ -316,8 +337,8 @@ impl Loop {
         }
         let due = sweep::next_deadline(&self.state)?;
         let ms = clock::now().until(due).max(1);
-        // Wall clocks step: a long wait is looked at again now and then.
-        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(Duration::from_mins(10)))
+        // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
+        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK))
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -325,6 +346,8 @@ impl Loop {
         let began = Instant::now();
         let mut batch: Vec<Pending> = Vec::new();
         let mut wake = false;
+        // Before anything is judged by the time.
+        self.mind_the_clock(&mut batch);
         for envelope in envelopes {
             match envelope {
                 Envelope::Wake => wake = true,
@@ -342,6 +365,11 @@ impl Loop {
                         continue;
                     }
                     self.note_adoption(&input);
+                    if let Input::Fact(fact) = &input
+                        && let Some(of) = late::of_run(fact)
+                    {
+                        self.ensure_run(of.run)?;
+                    }
                     self.decide_into(&mut batch, &input, reply);
                 }
             }
@@ -351,6 +379,8 @@ impl Loop {
         }
         // Its own commits wake it as well; only others' can hold requests.
         if wake && self.others_wrote()? {
+            // Whoever wrote may be a successor: an empty commit checks the epoch and writes nothing.
+            self.writer.commit(&[Vec::new()])?;
             // What was just decided must not be read as waiting once more.
             self.commit(std::mem::take(&mut batch))?;
             // Those whose files are being read still wait in the store.
@@ -364,10 +394,32 @@ impl Loop {
                 self.inbox.wake();
             }
         }
-        if self.may_sweep() && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
+        let may_sweep = self.may_sweep();
+        if may_sweep && self.recovering.is_some() {
+            self.recovered(&mut batch);
+        }
+        if may_sweep && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
             self.decide_into(&mut batch, &Input::Sweep, None);
         }
         self.commit(batch)
+    }
+
+    /// Compares the clocks; what they moved by is dealt with before anything is overdue by it.
+    fn mind_the_clock(&mut self, batch: &mut Vec<Pending>) {
+        let now = clock::read();
+        let before = std::mem::replace(&mut self.clocks, now);
+        if let Some(moved) = clock::compare(before, now) {
+            tracing::warn!(?moved, "the clock was set, or the machine slept");
+            let (step_ms, slept_ms) = (moved.step_ms, moved.slept_ms);
+            self.decide_into(batch, &Input::Occurred(Occurrence::ClockMoved { step_ms, slept_ms }), None);
+        }
+    }
+
+    /// Tells what the start has found, in a row and to those who watch.
+    fn recovered(&mut self, batch: &mut Vec<Pending>) {
+        let Some(recovery) = self.recovering.take().map(|mut r| r.end()) else { return };
+        self.decide_into(batch, &Input::Occurred(Occurrence::Recovered(recovery.clone())), None);
+        self.publish.send_modify(|r| r.recovery = Some(Arc::new(recovery)));
     }
 
     /// Whether another connection has committed since the last look, or that look left requests.
@@ -390,6 +442,9 @@ impl Loop {
         let Input::Fact(fact) = input else { return };
         if self.adopted {
             return;
+        }
+        if let Some(recovering) = &mut self.recovering {
+            recovering.heard(fact);
         }
         let state = &self.state;
         let about = |entity: &str, id: String, attempt: u32| {
@@ -435,6 +490,9 @@ impl Loop {
             return Ok(());
         }
         kill_point("request.inserted");
+        if let Some(recovering) = &mut self.recovering {
+            recovering.requests += 1;
+        }
         let needs = matches!(
             RequestKind::parse(&row.kind),
             Some(
@@ -480,12 +538,15 @@ impl Loop {
         Ok(())
     }
 
-    /// The same for an ended run.
+    /// The same for an ended run, with the number of its last event, so that what comes late is kept behind it.
     fn ensure_run(&mut self, id: RunId) -> Result<(), StoreError> {
-        if !self.state.runs.contains_key(&id)
-            && let Some(row) = self.writer.load_entity("run", &id.text())?
-        {
+        if self.state.runs.contains_key(&id) {
+            return Ok(());
+        }
+        if let Some(row) = self.writer.load_entity("run", &id.text())? {
+            let seq = self.writer.last_event(id)?;
             self.state.load(row);
+            self.state.event_seq.insert(id, seq);
         }
         Ok(())
     }
@@ -559,11 +620,7 @@ impl Loop {
 
     fn perform(&mut self, action: &ActionRow) {
         let prompt = if action.kind == wharf_model::ActionKind::SpawnShim {
-            action
-                .entity_id
-                .parse::<RunId>()
-                .ok()
-                .and_then(|run| self.writer.run_text(run, RunTextKind::Prompt).ok().flatten())
+            action.entity_id.parse::<RunId>().ok().and_then(|run| self.prompt(run))
         } else {
             None
         };
@@ -575,6 +632,12 @@ impl Loop {
                 let _full = self.inbox.sender.try_send(Envelope::Input(Input::Fact(fact), None));
             }
         }
+    }
+
+    /// What a run is asked to do; one that follows another is asked the same.
+    fn prompt(&self, run: RunId) -> Option<String> {
+        let text = |run| self.writer.run_text(run, RunTextKind::Prompt).ok().flatten();
+        text(run).or_else(|| text(self.state.runs.get(&run)?.lineage))
     }
 
     fn tell_watchers(&mut self) {

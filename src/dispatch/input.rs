@@ -17,6 +17,83 @@ pub enum Input {
     Fact(Fact),
     /// Time passed: whatever is overdue is dealt with.
     Sweep,
+    /// Something happened to this reign itself.
+    Occurred(Occurrence),
+}
+
+/// What happens to a reign, and to nothing that it keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Occurrence {
+    /// It began by ending the process that reigned before; who and what, for the audit trail.
+    TookOver {
+        /// The operator who wanted it.
+        by: String,
+        /// What was known of the process.
+        before: Value,
+    },
+    /// The wall clock was set, or the machine slept.
+    ClockMoved {
+        /// Milliseconds by which the wall clock jumped; negative when it went back.
+        step_ms: i64,
+        /// Milliseconds that the machine slept.
+        slept_ms: i64,
+    },
+    /// Everything that was open when it began has been looked at.
+    Recovered(Recovery),
+}
+
+/// What became of what was open when a reign began.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Recovery {
+    /// Time it took.
+    pub took_ms: i64,
+    /// Each run and service that was looked at.
+    pub found: Vec<Found>,
+    /// Requests that had waited and were answered meanwhile.
+    pub requests: u64,
+}
+
+/// What became of one run or service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// `run` or `service`.
+    pub entity: &'static str,
+    /// UUID.
+    pub id: String,
+    /// `R-12`, `S-3`.
+    pub number: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// In words: where its output continues, how it ended, the evidence.
+    pub words: String,
+}
+
+/// A verdict of recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It lives and is kept on.
+    Adopted,
+    /// It ended while nobody was there.
+    Ended,
+    /// It had been intended, and was started now.
+    Started,
+    /// Its keeper died without a record.
+    Lost,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Verdict {
+    /// As it stands in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Adopted => "adopted",
+            Self::Ended => "ended",
+            Self::Started => "started",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// What was read from outside before a request is decided.
@@ -180,7 +257,15 @@ pub enum Fact {
     /// It could not be made.
     WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
     /// The adapter's process runs.
-    RunStarted { run: RunId, attempt: u32, child: ChildRef, boot_id: String, at: UnixMillis, adopted: bool },
+    RunStarted {
+        run: RunId,
+        attempt: u32,
+        child: ChildRef,
+        boot_id: String,
+        at: UnixMillis,
+        /// Somebody else had started it; its output goes on at this byte.
+        adopted: Option<u64>,
+    },
     /// The adapter ended; its tree is gone.
     RunEnded { action: ActionId, run: RunId, attempt: u32, exit: Box<ExitFrame>, output: RunOutput },
     /// No process could be started.

@@ -12,6 +12,8 @@ pub mod input;
 pub mod orchestrator;
 pub mod perform;
 pub mod prepare;
+pub mod recovery;
+pub mod take_over;
 
 #[cfg(test)]
 mod simulate;

@@ -9,7 +9,9 @@ use wharf_store::StoreError;
 
 use super::election::{self, Elected, Election, Holder};
 use super::event_loop::{Dispatcher, Setup};
+use super::input::Occurrence;
 use super::prepare::ReadFiles;
+use super::take_over::{self, TakeOverError};
 use crate::clock;
 use crate::gc::timer;
 use crate::run::context::Context;
@@ -55,24 +57,55 @@ pub enum Begun {
 /// Becomes orchestrator of a data directory when nobody is. Must be called within a tokio runtime,
 /// on which the executors run.
 pub fn begin(data: &Path, limits: &MachineLimits) -> Result<Begun, StoreError> {
+    begin_by(data, limits, None)
+}
+
+/// Ends the process that holds the lock and becomes orchestrator in its place; see [`take_over::end_holder`].
+/// Where the lock is free, nobody is ended. Must be called as [`begin`] is.
+///
+/// # Errors
+/// The holder was not ended, or the store refuses.
+pub fn take_over(data: &Path, limits: &MachineLimits, by: &str) -> Result<Begun, TakeOver> {
+    let ended = take_over::end_holder(data)?;
+    let how = ended.map(|seat| Occurrence::TookOver { by: by.to_owned(), before: seat.details(by) });
+    Ok(begin_by(data, limits, how)?)
+}
+
+/// Why a place was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeOver {
+    /// Who holds it is not certain, or would not end.
+    #[error(transparent)]
+    Holder(#[from] TakeOverError),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn begin_by(data: &Path, limits: &MachineLimits, how: Option<Occurrence>) -> Result<Begun, StoreError> {
     // Where somebody orchestrates, the store is theirs to bring up to date.
     if let Ok(Some(holder)) = election::holder(data) {
         return Ok(Begun::Held(holder));
     }
-    // The store's directory must be sound before anything of ours is put into it.
-    let store = wharf_store::Store::open(data, wharf_store::Access::Create)?;
-    drop(store);
+    // The directory must be sound before the lock is put into it; the store itself is made or raised only
+    // under the lock, since several may begin at once.
+    wharf_store::make_sound(data)?;
     let election = election::stand(data, clock::now().0)
         .map_err(|e| StoreError::io(&election::path(data), "take the orchestrator's lock", e))?;
     match election {
-        Election::Won(elected) => reign(data, elected, limits).map(Begun::Reigning),
+        Election::Won(elected) => reign(data, elected, limits, how).map(Begun::Reigning),
         Election::Held(holder) => Ok(Begun::Held(holder)),
     }
 }
 
-fn reign(data: &Path, elected: Elected, limits: &MachineLimits) -> Result<Dispatcher, StoreError> {
+fn reign(
+    data: &Path,
+    elected: Elected,
+    limits: &MachineLimits,
+    began_by: Option<Occurrence>,
+) -> Result<Dispatcher, StoreError> {
     let runtime = tokio::runtime::Handle::current();
-    let setup = Setup { data: data.to_owned(), concurrent_runs: limits.concurrent_runs };
+    let setup = Setup { data: data.to_owned(), concurrent_runs: limits.concurrent_runs, began_by };
     let limits = limits.clone();
     let data = data.to_owned();
     let kept = data.clone();

@@ -63,6 +63,8 @@ pub enum Job {
         reason: String,
         /// Grace in milliseconds.
         grace_ms: u64,
+        /// Where the shim does not listen, it and what it started are ended all the same.
+        force: bool,
     },
     /// Ask the driver for a lease.
     Acquire(Box<LeaseRow>, Box<EnvironmentRow>),
@@ -132,6 +134,7 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
                 dir: shim_dir(&action.entity_type, &action.entity_id, action.attempt)?,
                 reason: args.and_then(|a| a["reason"].as_str()).unwrap_or("operator").to_owned(),
                 grace_ms: args.and_then(|a| a["grace_ms"].as_u64()).unwrap_or(15_000),
+                force: args.is_some_and(|a| a["force"] == true),
             })
         }
         ActionKind::AcquireLease | ActionKind::ReleaseLease => {

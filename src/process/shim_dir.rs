@@ -173,3 +173,18 @@ pub fn unlink_live(link: &Path) -> io::Result<()> {
 pub fn live_name(spec: &Spec) -> String {
     format!("{}-{}-{}", spec.kind, spec.id, spec.attempt)
 }
+
+/// What a directory `runs/<xx>/<uuid>/a<n>` says by its name alone: `run`, the id, the attempt. For one
+/// whose content is gone.
+pub fn named(dir: &str) -> Option<(&'static str, String, u32)> {
+    let mut parts = dir.split('/');
+    let kind = match parts.next()? {
+        "runs" => "run",
+        "services" => "service",
+        "operations" => "operation",
+        _ => return None,
+    };
+    let id = parts.nth(1)?.to_owned();
+    let n = parts.next()?.get(1..)?.parse().ok()?;
+    Some((kind, id, n))
+}

@@ -13,6 +13,9 @@ use wharf_model::shim::ProcessRef;
 /// is then reported as a survivor.
 pub const KILL_LIMIT: Duration = Duration::from_secs(5);
 
+/// Processes that are told by name.
+const NAMED: usize = 8;
+
 /// Longest command name that the kernel keeps, in bytes.
 const COMM_MAX: usize = 15;
 
@@ -28,6 +31,8 @@ pub struct Terminated {
     pub asked: u32,
     /// Processes that needed SIGKILL.
     pub killed: u32,
+    /// The first few of those asked, by name and number.
+    pub found: Vec<String>,
     /// Command names of those that live on: kept by name, or not to be ended within
     /// [`KILL_LIMIT`].
     pub survivors: Vec<String>,
@@ -47,6 +52,7 @@ pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Termina
         let _ = signal::send(process.id, Signal::CONT)?;
     }
     done.asked = first.len() as u32;
+    done.found = first.iter().take(NAMED).map(|p| format!("{} {}", p.comm, p.id.pid)).collect();
     let kill_at = Instant::now() + grace;
     while Instant::now() < kill_at && !to_stop(tag, keep)?.is_empty() {
         std::thread::sleep(Duration::from_millis(10));

@@ -28,13 +28,14 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "internal".into(), message };
     };
     // A stop was asked before anything was started: then nothing is.
-    if job.run.stop_requested_at.is_some() && !ctx.keeper.path(&dir).exists() {
+    if job.run.stop_requested_at.is_some() && job.run.process_pid.is_none() && !ctx.keeper.path(&dir).exists() {
         let message = "a stop was asked before it was started".into();
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "cancelled".into(), message };
     }
     let boot_id = identity::boot_id().unwrap_or_default();
     let mut heard = Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job) };
     let (starter, place) = (ctx.clone(), dir.clone());
+    let begun = job.run.process_pid.is_some();
     let build = move || build(&starter, &job, &place);
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Seen>(64);
     let seen = move |seen| {
@@ -45,7 +46,7 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         }
     };
     let kept = dir.clone();
-    let keeping = ctx.keeper.keep(&kept, build, seen);
+    let keeping = ctx.keeper.keep(&kept, begun, build, seen);
     tokio::pin!(keeping);
     let end = loop {
         tokio::select! {

@@ -11,10 +11,12 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use wharf_model::shim::{ChildRef, Control, ControlReply, ExitFrame, LINE_MAX_BYTES, PROTOCOL, Spec, StartMessage};
+use wharf_model::shim::{
+    ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, PROTOCOL, Spec, StartMessage,
+};
 
 use crate::process::adopt::{self, Verdict};
-use crate::process::{shim_dir, spawn, terminate};
+use crate::process::{holder, shim_dir, signal, spawn, terminate};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -22,8 +24,12 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_WAITS_FOR_START: Duration = Duration::from_secs(1);
 /// Time a shim has to answer one message.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Time a shim has to greet: one that is stopped accepts and says nothing.
+const GREETING_LIMIT: Duration = Duration::from_secs(2);
 /// Pauses between attempts to reach a shim that holds its lock and does not answer.
 const RECONNECT_MS: [u64; 6] = [20, 100, 500, 1_000, 2_000, 5_000];
+/// Attempts after which one that was never reached in this reign is told to be in doubt.
+const FIRST_TRIES: usize = 2;
 
 /// What is needed to keep shims.
 #[derive(Debug, Clone)]
@@ -37,8 +43,8 @@ pub struct Keeper {
 /// Seen while a shim lives.
 #[derive(Debug, Clone)]
 pub enum Seen {
-    /// The child runs; `adopted` when somebody else had started it.
-    Started { child: ChildRef, at_ms: i64, adopted: bool },
+    /// The child runs; `adopted` when somebody else had started it, with the byte at which its output goes on.
+    Started { child: ChildRef, at_ms: i64, adopted: Option<u64> },
     /// It holds its lock and does not answer.
     Unknown(String),
     /// It answers again.
@@ -75,14 +81,18 @@ impl Keeper {
 
     /// Starts the shim if nothing has been started, finds it again otherwise, and stays until its end.
     ///
-    /// `build` is called only when a start is due; `seen` is called for everything on the way.
-    pub async fn keep<B, S, F>(&self, dir: &str, build: B, mut seen: S) -> End
+    /// `begun` says that a process of it was seen before: a directory that is not there has then been
+    /// removed. `build` is called only when a start is due; `seen` is called for everything on the way.
+    pub async fn keep<B, S, F>(&self, dir: &str, begun: bool, build: B, mut seen: S) -> End
     where
         B: FnOnce() -> Result<(Spec, StartMessage), CannotStart> + Send + 'static,
         S: FnMut(Seen) -> F + Send,
         F: Future<Output = ()> + Send,
     {
         let path = self.path(dir);
+        if self.was_removed(dir, begun) {
+            return self.lost(dir, &path, Gone::Directory).await;
+        }
         let mut link = None;
         let mut spawned = None;
         let mut adopted = true;
@@ -94,7 +104,7 @@ impl Keeper {
             match (verdict(&path).await, build.take()) {
                 (Ok(Verdict::Live(_)), _) => break,
                 (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, exit),
-                (Ok(Verdict::ShimLost { .. }), _) => return self.lost(dir, &path).await,
+                (Ok(Verdict::ShimLost { id }), _) => return self.lost(dir, &path, Gone::Shim(id)).await,
                 (Ok(Verdict::OtherBoot), _) => return End::Lost("the machine was restarted while it ran".into()),
                 (Ok(Verdict::NeverStarted), Some(build)) => {
                     let (keeper, place) = (self.clone(), path.clone());
@@ -140,8 +150,18 @@ impl Keeper {
                 message: said(&path).unwrap_or_else(|| "the shim ended before it started anything".into()),
             },
             Watched::OtherBoot => End::Lost("the machine was restarted while it ran".into()),
-            Watched::ShimLost => self.lost(dir, &path).await,
+            Watched::ShimLost(id) => self.lost(dir, &path, Gone::Shim(id)).await,
+            Watched::Removed => self.lost(dir, &path, Gone::Directory).await,
         }
+    }
+
+    /// Whether a directory in which something was started is not there any more. Its link is made before
+    /// anything is started and goes before the directory does.
+    fn was_removed(&self, dir: &str, begun: bool) -> bool {
+        if !matches!(self.path(dir).try_exists(), Ok(false)) {
+            return false;
+        }
+        begun || live_link(&self.data, dir).is_some_and(|link| link.is_symlink())
     }
 
     fn ended(&self, dir: &str, exit: Box<ExitFrame>) -> End {
@@ -149,22 +169,31 @@ impl Keeper {
         End::Exited(exit)
     }
 
-    /// Its keeper died: what it started is found by its tag and stopped, and the end is recorded as lost.
-    async fn lost(&self, dir: &str, path: &Path) -> End {
-        let place = path.to_owned();
-        let stopped = tokio::task::spawn_blocking(move || {
-            let spec = read_spec(&place)?;
-            terminate::tagged(&spec.tag, Duration::from_millis(spec.grace_ms.min(2_000)), &spec.keep)
-                .map_err(|e| e.to_string())
-        })
-        .await;
+    /// Its keeper died: what it started is found by its tag and stopped, and the end is recorded as lost,
+    /// with what was judged.
+    async fn lost(&self, dir: &str, path: &Path, gone: Gone) -> End {
+        let (place, name) = (path.to_owned(), dir.to_owned());
+        let stopped = tokio::task::spawn_blocking(move || stop_tagged(&place, &name)).await;
         self.unlink(dir, None);
         let found = match stopped {
-            Ok(Ok(done)) => format!("{} of its processes were found and stopped, {} by force", done.asked, done.killed),
+            Ok(Ok(done)) => found_words(&done),
             Ok(Err(error)) => format!("its processes could not be looked for: {error}"),
             Err(panic) => panic.to_string(),
         };
-        End::Lost(format!("its shim died without an exit record; {found}"))
+        let judged = match gone {
+            Gone::Directory => format!("its directory {dir} was removed while it lived"),
+            Gone::Shim(None) => {
+                "its shim died without an exit record: shim.lock is free, id.json was never written, same boot".into()
+            }
+            Gone::Shim(Some(id)) => {
+                let child = id.child.map(|c| format!(" and child {}", c.pid)).unwrap_or_default();
+                let shim = id.shim.pid;
+                format!(
+                    "its shim died without an exit record: shim.lock is free, id.json names shim {shim}{child}, same boot"
+                )
+            }
+        };
+        End::Lost(format!("{judged}; {found}"))
     }
 
     /// Stays with what an earlier reign started, to its end; `None` when it started nothing, and then
@@ -185,7 +214,7 @@ impl Keeper {
             Err(panic) => return Some(End::Lost(panic.to_string())),
         }
         let never = || Err(CannotStart { code: "internal".into(), message: "it was not to be started".into() });
-        Some(self.keep(dir, never, |_| std::future::ready(())).await)
+        Some(self.keep(dir, false, never, |_| std::future::ready(())).await)
     }
 
     fn unlink(&self, dir: &str, link: Option<PathBuf>) {
@@ -238,13 +267,18 @@ impl Keeper {
                 Ok(None) => tries = 0,
                 Err(error) => {
                     let waiting_for_start = fresh && !told_started && began.elapsed() < START_LIMIT;
+                    let patience = if fresh || told_started { RECONNECT_MS.len() } else { FIRST_TRIES };
                     match verdict(path).await {
-                        Ok(Verdict::Live(_)) => {
-                            if !waiting_for_start && !unknown && tries >= RECONNECT_MS.len() {
+                        Ok(Verdict::Live(id)) => {
+                            if !waiting_for_start && !unknown && tries >= patience {
                                 unknown = true;
-                                seen(Seen::Unknown(format!("its shim lives but does not answer: {error}"))).await;
+                                let shim = id.map(|id| format!(" ({} {})", id.shim.pid, holder::doing(id.shim)));
+                                let shim = shim.unwrap_or_default();
+                                let why = format!("its shim{shim} holds its lock and does not answer: {error}");
+                                seen(Seen::Unknown(why)).await;
                             }
                         }
+                        Ok(Verdict::NeverStarted) if told_started => return Watched::Removed,
                         Ok(Verdict::NeverStarted) => {
                             if !waiting_for_start || spawn_failed(path) {
                                 return Watched::NeverStarted;
@@ -252,9 +286,9 @@ impl Keeper {
                         }
                         Ok(Verdict::Ended(exit)) => return Watched::Exited(exit),
                         Ok(Verdict::OtherBoot) => return Watched::OtherBoot,
-                        Ok(Verdict::ShimLost { .. }) => return Watched::ShimLost,
+                        Ok(Verdict::ShimLost { id }) => return Watched::ShimLost(id),
                         Err(why) => {
-                            if !unknown && tries >= RECONNECT_MS.len() {
+                            if !unknown && tries >= patience {
                                 unknown = true;
                                 seen(Seen::Unknown(why)).await;
                             }
@@ -286,7 +320,10 @@ impl Keeper {
         if std::mem::take(unknown) {
             seen(Seen::Known).await;
         }
-        drop(welcome);
+        let adopted = adopted.then(|| match &welcome {
+            ControlReply::Welcome { offsets, .. } => offsets.iter().filter(|(s, _)| is_output(s)).map(|(_, b)| b).sum(),
+            _ => 0,
+        });
         link.send(&Control::Watch).await?;
         link.send(&Control::Status).await?;
         // What was said before this connection is read as well.
@@ -335,6 +372,27 @@ impl Keeper {
         }
     }
 
+    /// Ends a shim that does not listen, and whatever carries its tag.
+    pub async fn stop_by_force(&self, dir: &str) -> Result<(), String> {
+        let (path, name) = (self.path(dir), dir.to_owned());
+        let done = tokio::task::spawn_blocking(move || {
+            match adopt::judge(&path) {
+                Ok(Verdict::Live(Some(id))) => {
+                    signal::send(id.shim, signal::Signal::KILL)
+                        .map_err(|e| format!("its shim cannot be killed: {e}"))?;
+                }
+                // One that is just starting must not come after.
+                Ok(Verdict::NeverStarted) => {
+                    shim_dir::forbid(&path).map_err(|e| format!("its directory cannot be closed: {e}"))?;
+                }
+                _ => {}
+            }
+            stop_tagged(&path, &name)
+        });
+        let done = done.await.map_err(|e| e.to_string())??;
+        if done.survivors.is_empty() { Ok(()) } else { Err(format!("{} live on", done.survivors.join(", "))) }
+    }
+
     /// Asks a shim to stop what it keeps; done when it has taken the order, or when it has ended.
     pub async fn stop(&self, dir: &str, reason: &str, grace_ms: u64) -> Result<(), String> {
         let path = self.path(dir);
@@ -358,9 +416,52 @@ impl Keeper {
 /// How a watch ended. Each carries what was judged: a second look could find another state.
 enum Watched {
     Exited(Box<ExitFrame>),
-    ShimLost,
+    ShimLost(Option<Box<IdFile>>),
+    /// The directory is gone although something was started in it.
+    Removed,
     OtherBoot,
     NeverStarted,
+}
+
+/// What of a run's keeper is gone.
+enum Gone {
+    Shim(Option<Box<IdFile>>),
+    Directory,
+}
+
+/// Whether a stream is output of the child.
+fn is_output(stream: &str) -> bool {
+    matches!(stream, "stdout" | "stderr" | "terminal")
+}
+
+/// Stops all that carries the tag of a directory, whether its spec can still be read or not.
+fn stop_tagged(path: &Path, dir: &str) -> Result<terminate::Terminated, String> {
+    let (tag, grace_ms, keep) = match read_spec(path) {
+        Ok(spec) => (spec.tag, spec.grace_ms.min(2_000), spec.keep),
+        Err(error) => match shim_dir::named(dir) {
+            Some(("operation", id, _)) => (format!("operation/{id}"), 2_000, Vec::new()),
+            Some((kind, id, n)) => (format!("{kind}/{id}/{n}"), 2_000, Vec::new()),
+            None => return Err(error),
+        },
+    };
+    terminate::tagged(&tag, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string())
+}
+
+fn found_words(done: &terminate::Terminated) -> String {
+    if done.asked == 0 {
+        return "none of its processes was found by its tag".to_owned();
+    }
+    let more = if done.found.len() < done.asked as usize { " …" } else { "" };
+    let left = match done.survivors.as_slice() {
+        [] => String::new(),
+        left => format!("; {} live on", left.join(", ")),
+    };
+    format!(
+        "{} of its processes were found by its tag and stopped, {} by force: {}{more}{left}",
+        done.asked,
+        done.killed,
+        done.found.join(", ")
+    )
 }
 
 async fn verdict(path: &Path) -> Result<Verdict, String> {
@@ -394,8 +495,16 @@ fn read_spec(path: &Path) -> Result<Spec, String> {
 
 /// The link of a directory `runs/<xx>/<uuid>/a<n>`, as it is named in `live/`.
 fn live_link(data: &Path, dir: &str) -> Option<PathBuf> {
-    let spec = read_spec(&data.join(dir)).ok()?;
-    Some(data.join("live").join(shim_dir::live_name(&spec)))
+    let (kind, id, n) = shim_dir::named(dir)?;
+    Some(data.join("live").join(format!("{kind}-{id}-{n}")))
+}
+
+/// The highest version that both ends speak. A shim of the first version may list none.
+fn common_version(theirs: &[u32]) -> Option<u32> {
+    if theirs.is_empty() {
+        return Some(1);
+    }
+    theirs.iter().copied().filter(|v| (1..=PROTOCOL).contains(v)).max()
 }
 
 /// A connection to a shim's control socket.
@@ -419,14 +528,19 @@ impl Link {
         let mut link = Self { reader: BufReader::new(reader), writer, line: Vec::new() };
         let hello = Control::Hello { v: PROTOCOL, epoch, version: env!("CARGO_PKG_VERSION").to_owned() };
         link.send(&hello).await?;
-        let welcome = tokio::time::timeout(ANSWER_LIMIT, link.next())
+        let welcome = tokio::time::timeout(GREETING_LIMIT, link.next())
             .await
             .map_err(|_| "its control socket does not answer".to_owned())??
             .ok_or_else(|| "its control socket closed".to_owned())?;
-        match welcome {
-            ControlReply::Welcome { .. } => Ok((link, welcome)),
+        match &welcome {
+            ControlReply::Welcome { versions, .. } => match common_version(versions) {
+                Some(_) => Ok((link, welcome)),
+                None => Err(format!(
+                    "its shim speaks protocol {versions:?} and this wharf up to {PROTOCOL}; use the wharf that started it"
+                )),
+            },
             ControlReply::Error { code, message } => Err(format!("{code}: {message}")),
-            other => Err(format!("it greeted with {other:?}")),
+            _ => Err(format!("it greeted with {welcome:?}")),
         }
     }
 

@@ -120,7 +120,7 @@ async fn perform(
     }
     let (epoch, tag) = (ctx.keeper.epoch, format!("operation/{id}"));
     let build = move || spec(id, epoch, tag, &command, timeout_ms);
-    let end = ctx.keeper.keep(&dir, build, |_| std::future::ready(())).await;
+    let end = ctx.keeper.keep(&dir, false, build, |_| std::future::ready(())).await;
     close(ctx, id, &dir, &shown, end, &limit(timeout_ms)).await
 }
 

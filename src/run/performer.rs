@@ -85,7 +85,11 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
         Job::Serve(job) => Box::pin(serve::serve(&ctx, &action, *job)).await,
         Job::Acquire(row, environment) => lease::acquire(&action, &row, &environment).await,
         Job::Release(row, environment) => lease::release(&action, &row, &environment).await,
-        Job::Stop { dir, reason, grace_ms } => match ctx.keeper.stop(&dir, &reason, grace_ms).await {
+        Job::Stop { dir, force: true, .. } => match ctx.keeper.stop_by_force(&dir).await {
+            Ok(()) => Fact::ActionDone { action: action.id },
+            Err(error) => Fact::ActionFailed { action: action.id, error },
+        },
+        Job::Stop { dir, reason, grace_ms, force: false } => match ctx.keeper.stop(&dir, &reason, grace_ms).await {
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },
         },

@@ -54,7 +54,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     // One that was started by an earlier reign has its port already. What cannot be judged may live.
     let judged =
         tokio::task::spawn_blocking(move || path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted)));
-    let started_before = judged.await.unwrap_or(true);
+    let started_before = judged.await.unwrap_or(true) || job.service.process_pid.is_some();
     if job.service.status == ServiceStatus::Stopping && !started_before {
         return ended(None, None, Some("a stop was asked before it was started".into()));
     }
@@ -80,9 +80,10 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     };
     let (starter, project) = (ctx.clone(), job.project.clone());
     let row = job.service.clone();
+    let begun = row.process_pid.is_some();
     let build = move || build(&starter, &row, project.config.as_ref(), &project.path, prepared);
     let kept = dir.clone();
-    let keeping = ctx.keeper.keep(&kept, build, seen);
+    let keeping = ctx.keeper.keep(&kept, begun, build, seen);
     tokio::pin!(keeping);
     let (gone, exited) = watch::channel(false);
     let mut readiness: Option<tokio::task::JoinHandle<Readiness>> = None;
@@ -103,7 +104,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                         child: started,
                         port: port.map(i64::from),
                         url: url.clone(),
-                        adopted,
+                        adopted: adopted.is_some(),
                     })
                     .await;
                 readiness = Some(wait_ready(ready.clone(), exited.clone()));

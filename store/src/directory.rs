@@ -24,6 +24,18 @@ pub(crate) fn journal(dir: &Path) -> PathBuf {
     dir.join("wharf.db-wal")
 }
 
+/// Makes a data directory where there is none, and refuses one that a store may not be in, or that a newer
+/// program has written: before anything else is put into it, such as the lock under which a store is made.
+///
+/// # Errors
+/// See [`StoreError`]; the directory is then as it was found.
+pub fn make_sound(dir: &Path) -> Result<(), StoreError> {
+    make(dir)?;
+    check(dir)?;
+    check_writable(dir)?;
+    version(dir).map(|_| ())
+}
+
 /// Makes the directory when it is not there, for this user only.
 pub(crate) fn make(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new()

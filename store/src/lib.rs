@@ -21,6 +21,7 @@ pub mod view;
 mod writer;
 
 pub use changes::{ChangeSignal, Checked};
+pub use directory::make_sound;
 pub use error::StoreError;
 pub use insert_request::{NewRequest, RequestSender};
 pub use open::{Access, Store};

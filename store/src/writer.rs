@@ -176,6 +176,14 @@ impl Writer {
             .map_err(|e| self.fail(e))
     }
 
+    /// Number of the last event of a run; 0 when it has none.
+    pub fn last_event(&self, run: wharf_model::RunId) -> Result<i64, StoreError> {
+        self.conn
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM run_events WHERE run_id = ?1")
+            .and_then(|mut q| q.query_row([run.text()], |row| row.get(0)))
+            .map_err(|e| self.fail(e))
+    }
+
     /// Requests that nobody has answered yet, oldest first.
     pub fn pending_requests(&self, limit: usize) -> Result<Vec<RequestRow>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

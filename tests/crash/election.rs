@@ -118,3 +118,65 @@ fn twenty_runs_with_room_for_eight_all_end() {
     assert_eq!(site.lines("starts").len(), 20);
     site.assert_nothing_open("after all");
 }
+
+#[test]
+fn twenty_contend_and_the_first_ones_are_killed_while_all_of_them_ask() {
+    const CONTENDERS: usize = 20;
+    let config =
+        format!("[workspace]\nconcurrency = \"allow\"\n{}", agent("one", "", "echo $WHARF_RUN_NUMBER >> $ROOT/starts"));
+    let site = Site::plain(&config);
+    let it = site.start();
+    site.settled(site.begin_run("one"));
+    it.stop();
+    let mut all: Vec<Orchestrator> = (0..CONTENDERS).map(|_| site.spawn(&[])).collect();
+    let holder = || wharf::dispatch::election::holder(&site.data).unwrap().flatten().filter(|h| h.epoch > 0);
+    let mut epoch = 1;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        // Others ask while it changes hands.
+        asked.extend((0..4).map(|_| site.ask_run("one", json!({}))));
+        let king = eventually("a holder", || holder().filter(|h| h.epoch > epoch));
+        epoch = king.epoch;
+        if let Some(at) = all.iter().position(|o| o.pid() == king.pid) {
+            all.remove(at).kill();
+        }
+        // Those that found it held have ended by themselves, as `wharf serve` does; more of them come.
+        all.retain_mut(|o| !o.has_ended());
+        let began = Instant::now();
+        all.extend((0..4).map(|_| site.spawn(&[])));
+        eventually("the next one", || holder().filter(|h| h.epoch > epoch));
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+    let mut runs = Vec::new();
+    for request in &asked {
+        let row = site.finished_or_accepted(*request);
+        runs.push(row.result.unwrap()["run_id"].as_str().unwrap().to_owned());
+    }
+    runs.sort();
+    runs.dedup();
+    assert_eq!(runs.len(), asked.len(), "each request made one run");
+    for run in runs {
+        assert_eq!(site.settled(run.parse().unwrap()).status, RunStatus::Succeeded);
+    }
+    let mut starts = site.lines("starts");
+    assert_eq!(starts.len(), asked.len() + 1);
+    starts.sort();
+    starts.dedup();
+    assert_eq!(starts.len(), asked.len() + 1, "each run was started once");
+    site.assert_nothing_open("after all");
+}
+
+#[test]
+fn many_that_begin_where_there_is_no_store_make_one_and_one_reigns() {
+    let site = Site::plain(&agent("one", "", "true"));
+    let fresh = site.path("fresh");
+    let data = fresh.to_str().unwrap();
+    let mut all: Vec<Orchestrator> = (0..8).map(|_| site.spawn_with(&["serve", "--data-dir", data], &[])).collect();
+    let reigning: Vec<bool> = all.iter_mut().map(Orchestrator::wait_until_reigning).collect();
+    assert_eq!(reigning.iter().filter(|r| **r).count(), 1, "{reigning:?}");
+    for (it, reigns) in all.iter_mut().zip(reigning) {
+        if !reigns {
+            assert_eq!(it.wait_for_end().code(), Some(7), "{}", it.said());
+        }
+    }
+}

@@ -21,7 +21,7 @@ fn site() -> Site {
 }
 
 /// The shim of a run, as its directory names it.
-fn shim_of(site: &Site, run: RunId) -> ProcessRef {
+pub fn shim_of(site: &Site, run: RunId) -> ProcessRef {
     let (dir, _) = site.shims().into_iter().find(|(_, spec)| spec.id == run.text()).unwrap();
     let id: IdFile = serde_json::from_slice(&std::fs::read(dir.join("id.json")).unwrap()).unwrap();
     id.shim

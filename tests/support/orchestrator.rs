@@ -128,16 +128,26 @@ impl Site {
 
     /// `wharf serve` with variables of its own; it may die at any moment.
     pub fn spawn(&self, env: &[(&str, &str)]) -> Orchestrator {
-        let mut command = Command::new(WHARF);
+        self.spawn_with(&["serve"], env)
+    }
+
+    /// Any command of this program or of another copy of it, as [`Self::spawn`] starts one.
+    pub fn spawn_with(&self, args: &[&str], env: &[(&str, &str)]) -> Orchestrator {
+        self.spawn_program(Path::new(WHARF), args, env)
+    }
+
+    /// [`Self::spawn_with`] a program of its own.
+    pub fn spawn_program(&self, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Orchestrator {
+        let mut command = Command::new(program);
         command
-            .arg("serve")
+            .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.root.path().join("home"))
             .env("XDG_CONFIG_HOME", self.root.path().join("config"))
             .env("WHARF_DATA_DIR", &self.data)
             .envs(env.iter().copied())
-            .current_dir(self.root.path())
+            .current_dir(&self.project)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -205,6 +215,11 @@ impl Site {
     /// Waits for the first answer: accepted or refused.
     pub fn answered(&self, request: RequestId) -> RequestRow {
         self.wait("an answer", || self.request(request).filter(|r| r.answered_at.is_some()))
+    }
+
+    /// Waits until a request is accepted or over.
+    pub fn finished_or_accepted(&self, request: RequestId) -> RequestRow {
+        self.wait("an answer", || self.request(request).filter(|r| r.status != RequestStatus::Pending))
     }
 
     /// Waits until a request is over.
@@ -498,15 +513,22 @@ impl Orchestrator {
 
     /// Waits for its end.
     pub fn wait_for_end(&mut self) -> ExitStatus {
-        eventually("the end of wharf serve", || {
+        let status = eventually("the end of wharf serve", || {
             self.has_ended();
             self.status
-        })
+        });
+        // What it said last is read by another thread.
+        while self.lines.recv_timeout(Duration::from_secs(1)).is_ok() {}
+        status
     }
 }
 
 impl Drop for Orchestrator {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.has_ended();
+            eprintln!("process {} had ended: {:?}; it said: {}", self.child.id(), self.status, self.said());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -515,6 +537,8 @@ impl Drop for Orchestrator {
 /// An agent that runs a script of sh; `$ROOT` in it becomes the directory of the site.
 pub fn agent(name: &str, more: &str, script: &str) -> String {
     let script = serde_json::to_string(script).unwrap();
+    // A lost run is looked at in most tests; what follows it has tests of its own.
+    let more = if more.contains("retry_lost") { more.to_owned() } else { format!("retry_lost = false\n{more}") };
     format!(
         "[[agent]]\nname = \"{name}\"\nadapter = \"process\"\n{more}\n[agent.config]\ncommand = \"sh\"\nargs = [\"-c\", {script}]\nstdin = \"none\"\n"
     )

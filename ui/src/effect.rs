@@ -40,6 +40,8 @@ pub enum Effect {
     },
     /// Leave the console.
     Quit(QuitChoice),
+    /// End the process that holds the orchestrator's lock, and orchestrate here.
+    TakeOver,
     /// Hand the terminal back until `fg`.
     Suspend,
     /// Draw every cell again.
@@ -132,6 +134,25 @@ pub struct LinePlace {
     pub seq: u64,
     /// Index of the line's first byte in it.
     pub index: u32,
+}
+
+/// What the operator decides about a run that cannot be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It is given up.
+    Lost,
+    /// It is left as it is, and asked for again later.
+    Keep,
+}
+
+impl Verdict {
+    /// As the request has it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Keep => "keep",
+        }
+    }
 }
 
 /// Where in a log.
@@ -248,6 +269,8 @@ pub enum Question {
     },
     /// What cancelling this run would do.
     CancelPreview(RunId),
+    /// What giving up this run, which cannot be judged, would do.
+    ResolvePreview(RunId, Verdict),
     /// What releasing this lease would do.
     ReleasePreview(LeaseId),
     /// What stopping this service would do.

@@ -45,7 +45,7 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
         Question::RunDetail(id) => {
             Answer::RunDetail(runs().rows.into_iter().find(|r| r.id == *id).map(|r| Box::new(detail(r))))
         }
-        Question::CancelPreview(_) => Answer::Preview(Preview {
+        Question::CancelPreview(_) | Question::ResolvePreview(..) => Answer::Preview(Preview {
             lines: vec![
                 PreviewLine {
                     verb: PreviewVerb::Stops,

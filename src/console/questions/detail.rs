@@ -134,6 +134,13 @@ fn asked(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     if let Some(number) = detail.line.retry_of_number {
         out.push(fact("retry of", Kind::Run.number(number), run.scheduled_retry_reason.clone().unwrap_or_default()));
     }
+    if detail.chain.len() > 1 {
+        let words = detail.chain.iter().map(|c| {
+            let here = if c.id == run.id { " (this)" } else { "" };
+            format!("{} {}{here}", Kind::Run.number(c.number), c.status.as_str().replace('_', " "))
+        });
+        out.push(fact("lineage", words.collect::<Vec<_>>().join(" \u{2192} "), ""));
+    }
     if let Some(next) = &run.next_action {
         out.push(fact("next action", next.clone(), ""));
     }

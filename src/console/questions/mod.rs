@@ -236,6 +236,7 @@ impl Asking<'_> {
                 Answer::Activity(self.activity(filter, *after, *limit as usize)?)
             }
             Question::CancelPreview(id) => Answer::Preview(preview::cancel(reader, *id, now)?),
+            Question::ResolvePreview(id, verdict) => Answer::Preview(preview::resolve(reader, *id, *verdict, now)?),
             Question::ReleasePreview(id) => Answer::Preview(preview::release(reader, *id, now)?),
             Question::StopPreview(id) => Answer::Preview(preview::stop(reader, *id, now)?),
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),

@@ -4,6 +4,7 @@ use wharf_model::rules::release::{self, AfterLastUser, ReleaseFacts, after_last_
 use wharf_model::{Kind, LeaseId, RunId, RunStatus, ServiceId, ServiceStatus, UnixMillis};
 use wharf_store::view::{RunDetail, ServiceItem};
 use wharf_store::{Reader, StoreError};
+use wharf_ui::effect::Verdict;
 use wharf_ui::format;
 use wharf_ui::rows::{Expect, Preview, PreviewLine, PreviewVerb};
 
@@ -96,6 +97,37 @@ pub fn cancel(reader: &Reader, id: RunId, at: UnixMillis) -> Result<Preview, Sto
     let expect = vec![Expect { id: run.id.text(), version: run.version }];
     let note =
         format!("{name} is recorded as cancelled by operator. This cannot be undone; the run can be started anew.");
+    Ok(Preview { lines, note, expect, at, refused: None, args: Vec::new() })
+}
+
+/// What deciding about a run that cannot be judged would do.
+pub fn resolve(reader: &Reader, id: RunId, verdict: Verdict, at: UnixMillis) -> Result<Preview, StoreError> {
+    let Some(detail) = reader.run_detail(id)? else { return Ok(refused("it is not in the ledger any more", at)) };
+    let run = &detail.run;
+    if run.status != RunStatus::Running || run.observation != wharf_model::Observation::Unknown {
+        return Ok(refused("it can be judged; cancel it instead", at));
+    }
+    let mut lines = Vec::new();
+    let note = match verdict {
+        Verdict::Lost => {
+            lines.push(line(PreviewVerb::Records, run_words(&detail), "lost, given up by the operator"));
+            lines.push(line(PreviewVerb::Stops, "whatever of it still lives", "its shim and its tag, by force"));
+            services(&detail.services, id, &mut lines);
+            workspace(&detail, &mut lines);
+            if let Some(lease) = detail.lease.as_ref().filter(|l| !l.lease.status.is_terminal()) {
+                let what = format!("{} on {}", Kind::Lease.number(lease.lease.number), lease.environment);
+                lines.push(line(PreviewVerb::Frees, what, "as failed, with clean-up"));
+            }
+            "This cannot be undone. What it still reports is kept as late.".to_owned()
+        }
+        Verdict::Keep => {
+            lines.push(line(PreviewVerb::Keeps, run_words(&detail), "running, asked about again in 24 h"));
+            "Nothing is stopped or released.".to_owned()
+        }
+    };
+    let evidence = run.observation_evidence.clone().unwrap_or_default();
+    let note = format!("It cannot be judged: {evidence}. {note}");
+    let expect = vec![Expect { id: run.id.text(), version: run.version }];
     Ok(Preview { lines, note, expect, at, refused: None, args: Vec::new() })
 }
 

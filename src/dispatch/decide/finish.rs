@@ -9,8 +9,9 @@ use wharf_model::{
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
 
-use super::{Deciding, about, cancel, lease, service, steps, workspace};
+use super::{Deciding, about, cancel, lease, retry, service, steps, workspace};
 use crate::dispatch::input::{Actor, RunOutput};
+use crate::dispatch::perform::shim_dir;
 
 /// An end, as it will stand in the run's row.
 struct End {
@@ -220,13 +221,28 @@ pub(crate) fn lost(
     keep_output(d, id, output);
     steps::end(d, id, Step::Execute, StepStatus::Failed, format!("lost: {evidence}"));
     d.activity(&Actor::system(), "run.lost", &about::run(&run), Some(json!({ "evidence": evidence })));
-    let end = End {
+    conclude(d, id, lost_for(evidence));
+    retry::after_loss(d, &run);
+}
+
+/// The operator gives up a run that cannot be judged.
+pub(crate) fn given_up(d: &mut Deciding<'_, '_>, id: RunId, evidence: &str) {
+    let Some(run) = d.tx.get::<RunRow>(id).cloned() else { return };
+    if let Some(step) = run.step {
+        steps::end(d, id, step, StepStatus::Failed, format!("lost: {evidence}"));
+    }
+    conclude(d, id, lost_for(evidence));
+    // What was printed stays readable; it is not sealed, since nobody knows whether more comes.
+    d.tx.update::<RunRow>(id, |r| r.log_ref = shim_dir("run", &id.text(), r.attempt));
+}
+
+fn lost_for(evidence: &str) -> End {
+    End {
         status: RunStatus::Lost,
         code: Some("process_lost".into()),
         message: Some(evidence.to_owned()),
         detail: json!({ "evidence": evidence }),
-    };
-    conclude(d, id, end);
+    }
 }
 
 fn keep_output(d: &mut Deciding<'_, '_>, id: RunId, output: &RunOutput) {
@@ -331,7 +347,7 @@ fn conclude_at(d: &mut Deciding<'_, '_>, id: RunId, end: End, ended_at: Option<w
     give_back_everything(d, &run, &end);
     end_agent(d, &run, &end);
     steps::end(d, id, Step::Finish, StepStatus::Succeeded, end.status.as_str());
-    if run.process_pid.is_some() || run.log_ref.is_some() {
+    if run.log_ref.is_some() {
         d.intend(ActionKind::SealLog, "run", &id.text(), run.attempt, None, None);
     }
 }

@@ -21,9 +21,13 @@ pub mod claim;
 pub mod config;
 pub mod finish;
 pub mod gc;
+pub mod late;
 mod lease;
+pub mod occurrence;
 pub mod release;
 pub mod request;
+pub mod resolve;
+pub mod retry;
 pub mod run_start;
 pub mod seal;
 mod service;
@@ -196,6 +200,7 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
             }
         }
         Input::Fact(fact) => on_fact(&mut d, fact),
+        Input::Occurred(occurrence) => occurrence::occurred(&mut d, occurrence),
     }
     claim::claim_ready(&mut d);
     request::settle(&mut d);
@@ -223,6 +228,8 @@ fn done(d: Deciding<'_, '_>) -> (Decided, Option<String>) {
 }
 
 fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
+    // Recorded, and given to those who close what was intended; none of them changes the run.
+    late::note(d, fact);
     match fact {
         Fact::LeaseAcquired { action, lease, provider_lease_id, expires_at, metadata } => {
             lease::acquired(d, *action, *lease, provider_lease_id.clone(), *expires_at, metadata.clone());

@@ -6,7 +6,7 @@ use wharf_model::{
     RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason,
 };
 
-use super::{Deciding, about, cancel, config, gc, release, run_start, service};
+use super::{Deciding, about, cancel, config, gc, release, resolve, run_start, service};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
 /// Accepts a request, or says why not; on refusal the caller takes every change back.
@@ -52,6 +52,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
             cancel::stop(d, run, StopReason::Operator, grace, &actor)?;
             json!({ "run_id": run.text() })
         }
+        RequestKind::RunResolve => resolve::accept(d, row, target::<RunId>(row)?, &actor)?,
         RequestKind::LeaseRelease => release::accept(d, row, target::<LeaseId>(row)?, &actor)?,
         RequestKind::ServiceStart => {
             let project = config::first_verb(d, prepared, &actor)?;

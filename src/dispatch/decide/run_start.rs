@@ -11,7 +11,7 @@ use super::{Deciding, about};
 use crate::dispatch::input::{Actor, Refusal};
 
 /// How long a run may wait in the queue.
-const QUEUE_LIMIT_MS: i64 = 24 * 60 * 60_000;
+pub(crate) const QUEUE_LIMIT_MS: i64 = 24 * 60 * 60_000;
 /// Longest prompt, in bytes.
 const PROMPT_MAX_BYTES: usize = 1 << 20;
 

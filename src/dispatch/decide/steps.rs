@@ -7,7 +7,7 @@ use wharf_model::{
     RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
 };
 
-use super::{Deciding, about, finish, lease, service};
+use super::{Deciding, about, finish, lease, resolve, service};
 use crate::dispatch::input::Actor;
 
 /// The run when it is running this attempt; a fact about any other is late and changes nothing.
@@ -217,10 +217,11 @@ pub(crate) fn started(
     child: ChildRef,
     boot_id: &str,
     at: UnixMillis,
-    adopted: bool,
+    adopted: Option<u64>,
 ) {
     let Some(run) = current(d, run_id, attempt) else { return };
     let first = run.process_pid.is_none();
+    resolve::known(d, run_id);
     d.tx.update::<RunRow>(run_id, |r| {
         r.process_pid = Some(child.pid);
         r.process_group_id = Some(child.pgid);
@@ -241,25 +242,23 @@ pub(crate) fn started(
         d.tx.event(run_id, "lifecycle", "info", format!("process {} started", child.pid), None);
         d.activity(&Actor::system(), "run.started", &who, Some(json!({ "pid": child.pid, "attempt": attempt })));
     }
-    if adopted {
-        d.tx.event(run_id, "lifecycle", "info", format!("adopted alive, process {}", child.pid), None);
-        d.activity(&Actor::system(), "run.adopted", &who, Some(json!({ "pid": child.pid, "attempt": attempt })));
+    if let Some(byte) = adopted {
+        let words = format!("adopted alive, process {}; its output continues at byte {byte}", child.pid);
+        let details = json!({ "pid": child.pid, "attempt": attempt, "continues_at_byte": byte });
+        d.tx.event(run_id, "lifecycle", "info", words, Some(details.clone()));
+        d.activity(&Actor::system(), "run.adopted", &who, Some(details));
     }
 }
 
 /// The run cannot be judged (with the evidence), or can again.
 pub(crate) fn observed(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, unknown: Option<&str>) {
-    let Some(run) = current(d, run_id, attempt) else { return };
-    let observation = if unknown.is_some() { Observation::Unknown } else { Observation::Live };
-    if run.observation == observation {
+    if current(d, run_id, attempt).is_none() {
         return;
     }
-    d.tx.update::<RunRow>(run_id, |r| {
-        r.observation = observation;
-        r.observation_evidence = unknown.map(str::to_owned);
-    });
-    let message = unknown.map_or_else(|| "can be judged again".to_owned(), |why| format!("cannot be judged: {why}"));
-    d.tx.event(run_id, "lifecycle", "warn", message, None);
+    match unknown {
+        Some(why) => resolve::doubt(d, run_id, why),
+        None => resolve::known(d, run_id),
+    }
 }
 
 /// Keeps the run's surroundings for people and for the adapter.

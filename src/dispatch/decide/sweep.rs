@@ -2,12 +2,12 @@
 
 use wharf_model::state::State;
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseStatus, Observation, OperationId,
-    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
-    ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseStatus, OperationId, OperationStatus,
+    RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus, Step,
+    StepRow, StepStatus, StopReason, UnixMillis,
 };
 
-use super::{Deciding, cancel, finish, is_open, lease, service, steps, workspace};
+use super::{Deciding, cancel, finish, is_open, lease, resolve, retry, service, steps, workspace};
 use crate::dispatch::input::{Actor, OperationEnd};
 
 /// How often a failing action is tried before it is given up.
@@ -164,6 +164,11 @@ fn step_deadlines(d: &mut Deciding<'_, '_>) {
             d.tx.update::<StepRow>(wharf_model::StepId(run, step), |s| s.deadline_at = None);
             continue;
         }
+        if step == Step::Execute {
+            // The adapter has no deadline of the step: this one is that of doubt.
+            resolve::overdue(d, run);
+            continue;
+        }
         let limit = step.deadline_ms().unwrap_or(0) / 1000;
         let message = format!("step {step} did not end within {limit} s");
         let code = match step {
@@ -176,21 +181,25 @@ fn step_deadlines(d: &mut Deciding<'_, '_>) {
     }
 }
 
+/// The next moment at which a run that has not ended is to be looked at.
+fn next_of(run: &RunRow) -> Option<UnixMillis> {
+    let retry = run.due_at.filter(|_| run.status == RunStatus::ScheduledRetry);
+    run.deadline_at.into_iter().chain(retry).min()
+}
+
 fn runs(d: &mut Deciding<'_, '_>) {
     let now = d.now();
     let late: Vec<RunRow> =
-        d.state().runs.values().filter(|r| !r.status.is_terminal() && due(r.deadline_at, now)).cloned().collect();
+        d.state().runs.values().filter(|r| !r.status.is_terminal() && due(next_of(r), now)).cloned().collect();
     for run in late {
         match run.status {
+            RunStatus::ScheduledRetry if due(run.due_at, now) && !due(run.deadline_at, now) => retry::due(d, run.id),
             RunStatus::Queued | RunStatus::ScheduledRetry => {
                 finish::cancel_queued(d, run.id, "queue_deadline", "it waited in the queue for a day", None);
             }
             RunStatus::Running if run.stop_requested_at.is_some() => {
-                d.tx.update::<RunRow>(run.id, |r| {
-                    r.deadline_at = None;
-                    r.observation = Observation::Unknown;
-                    r.observation_evidence = Some("a stop was asked and its end has not been seen in time".into());
-                });
+                d.tx.update::<RunRow>(run.id, |r| r.deadline_at = None);
+                resolve::doubt(d, run.id, "a stop was asked and its end has not been seen in time");
             }
             // The shim keeps the time-out itself; this only asks again where it did not act.
             RunStatus::Running if run.step == Some(Step::Execute) => {
@@ -276,7 +285,7 @@ pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let requests = state.requests.values().filter(|r| r.status == RequestStatus::Pending).map(|r| Some(r.expires_at));
     let actions = state.actions.values().filter(|a| a.status == ActionStatus::Pending).map(|a| a.next_try_at);
     let steps = state.steps.values().filter(|s| s.status == StepStatus::Running).map(|s| s.deadline_at);
-    let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(|r| r.deadline_at);
+    let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(next_of);
     let leases = state.leases.values().map(|l| match l.status {
         LeaseStatus::PendingCleanup => l.next_try_at,
         LeaseStatus::Acquiring | LeaseStatus::Releasing => l.deadline_at,

@@ -21,6 +21,8 @@ pub struct Books {
     fences: BTreeMap<EnvironmentId, i64>,
     runs_of_requests: BTreeMap<String, RunId>,
     releases: BTreeMap<RunId, ReleaseEffect>,
+    /// The run that follows after a loss, by lineage.
+    retries: BTreeMap<RunId, RunId>,
     /// How often something worth seeing was seen, so that a quiet simulator is noticed.
     pub seen: BTreeMap<&'static str, u64>,
 }
@@ -33,7 +35,7 @@ impl Books {
         }
     }
 
-    fn saw(&mut self, what: &'static str) {
+    pub fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
 }
@@ -67,7 +69,7 @@ impl Sim {
                 Change::Put { row: AnyRow::Request(request), .. } => self.observe_request(request)?,
                 Change::Put { row: AnyRow::Wakeup(wakeup), .. } if wakeup.version == 1 => {
                     let request = wakeup.payload.as_ref().and_then(|p| p["request"].as_str()).unwrap_or_default();
-                    if let Some(run) = wakeup.run_id
+                    if let Some(run) = wakeup.run_id.filter(|_| !request.is_empty())
                         && self.books.runs_of_requests.insert(request.to_owned(), run).is_some()
                     {
                         return Err(format!("request {request} made two runs"));
@@ -87,6 +89,14 @@ impl Sim {
                     }
                 }
                 Change::Put { row: AnyRow::Service(service), .. } => self.observe_service(service, changes)?,
+                Change::Event(row) if row.event_type == "late" => {
+                    self.books.saw("late fact");
+                    let alone =
+                        |c: &Change| !matches!(c, Change::Put { row: AnyRow::Run(r), .. } if r.id == row.run_id);
+                    if !changes.iter().all(alone) {
+                        return Err(format!("a late fact changed {}: {}", row.run_id, row.message));
+                    }
+                }
                 Change::Activity(row) => {
                     let asked = row.details.as_ref().is_some_and(|d| d["asked"] == serde_json::json!(true));
                     let ends = row.action == "run.ended" || (row.action == "run.cancelled" && !asked);
@@ -113,11 +123,23 @@ impl Sim {
             }
             return Ok(());
         }
+        if old.is_none() && run.retry_of_run_id.is_some() {
+            self.books.saw("followed after a loss");
+            if self.books.retries.insert(run.lineage, run.id).is_some() {
+                return Err(format!("the lineage of R-{} was followed twice", run.number));
+            }
+        }
         if !run.status.is_terminal() {
             return Ok(());
         }
         self.books.ends.entry(run.id).or_default().0 += 1;
         self.books.saw(run.status.as_str());
+        if run.error.as_ref().is_some_and(|e| e.starts_with("given up")) {
+            self.books.saw("given up");
+            let forced = |c: &Change| matches!(c, Change::Put { row: AnyRow::Action(a), .. } if a.kind == ActionKind::StopShim && a.args.as_ref().is_some_and(|x| x["force"] == true));
+            let right = run.status == RunStatus::Lost && changes.iter().any(forced);
+            return if right { Ok(()) } else { Err(format!("R-{} is given up and not stopped", run.number)) };
+        }
         if let Some(dir) = self.world.living(Owner::Run, run.id.0).next() {
             return Err(format!("R-{} is recorded as {} while {dir:?} lives", run.number, run.status));
         }
@@ -413,7 +435,9 @@ impl Sim {
                 }
                 _ => true,
             };
-            if over {
+            // What is stopped by force is what the ended one has left.
+            let forced = action.args.as_ref().is_some_and(|a| a["force"] == true);
+            if over && !forced {
                 return Err(format!("{} of {} {id} is open though that has ended", action.kind, action.entity_type));
             }
         }

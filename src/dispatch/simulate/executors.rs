@@ -37,6 +37,7 @@ impl Sim {
                     dir: (owner, id, action.attempt),
                     reason: text(action.args.as_ref(), "reason"),
                     grace_ms: action.args.as_ref().and_then(|a| a["grace_ms"].as_i64()).unwrap_or(15_000),
+                    force: action.args.as_ref().is_some_and(|a| a["force"] == true),
                 })
             }
             ActionKind::RealiseWorkspace => {
@@ -105,7 +106,8 @@ impl Sim {
             Task::Spawn { action, run, attempt, stop_asked, timeout_ms, grace_ms } => {
                 self.spawn(action, run, attempt, stop_asked, timeout_ms, grace_ms);
             }
-            Task::Stop { action, dir, reason, grace_ms } => self.stop(action, dir, reason, grace_ms),
+            Task::Stop { action, dir, force: true, .. } => self.stop_by_force(action, dir),
+            Task::Stop { action, dir, reason, grace_ms, force: false } => self.stop(action, dir, reason, grace_ms),
             Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
             Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
             Task::Delete { action } => self.tell(Fact::ActionDone { action }),
@@ -223,9 +225,14 @@ impl Sim {
         let child = self.world.child();
         let at = self.now();
         let fact = match dir.0 {
-            Owner::Run => {
-                Fact::RunStarted { run: RunId(dir.1), attempt: dir.2, child, boot_id: "boot".into(), at, adopted }
-            }
+            Owner::Run => Fact::RunStarted {
+                run: RunId(dir.1),
+                attempt: dir.2,
+                child,
+                boot_id: "boot".into(),
+                at,
+                adopted: adopted.then_some(7),
+            },
             Owner::Service => Fact::ServiceStarted {
                 service: ServiceId(dir.1),
                 generation: dir.2,
@@ -244,7 +251,18 @@ impl Sim {
         let reign = self.reign;
         let Some(shim) = self.world.shims.get_mut(&dir) else { return };
         shim.watch = Some((reign, action));
-        if shim.alive {
+        if shim.alive && dir.0 == Owner::Run && self.unlucky(250) {
+            // It holds its lock and does not answer; perhaps it will.
+            let (run, attempt) = (RunId(dir.1), dir.2);
+            self.tell(Fact::RunObserved { run, attempt, unknown: Some("it does not answer".into()) });
+            if self.rng.permille(600) {
+                let fact = Fact::RunObserved { run, attempt, unknown: None };
+                let pause = self.rng.range(200, 1_500_000);
+                self.after(pause, Event::Tell { reign, fact: Box::new(fact), then: None });
+            }
+            return;
+        }
+        if self.world.shims.get(&dir).is_some_and(|s| s.alive) {
             self.tell_started(dir, true);
             if self.world.shims.get(&dir).is_some_and(|s| s.ready) && dir.0 == Owner::Service {
                 self.tell(Fact::ServiceReady { service: ServiceId(dir.1), generation: dir.2 });
@@ -311,6 +329,25 @@ impl Sim {
             return self.tell(Fact::ActionFailed { action, error: "there is no shim yet".into() });
         }
         self.stop_child(dir, EndedBy::Stop, reason, grace_ms);
+        self.tell(Fact::ActionDone { action });
+    }
+
+    /// Its shim is killed and its tag found; one that is just starting is forbidden.
+    fn stop_by_force(&mut self, action: wharf_model::ActionId, dir: Dir) {
+        if self.unlucky(60) {
+            return self.tell(Fact::ActionFailed { action, error: "its processes cannot be looked for".into() });
+        }
+        match self.world.shims.get_mut(&dir) {
+            None => {
+                self.world.forbidden.insert(dir);
+            }
+            Some(shim) if shim.alive => {
+                shim.alive = false;
+                shim.lost = true;
+                self.report_end(dir);
+            }
+            Some(_) => {}
+        }
         self.tell(Fact::ActionDone { action });
     }
 

@@ -92,6 +92,11 @@ fn every_history_keeps_the_rules() {
         "service failed",
         "service shared",
         "service stopped in use",
+        "followed after a loss",
+        "late fact",
+        "given up",
+        "the clock was set",
+        "the machine slept",
     ];
     for what in wanted {
         assert!(seen.get(what).is_some_and(|n| *n > 0), "{what} never happened in {steps} steps; seen are {seen:?}");
@@ -130,6 +135,11 @@ fn a_late_fact_taken_is_found() {
 #[test]
 fn a_lease_kept_is_found() {
     is_caught(Mutant::LeaseKept);
+}
+
+#[test]
+fn a_clock_that_is_not_minded_is_found() {
+    is_caught(Mutant::ClockIgnored);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub enum Mutant {
     LeaseKept,
     /// A late fact is taken about a run that has ended.
     EndedAgain,
+    /// Deadlines stay where they are when the clock moves.
+    ClockIgnored,
 }
 
 thread_local! {

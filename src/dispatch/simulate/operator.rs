@@ -17,6 +17,8 @@ impl Sim {
         let services: Vec<ServiceId> = rows.services.keys().copied().collect();
         let issues: Vec<_> = rows.issues.values().cloned().collect();
         let projects: Vec<_> = rows.projects.keys().copied().collect();
+        let doubted: Vec<RunId> =
+            rows.runs.values().filter(|r| r.observation == wharf_model::Observation::Unknown).map(|r| r.id).collect();
         let unknown = self.id();
         let open = self.open_runs();
         let dice = self.rng.below(100);
@@ -69,11 +71,20 @@ impl Sim {
                     self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.start");
                 self.insert_request(kind, |r| r.target_id = Some(service.text()));
             }
-            87..=93 => {
+            87..=92 => {
                 let Some(project) = self.rng.pick(&projects) else { return };
                 self.insert_request("issue.create", |r| {
                     r.target_id = Some(project.text());
                     r.args = json!({ "title": "something" });
+                });
+            }
+            93 => {
+                let from = if doubted.is_empty() { open } else { doubted };
+                let run = self.rng.pick(&from).unwrap_or(RunId(unknown));
+                let verdict = self.rng.pick(&["lost", "keep", "perhaps"]).unwrap_or("lost");
+                self.insert_request("run.resolve", |r| {
+                    r.target_id = Some(run.text());
+                    r.args = json!({ "verdict": verdict });
                 });
             }
             94..=95 => {

@@ -12,7 +12,7 @@ use super::rng::Rng;
 use super::setup;
 use super::world::{Event, Owner, Task, World};
 use crate::dispatch::decide::{decide, sweep};
-use crate::dispatch::input::{Fact, Input, Prepared};
+use crate::dispatch::input::{Fact, Input, Occurrence, Prepared};
 
 /// When every history begins.
 const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -179,9 +179,7 @@ impl Sim {
         }
         self.check_waiting()?;
         if self.chaos && self.rng.permille(4) {
-            let jump = self.rng.range(-600_000, 1_200_000);
-            self.wall += jump;
-            self.note(|| format!("the clock jumps by {jump} ms"));
+            self.move_the_clock()?;
         }
         if self.chaos && self.memory.is_some() && self.rng.permille(12) {
             self.crash("between");
@@ -190,6 +188,50 @@ impl Sim {
         let Some(((at, _), event)) = self.queue.pop_first() else { return Ok(()) };
         self.mono = self.mono.max(at);
         self.happen(event)
+    }
+
+    /// The wall clock is set, or the machine sleeps: deadlines of what is awake stay as far away as they were.
+    fn move_the_clock(&mut self) -> Result<(), String> {
+        let before = self.left_awake();
+        let sleeps = self.rng.permille(300);
+        let moved = if sleeps {
+            let slept_ms = self.rng.range(5_001, 40_000_000);
+            // Everything else sleeps too.
+            let later: BTreeMap<_, _> =
+                std::mem::take(&mut self.queue).into_iter().map(|((at, n), e)| ((at + slept_ms, n), e)).collect();
+            self.queue = later;
+            self.mono += slept_ms;
+            Occurrence::ClockMoved { step_ms: 0, slept_ms }
+        } else {
+            let step_ms = self.rng.range(-600_000, 1_200_000);
+            self.wall += step_ms;
+            Occurrence::ClockMoved { step_ms, slept_ms: 0 }
+        };
+        self.note(|| format!("{moved:?}"));
+        let reign = self.reign;
+        self.process(vec![(Input::Occurred(moved), None)])?;
+        if self.memory.is_some() && self.reign == reign && before.is_some() && self.left_awake() != before {
+            return Err("a clock that moved changed how long is left of a deadline awake".into());
+        }
+        self.books.saw(if sleeps { "the machine slept" } else { "the clock was set" });
+        Ok(())
+    }
+
+    /// What is left of each deadline that counts time awake.
+    fn left_awake(&self) -> Option<Vec<i64>> {
+        let (memory, now) = (self.memory.as_ref()?, self.now());
+        let runs = memory.runs.values().filter(|r| !r.status.is_terminal());
+        let awake = |r: &&wharf_model::RunRow| r.deadline_kind == Some(wharf_model::DeadlineKind::Awake);
+        let of_runs = runs.clone().filter(awake).filter_map(|r| r.deadline_at).chain(runs.filter_map(|r| r.due_at));
+        let of_steps = memory.steps.values().filter_map(|s| s.deadline_at);
+        let of_leases = memory.leases.values().filter(|l| !l.status.is_terminal());
+        let of_leases = of_leases.flat_map(|l| [l.deadline_at, l.next_try_at]).flatten();
+        let of_services = memory.services.values().filter(|s| s.status.is_live());
+        let of_services = of_services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]).flatten();
+        let of_actions = memory.actions.values().filter(|a| crate::dispatch::decide::is_open(a.status));
+        let of_actions = of_actions.filter_map(|a| a.next_try_at);
+        let all = of_runs.chain(of_steps).chain(of_leases).chain(of_services).chain(of_actions);
+        Some(all.map(|at| now.until(at)).collect())
     }
 
     fn happen(&mut self, event: Event) -> Result<(), String> {

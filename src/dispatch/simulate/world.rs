@@ -75,7 +75,7 @@ pub enum Task {
     Acquire { action: ActionId, lease: LeaseId },
     Release { action: ActionId, lease: LeaseId },
     Spawn { action: ActionId, run: RunId, attempt: u32, stop_asked: bool, timeout_ms: Option<i64>, grace_ms: i64 },
-    Stop { action: ActionId, dir: Dir, reason: String, grace_ms: i64 },
+    Stop { action: ActionId, dir: Dir, reason: String, grace_ms: i64, force: bool },
     Realise { action: ActionId, run: RunId, attempt: u32, stage: Stage },
     Serve { action: ActionId, service: ServiceId, generation: u32, stopping: bool },
     Delete { action: ActionId },

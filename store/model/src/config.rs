@@ -274,7 +274,7 @@ impl AgentConfig {
             bootstrap: None,
             timer_ms: None,
             wake_on_demand: true,
-            retry_lost: false,
+            retry_lost: true,
             budget: None,
             pass_ssh_agent: false,
             keep: Vec::new(),

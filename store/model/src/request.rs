@@ -38,6 +38,7 @@ words! {
     pub enum RequestKind {
         RunStart = "run.start",
         RunCancel = "run.cancel",
+        RunResolve = "run.resolve",
         LeaseRelease = "lease.release",
         ServiceStart = "service.start",
         ServiceStop = "service.stop",

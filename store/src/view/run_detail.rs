@@ -12,6 +12,20 @@ use crate::{Reader, StoreError, load};
 /// Rows of the audit trail, comments and operations that a run's own screen shows at once.
 const AROUND: i64 = 200;
 
+/// One run of a lineage.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ChainItem {
+    /// The run.
+    pub id: RunId,
+    /// Its number.
+    pub number: i64,
+    /// Where it is.
+    pub status: RunStatus,
+}
+
+/// Runs of a lineage that are told.
+const CHAIN_MAX: i64 = 50;
+
 /// A run and what belongs to it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct RunDetail {
@@ -19,6 +33,8 @@ pub struct RunDetail {
     pub run: RunRow,
     /// The same with names.
     pub line: RunLine,
+    /// Every run of its lineage, itself included, oldest first: what was tried for the same work.
+    pub chain: Vec<ChainItem>,
     /// Its steps, in order.
     pub steps: Vec<StepRow>,
     /// Its wake.
@@ -48,6 +64,12 @@ impl Reader {
             let mut one = Conditions::default();
             one.equal("r.id", Some(&id));
             let Some(line) = one.run(conn, run::SELECT, "", first::<RunLine>)?.pop() else { return Ok(None) };
+            let chain = conn
+                .prepare_cached("SELECT id, number, status FROM runs WHERE lineage = ?1 ORDER BY number LIMIT ?2")?
+                .query_map((run.lineage.text(), CHAIN_MAX), |row| {
+                    Ok(ChainItem { id: column(row, 0)?, number: row.get(1)?, status: column(row, 2)? })
+                })?
+                .collect::<Result<_, _>>()?;
             let mut steps: Vec<StepRow> = load::rows(conn, "WHERE run_id = ?1", [&key])?;
             steps.sort_by_key(|s| s.step.ordinal());
             let lease = match run.lease_id {
@@ -75,6 +97,7 @@ impl Reader {
             Ok(Some(RunDetail {
                 run,
                 line,
+                chain,
                 steps,
                 wakeup,
                 lease,

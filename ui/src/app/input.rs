@@ -25,7 +25,9 @@ impl App {
             if after == After::Stays && self.overlay.is_none() {
                 self.overlay = Some(overlay);
             }
-            return;
+            if after != After::Passes {
+                return;
+            }
         }
         if self.current().is_typing() {
             let env = self.env.clone();

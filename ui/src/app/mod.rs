@@ -18,6 +18,7 @@ use crate::keymap::{Key, Keymap, Override};
 use crate::msg::{Msg, Tone};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::Confirm;
+use crate::overlay::notice::Notice;
 use crate::overlay::quit::Quit;
 use crate::overlay::toast::{self, Toast};
 use crate::rows::Header;
@@ -99,6 +100,12 @@ pub struct App {
     pub toasts: Vec<Toast>,
     /// Conditions that hold, the worst first.
     pub banners: Vec<Banner>,
+    /// The process that orchestrates in the place of this console, in lines; empty when none does.
+    pub holder: Vec<String>,
+    /// What a logout, or the end of this process, does to what runs; empty when nothing is to be said.
+    pub foretold: &'static str,
+    /// What the last start of the orchestrator in this console has found.
+    pub recovery: Option<Notice>,
     chord: Vec<Key>,
     chord_at: UnixMillis,
     deferred: Option<&'static Command>,
@@ -135,6 +142,9 @@ impl App {
             overlay: None,
             toasts: Vec::new(),
             banners: Vec::new(),
+            holder: Vec::new(),
+            foretold: "",
+            recovery: None,
             chord: Vec::new(),
             chord_at: settings.now,
             deferred: None,
@@ -166,6 +176,9 @@ impl App {
             Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
             Msg::Edited(words) => self.edited(words),
             Msg::Toast(tone, words) => self.say(tone, words),
+            Msg::Holder(lines) => self.holder = lines,
+            Msg::Foretold(words) => self.foretold = words,
+            Msg::Recovered(notice) => self.recovered(*notice),
             Msg::Banner { key, tone, text, advice } => self.banner(key, tone, text, advice),
             Msg::BannerOver(key) => {
                 self.banners.retain(|b| b.key != key);
@@ -323,6 +336,16 @@ impl App {
         self.banners.push(Banner { key, tone, text, advice });
         self.banners.sort_by_key(|b| std::cmp::Reverse(b.tone));
         self.env.banner = true;
+    }
+
+    /// Tells what a start has found; where something else lies over the screen, it waits for its command.
+    fn recovered(&mut self, notice: Notice) {
+        if self.overlay.is_none() && !self.current().is_typing() {
+            self.open(Overlay::Notice(Box::new(notice.clone().again(self.env.now))));
+        } else {
+            self.say(Tone::Info, format!("{}; `: recovery.show` tells", notice.title));
+        }
+        self.recovery = Some(notice);
     }
 
     /// Leaves, or asks when something is alive.

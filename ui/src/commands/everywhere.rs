@@ -9,9 +9,10 @@ use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::help::Help;
 use crate::overlay::messages::Messages;
+use crate::overlay::notice::{Notice, NoticeLine};
 use crate::overlay::palette::Palette;
 use crate::screen::{FocusMove, ScreenId};
-use crate::theme::Variant;
+use crate::theme::{Ink, Variant};
 
 const HERE: &[Place] = &[Place::Everywhere];
 
@@ -36,6 +37,25 @@ fn accept_config(app: &mut App) {
     let none = serde_json::json!({});
     let confirm = Confirm::open(words, "config.accept", none, vec![item], app.env.now, &mut app.outbox);
     app.open(Overlay::Confirm(Box::new(confirm)));
+}
+
+/// Says what taking over would do; `y` does it.
+fn take_over(app: &mut App) {
+    let mut lines: Vec<NoticeLine> = app.holder.iter().cloned().map(NoticeLine::plain).collect();
+    lines.push(NoticeLine::plain(""));
+    for (ink, words) in [
+        (Ink::Bad, "stops   that process at once (SIGKILL), once it is certain that it holds the lock"),
+        (Ink::Ok, "keeps   every run and service: they live under their shims and are adopted here"),
+        (Ink::Ok, "keeps   everything that was committed, and requests that wait: this console answers them"),
+        (
+            Ink::Warn,
+            "ends    the screen of that process, if it has one; what was typed there and not yet asked is lost",
+        ),
+    ] {
+        lines.push(NoticeLine { ink, words: words.to_owned(), goes: None });
+    }
+    let notice = Notice::new("Take over?", lines, app.env.now).asking(Effect::TakeOver, "end it and take over");
+    app.open(Overlay::Notice(Box::new(notice)));
 }
 
 /// The table.
@@ -104,6 +124,32 @@ pub const COMMANDS: &[Command] = &[
             None => Err("no change of wharf.toml waits".to_owned()),
         },
         ..free("config.accept", "Accept the changed wharf.toml", "accept the config", HERE, &[], accept_config)
+    },
+    Command {
+        level: Level::Preview,
+        legal: |app| {
+            if app.holder.is_empty() { Err("no other process orchestrates".to_owned()) } else { Ok(()) }
+        },
+        ..free(
+            "orchestrator.take_over",
+            "Take over: end the other orchestrator",
+            "take over",
+            HERE,
+            &["g t"],
+            take_over,
+        )
+    },
+    Command {
+        legal: |app| match &app.recovery {
+            Some(_) => Ok(()),
+            None => Err("this console has found nothing to recover".to_owned()),
+        },
+        ..free("recovery.show", "What the start has found", "recovery", HERE, &["g v"], |app| {
+            if let Some(notice) = app.recovery.clone() {
+                let now = app.env.now;
+                app.open(Overlay::Notice(Box::new(notice.again(now))));
+            }
+        })
     },
     free("screen.redraw", "Draw everything again", "draw again", HERE, &["ctrl-l"], |app| {
         app.outbox.push(Effect::Redraw);

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{some, tab};
+use crate::app::App;
 use crate::command::{Command, Level, Place, always};
-use crate::effect::Question;
+use crate::effect::{Question, Verdict};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
@@ -56,7 +57,54 @@ pub const COMMANDS: &[Command] = &[
             app.open(Overlay::Confirm(Box::new(confirm)));
         },
     },
+    resolve("run.resolve_lost", "Give up {} as lost", "give up, lost", &["u l"], |app| resolve_as(app, Verdict::Lost)),
+    resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u k"], |app| {
+        resolve_as(app, Verdict::Keep);
+    }),
     tab("tab.output", "Output", HERE, &["t o"], |app| app.ledger.base_mut().show_tab(OUTPUT)),
     tab("tab.timeline", "Timeline", HERE, &["t l"], |app| app.ledger.base_mut().show_tab(TIMELINE)),
     tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
 ];
+
+/// Decides about what cannot be judged, after a preview.
+const fn resolve(
+    name: &'static str,
+    title: &'static str,
+    help: &'static str,
+    keys: &'static [&'static str],
+    run: fn(&mut App),
+) -> Command {
+    Command {
+        name,
+        title,
+        help,
+        hint: "",
+        places: HERE,
+        keys,
+        level: Level::Preview,
+        legal: |app| some(&app.ledger, "run", |run| run.unknown, "it can be judged; cancel it instead"),
+        run,
+    }
+}
+
+fn resolve_as(app: &mut App, verdict: Verdict) {
+    let items: Vec<Item> = app
+        .ledger
+        .chosen()
+        .into_iter()
+        .filter(|run| run.unknown)
+        .map(|run| Item {
+            question: Question::ResolvePreview(run.id, verdict),
+            name: run.name(),
+            target: ("run", run.id.text()),
+            preview: None,
+        })
+        .collect();
+    let words = match verdict {
+        Verdict::Lost => ("give up", "Giving up"),
+        Verdict::Keep => ("keep", "Keeping"),
+    };
+    let args = json!({ "verdict": verdict.word() });
+    let confirm = Confirm::open(words, "run.resolve", args, items, app.env.now, &mut app.outbox);
+    app.open(Overlay::Confirm(Box::new(confirm)));
+}

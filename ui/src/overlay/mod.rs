@@ -11,6 +11,7 @@ pub mod confirm;
 pub mod help;
 pub mod messages;
 pub mod new_run;
+pub mod notice;
 pub mod palette;
 pub mod quit;
 pub mod toast;
@@ -23,6 +24,8 @@ pub enum After {
     Stays,
     /// It is closed.
     Closes,
+    /// It is closed, and the key means what it means without it.
+    Passes,
 }
 
 /// One thing over the screen.
@@ -40,6 +43,8 @@ pub enum Overlay {
     NewRun(Box<new_run::NewRun>),
     /// What becomes of live runs.
     Quit(quit::Quit),
+    /// Something told in lines.
+    Notice(Box<notice::Notice>),
 }
 
 impl Overlay {
@@ -52,6 +57,7 @@ impl Overlay {
             Self::Confirm(o) => o.key(key, app),
             Self::NewRun(o) => o.key(key, app),
             Self::Quit(o) => o.key(key, app),
+            Self::Notice(o) => o.key(key, app),
         }
     }
 
@@ -60,7 +66,7 @@ impl Overlay {
         match self {
             Self::Palette(o) => o.paste(words),
             Self::NewRun(o) => o.paste(words),
-            Self::Help(_) | Self::Messages(_) | Self::Confirm(_) | Self::Quit(_) => {}
+            Self::Help(_) | Self::Messages(_) | Self::Confirm(_) | Self::Quit(_) | Self::Notice(_) => {}
         }
     }
 
@@ -82,6 +88,7 @@ impl Overlay {
             Self::Confirm(o) => o.view(app, canvas),
             Self::NewRun(o) => o.view(app, canvas),
             Self::Quit(o) => o.view(app, canvas),
+            Self::Notice(o) => o.view(app, canvas),
         }
     }
 }

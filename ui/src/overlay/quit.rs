@@ -106,6 +106,9 @@ impl Quit {
             let names = named(&header.live_services, services);
             facts.push(format!("{} {verb} up{names}.", format::plural(services, "service")));
         }
+        if !app.foretold.is_empty() && runs + services > 0 {
+            facts.push(app.foretold.to_owned());
+        }
         let choices = choices(app);
         let chosen = choices[self.chosen.min(choices.len() - 1)];
         let below = match header.queued {

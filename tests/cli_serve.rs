@@ -1,0 +1,100 @@
+//! `wharf serve` as a service: its unit file, and what a restart of the service leaves alone.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test may panic; a skip is said")]
+
+mod cli_common;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cli_common::Place;
+
+#[test]
+fn the_unit_file_is_printed_with_this_program_and_kills_no_shim() {
+    let place = Place::new();
+    let unit = place.wharf(&["serve", "--print-unit"]).expect(0);
+    assert_eq!(unit.err, "");
+    let lines: Vec<&str> = unit.out.lines().collect();
+    let program = std::fs::canonicalize(env!("CARGO_BIN_EXE_wharf")).unwrap();
+    let start = format!("ExecStart={} serve", program.display());
+    for wanted in [start.as_str(), "KillMode=process", "Delegate=yes", "[Install]"] {
+        assert!(lines.contains(&wanted), "{wanted} in {}", unit.out);
+    }
+    assert!(!place.data().exists(), "printing it makes no store");
+    // The manager's own judgement, where there is one.
+    let file = place.project().join("wharf.service");
+    std::fs::write(&file, unit.out).unwrap();
+    let verify = Command::new("systemd-analyze").args(["verify", "--user"]).arg(&file).stdin(Stdio::null()).output();
+    match verify {
+        Ok(verify) if verify.status.success() => {}
+        Ok(verify) => {
+            let said = String::from_utf8_lossy(&verify.stderr).into_owned();
+            assert!(!said.contains("wharf.service:"), "{said}");
+            eprintln!("skipped: systemd-analyze cannot judge units here: {said}");
+        }
+        Err(error) => eprintln!("skipped: no systemd-analyze ({error})"),
+    }
+}
+
+#[test]
+fn doctor_says_what_a_logout_does() {
+    let place = Place::new();
+    let checks = place.wharf(&["doctor", "--json"]).json();
+    let session = checks["checks"].as_array().unwrap().iter().find(|c| c["name"] == "session").unwrap().clone();
+    let words = session["message"].as_str().unwrap();
+    let known = ["go on", "no login manager", "container", "logout ends", "cannot be told"];
+    assert!(known.iter().any(|k| words.contains(k)), "{words}");
+}
+
+/// A unit of the user's own service manager; gone with the test.
+struct Unit {
+    name: String,
+    file: PathBuf,
+}
+
+impl Unit {
+    fn systemctl(args: &[&str]) -> bool {
+        let mut command = Command::new("systemctl");
+        command.arg("--user").args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|s| s.success())
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        Self::systemctl(&["stop", &self.name]);
+        let _ = std::fs::remove_file(&self.file);
+        Self::systemctl(&["daemon-reload"]);
+    }
+}
+
+#[test]
+fn a_restart_by_the_service_manager_ends_no_run() {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir());
+    let Some(runtime) = runtime.filter(|_| Unit::systemctl(&["show-environment"])) else {
+        eprintln!("skipped: no service manager of this user runs here");
+        return;
+    };
+    let place = Place::new();
+    let text = place.wharf(&["serve", "--print-unit"]).expect(0).out;
+    let data = format!("Environment=\"WHARF_DATA_DIR={}\"\nKillMode=", place.data().display());
+    let name = format!("wharf-test-{}.service", std::process::id());
+    let dir = runtime.join("systemd/user");
+    std::fs::create_dir_all(&dir).unwrap();
+    let unit = Unit { file: dir.join(&name), name };
+    std::fs::write(&unit.file, text.replacen("KillMode=", &data, 1)).unwrap();
+    assert!(Unit::systemctl(&["daemon-reload"]) && Unit::systemctl(&["start", &unit.name]));
+    place.wharf(&["run", "slow"]).expect(0);
+    assert!(Unit::systemctl(&["restart", &unit.name]));
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let adopted = place.wharf(&["activity", "kind:run.adopted", "--json"]).json();
+        if adopted["activity"].as_array().is_some_and(|a| !a.is_empty()) {
+            break;
+        }
+        assert!(Instant::now() < end, "the run was not adopted");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(place.wharf(&["show", "R-1", "--json"]).json()["run"]["status"], "running");
+    place.wharf(&["cancel", "R-1", "--grace", "0s"]).expect(0);
+}

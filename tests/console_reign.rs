@@ -1,0 +1,205 @@
+//! Who reigns, as consoles show it: a holder that is stopped, a place that is taken, a start that finds
+//! what another has left.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+#[path = "support/pty.rs"]
+mod pty;
+
+use std::time::{Duration, Instant};
+
+use pty::{Console, Place, config, until};
+use rustix::process::Signal;
+use wharf_store::Reader;
+use wharf_store::view::ActivityQuery;
+
+const PRINTER: &str = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.05; done";
+
+fn start_run(console: &Console) {
+    console.send("n");
+    console.see("New run");
+    console.see("slots used");
+    console.send("do something");
+    console.see("do something");
+    console.send("\r");
+    console.gone("New run");
+}
+
+/// What is typed before a dialog can have been read is dropped.
+fn read() {
+    std::thread::sleep(Duration::from_millis(250));
+}
+
+/// Cancels the selected run: says yes once what is shown has been read, again where it was shown anew.
+fn cancel(console: &Console, run: &str) {
+    let asks = format!("y cancel {run}");
+    console.send("x");
+    console.see(&asks);
+    until(
+        || {
+            read();
+            if console.screen().contains(&asks) {
+                console.send("y");
+                None
+            } else {
+                Some(())
+            }
+        },
+        || console.screen(),
+    );
+}
+
+fn acts(place: &Place, action: &str) -> usize {
+    let query = ActivityQuery { action: Some(action.into()), ..ActivityQuery::default() };
+    Reader::open(&place.data()).unwrap().activity(&query, None, 100).unwrap().rows.len()
+}
+
+/// The last words of all consoles.
+fn log(place: &Place) -> String {
+    let logs = std::fs::read_dir(place.data().join("log")).into_iter().flatten().flatten();
+    let text: String = logs.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+#[test]
+fn a_stopped_console_is_named_and_its_place_taken_by_a_key() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut first = Console::open(&place, 160, 45);
+    first.see("No runs yet.");
+    start_run(&first);
+    first.see("line 3");
+    first.signal(Signal::STOP);
+    let began = Instant::now();
+    let mut second = Console::open(&place, 160, 45);
+    second.see("Nothing new starts");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let pid = first.pid().to_string();
+    let screen = second.see("is stopped (T)");
+    assert!(screen.contains(&format!("process {pid} on pts/")), "{screen}");
+    // It shows what goes on, and does not hang.
+    second.see("● running");
+    second.send("gt");
+    second.see("Take over?");
+    second.see("SIGKILL");
+    second.see(&format!("process {pid}"));
+    read();
+    second.send("\x1b");
+    second.gone("Take over?");
+    assert_eq!(acts(&place, "orchestrator.took_over"), 0, "nothing is ended by looking");
+    second.send("gt");
+    second.see("Take over?");
+    read();
+    second.send("y");
+    first.wait_end();
+    second.see("Recovered");
+    second.see("1 run adopted");
+    second.see("from byte");
+    assert_eq!(acts(&place, "orchestrator.took_over"), 1);
+    second.gone("Nothing new starts");
+    // The line leads to its run.
+    second.send("\r");
+    second.gone("Recovered");
+    second.see("R-1");
+    until(|| (acts(&place, "orchestrator.elected") == 1).then_some(()), || second.screen());
+    cancel(&second, "R-1");
+    second.see("⊘ cancelled");
+    second.see("0 running");
+    second.send("q");
+    assert_eq!(second.wait_end(), 0);
+    second.assert_restored();
+    place.wait_empty();
+}
+
+#[test]
+fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut first = Console::open(&place, 160, 45);
+    first.see("No runs yet.");
+    start_run(&first);
+    first.see("line 3");
+    first.signal(Signal::STOP);
+    std::fs::remove_file(place.data().join("orchestrator.lock")).unwrap();
+    let mut second = Console::open(&place, 160, 45);
+    second.see("1 run adopted");
+    second.send("\x1b");
+    second.gone("Recovered");
+    first.signal(Signal::CONT);
+    // What the second one writes tells the first one.
+    cancel(&second, "R-1");
+    second.see("⊘ cancelled");
+    first.see("orchestrates no more and only reads");
+    first.see("⊘ cancelled");
+    first.see(&format!("pid {}", second.pid()));
+    // It asks the one that reigns now.
+    start_run(&first);
+    second.see("R-2");
+    first.see("R-2");
+    first.send("gg");
+    cancel(&first, "R-2");
+    first.wait("both cancelled", |s| s.matches("⊘ cancelled").count() >= 2);
+    first.see("0 running");
+    first.send("q");
+    assert_eq!(first.wait_end(), 0);
+    first.assert_restored();
+    second.see("0 running");
+    second.send("q");
+    assert_eq!(second.wait_end(), 0);
+    place.wait_empty();
+}
+
+#[test]
+fn what_a_start_has_found_is_told_and_gone_with_a_key() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut first = Console::open(&place, 80, 24);
+    first.see("No runs yet.");
+    start_run(&first);
+    first.see("line 3");
+    first.signal(Signal::KILL);
+    first.wait_end();
+    let mut second = Console::open(&place, 80, 24);
+    second.see("Recovered");
+    second.see("R-1  from byte");
+    second.send("\x1b");
+    second.gone("Recovered");
+    // It can be read again, and any other key means what it always does.
+    second.send("gv");
+    second.see("Recovered");
+    cancel(&second, "R-1");
+    second.see("⊘ cancelled");
+    second.send("Q");
+    second.wait_end();
+    place.wait_empty();
+}
+
+#[test]
+fn twelve_consoles_and_one_reigns_while_the_first_are_killed() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut all: Vec<Console> = (0..12).map(|_| Console::open(&place, 80, 24)).collect();
+    for console in &all {
+        console.see("No runs yet.");
+    }
+    let lock = place.data().join("orchestrator.lock");
+    let holder = || {
+        let holder = wharf::dispatch::election::holder(&place.data()).unwrap().flatten();
+        holder.filter(|h| h.epoch > 0).map(|h| (h.pid, h.epoch))
+    };
+    let mut epoch = 0;
+    for _ in 0..3 {
+        let (pid, now) = until(|| holder().filter(|(_, e)| *e > epoch), || format!("{lock:?}"));
+        epoch = now;
+        let at = all.iter().position(|c| c.pid() == pid).unwrap();
+        let mut king = all.remove(at);
+        king.signal(Signal::KILL);
+        king.wait_end();
+        let gone = Instant::now();
+        until(|| holder().filter(|(_, e)| *e > epoch), || "nobody follows".to_owned());
+        assert!(gone.elapsed() < Duration::from_millis(1_500), "{:?}\n{}", gone.elapsed(), log(&place));
+    }
+    for console in &mut all {
+        console.send("Q");
+    }
+    for console in &mut all {
+        console.wait_end();
+    }
+    place.wait_empty();
+}

@@ -8,6 +8,7 @@ pub mod console;
 pub mod demo;
 pub mod dispatch;
 pub mod environment;
+pub mod gc;
 pub mod process;
 pub mod run;
 pub mod service;

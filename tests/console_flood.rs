@@ -56,6 +56,8 @@ fn keys_are_answered_and_memory_stays_under_floods() {
     console.see("Quit wharf?");
     console.send("s");
     console.see("stop all and quit");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     console.send("y");
     assert_eq!(console.wait_end(), 0);
     place.wait_empty();

@@ -29,6 +29,25 @@ fn read() {
     std::thread::sleep(Duration::from_millis(250));
 }
 
+/// Cancels the selected run: says yes once what is shown has been read, again where it was shown anew.
+fn cancel(console: &Console, run: &str) {
+    let asks = format!("y cancel {run}");
+    console.send("x");
+    console.see(&asks);
+    until(
+        || {
+            read();
+            if console.screen().contains(&asks) {
+                console.send("y");
+                None
+            } else {
+                Some(())
+            }
+        },
+        || console.screen(),
+    );
+}
+
 fn acts(place: &Place, action: &str) -> usize {
     let query = ActivityQuery { action: Some(action.into()), ..ActivityQuery::default() };
     Reader::open(&place.data()).unwrap().activity(&query, None, 100).unwrap().rows.len()
@@ -82,10 +101,7 @@ fn a_stopped_console_is_named_and_its_place_taken_by_a_key() {
     second.gone("Recovered");
     second.see("R-1");
     until(|| (acts(&place, "orchestrator.elected") == 1).then_some(()), || second.screen());
-    second.send("x");
-    second.see("y cancel R-1");
-    read();
-    second.send("y");
+    cancel(&second, "R-1");
     second.see("⊘ cancelled");
     second.see("0 running");
     second.send("q");
@@ -109,10 +125,7 @@ fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
     second.gone("Recovered");
     first.signal(Signal::CONT);
     // What the second one writes tells the first one.
-    second.send("x");
-    second.see("y cancel R-1");
-    read();
-    second.send("y");
+    cancel(&second, "R-1");
     second.see("⊘ cancelled");
     first.see("orchestrates no more and only reads");
     first.see("⊘ cancelled");
@@ -122,10 +135,7 @@ fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
     second.see("R-2");
     first.see("R-2");
     first.send("gg");
-    first.send("x");
-    first.see("y cancel R-2");
-    read();
-    first.send("y");
+    cancel(&first, "R-2");
     first.wait("both cancelled", |s| s.matches("⊘ cancelled").count() >= 2);
     first.see("0 running");
     first.send("q");
@@ -154,10 +164,7 @@ fn what_a_start_has_found_is_told_and_gone_with_a_key() {
     // It can be read again, and any other key means what it always does.
     second.send("gv");
     second.see("Recovered");
-    second.send("x");
-    second.see("y cancel R-1");
-    read();
-    second.send("y");
+    cancel(&second, "R-1");
     second.see("⊘ cancelled");
     second.send("Q");
     second.wait_end();

@@ -118,6 +118,8 @@ fn live_runs_are_left_found_again_and_stopped() {
     console.see("Quit wharf?");
     console.send("s");
     console.see("stop all and quit");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     console.send("y");
     assert_eq!(console.wait_end(), 0);
     console.assert_restored();

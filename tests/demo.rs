@@ -192,6 +192,8 @@ fn watched_it_opens_the_console_on_living_runs_and_is_removed_when_all_is_stoppe
     console.see("Quit wharf?");
     console.send("s");
     console.see("y stop all and quit");
+    // What is typed before it can have been read is dropped.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     console.send("y");
     assert_eq!(console.wait_end(), 0);
     console.assert_restored();

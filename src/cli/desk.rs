@@ -149,7 +149,7 @@ fn confirm(context: &Context, seat: &Seat) -> Result<()> {
     if context.global.json || !std::io::stdin().is_terminal() {
         return Err(not("nobody confirmed that it is to be ended"));
     }
-    say(&format!("{}", seat.words()));
+    say(&seat.words());
     say("It is ended with SIGKILL; runs and services live on under their shims and are adopted here.");
     say("End it and take over? [y/N]");
     let mut answer = String::new();

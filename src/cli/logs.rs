@@ -65,6 +65,14 @@ pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     let id = named_run(&reader, &args.run)?;
     let directory = if args.follow { begun_log(context, &reader, id)? } else { log_directory(context, &reader, id)? };
     let Some(directory) = directory else {
+        if let Some(run) = reader.run_detail(id)?.map(|d| d.run)
+            && let Some(at) = run.log_deleted_at
+        {
+            let why = run.log_deleted_reason.map_or_else(String::new, |why| format!(": {why}"));
+            let at = format::moment(at, crate::clock::now(), context.zone());
+            context.remark(&format!("the log of {} was removed {at}{why}", args.run));
+            return nothing(context, args);
+        }
         let line = reader.run_line(id)?;
         let status = line.map_or_else(String::new, |l| format!(", it is {}", l.status));
         context.remark(&format!("{} has printed nothing{status}", args.run));
@@ -158,6 +166,9 @@ pub fn parse_name(text: &str) -> Result<Named> {
 pub fn log_directory(context: &Context, reader: &Reader, id: RunId) -> Result<Option<PathBuf>> {
     let Some(detail) = reader.run_detail(id)? else { return Ok(None) };
     let run = detail.run;
+    if run.log_deleted_at.is_some() {
+        return Ok(None);
+    }
     let place = run.log_ref.or_else(|| (run.attempt > 0).then(|| shim_dir("run", &id.text(), run.attempt)).flatten());
     Ok(place.map(|place| context.data.join(place)).filter(|path| path.exists()))
 }

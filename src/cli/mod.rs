@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod filter;
 mod follow;
+mod gc;
 mod inside;
 mod lease;
 mod list;
@@ -128,6 +129,12 @@ enum Command {
     /// Look at everything wharf stands on
     #[command(after_help = "Example:\n  wharf doctor")]
     Doctor,
+    /// Remove what is kept no longer: logs of runs that ended long ago, and files that belong to none
+    #[command(
+        after_help = "Example:\n  wharf gc --dry-run\n\nThe logs of ended runs are kept as long as [retention] run_logs says in the user's\n\
+        own file, 30 days by default and for ever with \"0s\". The rows of the runs stay."
+    )]
+    Gc(gc::GcArgs),
     /// Make a small project whose agents do real work, and open the console on it
     #[command(after_help = "Example:\n  wharf demo --headless")]
     Demo(demo::DemoArgs),
@@ -239,6 +246,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Config(command) => setup::config(context, command),
         Command::Init => setup::init(context),
         Command::Doctor => doctor::doctor(context),
+        Command::Gc(args) => gc::gc(context, args),
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

@@ -122,12 +122,18 @@ async fn watch(reigning: &Reigning, reader: &Reader, until_idle: bool) -> Result
                     return Ok(Over::Ended(ended.unwrap_or_else(|| "the dispatcher ended unexpectedly; see the log".to_owned())));
                 }
             }
-            _ = interrupt.recv() => return Ok(Over::Signal(INTERRUPTED)),
-            _ = terminate.recv() => return Ok(Over::Signal(TERMINATED)),
+            _ = interrupt.recv() => return Ok(signalled("SIGINT", INTERRUPTED)),
+            _ = terminate.recv() => return Ok(signalled("SIGTERM", TERMINATED)),
             // A background process outlives its terminal; one in the foreground ends with it.
-            _ = hangup.recv(), if !until_idle => return Ok(Over::Signal(HUNG_UP)),
+            _ = hangup.recv(), if !until_idle => return Ok(signalled("SIGHUP", HUNG_UP)),
         }
     }
+}
+
+/// Notes by what signal it ends: who reads the log wants to know why nobody reigned.
+fn signalled(name: &str, code: u8) -> Over {
+    tracing::info!(name, "a signal ends it");
+    Over::Signal(code)
 }
 
 /// Whether nothing is open that only an orchestrator can carry on.

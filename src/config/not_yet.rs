@@ -22,7 +22,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("", "job", Refused::Any, "jobs"),
     ("", "notify", Refused::Any, "notifications"),
     ("", "environment", Refused::Any, "environments beside Local"),
-    ("retention", "run_logs", Refused::Any, "removing old logs by itself"),
     ("retention", "snapshots", Refused::Any, "snapshots of workspaces"),
     ("retention", "workspaces_after_close", Refused::Any, "removing workspaces by itself"),
     ("limits", "on_quota", Refused::Only("head_tail"), "keeping head and tail of a log"),

@@ -33,6 +33,8 @@ pub enum Event {
     OutputGrew(Owner),
     /// Who the orchestrator is.
     Standing(Standing),
+    /// What a logout does to what runs, where that is to be said.
+    Foretold(&'static str),
     /// What a start of the reign here has found.
     Recovered(Arc<Recovery>),
     /// A request was answered.

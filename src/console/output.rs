@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use wharf_model::{Kind, RunStatus, UnixMillis};
+use wharf_model::{Kind, RunId, RunStatus, UnixMillis};
 use wharf_store::log::{Anchor, Gap, Line, LineKey, LogError, LogLines, Stream as Source, StreamSet, Window};
 use wharf_store::view::OperationQuery;
 use wharf_store::{Reader, StoreError};
@@ -310,23 +310,25 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
         (None, None) => word.to_owned(),
     };
     Ok(match owner {
-        Owner::Run(id) => reader.run_line(id)?.and_then(|run| {
+        Owner::Run(id) => {
+            let Some(run) = reader.run_line(id)? else { return Ok(None) };
             let live = !run.status.is_terminal();
             let state = match run.status {
                 RunStatus::Lost => OutputState::Lost,
                 _ if live => OutputState::Live,
                 status => ended(run.finished_at, how(run.exit_code, &run.signal, &status.as_str().replace('_', " "))),
             };
-            let dir = dir("run", id.text(), run.attempt)?;
+            let Some(dir) = dir("run", id.text(), run.attempt) else { return Ok(None) };
+            let gone = if live || dir.is_dir() { None } else { removed(reader, id)? };
             Some(Place {
                 dir,
                 name: Kind::Run.number(run.number),
                 live,
-                state,
+                state: gone.unwrap_or(state),
                 started_at: run.started_at,
                 generation: 0,
             })
-        }),
+        }
         Owner::Service(id) => reader.service(id)?.and_then(|item| {
             let row = item.service;
             let live = row.status.is_live();
@@ -351,6 +353,14 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
         }
         Owner::Lease(_) | Owner::Workspace(_) => None,
     })
+}
+
+/// When and why the log of a run was removed, if it was.
+fn removed(reader: &Reader, id: RunId) -> Result<Option<OutputState>, StoreError> {
+    Ok(reader.run_detail(id)?.and_then(|detail| {
+        let why = detail.run.log_deleted_reason.unwrap_or_default();
+        Some(OutputState::Removed { at: detail.run.log_deleted_at?, why })
+    }))
 }
 
 /// A word about the log of the start before, when it is still there.

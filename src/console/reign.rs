@@ -82,12 +82,7 @@ impl Throne {
 }
 
 fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<Ask>, over: &Plain<Ask>) {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("executor")
-        .enable_all()
-        .build()
-    {
+    let mut runtime = match threads() {
         Ok(runtime) => runtime,
         Err(error) => {
             let words = format!("cannot start the threads that keep runs: {error}");
@@ -115,6 +110,10 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
                     }
                     Ended::ByItself(why, deposed) => {
                         tracing::error!(%why, "the reign has ended");
+                        // Whoever kept runs in that reign must not go on beside the next one.
+                        if let Ok(fresh) = threads() {
+                            std::mem::replace(&mut runtime, fresh).shutdown_background();
+                        }
                         tell(if deposed { Standing::Deposed(why) } else { Standing::Nobody(why) });
                         if deposed { LOOK } else { AGAIN }
                     }
@@ -152,6 +151,11 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
             Ok(Ask::Over(..)) | Err(RecvTimeoutError::Timeout) => attempt(data, limits, &runtime),
         };
     }
+}
+
+/// Threads for the executors of one reign.
+fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("executor").enable_all().build()
 }
 
 /// Whether the holder of the lock answers what is asked of it.
@@ -214,7 +218,7 @@ fn reign(
                 told = true;
                 let events = events.clone();
                 // The loop drains its queue; a full one is waited for beside the executors.
-                let _beside = tokio::task::spawn_blocking(move || events.send(Event::Recovered(recovery)));
+                let _beside = tokio::task::spawn_blocking(move || events.send(Event::Recovered(recovery)).is_ok());
             }
             if let Some(why) = now.ended {
                 break (why, now.deposed);

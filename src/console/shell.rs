@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
@@ -27,7 +26,6 @@ use super::{Options, background, changes, logging, reigning, settings, signals, 
 use crate::clock;
 use crate::config::find;
 use crate::dispatch::orchestrator::MachineLimits;
-use crate::session::Logout;
 
 /// Time between two frames, at least.
 const FRAME: Duration = Duration::from_millis(16);
@@ -66,8 +64,6 @@ pub struct Shell {
     checkouts: Checkouts,
     growth: Growth,
     standing: Option<Standing>,
-    /// What a logout does to what runs, once that is known.
-    logout: Arc<OnceLock<Logout>>,
     project: PathBuf,
     logging: bool,
     lively: bool,
@@ -132,6 +128,7 @@ impl Shell {
         }
         let throne = Throne::start(options.data.clone(), limits, events.clone())?;
         changes::start(&options.data, events.clone())?;
+        foretell(events.clone())?;
         if let Some(words) = chosen.wrong.or(limits_wrong) {
             app.update(Msg::Banner {
                 key: "user-config",
@@ -153,7 +150,6 @@ impl Shell {
             checkouts,
             growth,
             standing: None,
-            logout: foretell()?,
             project: found.root,
             logging,
             lively: chosen.lively,
@@ -322,6 +318,7 @@ impl Shell {
                 }
             }
             Event::Standing(standing) => self.stands(standing),
+            Event::Foretold(words) => self.tell(Msg::Foretold(words)),
             Event::Recovered(recovery) => {
                 let notice = reigning::recovery(&recovery, clock::now());
                 self.tell(Msg::Recovered(Box::new(notice)));
@@ -394,8 +391,8 @@ impl Shell {
             && self.output_shown() == Some(*owner)
         {
             // A service that has ended may be started again; a run is over for good.
-            let over =
-                matches!(owner, Owner::Run(_)) && matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost);
+            let over = matches!(owner, Owner::Run(_))
+                && matches!(lines.state, OutputState::Ended { .. } | OutputState::Lost | OutputState::Removed { .. });
             self.settled_output = over.then_some(*owner);
         }
         self.tell(Msg::Tick(clock::now()));
@@ -419,12 +416,7 @@ impl Shell {
             )),
             Some(Standing::Nobody(_) | Standing::Deposed(_)) => Some("none".to_owned()),
         };
-        let holder = match &self.standing {
-            Some(Standing::Another(seat, silent)) => reigning::holder_lines(seat, *silent, self.app.env.zone),
-            _ => Vec::new(),
-        };
-        let foretold = self.logout.get().filter(|l| l.is_warning()).map(|l| l.words().to_owned());
-        Header { project, orchestrator, holder, foretold: foretold.unwrap_or_default(), ..header }
+        Header { project, orchestrator, ..header }
     }
 
     fn banner(&mut self, key: &'static str, tone: Tone, text: String, advice: String) {
@@ -439,6 +431,10 @@ impl Shell {
             }
         }
         tracing::info!(?standing, "who the orchestrator is");
+        self.tell(Msg::Holder(match &standing {
+            Standing::Another(seat, silent) => reigning::holder_lines(seat, *silent, self.app.env.zone),
+            _ => Vec::new(),
+        }));
         match &standing {
             Standing::Nobody(why) => {
                 let why = why.clone();
@@ -752,14 +748,15 @@ impl Shell {
 }
 
 /// Asks the login manager beside the screen what a logout does.
-fn foretell() -> io::Result<Arc<OnceLock<Logout>>> {
-    let logout = Arc::new(OnceLock::new());
-    let told = Arc::clone(&logout);
+fn foretell(events: Sender) -> io::Result<()> {
     std::thread::Builder::new().name("session".into()).spawn(move || {
-        // Only this thread sets it.
-        let _once = told.set(crate::session::look());
+        let logout = crate::session::look();
+        if logout.is_warning() {
+            // The console may be gone by now.
+            let _ = events.send(Event::Foretold(logout.words()));
+        }
     })?;
-    Ok(logout)
+    Ok(())
 }
 
 /// Ids of open runs, waiting ones first so that none of them starts in the place of a stopped one,

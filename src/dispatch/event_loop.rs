@@ -405,6 +405,9 @@ impl Loop {
                 Envelope::Prepared(row, prepared) => {
                     self.preparing.remove(&row.id);
                     self.ensure(&row)?;
+                    if let Prepared::Gc(plan) = &prepared {
+                        plan.logs.iter().try_for_each(|log| self.ensure_run(log.id))?;
+                    }
                     self.decide_into(&mut batch, &Input::Request(row, prepared), None);
                 }
                 Envelope::Input(input, reply) => {
@@ -412,8 +415,10 @@ impl Loop {
                         continue;
                     }
                     self.note_adoption(&input);
-                    if let Input::Fact(fact) = &input {
-                        self.ensure_run(fact)?;
+                    if let Input::Fact(fact) = &input
+                        && let Some(of) = late::of_run(fact)
+                    {
+                        self.ensure_run(of.run)?;
                     }
                     self.decide_into(&mut batch, &input, reply);
                 }
@@ -573,12 +578,16 @@ impl Loop {
             return Ok(());
         }
         kill_point("request.inserted");
+        if let Some(recovering) = &mut self.recovering {
+            recovering.requests += 1;
+        }
         let needs = matches!(
             RequestKind::parse(&row.kind),
             Some(
                 RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
             )
-        ) && row.args.get("path").is_some();
+        ) && row.args.get("path").is_some()
+            || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun);
         if needs {
             self.preparing.insert(row.id);
             let known = self.state.projects.iter().map(|(id, p)| (*id, p.path.clone())).collect();
@@ -599,20 +608,6 @@ impl Loop {
         Ok(())
     }
 
-    /// Loads the run that a fact is about when it has ended and left memory, so that the fact is kept as late.
-    fn ensure_run(&mut self, fact: &Fact) -> Result<(), StoreError> {
-        let Some(of) = late::of_run(fact) else { return Ok(()) };
-        if self.state.runs.contains_key(&of.run) {
-            return Ok(());
-        }
-        if let Some(row) = self.writer.load_entity("run", &of.run.text())? {
-            let seq = self.writer.last_event(of.run)?;
-            self.state.load(row);
-            self.state.event_seq.insert(of.run, seq);
-        }
-        Ok(())
-    }
-
     /// Loads the row that a request is about when it has ended and left memory.
     fn ensure(&mut self, row: &RequestRow) -> Result<(), StoreError> {
         let (Some(kind), Some(id)) = (row.target_type.as_deref(), row.target_id.as_deref()) else { return Ok(()) };
@@ -627,6 +622,19 @@ impl Loop {
         };
         if !here && let Some(row) = self.writer.load_entity(kind, id)? {
             self.state.load(row);
+        }
+        Ok(())
+    }
+
+    /// The same for an ended run, with the number of its last event, so that what comes late is kept behind it.
+    fn ensure_run(&mut self, id: RunId) -> Result<(), StoreError> {
+        if self.state.runs.contains_key(&id) {
+            return Ok(());
+        }
+        if let Some(row) = self.writer.load_entity("run", &id.text())? {
+            let seq = self.writer.last_event(id)?;
+            self.state.load(row);
+            self.state.event_seq.insert(id, seq);
         }
         Ok(())
     }

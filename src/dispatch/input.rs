@@ -103,6 +103,8 @@ pub enum Prepared {
     Nothing,
     /// The project's config as it stands in its file now.
     Config(Box<ConfigRead>),
+    /// What a pass over old logs may remove.
+    Gc(Box<GcPlan>),
     /// Reading failed; the request is refused with this.
     Failed {
         /// Error code.
@@ -110,6 +112,38 @@ pub enum Prepared {
         /// In words.
         message: String,
     },
+}
+
+/// What may be removed at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GcPlan {
+    /// How long logs are kept, milliseconds; none keeps them for ever.
+    pub keep_ms: Option<u64>,
+    /// Why these logs go, for people: `older than 30d`.
+    pub reason: String,
+    /// Logs of ended runs, the oldest first.
+    pub logs: Vec<GcLog>,
+    /// Files of the cache, relative to the data directory.
+    pub cache: Vec<String>,
+    /// Directories that no row knows; they are reported and stay.
+    pub orphans: Vec<String>,
+    /// More is due than one pass takes.
+    pub more: bool,
+}
+
+/// A log that may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcLog {
+    /// Whose.
+    pub id: RunId,
+    /// Its number: `R-12`.
+    pub run: String,
+    /// Its directory, relative to the data directory.
+    pub dir: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When the run ended.
+    pub finished_at: UnixMillis,
 }
 
 /// A project's config, read and validated.

@@ -10,9 +10,10 @@ use wharf_store::StoreError;
 use super::election::{self, Elected, Election, Holder};
 use super::event_loop::{Dispatcher, Setup};
 use super::input::Occurrence;
-use super::prepare::ReadConfig;
+use super::prepare::ReadFiles;
 use super::take_over::{self, TakeOverError};
 use crate::clock;
+use crate::gc::timer;
 use crate::run::context::Context;
 use crate::run::keep::Keeper;
 use crate::run::performer::Performer;
@@ -107,7 +108,8 @@ fn reign(
     let setup = Setup { data: data.to_owned(), concurrent_runs: limits.concurrent_runs, began_by };
     let limits = limits.clone();
     let data = data.to_owned();
-    Dispatcher::begin(setup, elected, Arc::new(ReadConfig::default()), move |inbox, epoch| {
+    let kept = data.clone();
+    let dispatcher = Dispatcher::begin(setup, elected, Arc::new(ReadFiles::new(data.clone())), move |inbox, epoch| {
         let ctx = Context {
             keeper: Keeper { data, epoch },
             inbox,
@@ -117,7 +119,12 @@ fn reign(
             on_quota: limits.on_quota,
         };
         Performer::new(ctx, runtime)
-    })
+    })?;
+    let mut reign = dispatcher.reign.clone();
+    // An error says that the loop has gone without a word.
+    let over = async move { drop(reign.wait_for(|r| r.ended.is_some()).await) };
+    tokio::spawn(timer::daily(kept, over));
+    Ok(dispatcher)
 }
 
 /// The operator's environment; what is no UTF-8 is left out, since children could not be told either.

@@ -76,6 +76,13 @@ pub enum Job {
     Serve(Box<ServiceJob>),
     /// Copy the store, to a file that was named or among its backups.
     Backup(Option<PathBuf>),
+    /// Remove these directories of ended runs and files of the cache.
+    Delete {
+        /// Directories, relative to the data directory.
+        dirs: Vec<String>,
+        /// Files, relative to the data directory.
+        files: Vec<String>,
+    },
     /// Do a part of what follows the end of a run's log, in this directory.
     Seal(RunId, String, SealPart),
 }
@@ -152,6 +159,13 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
         ActionKind::BackupStore => {
             let to = action.args.as_ref().and_then(|a| a["to"].as_str()).map(PathBuf::from);
             Some(Job::Backup(to))
+        }
+        ActionKind::DeleteLog => {
+            let named = |what: &str| {
+                let list = action.args.as_ref().and_then(|a| a[what].as_array());
+                list.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+            };
+            Some(Job::Delete { dirs: named("dirs"), files: named("files") })
         }
         ActionKind::SealLog => {
             let run = action.entity_id.parse::<RunId>().ok()?;

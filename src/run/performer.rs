@@ -11,6 +11,7 @@ use super::context::Context;
 use super::{backup, execute, lease, realise, seal};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
+use crate::gc::carry_out;
 use crate::process::idle;
 use crate::service::serve;
 
@@ -95,6 +96,11 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
         Job::Backup(to) => {
             let (data, id) = (ctx.keeper.data.clone(), action.id);
             beside(id, move || backup::backup(&data, id, to.as_deref())).await
+        }
+        Job::Delete { dirs, files } => {
+            let Ok(_turn) = seals.packing.acquire().await else { return Fact::ActionDone { action: action.id } };
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            behind(id, move || carry_out::remove(&data, id, &dirs, &files)).await
         }
         Job::Seal(run, dir, part) => {
             let turn = if part == SealPart::Hash { seals.hashing } else { seals.packing };

@@ -170,6 +170,36 @@ const LOUD_RUN: Scenario = Scenario {
     ],
 };
 
+/// A run whose log is removed once it has ended.
+const REMOVED_LOG: Scenario = Scenario {
+    site: || {
+        let site = Site::plain(&agent("worker", "", "echo hello"));
+        site.configure_machine("[retention]\nrun_logs = \"1ms\"\n");
+        site
+    },
+    next: |site, requests| match requests[..] {
+        [] => requests.push(site.ask_run("worker", json!({}))),
+        [asked] if site.request(asked).is_some_and(|r| r.status == RequestStatus::Done) => {
+            let state = site.open_rows();
+            if state.runs.is_empty() && state.actions.is_empty() {
+                requests.push(site.send("gc.run", None, json!({})));
+            }
+        }
+        _ => {}
+    },
+    requests: 2,
+    check: |site, requests| {
+        let row = site.run(site.run_of(requests[0])).run;
+        assert_eq!((row.status, row.stdout_bytes), (RunStatus::Succeeded, Some(6)));
+        assert!(row.log_deleted_at.is_some() && row.log_deleted_reason.is_some());
+        let log = site.data.join(row.log_ref.unwrap());
+        assert!(!log.exists() && !log.parent().unwrap().exists());
+        let collected = ActivityQuery { action: Some("store.collected".into()), ..ActivityQuery::default() };
+        assert_eq!(site.activity(&collected).len(), 1);
+    },
+    passes: &["gc.log_removed", "request.accepted"],
+};
+
 /// A service that is started and stopped by hand.
 const SERVICE_BY_HAND: Scenario = Scenario {
     site: || {
@@ -349,6 +379,14 @@ fn a_sealing_survives_deaths_between_any_two_of_its_steps() {
     let twice = points.iter().map(|p| vec![format!("{p}:1"); 2]);
     let on = points.windows(2).map(|p| p.iter().map(|p| format!("{p}:1")).collect());
     LOUD_RUN.survive_all(&once.chain(twice).chain(on).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_removal_of_a_log_survives_a_death_before_and_after_it() {
+    let points = REMOVED_LOG.learn();
+    let last = |point: &str| format!("{point}:{}", points[point]);
+    let cases = [last("request.accepted"), last("gc.log_removed")];
+    REMOVED_LOG.survive_all(&cases.map(|c| vec![c]));
 }
 
 #[test]

@@ -525,6 +525,10 @@ impl Orchestrator {
 
 impl Drop for Orchestrator {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.has_ended();
+            eprintln!("process {} had ended: {:?}; it said: {}", self.child.id(), self.status, self.said());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -22,6 +22,8 @@ pub enum Place {
     LedgerList,
     /// On Leases, in any pane.
     Leases,
+    /// In the list of leases.
+    LeasesList,
     /// On Services, in any pane.
     Services,
     /// In the list of services.
@@ -42,7 +44,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Everywhere,
         Self::List,
         Self::Text,
@@ -50,6 +52,7 @@ impl Place {
         Self::Ledger,
         Self::LedgerList,
         Self::Leases,
+        Self::LeasesList,
         Self::Services,
         Self::ServicesList,
         Self::Workspaces,
@@ -70,6 +73,7 @@ impl Place {
             Self::Ledger => "ledger",
             Self::LedgerList => "ledger-list",
             Self::Leases => "leases",
+            Self::LeasesList => "leases-list",
             Self::Services => "services",
             Self::ServicesList => "services-list",
             Self::Workspaces => "workspaces",
@@ -85,7 +89,7 @@ impl Place {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Everywhere => "EVERYWHERE",
-            Self::List | Self::LedgerList | Self::ServicesList | Self::WorkspacesList => "THIS LIST",
+            Self::List | Self::LedgerList | Self::LeasesList | Self::ServicesList | Self::WorkspacesList => "THIS LIST",
             Self::Text => "THIS TEXT",
             Self::Stream => "OUTPUT",
             Self::Ledger => "THE RUN",
@@ -103,14 +107,14 @@ impl Place {
 /// Places that are active together, for checks of clashes. Every screen adds its own here.
 pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
     use Place::{
-        Activity, Diagnostics, Everywhere, Leases, Ledger, LedgerList, List, Operations, OwnLog, Services,
+        Activity, Diagnostics, Everywhere, Leases, LeasesList, Ledger, LedgerList, List, Operations, OwnLog, Services,
         ServicesList, Stream, Text, Workspaces, WorkspacesList,
     };
     const SETS: &[&[Place]] = &[
         &[LedgerList, List, Ledger, Everywhere],
         &[Stream, Text, Ledger, Everywhere],
         &[Text, Ledger, Everywhere],
-        &[List, Leases, Everywhere],
+        &[LeasesList, List, Leases, Everywhere],
         &[Text, Leases, Everywhere],
         &[ServicesList, List, Services, Everywhere],
         &[Stream, Text, Services, Everywhere],

@@ -112,6 +112,16 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// What went wrong, wrapped, where the thing would be.
+    pub fn trouble(&mut self, area: Rect, words: &str) {
+        let style = self.ink(Ink::Bad);
+        let line = format!("✗ {words}");
+        let rows = text::wrap(&line, usize::from(area.width.saturating_sub(2)));
+        for (y, (from, to)) in (area.top()..area.bottom()).zip(rows) {
+            self.put(area.x + 1, y, area.width.saturating_sub(1), &line[from..to], style);
+        }
+    }
+
     /// Lays a style over the cells of an area without changing their characters.
     pub fn tint(&mut self, area: Rect, style: Style) {
         let area = area.intersection(self.buf.area);
@@ -214,6 +224,12 @@ impl<'a> Canvas<'a> {
             self.put_right(last_x - 1, last_y, room + 2, &format!(" {foot} "), ground);
         }
         Rect::new(area.x + 1, area.y + 1, area.width - 2, area.height - 2)
+    }
+
+    /// What is written with in a dialog: words, keys, and what explains.
+    pub fn dialog_inks(&self) -> (Style, Style, Style) {
+        let ground = self.theme.ground(Ground::Dialog);
+        (ground, ground.patch(self.bold(Ink::Accent)), ground.patch(self.ink(Ink::Dim)))
     }
 
     /// Glyph and word of a state.

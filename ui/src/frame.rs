@@ -169,6 +169,8 @@ fn banner(app: &App, canvas: &mut Canvas<'_>, row: Rect) {
 fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, u16)> {
     let mut wanted: Vec<(String, String, Option<&'static Command>)> = Vec::new();
     let mut last = None;
+    // Said where everything else has found its place.
+    let mut late = Vec::new();
     if app.current().is_typing() {
         wanted.extend(app.current().typing_hints().iter().map(|(k, w)| ((*k).to_owned(), (*w).to_owned(), None)));
     } else {
@@ -179,6 +181,10 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
             if c.name == "shell.open" && !app.current().has_places() {
                 return false;
             }
+            if c.name == "tab.next" && !app.current().has_tabs() || empty && matches!(c.name, "tab.next" | "pane.next")
+            {
+                return false;
+            }
             if empty { (c.legal)(app).is_ok() && c.name != "filter.edit" } else { c.name != "quit" }
         };
         for command in command::all().filter(|c| !c.hint.is_empty() && app.is_here(c) && told(c)) {
@@ -186,10 +192,12 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
             let entry = (key, command.hint.to_owned(), Some(command));
             match command.name {
                 "help.open" => last = Some(entry),
+                "pane.next" | "tab.next" => late.push(entry),
                 _ => wanted.push(entry),
             }
         }
     }
+    wanted.append(&mut late);
     let width = |e: &(String, String, Option<&'static Command>)| (text::width(&e.0) + text::width(&e.1) + 3) as u16;
     let reserved = last.as_ref().map_or(0, &width);
     let mut spans = Vec::new();

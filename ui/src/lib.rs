@@ -8,13 +8,13 @@
 //!
 //! # Adding a screen
 //!
-//! 1. `rows.rs`: plain rows in the operator's words; `effect.rs`: a `Question`; `msg.rs`: an `Answer`.
+//! 1. `rows/`: plain rows in the operator's words; `effect.rs`: a `Question`; `msg.rs`: an `Answer`.
 //! 2. `screen/<name>.rs`: for a list with a detail pane a struct with a [`screen::browse::Base`] and an
 //!    `impl Browse`: columns, tabs and facts are data, and focus, keys, mouse, stream and filter follow
 //!    (`screen/leases.rs` is the shortest). Anything else is an `impl Screen` (`screen/diagnostics.rs`):
 //!    `answer` takes only what is asked now, `settle` asks for what became visible, `view` draws.
-//! 3. `screen/mod.rs`: a `ScreenId` with digit, title and the field that filters it by number. `app.rs`: a field, an arm in `current` and
-//!    `parts`, and a line in `answer`.
+//! 3. `screen/mod.rs`: a `ScreenId` with digit, title and the field that filters it by number. `app/mod.rs`: a field, an arm in `current` and
+//!    `parts`; `app/answers.rs`: a line in `answer`.
 //! 4. `command.rs`: its `Place`s and the sets in which they are active; `commands/<name>.rs`: its rows
 //!    of the one command table, named in `TABLES`. Hint row, help, palette and keymap follow by
 //!    themselves, and tests refuse clashes.
@@ -42,6 +42,8 @@ pub mod input;
 pub mod keymap;
 pub mod layout;
 pub mod msg;
+#[cfg(test)]
+mod operator_tests;
 pub mod overlay;
 pub mod pane;
 pub mod rows;

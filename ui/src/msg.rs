@@ -42,6 +42,10 @@ pub enum Msg {
     },
     /// The text that came back from `$EDITOR`; none when it failed.
     Edited(Option<String>),
+    /// The process that orchestrates in the place of this console, in lines; none when none does.
+    Holder(Vec<String>),
+    /// What a logout does to what runs, where it is to be said.
+    Foretold(&'static str),
     /// What a start of the orchestrator in this console has found.
     Recovered(Box<Notice>),
     /// Something to say: the end of a run, a saved file.

@@ -12,6 +12,7 @@ use crate::effect::{Effect, Question, QuitChoice};
 use crate::msg::{Answer, Msg, RequestOutcome, Tone};
 use crate::overlay::Overlay;
 use crate::rows::Page;
+use crate::screen::browse::Browse;
 use crate::testing::*;
 
 const WIDE: &str = include_str!("../mockups/ledger-output-160.txt");
@@ -135,6 +136,9 @@ fn quitting_with_live_runs_asks_once() {
     bench.keys("q s Enter l");
     assert_eq!(bench.effects, [], "stopping all wants y");
     bench.keys("y");
+    assert_eq!(bench.effects, [], "and not before one could have read what it stops");
+    bench.send(Msg::Tick(NOW.plus(150)));
+    bench.keys("y");
     assert_eq!(bench.effects, [Effect::Quit(QuitChoice::StopAll)]);
     let mut bench = Bench::drawn(80, 24);
     bench.keys("q j Enter");
@@ -145,7 +149,9 @@ fn quitting_with_live_runs_asks_once() {
     // Where another process orchestrates there is nothing to put into the background.
     let mut bench = Bench::drawn(80, 24);
     bench.app.header.orchestrator = Some("pid 7".to_owned());
-    bench.keys("q b j Enter y");
+    bench.keys("q b j Enter");
+    bench.send(Msg::Tick(NOW.plus(150)));
+    bench.keys("y");
     assert_eq!(bench.effects, [Effect::Quit(QuitChoice::StopAll)]);
     let mut bench = Bench::open(80, 24, nothing);
     bench.keys("q");
@@ -289,9 +295,9 @@ fn clicks_act_as_their_keys() {
     };
     bench.send(click(5, 4));
     assert_eq!(bench.app.ledger.run().unwrap().number, 1045);
-    assert!(!bench.app.ledger.list.detail);
+    assert!(!bench.app.ledger.base().list.detail);
     bench.send(click(5, 4));
-    assert!(bench.app.ledger.list.detail, "the second click opens");
+    assert!(bench.app.ledger.base().list.detail, "the second click opens");
     bench.send(click(90, 2));
     assert!(bench.text().contains("[Timeline]"), "{}", bench.text());
     let at = bench.text().lines().last().unwrap().find("palette").unwrap() as u16;

@@ -9,6 +9,7 @@ use wharf_store::{Reader, StoreError};
 use wharf_ui::rows::{ConfigChange, PendingConfig, Preview, PreviewLine, PreviewVerb};
 use wharf_ui::text;
 
+use crate::config::Remembered;
 use crate::dispatch::prepare;
 
 /// Cells of a row of the preview that a value may take.
@@ -36,7 +37,7 @@ pub fn accept(reader: &Reader, project: &Path, at: UnixMillis) -> Result<Preview
     let Some(row) = reader.project_at(&project.display().to_string())? else {
         return refused("this project is not in the store any more".to_owned());
     };
-    let read = match prepare::ReadConfig::default().read(project, &BTreeMap::new()) {
+    let read = match prepare::read(&Remembered::default(), project, &BTreeMap::new()) {
         Ok(read) => read,
         Err((_, words)) => return refused(words),
     };

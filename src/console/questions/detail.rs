@@ -241,7 +241,10 @@ fn output(detail: &view::RunDetail) -> Vec<Fact> {
     if let Some(bytes) = size(run.stderr_bytes) {
         out.push(fact("stderr", bytes, run.stderr_sha256.clone().map(|h| format!("sha256 {h}")).unwrap_or_default()));
     }
-    if let Some(place) = &run.log_ref {
+    if let Some(at) = run.log_deleted_at {
+        let why = run.log_deleted_reason.clone().unwrap_or_default();
+        out.push(fact("log", format!("removed {}", at.rfc3339()), why));
+    } else if let Some(place) = &run.log_ref {
         out.push(fact("log", place.clone(), size(run.log_bytes).unwrap_or_default()));
     }
     if let Some(first) = out.first_mut() {

@@ -10,6 +10,7 @@ use wharf_ui::glyph::Class;
 use wharf_ui::rows::{Diagnostics, OrchestratorLine, RequestLine, StoreLine};
 
 use crate::dispatch::election;
+use crate::dispatch::take_over::Seat;
 
 /// Requests that are listed.
 const REQUESTS: usize = 50;
@@ -18,7 +19,14 @@ const REQUESTS: usize = 50;
 pub fn all(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
     let header = reader.header(None)?;
     let mut troubles = Vec::new();
-    let orchestrator = match election::holder(data) {
+    let held = election::holder(data);
+    if let Ok(Some(holder)) = &held {
+        let seat = Seat::of(holder.clone());
+        if holder.is_some() && !seat.is_healthy() {
+            troubles.push(format!("The orchestrator is {}; `g t` takes over", seat.words()));
+        }
+    }
+    let orchestrator = match held {
         Ok(Some(Some(holder))) => Some(OrchestratorLine {
             pid: u32::try_from(holder.pid).unwrap_or(0),
             is_this: holder.pid.unsigned_abs() == std::process::id(),

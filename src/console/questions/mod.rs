@@ -299,8 +299,6 @@ impl Asking<'_> {
             live_runs,
             live_services,
             orchestrator: None,
-            holder: Vec::new(),
-            foretold: String::new(),
         })
     }
 

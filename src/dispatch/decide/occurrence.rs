@@ -163,7 +163,7 @@ mod tests {
     fn what_is_left_of_a_deadline_stays_whatever_the_clock_does() {
         for (step, slept) in [(3_600_000, 0), (-3_600_000, 0), (0, 8 * 3_600_000), (-5_000, 60_000)] {
             let mut state = open();
-            let mut ids = uuid::Uuid::now_v7;
+            let mut ids = uuid::Uuid::nil;
             let mut d = Deciding { tx: Tx::new(&mut state, UnixMillis(100)), new_id: &mut ids };
             occurred(&mut d, &Occurrence::ClockMoved { step_ms: step, slept_ms: slept });
             d.tx.finish().unwrap();

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind, RequestRow,
-    RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason,
+    ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind,
+    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason,
 };
 
-use super::{Deciding, about, cancel, config, release, resolve, run_start, service, store};
+use super::{Deciding, about, cancel, config, gc, release, resolve, run_start, service, store};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
 /// Accepts a request, or says why not; on refusal the caller takes every change back.
@@ -68,6 +68,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::ProjectAdd => config::add_project(d, prepared, &actor)?,
         RequestKind::ConfigAccept => config::accept(d, row, prepared, &actor)?,
         RequestKind::StoreBackup => store::back_up(d, row),
+        RequestKind::GcRun => gc::accept(d, row, prepared, &actor)?,
         RequestKind::OrchestratorStop => json!({ "stopping": true }),
         RequestKind::AgentComment | RequestKind::AgentNextAction => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));
@@ -158,6 +159,15 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
             // A run that is no longer here has ended.
             let live = run.and_then(|r| d.state().runs.get(&r)).is_some_and(|r| !r.status.is_terminal());
             if live { None } else { done }
+        }
+        Some(RequestKind::GcRun) => {
+            let id = row.id.text();
+            let at_work = d
+                .state()
+                .actions
+                .values()
+                .any(|a| a.kind == ActionKind::DeleteLog && a.entity_id == id && super::is_open(a.status));
+            if at_work { None } else { done }
         }
         Some(RequestKind::LeaseRelease) => {
             let lease = row.target_id.as_deref().and_then(|t| t.parse::<LeaseId>().ok());

@@ -143,6 +143,8 @@ pub(crate) fn accept(
         log_bytes: None,
         log_sha256: None,
         log_compressed: false,
+        log_deleted_at: None,
+        log_deleted_reason: None,
         stdout_bytes: None,
         stderr_bytes: None,
         stdout_sha256: None,

@@ -85,6 +85,20 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
         }
         ActionKind::BackupStore => store::not_backed_up(d, action.id, "internal", error),
         ActionKind::SealLog => {}
+        ActionKind::DeleteLog => {
+            // The rows say already that they are gone; what is left of them is told to who asked.
+            if let Ok(request) = action.entity_id.parse::<RequestId>() {
+                let now = d.now();
+                d.tx.update::<RequestRow>(request, |r| {
+                    if r.status == RequestStatus::Accepted {
+                        r.status = RequestStatus::Failed;
+                        r.finished_at = Some(now);
+                        r.error_code = Some("internal".into());
+                        r.error = Some(format!("not everything could be removed: {error}"));
+                    }
+                });
+            }
+        }
     }
 }
 

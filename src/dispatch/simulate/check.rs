@@ -89,6 +89,14 @@ impl Sim {
                     }
                 }
                 Change::Put { row: AnyRow::Service(service), .. } => self.observe_service(service, changes)?,
+                Change::Event(row) if row.event_type == "late" => {
+                    self.books.saw("late fact");
+                    let alone =
+                        |c: &Change| !matches!(c, Change::Put { row: AnyRow::Run(r), .. } if r.id == row.run_id);
+                    if !changes.iter().all(alone) {
+                        return Err(format!("a late fact changed {}: {}", row.run_id, row.message));
+                    }
+                }
                 Change::Activity(row) => {
                     let asked = row.details.as_ref().is_some_and(|d| d["asked"] == serde_json::json!(true));
                     let ends = row.action == "run.ended" || (row.action == "run.cancelled" && !asked);
@@ -410,7 +418,7 @@ impl Sim {
         }
         for action in rows.actions.values() {
             if !matches!(action.status, ActionStatus::Pending | ActionStatus::Performing)
-                || action.kind == ActionKind::SealLog
+                || matches!(action.kind, ActionKind::SealLog | ActionKind::DeleteLog)
             {
                 continue;
             }

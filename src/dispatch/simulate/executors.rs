@@ -55,6 +55,7 @@ impl Sim {
             }),
             // Nobody asks for one in a simulation.
             ActionKind::BackupStore => None,
+            ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
         };
         let Some(task) = task else { return };
@@ -111,6 +112,7 @@ impl Sim {
             Task::Stop { action, dir, reason, grace_ms, force: false } => self.stop(action, dir, reason, grace_ms),
             Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
             Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
+            Task::Delete { action } => self.tell(Fact::ActionDone { action }),
             Task::Seal { action, run, part } => {
                 let fact = if self.unlucky(100) {
                     Fact::ActionFailed { action, error: "disk full".into() }

@@ -78,6 +78,7 @@ fn every_history_keeps_the_rules() {
         "service shared",
         "service stopped in use",
         "followed after a loss",
+        "late fact",
         "given up",
         "the clock was set",
         "the machine slept",

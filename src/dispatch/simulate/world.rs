@@ -78,6 +78,7 @@ pub enum Task {
     Stop { action: ActionId, dir: Dir, reason: String, grace_ms: i64, force: bool },
     Realise { action: ActionId, run: RunId, attempt: u32, stage: Stage },
     Serve { action: ActionId, service: ServiceId, generation: u32, stopping: bool },
+    Delete { action: ActionId },
     Seal { action: ActionId, run: RunId, part: SealPart },
 }
 

@@ -48,6 +48,7 @@ words! {
         ProjectAdd = "project.add",
         ConfigAccept = "config.accept",
         StoreBackup = "store.backup",
+        GcRun = "gc.run",
         OrchestratorStop = "orchestrator.stop",
         AgentComment = "agent.comment",
         AgentNextAction = "agent.next_action",
@@ -88,6 +89,7 @@ words! {
         StartService = "start_service",
         SealLog = "seal_log",
         BackupStore = "backup_store",
+        DeleteLog = "delete_log",
     }
 }
 

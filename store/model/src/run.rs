@@ -191,6 +191,8 @@ row! {
         log_bytes: Option<i64>,
         log_sha256: Option<String>,
         log_compressed: bool,
+        log_deleted_at: Option<UnixMillis>,
+        log_deleted_reason: Option<String>,
         stdout_bytes: Option<i64>,
         stderr_bytes: Option<i64>,
         stdout_sha256: Option<String>,

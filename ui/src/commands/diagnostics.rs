@@ -1,7 +1,8 @@
 //! Commands on the program's own log.
 
+use super::free;
 use crate::app::App;
-use crate::command::{Command, Level, Place, always};
+use crate::command::{Command, Place};
 use crate::msg::Tone;
 
 const fn log(
@@ -11,7 +12,7 @@ const fn log(
     keys: &'static [&'static str],
     run: fn(&mut App),
 ) -> Command {
-    Command { name, title, help: hint, hint, places: &[Place::OwnLog], keys, level: Level::Free, legal: always, run }
+    Command { hint, ..free(name, title, hint, &[Place::OwnLog], keys, run) }
 }
 
 /// The table.

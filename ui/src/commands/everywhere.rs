@@ -1,7 +1,8 @@
 //! Commands of every screen.
 
+use super::{free, selected};
 use crate::app::App;
-use crate::command::{Command, Level, Place, always};
+use crate::command::{Command, Level, Place};
 use crate::effect::{Effect, Question, QuitChoice};
 use crate::msg::Tone;
 use crate::overlay::Overlay;
@@ -15,18 +16,8 @@ use crate::theme::{Ink, Variant};
 
 const HERE: &[Place] = &[Place::Everywhere];
 
-const fn plain(
-    name: &'static str,
-    title: &'static str,
-    help: &'static str,
-    keys: &'static [&'static str],
-    run: fn(&mut App),
-) -> Command {
-    Command { name, title, help, hint: "", places: HERE, keys, level: Level::Free, legal: always, run }
-}
-
-fn selected(app: &App) -> Result<(), String> {
-    app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned())
+fn tabs(app: &App) -> Result<(), String> {
+    if app.current().has_tabs() { Ok(()) } else { Err("there is one thing to look at only".to_owned()) }
 }
 
 fn theme(app: &mut App, variant: Variant) {
@@ -50,7 +41,7 @@ fn accept_config(app: &mut App) {
 
 /// Says what taking over would do; `y` does it.
 fn take_over(app: &mut App) {
-    let mut lines: Vec<NoticeLine> = app.header.holder.iter().cloned().map(NoticeLine::plain).collect();
+    let mut lines: Vec<NoticeLine> = app.holder.iter().cloned().map(NoticeLine::plain).collect();
     lines.push(NoticeLine::plain(""));
     for (ink, words) in [
         (Ink::Bad, "stops   that process at once (SIGKILL), once it is certain that it holds the lock"),
@@ -69,31 +60,41 @@ fn take_over(app: &mut App) {
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
-    plain("screen.ledger", "Show the Ledger", "Ledger", &["1"], |app| app.visit(ScreenId::Ledger)),
-    plain("screen.leases", "Show Leases", "Leases", &["2"], |app| app.visit(ScreenId::Leases)),
-    plain("screen.services", "Show Services", "Services", &["3"], |app| app.visit(ScreenId::Services)),
-    plain("screen.workspaces", "Show Workspaces", "Workspaces", &["5"], |app| app.visit(ScreenId::Workspaces)),
-    plain("screen.activity", "Show Activity", "Activity", &["7"], |app| app.visit(ScreenId::Activity)),
-    plain("screen.diagnostics", "Show Diagnostics", "Diagnostics", &["8"], |app| app.visit(ScreenId::Diagnostics)),
-    plain("pane.next", "Next pane", "next pane", &["Tab"], |app| app.focus(FocusMove::Next)),
-    plain("pane.previous", "Previous pane", "pane before", &["Shift-Tab"], |app| app.focus(FocusMove::Previous)),
-    plain("pane.left", "To the list", "to the list", &["←"], |app| app.focus(FocusMove::List)),
-    plain("pane.right", "To the detail", "to the detail", &["→"], |app| app.focus(FocusMove::Detail)),
-    plain("tab.previous", "Tab before", "tab before", &["<"], |app| app.parts().0.tab(true)),
-    plain("tab.next", "Next tab", "next tab", &[">"], |app| app.parts().0.tab(false)),
-    plain("pane.zoom", "Zoom the pane, and back", "zoom the pane", &["z"], |app| app.parts().0.zoom()),
-    plain("split.grow", "More room for the list", "list wider", &["alt-+"], |app| app.parts().0.split(4)),
-    plain("split.shrink", "Less room for the list", "list narrower", &["alt--"], |app| app.parts().0.split(-4)),
-    plain("back.out", "Drop the innermost thing", "drop, back", &["Esc"], |app| {
+    free("screen.ledger", "Show the Ledger", "Ledger", HERE, &["1"], |app| app.visit(ScreenId::Ledger)),
+    free("screen.leases", "Show Leases", "Leases", HERE, &["2"], |app| app.visit(ScreenId::Leases)),
+    free("screen.services", "Show Services", "Services", HERE, &["3"], |app| app.visit(ScreenId::Services)),
+    free("screen.workspaces", "Show Workspaces", "Workspaces", HERE, &["5"], |app| app.visit(ScreenId::Workspaces)),
+    free("screen.activity", "Show Activity", "Activity", HERE, &["7"], |app| app.visit(ScreenId::Activity)),
+    free("screen.diagnostics", "Show Diagnostics", "Diagnostics", HERE, &["8"], |app| app.visit(ScreenId::Diagnostics)),
+    Command {
+        hint: "pane",
+        ..free("pane.next", "Next pane", "next pane", HERE, &["Tab"], |app| app.focus(FocusMove::Next))
+    },
+    free("pane.previous", "Previous pane", "pane before", HERE, &["Shift-Tab"], |app| app.focus(FocusMove::Previous)),
+    free("pane.left", "To the list", "to the list", HERE, &["←"], |app| app.focus(FocusMove::List)),
+    free("pane.right", "To the detail", "to the detail", HERE, &["→"], |app| app.focus(FocusMove::Detail)),
+    Command {
+        legal: tabs,
+        ..free("tab.previous", "Tab before", "tab before", HERE, &["<"], |app| app.parts().0.tab(true))
+    },
+    Command {
+        hint: "tab",
+        legal: tabs,
+        ..free("tab.next", "Next tab", "next tab", HERE, &[">"], |app| app.parts().0.tab(false))
+    },
+    free("pane.zoom", "Zoom the pane, and back", "zoom the pane", HERE, &["z"], |app| app.parts().0.zoom()),
+    free("split.grow", "More room for the list", "list wider", HERE, &["alt-+"], |app| app.parts().0.split(4)),
+    free("split.shrink", "Less room for the list", "list narrower", HERE, &["alt--"], |app| app.parts().0.split(-4)),
+    free("back.out", "Drop the innermost thing", "drop, back", HERE, &["Esc"], |app| {
         app.parts().0.back();
     }),
     Command {
         hint: "shell",
         legal: |app| match app.current().owner() {
             Some(_) => Ok(()),
-            None => Err("nothing is selected".to_owned()),
+            None => selected(app).and_then(|()| Err("it has no directory, or none any more".to_owned())),
         },
-        ..plain("shell.open", "Shell in the place of {}", "shell in it", &["!"], |app| {
+        ..free("shell.open", "Shell in the place of {}", "shell in it", HERE, &["!"], |app| {
             if let Some(owner) = app.current().owner() {
                 app.outbox.push(Effect::Shell(owner));
             }
@@ -101,18 +102,18 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         legal: selected,
-        ..plain("copy", "Copy the selection, else {}", "copy", &["y"], |app| {
+        ..free("copy", "Copy the selection, else {}", "copy", HERE, &["y"], |app| {
             if let Some(words) = app.current().copy() {
                 app.copy(words);
             }
         })
     },
-    plain("messages.open", "Messages and conditions", "messages", &["i"], |app| {
+    free("messages.open", "Messages and conditions", "messages", HERE, &["i"], |app| {
         app.open(Overlay::Messages(Messages::default()));
     }),
     Command {
         hint: "palette",
-        ..plain("palette.open", "Command palette", "palette", &[":", "ctrl-p"], |app| {
+        ..free("palette.open", "Command palette", "palette", HERE, &[":", "ctrl-p"], |app| {
             app.open(Overlay::Palette(Palette::default()));
         })
     },
@@ -122,47 +123,56 @@ pub const COMMANDS: &[Command] = &[
             Some(_) => Ok(()),
             None => Err("no change of wharf.toml waits".to_owned()),
         },
-        ..plain("config.accept", "Accept the changed wharf.toml", "accept the config", &[], accept_config)
+        ..free("config.accept", "Accept the changed wharf.toml", "accept the config", HERE, &[], accept_config)
     },
     Command {
         level: Level::Preview,
         legal: |app| {
-            if app.header.holder.is_empty() { Err("no other process orchestrates".to_owned()) } else { Ok(()) }
+            if app.holder.is_empty() { Err("no other process orchestrates".to_owned()) } else { Ok(()) }
         },
-        ..plain("orchestrator.take_over", "Take over: end the other orchestrator", "take over", &["g t"], take_over)
+        ..free(
+            "orchestrator.take_over",
+            "Take over: end the other orchestrator",
+            "take over",
+            HERE,
+            &["g t"],
+            take_over,
+        )
     },
     Command {
         legal: |app| match &app.recovery {
             Some(_) => Ok(()),
             None => Err("this console has found nothing to recover".to_owned()),
         },
-        ..plain("recovery.show", "What the start has found", "recovery", &["g v"], |app| {
+        ..free("recovery.show", "What the start has found", "recovery", HERE, &["g v"], |app| {
             if let Some(notice) = app.recovery.clone() {
                 let now = app.env.now;
                 app.open(Overlay::Notice(Box::new(notice.again(now))));
             }
         })
     },
-    plain("screen.redraw", "Draw everything again", "draw again", &["ctrl-l"], |app| app.outbox.push(Effect::Redraw)),
-    plain("suspend", "To the shell; fg comes back", "to the shell", &["ctrl-z"], |app| {
+    free("screen.redraw", "Draw everything again", "draw again", HERE, &["ctrl-l"], |app| {
+        app.outbox.push(Effect::Redraw);
+    }),
+    free("suspend", "To the shell; fg comes back", "to the shell", HERE, &["ctrl-z"], |app| {
         app.outbox.push(Effect::Suspend);
     }),
-    Command { hint: "quit", ..plain("quit", "Quit", "quit, asks when runs are live", &["q", "ctrl-c"], App::quit) },
-    plain("quit.leave", "Quit, live runs go on", "quit, leave all", &["Q"], |app| {
+    Command { hint: "quit", ..free("quit", "Quit", "quit, asks if live", HERE, &["q", "ctrl-c"], App::quit) },
+    free("quit.leave", "Quit, live runs go on", "quit, leave all", HERE, &["Q"], |app| {
         app.outbox.push(Effect::Quit(QuitChoice::Leave));
     }),
-    plain("theme.dark", "Theme: dark", "dark theme", &[], |app| theme(app, Variant::Dark)),
-    plain("theme.light", "Theme: light", "light theme", &[], |app| theme(app, Variant::Light)),
-    plain("theme.contrast", "Theme: high contrast", "high contrast", &[], |app| theme(app, Variant::HighContrast)),
-    plain("glyphs.toggle", "Glyphs: Unicode or ASCII", "glyphs", &[], |app| app.env.ascii = !app.env.ascii),
-    plain("utc.toggle", "Moments in UTC or local time", "UTC", &[], |app| {
+    free("theme.dark", "Theme: dark", "dark theme", HERE, &[], |app| theme(app, Variant::Dark)),
+    free("theme.light", "Theme: light", "light theme", HERE, &[], |app| theme(app, Variant::Light)),
+    free("theme.contrast", "Theme: high contrast", "high contrast", HERE, &[], |app| theme(app, Variant::HighContrast)),
+    free("glyphs.toggle", "Glyphs: Unicode or ASCII", "glyphs", HERE, &[], |app| app.env.ascii = !app.env.ascii),
+    free("utc.toggle", "Moments in UTC or local time", "UTC", HERE, &[], |app| {
         app.env.zone.utc = !app.env.zone.utc;
         let words = if app.env.zone.utc { "Moments are shown in UTC" } else { "Moments are shown in local time" };
         app.say(Tone::Info, words.to_owned());
     }),
     Command {
         hint: "help",
-        ..plain("help.open", "Help for this screen", "help", &["?", "F1"], |app| {
+        ..free("help.open", "Help for this screen", "help", HERE, &["?", "F1"], |app| {
             app.open(Overlay::Help(Help::default()));
         })
     },

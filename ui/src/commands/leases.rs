@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::some;
 use crate::app::App;
 use crate::command::{Command, Level, Place};
 use crate::effect::Question;
@@ -20,13 +21,7 @@ pub const COMMANDS: &[Command] = &[
         places: &[Place::Leases],
         keys: &["r"],
         level: Level::Preview,
-        legal: |app| {
-            let chosen = app.leases.chosen();
-            if chosen.is_empty() {
-                return Err("no lease is selected".to_owned());
-            }
-            if chosen.iter().any(|l| l.live) { Ok(()) } else { Err("it has been let go already".to_owned()) }
-        },
+        legal: |app| some(&app.leases, "lease", |l| l.live, "it has been let go already"),
         run: release,
     },
     Command {

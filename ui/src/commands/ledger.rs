@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::{some, tab};
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
 use crate::effect::{Question, Verdict};
@@ -9,7 +10,10 @@ use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
 use crate::rows::RunLine;
-use crate::screen::ledger::Tab;
+use crate::screen::browse::Browse;
+use crate::screen::ledger::{DETAIL, OUTPUT, TIMELINE};
+
+const HERE: &[Place] = &[Place::Ledger];
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
@@ -32,20 +36,14 @@ pub const COMMANDS: &[Command] = &[
         title: "Cancel {}",
         help: "cancel",
         hint: "cancel",
-        places: &[Place::Ledger],
+        places: HERE,
         keys: &["x"],
         level: Level::Preview,
-        legal: |app| {
-            if chosen(app).is_empty() {
-                return Err("no run is selected".to_owned());
-            }
-            match chosen(app).iter().find(|r| r.is_live()) {
-                Some(_) => Ok(()),
-                None => Err("it has ended already".to_owned()),
-            }
-        },
+        legal: |app| some(&app.ledger, "run", RunLine::is_live, "it has ended already"),
         run: |app| {
-            let items: Vec<Item> = chosen(app)
+            let items: Vec<Item> = app
+                .ledger
+                .chosen()
                 .into_iter()
                 .map(|run| Item {
                     question: Question::CancelPreview(run.id),
@@ -63,11 +61,12 @@ pub const COMMANDS: &[Command] = &[
     resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u k"], |app| {
         resolve_as(app, Verdict::Keep);
     }),
-    tab("tab.output", "Output", &["t o"], |app| app.ledger.show_tab(Tab::Output)),
-    tab("tab.timeline", "Timeline", &["t l"], |app| app.ledger.show_tab(Tab::Timeline)),
-    tab("tab.detail", "Detail", &["t d"], |app| app.ledger.show_tab(Tab::Detail)),
+    tab("tab.output", "Output", HERE, &["t o"], |app| app.ledger.base_mut().show_tab(OUTPUT)),
+    tab("tab.timeline", "Timeline", HERE, &["t l"], |app| app.ledger.base_mut().show_tab(TIMELINE)),
+    tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
 ];
 
+/// Decides about what cannot be judged, after a preview.
 const fn resolve(
     name: &'static str,
     title: &'static str,
@@ -80,24 +79,18 @@ const fn resolve(
         title,
         help,
         hint: "",
-        places: &[Place::Ledger],
+        places: HERE,
         keys,
         level: Level::Preview,
-        legal: |app| {
-            if chosen(app).is_empty() {
-                return Err("no run is selected".to_owned());
-            }
-            match chosen(app).iter().find(|r| r.unknown) {
-                Some(_) => Ok(()),
-                None => Err("it can be judged; cancel it instead".to_owned()),
-            }
-        },
+        legal: |app| some(&app.ledger, "run", |run| run.unknown, "it can be judged; cancel it instead"),
         run,
     }
 }
 
 fn resolve_as(app: &mut App, verdict: Verdict) {
-    let items: Vec<Item> = chosen(app)
+    let items: Vec<Item> = app
+        .ledger
+        .chosen()
         .into_iter()
         .filter(|run| run.unknown)
         .map(|run| Item {
@@ -114,31 +107,4 @@ fn resolve_as(app: &mut App, verdict: Verdict) {
     let args = json!({ "verdict": verdict.word() });
     let confirm = Confirm::open(words, "run.resolve", args, items, app.env.now, &mut app.outbox);
     app.open(Overlay::Confirm(Box::new(confirm)));
-}
-
-/// Marked runs, else the one under the cursor.
-fn chosen(app: &App) -> Vec<&RunLine> {
-    let table = &app.ledger.list.table;
-    if table.marks.is_empty() {
-        return table.selected().into_iter().collect();
-    }
-    table.rows().iter().filter(|r| table.marks.contains(&r.number)).collect()
-}
-
-const fn tab(name: &'static str, title: &'static str, keys: &'static [&'static str], run: fn(&mut App)) -> Command {
-    Command {
-        name,
-        title,
-        help: title,
-        hint: "",
-        places: &[Place::Ledger],
-        keys,
-        level: Level::Free,
-        legal: selected,
-        run,
-    }
-}
-
-fn selected(app: &App) -> Result<(), String> {
-    app.ledger.run().map(|_| ()).ok_or_else(|| "no run is selected".to_owned())
 }

@@ -1,5 +1,6 @@
 //! Commands of lists, texts and streams, whatever they show.
 
+use super::{free, selected};
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
 use crate::effect::Effect;
@@ -7,17 +8,9 @@ use crate::msg::Tone;
 use crate::pane::output::OutputPane;
 use crate::screen::{FocusMove, Motion};
 
+/// Lists in which something can be done to marked rows.
+const MARKED: &[Place] = &[Place::LedgerList, Place::LeasesList, Place::ServicesList];
 const BOTH: &[Place] = &[Place::List, Place::Text];
-
-const fn motion(
-    name: &'static str,
-    title: &'static str,
-    help: &'static str,
-    keys: &'static [&'static str],
-    run: fn(&mut App),
-) -> Command {
-    Command { name, title, help, hint: "", places: BOTH, keys, level: Level::Free, legal: always, run }
-}
 
 const fn stream(
     name: &'static str,
@@ -27,7 +20,7 @@ const fn stream(
     places: &'static [Place],
     run: fn(&mut App),
 ) -> Command {
-    Command { name, title, help, hint: "", places, keys, level: Level::Free, legal: has_stream, run }
+    Command { legal: has_stream, ..free(name, title, help, places, keys, run) }
 }
 
 fn has_stream(app: &App) -> Result<(), String> {
@@ -57,14 +50,14 @@ fn with_stream(
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
-    motion("cursor.down", "Down", "down", &["j", "↓"], |app| app.motion(Motion::Rows(1))),
-    motion("cursor.up", "Up", "up", &["k", "↑"], |app| app.motion(Motion::Rows(-1))),
-    motion("half.down", "Half a page down", "half down", &["ctrl-d"], |app| app.motion(Motion::HalfPages(1))),
-    motion("half.up", "Half a page up", "half up", &["ctrl-u"], |app| app.motion(Motion::HalfPages(-1))),
-    motion("page.down", "A page down", "page down", &["ctrl-f", "PgDn"], |app| app.motion(Motion::Pages(1))),
-    motion("page.up", "A page up", "page up", &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
-    motion("cursor.first", "To the first row", "first row", &["Home", "g g"], |app| app.motion(Motion::First)),
-    motion("cursor.last", "To the last row, follow", "last row, follow", &["End", "G", "g e"], |app| {
+    free("cursor.down", "Down", "down", BOTH, &["j", "↓"], |app| app.motion(Motion::Rows(1))),
+    free("cursor.up", "Up", "up", BOTH, &["k", "↑"], |app| app.motion(Motion::Rows(-1))),
+    free("half.down", "Half a page down", "half down", BOTH, &["ctrl-d"], |app| app.motion(Motion::HalfPages(1))),
+    free("half.up", "Half a page up", "half up", BOTH, &["ctrl-u"], |app| app.motion(Motion::HalfPages(-1))),
+    free("page.down", "A page down", "page down", BOTH, &["ctrl-f", "PgDn"], |app| app.motion(Motion::Pages(1))),
+    free("page.up", "A page up", "page up", BOTH, &["ctrl-b", "PgUp"], |app| app.motion(Motion::Pages(-1))),
+    free("cursor.first", "To the first row", "first row", BOTH, &["Home", "g g"], |app| app.motion(Motion::First)),
+    free("cursor.last", "To the last row, follow", "last row, follow", BOTH, &["End", "G", "g e"], |app| {
         app.motion(Motion::Last);
     }),
     Command {
@@ -75,7 +68,7 @@ pub const COMMANDS: &[Command] = &[
         places: &[Place::LedgerList, Place::ServicesList, Place::WorkspacesList],
         keys: &["Enter", "l"],
         level: Level::Free,
-        legal: |app| app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned()),
+        legal: selected,
         run: |app| app.focus(FocusMove::Detail),
     },
     Command {
@@ -94,10 +87,10 @@ pub const COMMANDS: &[Command] = &[
         title: "Mark {}",
         help: "mark",
         hint: "",
-        places: &[Place::List],
+        places: MARKED,
         keys: &["space"],
         level: Level::Free,
-        legal: |app| app.current().subject().map(|_| ()).ok_or_else(|| "nothing is selected".to_owned()),
+        legal: selected,
         run: |app| app.parts().0.mark(),
     },
     Command {
@@ -105,18 +98,24 @@ pub const COMMANDS: &[Command] = &[
         title: "Invert the marks",
         help: "invert marks",
         hint: "",
-        places: &[Place::List],
+        places: MARKED,
         keys: &["*"],
         level: Level::Free,
         legal: always,
         run: |app| app.parts().0.invert_marks(),
     },
-    stream("follow.toggle", "Follow on, off", "follow", &["f"], &[Place::Stream], |app| {
-        with_stream(app, |pane, area, _, _| pane.toggle_follow(area));
-    }),
-    stream("search.edit", "Search the text", "search", &["/"], &[Place::Stream], |app| {
-        with_stream(app, |pane, _, _, _| pane.edit_search());
-    }),
+    Command {
+        hint: "follow",
+        ..stream("follow.toggle", "Follow on, off", "follow", &["f"], &[Place::Stream], |app| {
+            with_stream(app, |pane, area, _, _| pane.toggle_follow(area));
+        })
+    },
+    Command {
+        hint: "search",
+        ..stream("search.edit", "Search the text", "search", &["/"], &[Place::Stream], |app| {
+            with_stream(app, |pane, _, _, _| pane.edit_search());
+        })
+    },
     Command {
         legal: has_search,
         ..stream("search.next", "Next match", "next match", &["n"], &[Place::Stream], |app| {
@@ -132,9 +131,12 @@ pub const COMMANDS: &[Command] = &[
     stream("jump.to", "Jump to a time, line or share", "jump to time, line", &["J"], &[Place::Stream], |app| {
         with_stream(app, |pane, _, _, _| pane.edit_jump());
     }),
-    stream("streams.cycle", "Both streams, stdout, stderr", "streams", &["b"], &[Place::Stream], |app| {
-        with_stream(app, |pane, _, env, out| pane.cycle_streams(env, out));
-    }),
+    Command {
+        hint: "streams",
+        ..stream("streams.cycle", "Both streams, stdout, stderr", "streams", &["b"], &[Place::Stream], |app| {
+            with_stream(app, |pane, _, env, out| pane.cycle_streams(env, out));
+        })
+    },
     stream("times.cycle", "Times: off, clock, since start, between lines", "times", &["T"], &[Place::Stream], |app| {
         with_stream(app, |pane, _, _, _| pane.cycle_times());
     }),

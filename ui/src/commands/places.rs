@@ -1,7 +1,10 @@
 //! Going from one thing to what belongs to it, and back.
 
+use super::free;
 use crate::app::App;
-use crate::command::{Command, Level, Place};
+use crate::command::{Command, Place};
+use crate::overlay::Overlay;
+use crate::overlay::palette::Palette;
 use crate::screen::ScreenId;
 
 const HERE: &[Place] = &[Place::Everywhere];
@@ -14,7 +17,12 @@ const fn goto(
     legal: fn(&App) -> Result<(), String>,
     run: fn(&mut App),
 ) -> Command {
-    Command { name, title, help, hint: "", places: HERE, keys, level: Level::Free, legal, run }
+    Command { legal, ..free(name, title, help, HERE, keys, run) }
+}
+
+/// Asks for the rest of a number.
+fn ask(app: &mut App, letter: &str) {
+    app.open(Overlay::Palette(Palette::typed(letter)));
 }
 
 fn has(app: &App, to: ScreenId, what: &str) -> Result<(), String> {
@@ -74,13 +82,21 @@ pub const COMMANDS: &[Command] = &[
         |app| has(app, ScreenId::Workspaces, "workspace"),
         |app| go(app, ScreenId::Workspaces),
     ),
+    free("goto.number.run", "Go to a run by number…", "run by number", HERE, &["g R"], |app| ask(app, "R-")),
+    free("goto.number.lease", "Go to a lease by number…", "lease by number", HERE, &["g L"], |app| ask(app, "L-")),
+    free("goto.number.service", "Go to a service by number…", "service by number", HERE, &["g S"], |app| {
+        ask(app, "S-");
+    }),
+    free("goto.number.workspace", "Go to a workspace by number…", "workspace by number", HERE, &["g W"], |app| {
+        ask(app, "W-");
+    }),
     // The same two on single keys, on the screen where they are pressed most.
     Command {
         places: &[Place::Ledger],
         hint: "its lease",
         ..goto(
             "run.lease",
-            "Its lease",
+            "Go to the lease of {}",
             "its lease",
             &["L"],
             |app| has(app, ScreenId::Leases, "lease"),
@@ -94,7 +110,7 @@ pub const COMMANDS: &[Command] = &[
         hint: "its services",
         ..goto(
             "run.services",
-            "Its services",
+            "Go to the services of {}",
             "its services",
             &["s"],
             |app| has(app, ScreenId::Services, "service"),

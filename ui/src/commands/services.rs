@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::{some, tab};
 use crate::app::App;
 use crate::command::{Command, Level, Place};
 use crate::effect::{Effect, Question};
@@ -23,7 +24,7 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["s"],
         level: Level::Free,
-        legal: |app| some(app, |s| !s.live, "it runs already"),
+        legal: |app| some(&app.services, "service", |s| !s.live, "it runs already"),
         run: |app| {
             for service in chosen(app, |s| !s.live) {
                 let target = Some(("service", service.id.text()));
@@ -39,7 +40,7 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["x"],
         level: Level::Preview,
-        legal: |app| some(app, |s| s.live, "it does not run"),
+        legal: |app| some(&app.services, "service", |s| s.live, "it does not run"),
         run: |app| end(app, &STOP, |s| s.live),
     },
     Command {
@@ -50,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["R"],
         level: Level::Preview,
-        legal: |app| some(app, |_| true, "it cannot be restarted"),
+        legal: |app| some(&app.services, "service", |_| true, "it cannot be restarted"),
         run: |app| end(app, &RESTART, |_| true),
     },
     Command {
@@ -91,29 +92,15 @@ pub const COMMANDS: &[Command] = &[
             }
         },
     },
-    tab("service.log", "Log", &["t o"], |app| app.services.base_mut().show_tab(LOG)),
-    tab("service.facts", "Facts", &["t d"], |app| app.services.base_mut().show_tab(FACTS)),
+    tab("service.log", "Log", HERE, &["t o"], |app| app.services.base_mut().show_tab(LOG)),
+    tab("service.facts", "Facts", HERE, &["t d"], |app| app.services.base_mut().show_tab(FACTS)),
     Command {
         title: "Why {} is as it is",
         help: "why",
         hint: "why",
-        ..tab("service.why", "Why", &["w", "t w"], |app| app.services.base_mut().show_tab(WHY))
+        ..tab("service.why", "Why", HERE, &["w", "t w"], |app| app.services.base_mut().show_tab(WHY))
     },
 ];
-
-const fn tab(name: &'static str, title: &'static str, keys: &'static [&'static str], run: fn(&mut App)) -> Command {
-    Command {
-        name,
-        title,
-        help: title,
-        hint: "",
-        places: HERE,
-        keys,
-        level: Level::Free,
-        legal: |app| some(app, |_| true, ""),
-        run,
-    }
-}
 
 /// What ends a service, for good or not.
 struct End {
@@ -140,14 +127,6 @@ fn name(service: &ServiceLine) -> String {
 
 fn chosen(app: &App, which: fn(&ServiceLine) -> bool) -> Vec<ServiceLine> {
     app.services.chosen().into_iter().filter(|s| which(s)).cloned().collect()
-}
-
-fn some(app: &App, which: fn(&ServiceLine) -> bool, why_not: &str) -> Result<(), String> {
-    let all = app.services.chosen();
-    if all.is_empty() {
-        return Err("no service is selected".to_owned());
-    }
-    if all.into_iter().any(which) { Ok(()) } else { Err(why_not.to_owned()) }
 }
 
 /// At once when no run uses any of them, else after a preview.

@@ -1,6 +1,6 @@
 //! Commands on workspaces.
 
-use crate::app::App;
+use super::tab;
 use crate::command::{Command, Level, Place};
 use crate::screen::browse::Browse;
 use crate::screen::workspaces::{FACTS, OPERATIONS};
@@ -9,10 +9,13 @@ const HERE: &[Place] = &[Place::Workspaces];
 
 /// The table.
 pub const COMMANDS: &[Command] = &[
-    tab("workspace.facts", "Facts", "", &["t d"], |app| app.workspaces.base_mut().show_tab(FACTS)),
-    tab("workspace.operations", "Operations", "operations", &["t h"], |app| {
-        app.workspaces.base_mut().show_tab(OPERATIONS);
-    }),
+    tab("workspace.facts", "Facts", HERE, &["t d"], |app| app.workspaces.base_mut().show_tab(FACTS)),
+    Command {
+        hint: "operations",
+        ..tab("workspace.operations", "Operations", HERE, &["t h"], |app| {
+            app.workspaces.base_mut().show_tab(OPERATIONS);
+        })
+    },
     Command {
         name: "operation.log",
         title: "Log of the operation",
@@ -28,23 +31,3 @@ pub const COMMANDS: &[Command] = &[
         run: |app| app.workspaces.enter_log(),
     },
 ];
-
-const fn tab(
-    name: &'static str,
-    title: &'static str,
-    hint: &'static str,
-    keys: &'static [&'static str],
-    run: fn(&mut App),
-) -> Command {
-    Command {
-        name,
-        title,
-        help: title,
-        hint,
-        places: HERE,
-        keys,
-        level: Level::Free,
-        legal: |app| app.workspaces.workspace().map(|_| ()).ok_or_else(|| "no workspace is selected".to_owned()),
-        run,
-    }
-}

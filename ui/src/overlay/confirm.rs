@@ -55,6 +55,11 @@ pub struct Confirm {
     asked_at: UnixMillis,
 }
 
+fn capital(verb: &str) -> String {
+    let mut head = verb.chars();
+    head.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(head).collect()
+}
+
 impl Confirm {
     /// Asks for the previews.
     pub fn open(
@@ -79,8 +84,7 @@ impl Confirm {
         items: Vec<Item>,
         now: UnixMillis,
     ) -> Self {
-        let mut head = verb.chars();
-        let capital: String = head.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(head).collect();
+        let capital = capital(verb);
         let title = match items.as_slice() {
             [one] => format!("{capital} {}", one.name),
             many => format!("{capital} {} marked", many.len()),
@@ -144,8 +148,7 @@ impl Confirm {
                 if todo.is_empty() {
                     return After::Stays;
                 }
-                let mut head = self.verb.chars();
-                let capital: String = head.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(head).collect();
+                let capital = capital(self.verb);
                 for (item, preview) in todo {
                     let title = format!("{capital} {}", item.name);
                     let mut args = self.args.clone();
@@ -248,7 +251,9 @@ impl Confirm {
             canvas.put(x + 12, y, each, &what, ground);
             let how_room = each.saturating_sub(first);
             let dim = style(canvas, Ink::Dim);
-            let how = text::cut_end(how, usize::from(how_room)).into_owned();
+            // Both ends of a path tell which it is.
+            let cut = if how.starts_with(['/', '~']) { text::cut_middle } else { text::cut_end };
+            let how = cut(how, usize::from(how_room)).into_owned();
             canvas.put(x + 12 + first, y, how_room, &how, dim);
             y += 1;
         }

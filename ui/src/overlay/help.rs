@@ -8,7 +8,6 @@ use crate::command::{self, Level, Place};
 use crate::draw::Canvas;
 use crate::layout;
 use crate::text;
-use crate::theme::{Ground, Ink};
 
 /// The help.
 #[derive(Debug, Clone, Default)]
@@ -106,8 +105,7 @@ impl Help {
         if inner.height < 3 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let (dim, key_style) = (ground.patch(canvas.ink(Ink::Dim)), ground.patch(canvas.bold(Ink::Accent)));
+        let (ground, key_style, dim) = canvas.dialog_inks();
         let each = inner.width.saturating_sub(2) / per_row as u16;
         for (i, stack) in stacks.iter().enumerate() {
             let x = inner.x + 1 + i as u16 * each;

@@ -263,13 +263,13 @@ impl NewRun {
         if inner.height < 3 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let key = ground.patch(canvas.bold(Ink::Accent));
-        let dim = ground.patch(canvas.ink(Ink::Dim));
+        let (ground, key, dim) = canvas.dialog_inks();
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let keys_y = inner.bottom() - 1;
-        let hints =
-            "Enter in the prompt starts   Tab next field   ←→ choose   ctrl-j new line   ctrl-o editor   Esc drop";
+        let hints = match self.field {
+            Field::Prompt => "Enter start   ctrl-j new line   ctrl-o editor   Tab next field   Esc drop",
+            _ => "←→ choose   letters find   Enter, Tab next field   Esc drop",
+        };
         let hints = text::cut_end(hints, usize::from(width)).into_owned();
         canvas.put(x, keys_y, width, &hints, dim);
         if let Some(Err(words)) = &self.choices {
@@ -292,12 +292,14 @@ impl NewRun {
                 options.get(self.chosen(field)).cloned().unwrap_or_else(|| "none".to_owned())
             };
             let fold = if options.len() > 1 { " ▾" } else { "" };
-            let value = format!("{}{fold}", text::cut_end(&value, 25));
-            canvas.put(x + 13, y, 27, &value, ground);
-            if on {
-                canvas.select(Rect::new(x + 13, y, 27.min(width.saturating_sub(13)), 1), Ground::Selection);
-            }
             let remark = self.remark(field);
+            // What has no remark may be as long as the row.
+            let room = if remark.is_empty() { width.saturating_sub(13) } else { 27.min(width.saturating_sub(13)) };
+            let value = format!("{}{fold}", text::cut_end(&value, usize::from(room.saturating_sub(2))));
+            canvas.put(x + 13, y, room, &value, ground);
+            if on {
+                canvas.select(Rect::new(x + 13, y, room, 1), Ground::Selection);
+            }
             let room = width.saturating_sub(41);
             let remark = text::cut_end(&remark, usize::from(room)).into_owned();
             canvas.put(x + 41, y, room, &remark, dim);

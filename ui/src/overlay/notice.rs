@@ -149,3 +149,108 @@ impl Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::{Question, Verdict};
+    use crate::msg::Msg;
+    use crate::overlay::Overlay;
+    use crate::screen::browse::Browse;
+    use crate::testing::*;
+
+    fn found() -> Msg {
+        let goes = |n: &str| Some((ScreenId::Ledger, vec![n.to_owned()]));
+        let line = |words: &str, goes| NoticeLine { ink: Ink::Text, words: words.to_owned(), goes };
+        let lines = vec![
+            line("● 1 run adopted: still running, output continues", None),
+            line("  R-1041  from byte 880", goes("R-1041")),
+            line("✗ 1 run lost", None),
+            line("  R-1032  its shim died without an exit record", goes("R-1032")),
+        ];
+        Msg::Recovered(Box::new(Notice::new("Recovered", lines, NOW)))
+    }
+
+    #[test]
+    fn what_a_start_found_leads_to_its_runs_and_is_gone_with_any_key() {
+        for (columns, rows) in [(160, 45), (80, 24), (40, 10)] {
+            let mut bench = Bench::drawn(columns, rows);
+            bench.send(found());
+            assert!(bench.text().contains("R-1041  from byte 880"), "{}", bench.text());
+            bench.keys("Esc");
+            assert!(bench.app.overlay.is_none());
+        }
+        let mut bench = Bench::drawn(160, 45);
+        bench.send(found());
+        bench.keys("↓ ↓ Enter");
+        assert!(bench.app.overlay.is_none());
+        assert_eq!(bench.app.ledger.base().list.table.selected().map(|r| r.number), Some(1032));
+        // Shown again by its command; a key without a meaning there does what it always does.
+        bench.keys("g v");
+        assert!(matches!(bench.app.overlay, Some(Overlay::Notice(_))));
+        bench.keys("2");
+        assert!(bench.app.overlay.is_none() && bench.app.screen == ScreenId::Leases);
+    }
+
+    #[test]
+    fn what_is_found_while_something_else_is_open_waits() {
+        let mut bench = Bench::drawn(160, 45);
+        bench.keys("?");
+        bench.send(found());
+        assert!(matches!(bench.app.overlay, Some(Overlay::Help(_))));
+        bench.keys("Esc g v");
+        assert!(bench.text().contains("R-1032  its shim died"));
+    }
+
+    #[test]
+    fn taking_over_is_said_first_and_done_only_by_y_once_it_was_read() {
+        let mut bench = Bench::drawn(160, 45);
+        bench.keys("g t");
+        assert!(bench.app.overlay.is_none(), "there is nobody to be ended");
+        bench.send(Msg::Holder(vec!["The orchestrator is process 4121 on pts/3. It is stopped (T).".to_owned()]));
+        bench.keys("g t");
+        let text = bench.text();
+        assert!(text.contains("process 4121 on pts/3") && text.contains("SIGKILL"), "{text}");
+        // Typed before it can have been read; and keys that mean something elsewhere.
+        bench.keys("y x q Enter");
+        assert!(bench.app.overlay.is_some() && !bench.effects.contains(&Effect::TakeOver));
+        bench.send(Msg::Tick(NOW.plus(1_000)));
+        bench.keys("y");
+        assert!(bench.app.overlay.is_none());
+        assert_eq!(bench.effects.iter().filter(|e| **e == Effect::TakeOver).count(), 1);
+        bench.keys("g t Esc");
+        assert_eq!(bench.effects.iter().filter(|e| **e == Effect::TakeOver).count(), 1);
+    }
+
+    #[test]
+    fn only_a_run_in_doubt_is_decided_by_hand() {
+        let mut bench = Bench::drawn(160, 45);
+        bench.keys("u l");
+        assert!(bench.app.overlay.is_none() && bench.app.toasts.last().unwrap().words.contains("can be judged"));
+        let doubted = runs().rows.into_iter().find(|r| r.unknown).unwrap();
+        bench.app.go(ScreenId::Ledger, &[doubted.name()]);
+        bench.send(Msg::StoreChanged);
+        bench.keys("u l");
+        bench.send(Msg::Tick(NOW.plus(1_000)));
+        bench.keys("y");
+        let request = bench.effects.iter().find_map(|e| match e {
+            Effect::Request(request) => Some(request.clone()),
+            _ => None,
+        });
+        let request = request.unwrap();
+        assert_eq!((request.kind.as_str(), request.args["verdict"].as_str()), ("run.resolve", Some("lost")));
+        assert_eq!(request.target, Some(("run", doubted.id.text())));
+        assert_ne!(
+            Question::ResolvePreview(doubted.id, Verdict::Lost),
+            Question::ResolvePreview(doubted.id, Verdict::Keep)
+        );
+    }
+
+    #[test]
+    fn the_quit_dialog_foretells_what_a_logout_does() {
+        let mut bench = Bench::drawn(160, 45);
+        bench.send(Msg::Foretold("a logout ends all runs and services"));
+        bench.keys("q");
+        assert!(bench.text().contains("a logout ends all runs and services"), "{}", bench.text());
+    }
+}

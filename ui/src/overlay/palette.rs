@@ -10,8 +10,9 @@ use crate::command::{self, Command, Level};
 use crate::draw::Canvas;
 use crate::input::LineEdit;
 use crate::layout;
+use crate::screen::ScreenId;
 use crate::text;
-use crate::theme::{Ground, Ink};
+use crate::theme::Ground;
 
 /// The palette.
 #[derive(Debug, Clone, Default)]
@@ -20,22 +21,60 @@ pub struct Palette {
     chosen: usize,
 }
 
-/// A command with its title for the selection.
-struct Entry {
-    command: &'static Command,
-    title: String,
+/// What can be chosen.
+enum Entry {
+    /// A command with its title for the selection.
+    Command { command: &'static Command, title: String },
+    /// A thing whose number was typed, with what finds it there.
+    Thing { screen: ScreenId, found_by: String, name: String },
+}
+
+impl Entry {
+    fn title(&self) -> String {
+        match self {
+            Self::Command { title, .. } => title.clone(),
+            Self::Thing { name, .. } => format!("Go to {name}"),
+        }
+    }
+}
+
+/// The thing that a typed number means: `r-12`, `SHOP-17`.
+fn thing(typed: &str) -> Option<Entry> {
+    let name = typed.trim().to_ascii_uppercase();
+    let (letters, figures) = name.rsplit_once('-')?;
+    let number = !figures.is_empty() && figures.len() < 19 && figures.bytes().all(|b| b.is_ascii_digit());
+    let key = letters.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !letters.is_empty();
+    if !number || !key {
+        return None;
+    }
+    let screen = match letters {
+        "R" => ScreenId::Ledger,
+        "L" => ScreenId::Leases,
+        "S" => ScreenId::Services,
+        "W" => ScreenId::Workspaces,
+        _ => return Some(Entry::Thing { screen: ScreenId::Ledger, found_by: format!("issue:{name}"), name }),
+    };
+    Some(Entry::Thing { screen, found_by: name.clone(), name })
 }
 
 impl Palette {
+    /// With something typed already: `R-`.
+    pub fn typed(words: &str) -> Self {
+        Self { edit: LineEdit::new(words), chosen: 0 }
+    }
+
     fn entries(&self, app: &App) -> (Vec<Entry>, usize) {
         let subject = app.current().subject().unwrap_or_default();
-        let legal: Vec<Entry> = command::all()
+        let mut legal: Vec<Entry> = command::all()
             .filter(|c| !matches!(c.name, "palette.open" | "back.out") && app.is_here(c) && (c.legal)(app).is_ok())
             .map(|command| {
                 let more = if command.level == Level::Preview { "…" } else { "" };
-                Entry { command, title: format!("{}{more}", command.title.replace("{}", &subject)) }
+                Entry::Command { command, title: format!("{}{more}", command.title.replace("{}", &subject)) }
             })
             .collect();
+        // What has a key of its own on one screen is offered once.
+        let mut titles = std::collections::HashSet::new();
+        legal.retain(|entry| titles.insert(entry.title()));
         let all = legal.len();
         if self.edit.text().trim().is_empty() {
             return (legal, all);
@@ -46,12 +85,14 @@ impl Palette {
         let mut scored: Vec<(u32, Entry)> = legal
             .into_iter()
             .filter_map(|e| {
-                let words = format!("{} {}", e.title, e.command.name);
+                let name = if let Entry::Command { command, .. } = &e { command.name } else { "" };
+                let words = format!("{} {name}", e.title());
                 pattern.score(Utf32Str::new(&words, &mut buf), &mut matcher).map(|s| (s, e))
             })
             .collect();
         scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-        (scored.into_iter().map(|(_, e)| e).collect(), all)
+        let thing = thing(self.edit.text());
+        (thing.into_iter().chain(scored.into_iter().map(|(_, e)| e)).collect(), all)
     }
 
     /// Takes a key.
@@ -60,16 +101,18 @@ impl Palette {
         match key.code {
             KeyCode::Esc => return After::Closes,
             KeyCode::Enter => {
-                if let Some(entry) = entries.get(self.chosen) {
-                    app.defer(entry.command);
-                    return After::Closes;
+                match entries.into_iter().nth(self.chosen) {
+                    Some(Entry::Command { command, .. }) => app.defer(command),
+                    Some(Entry::Thing { screen, found_by, .. }) => app.go(screen, &[found_by]),
+                    None => return After::Stays,
                 }
+                return After::Closes;
             }
             KeyCode::Down => self.chosen = (self.chosen + 1).min(entries.len().saturating_sub(1)),
             KeyCode::Up => self.chosen = self.chosen.saturating_sub(1),
             KeyCode::Tab => {
                 if let Some(entry) = entries.get(self.chosen) {
-                    self.edit.set(entry.title.clone());
+                    self.edit.set(entry.title());
                     self.chosen = 0;
                 }
             }
@@ -103,8 +146,7 @@ impl Palette {
         if inner.height < 4 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let (dim, key_style) = (ground.patch(canvas.ink(Ink::Dim)), ground.patch(canvas.bold(Ink::Accent)));
+        let (ground, key_style, dim) = canvas.dialog_inks();
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         canvas.put(x, inner.y, 1, ":", key_style);
         canvas.put(x + 2, inner.y, width - 2, &self.edit.shown(usize::from(width.saturating_sub(2))), ground);
@@ -116,12 +158,17 @@ impl Palette {
         }
         for (i, entry) in entries.iter().enumerate().skip(first).take(room) {
             let y = inner.y + 2 + (i - first) as u16;
-            let keys = app.keymap.keys_of(&app.places(), entry.command);
-            let key = keys.first().cloned().unwrap_or_default();
-            let place = entry.command.places.first().map_or("", |p| p.name());
-            let right = format!("{key}  {}", text::pad_left(place, 12));
+            let right = match entry {
+                Entry::Command { command, .. } => {
+                    let key = app.keymap.keys_of(&app.places(), command).into_iter().next().unwrap_or_default();
+                    let place = command.places.first().map_or("", |p| p.name());
+                    format!("{key}  {}", text::pad_left(place, 12))
+                }
+                Entry::Thing { screen, .. } => text::pad_left(screen.title(), 12),
+            };
             let title_room = usize::from(width).saturating_sub(text::width(&right) + 4);
-            let title = text::cut_end(&entry.title, title_room).into_owned();
+            let title = entry.title();
+            let title = text::cut_end(&title, title_room).into_owned();
             if i == self.chosen {
                 canvas.put(x, y, 1, "▸", key_style);
             }

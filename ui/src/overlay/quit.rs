@@ -2,21 +2,23 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use wharf_model::UnixMillis;
+
 use super::After;
+use super::confirm::READ_MS;
 use crate::app::App;
 use crate::draw::Canvas;
 use crate::effect::{Effect, QuitChoice};
 use crate::format;
 use crate::layout;
 use crate::text;
-use crate::theme::{Ground, Ink};
 
 /// The dialog.
 #[derive(Debug, Clone, Default)]
 pub struct Quit {
     chosen: usize,
-    /// Stopping all was chosen and waits for `y`.
-    stop: bool,
+    /// Since when stopping all waits for `y`.
+    stop: Option<UnixMillis>,
 }
 
 /// What can be chosen.
@@ -44,9 +46,10 @@ impl Quit {
         if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
             return After::Stays;
         }
-        if self.stop {
+        if let Some(asked) = self.stop {
             return match key.code {
-                KeyCode::Char('y') => {
+                // Keys typed ahead confirm nothing that nobody has read.
+                KeyCode::Char('y') if asked.until(app.env.now) >= READ_MS => {
                     app.outbox.push(Effect::Quit(QuitChoice::StopAll));
                     After::Closes
                 }
@@ -75,7 +78,7 @@ impl Quit {
             Choice::Leave => app.outbox.push(Effect::Quit(QuitChoice::Leave)),
             Choice::Background => app.outbox.push(Effect::Quit(QuitChoice::Background)),
             Choice::StopAll => {
-                self.stop = true;
+                self.stop = Some(app.env.now);
                 self.chosen = choices.iter().position(|c| *c == choice).unwrap_or(0);
                 return After::Stays;
             }
@@ -95,18 +98,16 @@ impl Quit {
         let mut facts = Vec::new();
         if runs > 0 {
             let verb = if runs == 1 { "is" } else { "are" };
-            facts.push(format!("{} {verb} live: {}.", format::plural(runs, "run"), header.live_runs.join(", ")));
+            let names = named(&header.live_runs, runs);
+            facts.push(format!("{} {verb} live{names}.", format::plural(runs, "run")));
         }
         if services > 0 {
             let verb = if services == 1 { "is" } else { "are" };
-            facts.push(format!(
-                "{} {verb} up: {}.",
-                format::plural(services, "service"),
-                header.live_services.join(", ")
-            ));
+            let names = named(&header.live_services, services);
+            facts.push(format!("{} {verb} up{names}.", format::plural(services, "service")));
         }
-        if !header.foretold.is_empty() && runs + services > 0 {
-            facts.push(header.foretold.clone());
+        if !app.foretold.is_empty() && runs + services > 0 {
+            facts.push(app.foretold.to_owned());
         }
         let choices = choices(app);
         let chosen = choices[self.chosen.min(choices.len() - 1)];
@@ -116,7 +117,10 @@ impl Quit {
                 let verb = if n == 1 { "starts" } else { "start" };
                 format!("{} {verb} when there is room", format::plural(n, "queued run"))
             }
-            n => format!("{} wait for the next console", format::plural(n, "queued run")),
+            n => {
+                let verb = if n == 1 { "waits" } else { "wait" };
+                format!("{} {verb} for the next console", format::plural(n, "queued run"))
+            }
         };
         let width = if columns < 100 { columns } else { 76 };
         let room = usize::from(width.saturating_sub(4));
@@ -132,32 +136,26 @@ impl Quit {
         if inner.height < 2 {
             return;
         }
-        let ground = canvas.theme.ground(Ground::Dialog);
-        let key = ground.patch(canvas.bold(Ink::Accent));
-        let dim = ground.patch(canvas.ink(Ink::Dim));
+        let (ground, key, dim) = canvas.dialog_inks();
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let keys_y = inner.bottom() - 1;
         let roomy = inner.height >= wanted;
         let mut y = inner.y + u16::from(roomy);
+        let explained = inner.height >= 2 * choices.len() as u16 + 2;
+        let rows_of_choices = if explained { 2 * choices.len() as u16 - 1 } else { choices.len() as u16 };
         for fact in &facts {
-            if y + 4 > keys_y {
+            if y + rows_of_choices >= keys_y {
                 break;
             }
             canvas.put(x, y, width, fact, ground);
             y += 1;
         }
         y += u16::from(roomy);
+        let stop = format!("{} {}", format::plural(services, "service"), if services == 1 { "stops" } else { "stop" });
         let stopped = match (runs, services) {
-            (0, s) => format!("{} stop", format::plural(s, "service")),
+            (0, _) => stop,
             (r, 0) => format!("{} recorded as cancelled by operator; worktrees stay", are(r, "run")),
-            (r, s) => {
-                let stop = if s == 1 { "stops" } else { "stop" };
-                format!(
-                    "{} recorded as cancelled by operator, {} {stop}; worktrees stay",
-                    are(r, "run"),
-                    format::plural(s, "service")
-                )
-            }
+            (r, _) => format!("{} recorded as cancelled by operator, {stop}; worktrees stay", are(r, "run")),
         };
         for choice in choices {
             let (words, rest) = match choice {
@@ -180,6 +178,11 @@ impl Quit {
             }
             canvas.put(x + 2, y, width, words, ground);
             let room = usize::from(width.saturating_sub(25)).clamp(10, 48);
+            // Every choice is in sight, whatever has to go unsaid.
+            if !explained {
+                y += 1;
+                continue;
+            }
             for (a, b) in text::wrap(rest, room).into_iter().take(if rest.is_empty() { 1 } else { 2 }) {
                 if y < keys_y {
                     canvas.put(x + 25, y, room as u16, &rest[a..b], dim);
@@ -187,18 +190,32 @@ impl Quit {
                 y += 1;
             }
         }
-        let hints: &[(&str, &str)] = if self.stop {
+        let hints: &[(&str, &str)] = if self.stop.is_some() {
             &[("y", "stop all and quit"), ("Esc", "stay")]
         } else if choices.contains(&Choice::Background) {
             &[("Enter", "choose"), ("l", "leave"), ("b", "background"), ("s", "stop all…"), ("Esc", "stay")]
         } else {
             &[("Enter", "choose"), ("l", "leave"), ("s", "stop all…"), ("Esc", "stay")]
         };
+        // Each choice has its letter besides: where they do not fit, the first and the last are told.
+        let long = hints.iter().map(|(k, words)| text::width(k) + text::width(words) + 4).sum::<usize>();
+        let ends = [hints[0], hints[hints.len() - 1]];
+        let hints = if long > usize::from(width) + 3 { &ends[..] } else { hints };
         let mut at = x;
         for (k, words) in hints {
             at = canvas.put(at, keys_y, inner.right().saturating_sub(at), k, key);
             at = canvas.put(at + 1, keys_y, inner.right().saturating_sub(at + 1), words, ground) + 3;
         }
+    }
+}
+
+/// `: R-12, R-11`, with how many more there are.
+fn named(names: &[String], all: u64) -> String {
+    let more = all.saturating_sub(names.len() as u64);
+    match (names.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!(": {}", names.join(", ")),
+        (false, more) => format!(": {} and {} more", names.join(", "), format::count(more)),
     }
 }
 

@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::draw::Canvas;
 use crate::keymap::{Key, show};
 use crate::text;
-use crate::theme::{Ground, Ink};
 
 /// Time after which the popup appears, in milliseconds.
 pub const DELAY_MS: i64 = 400;
@@ -19,9 +18,7 @@ pub fn view(app: &App, canvas: &mut Canvas<'_>, keys: &[Key]) {
     let width = 45.min(columns);
     let area = Rect::new(columns - width, (rows - 1).saturating_sub(height), width, height);
     let inner = canvas.dialog(area, &show(keys), "Esc close");
-    let ground = canvas.theme.ground(Ground::Dialog);
-    let dim = ground.patch(canvas.ink(Ink::Dim));
-    let key_style = ground.patch(canvas.bold(Ink::Accent));
+    let (ground, key_style, dim) = canvas.dialog_inks();
     for (i, (key, command)) in ways.iter().enumerate().take(usize::from(inner.height)) {
         let y = inner.y + i as u16;
         canvas.put(inner.x + 2, y, 10, key, key_style);

@@ -12,7 +12,7 @@ const LABEL: u16 = 12;
 
 /// Blocks in which what went wrong is told whole: words of a bad fact that its row has no room for go
 /// on in rows below it.
-pub fn unfold(blocks: &[FactBlock], width: u16) -> Vec<FactBlock> {
+fn unfold(blocks: &[FactBlock], width: u16) -> Vec<FactBlock> {
     let room = usize::from(width.saturating_sub(LABEL + 2)).max(10);
     let unfolded = |fact: &Fact| -> Vec<Fact> {
         let fits = |words: &str, room: usize| text::width(words) <= room && !words.contains('\n');
@@ -32,7 +32,7 @@ pub fn unfold(blocks: &[FactBlock], width: u16) -> Vec<FactBlock> {
 }
 
 /// Rows that blocks take, blank rows between them included.
-pub fn rows(blocks: &[FactBlock]) -> Vec<Option<&Fact>> {
+fn rows(blocks: &[FactBlock]) -> Vec<Option<&Fact>> {
     let mut out = Vec::new();
     for block in blocks.iter().filter(|b| !b.facts.is_empty()) {
         if !out.is_empty() {
@@ -44,8 +44,11 @@ pub fn rows(blocks: &[FactBlock]) -> Vec<Option<&Fact>> {
 }
 
 /// Clamps a scroll to what there is; the last row of the area tells the range.
-pub fn clamp(scroll: usize, blocks: &[FactBlock], height: u16) -> usize {
-    let n = rows(blocks).len();
+pub fn clamp(scroll: usize, blocks: &[FactBlock], area: Rect) -> usize {
+    clamp_rows(scroll, rows(&unfold(blocks, area.width)).len(), area.height)
+}
+
+fn clamp_rows(scroll: usize, n: usize, height: u16) -> usize {
     let height = usize::from(height);
     if n <= height { 0 } else { scroll.min(n - height.saturating_sub(1)) }
 }
@@ -55,10 +58,11 @@ pub fn view(canvas: &mut Canvas<'_>, area: Rect, blocks: &[FactBlock], scroll: u
     if area.width < 20 || area.height == 0 {
         return;
     }
-    let rows = rows(blocks);
+    let blocks = unfold(blocks, area.width);
+    let rows = rows(&blocks);
     let all = rows.len() <= usize::from(area.height);
     let room = if all { usize::from(area.height) } else { usize::from(area.height - 1) };
-    let scroll = clamp(scroll, blocks, area.height);
+    let scroll = clamp_rows(scroll, rows.len(), area.height);
     let dim = canvas.ink(Ink::Dim);
     let x = area.x + 1;
     let width = area.width - 1;

@@ -149,7 +149,7 @@ impl LogFormatter for Format {
             _ => Ink::Dim,
         };
         let target = self.plain(record.target().rsplit("::").next().unwrap_or_default());
-        let message = self.plain(record.msg());
+        let message = self.plain(record.msg().trim());
         let dim = self.theme.ink(Ink::Dim);
         let narrow = width < BEFORE + 20;
         let mut head = vec![

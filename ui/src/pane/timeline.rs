@@ -10,8 +10,10 @@ use crate::rows::RunDetail;
 use crate::text;
 use crate::theme::Ink;
 
-/// Columns of titles, starts and durations before the axis.
-const BEFORE_AXIS: u16 = 43;
+/// Cells of titles, where no title wants more.
+const TITLE: u16 = 24;
+/// Cells of starts and durations, between titles and axis.
+const TIMES: u16 = 19;
 /// Steps of the axis, in milliseconds.
 const STEPS: [i64; 20] = [
     10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
@@ -116,11 +118,17 @@ pub fn view(env: &Env, canvas: &mut Canvas<'_>, area: Rect, detail: &RunDetail, 
         return;
     };
     let span = begin.until(end).max(1);
-    let axis_x = area.x + BEFORE_AXIS.min(area.width);
+    let rows = lines(detail, env);
+    // Longer titles are shown whole as far as a third of the pane goes.
+    let longest =
+        rows.iter().map(|line| if let Line::Bar { title, .. } = line { text::width(title) as u16 } else { 0 });
+    let title_width = longest.max().unwrap_or(0).clamp(TITLE, area.width.div_ceil(3).max(TITLE));
+    let (start_x, took_x) = (area.x + title_width + 2, area.x + title_width + 17);
+    let axis_x = area.x + (title_width + TIMES).min(area.width);
     let axis = area.right().saturating_sub(axis_x + 1);
-    canvas.put(x, area.y, 24, "STEP", dim);
-    canvas.put(area.x + 26, area.y, 8, "START", dim);
-    canvas.put_right(area.x + 41, area.y, 6, "TOOK", dim);
+    canvas.put(x, area.y, title_width, "STEP", dim);
+    canvas.put(start_x, area.y, 8, "START", dim);
+    canvas.put_right(took_x, area.y, 6, "TOOK", dim);
     if axis > 8 {
         let step = STEPS.into_iter().find(|s| i64::from(axis) * s / span >= 7).unwrap_or(86_400_000);
         let mut at = 0;
@@ -133,7 +141,6 @@ pub fn view(env: &Env, canvas: &mut Canvas<'_>, area: Rect, detail: &RunDetail, 
             at += step;
         }
     }
-    let rows = lines(detail, env);
     let room = usize::from(area.height - 1);
     let scroll = scroll.min(rows.len().saturating_sub(room));
     for (i, line) in rows.iter().skip(scroll).take(room).enumerate() {
@@ -149,18 +156,23 @@ pub fn view(env: &Env, canvas: &mut Canvas<'_>, area: Rect, detail: &RunDetail, 
             }
             Line::Bar { title, inner, from, to, status, note } => {
                 let style = canvas.ink(if *inner || *status == Status::Waits { Ink::Dim } else { Ink::Text });
-                let words = text::cut_end(title, 24).into_owned();
-                canvas.put(x, y, 24, &words, style);
+                let words = text::cut_end(title, usize::from(title_width)).into_owned();
+                canvas.put(x, y, title_width, &words, style);
+                if *status == Status::Failed {
+                    // The bar's colour alone must not tell it, and its end may leave no room for words.
+                    let bad = canvas.ink(Ink::Bad);
+                    canvas.put(area.x, y, 1, "✗", bad);
+                }
                 let Some(from) = from else {
-                    canvas.put_right(area.x + 41, y, 6, "–", dim);
+                    canvas.put_right(took_x, y, 6, "–", dim);
                     canvas.put(axis_x, y, axis, note, dim);
                     continue;
                 };
                 if !inner {
-                    canvas.put(area.x + 26, y, 8, &format::clock(*from, env.zone), dim);
+                    canvas.put(start_x, y, 8, &format::clock(*from, env.zone), dim);
                 }
                 let until = to.unwrap_or(end);
-                canvas.put_right(area.x + 41, y, 6, &format::fine(from.until(until)), dim);
+                canvas.put_right(took_x, y, 6, &format::fine(from.until(until)), dim);
                 let ink = match status {
                     Status::Failed => Ink::Bad,
                     Status::Goes => Ink::Ok,

@@ -90,18 +90,13 @@ impl Browse for Activity {
         &mut self.base
     }
 
-    fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
-        match (question, answer) {
-            (Question::Activity { after, .. }, Ok(Answer::Activity(page))) => {
-                let mine = self.base.list.answer(question, Ok(page.clone()));
-                if mine && after.is_none() && self.following {
-                    self.base.list.table.end(false);
-                }
-            }
-            (Question::Activity { .. }, Err(words)) => {
-                self.base.list.answer(question, Err(words.clone()));
-            }
-            _ => {}
+    fn page(answer: &Answer) -> Option<&Page<ActivityLine>> {
+        if let Answer::Activity(page) = answer { Some(page) } else { None }
+    }
+
+    fn listed(&mut self, question: &Question) {
+        if self.following && matches!(question, Question::Activity { after: None, .. }) {
+            self.base.list.table.end(false);
         }
     }
 
@@ -111,16 +106,6 @@ impl Browse for Activity {
     }
 
     fn columns(&self, env: &Env, _split: &Split) -> Vec<Column<ActivityLine>> {
-        let plain = |head, width, min, shrink, cell: fn(&ActivityLine, &Env) -> Cell| Column {
-            head,
-            ended_head: "",
-            width,
-            min,
-            shrink,
-            grows: false,
-            right: false,
-            cell,
-        };
         // Days need more room than clock times.
         let rows = self.base.list.table.rows();
         let today = rows.iter().all(|a| format::moment(a.at, env.now, env.zone).len() <= 9);
@@ -128,13 +113,13 @@ impl Browse for Activity {
         let longest = rows.iter().map(|a| a.action.len() as u16).max().unwrap_or(0);
         let what = if env.size.0 >= 130 { longest.clamp(18, 26) } else { 18 };
         vec![
-            plain("TIME", if today { 8 } else { 12 }, 8, 0, |a, env| {
+            Column::new("TIME", if today { 8 } else { 12 }, 8, 0, |a: &ActivityLine, env| {
                 Cell::Words(format::moment(a.at, env.now, env.zone), Ink::Dim)
             }),
-            plain("WHO", 12, 6, 2, |a, _| Cell::Words(a.who.clone(), Ink::Text)),
-            plain("WHAT", what, 10, 3, |a, _| Cell::Words(a.action.clone(), Ink::Text)),
-            plain("ENTITY", 7, 7, 0, |a, _| Cell::Words(a.entity.clone(), Ink::Text)),
-            Column { grows: true, ..plain("DETAILS", 20, 0, 1, |a, _| Cell::Words(a.details.clone(), Ink::Dim)) },
+            Column::new("WHO", 12, 6, 2, |a, _| Cell::Words(a.who.clone(), Ink::Text)),
+            Column::new("WHAT", what, 10, 3, |a, _| Cell::Words(a.action.clone(), Ink::Text)),
+            Column::new("ENTITY", 7, 7, 0, |a, _| Cell::Words(a.entity.clone(), Ink::Text)),
+            Column::new("DETAILS", 20, 0, 1, |a: &ActivityLine, _| Cell::Words(a.details.clone(), Ink::Dim)).grows(),
         ]
     }
 

@@ -196,9 +196,14 @@ impl Screen for Diagnostics {
         if self.known.is_none() {
             out.ask_once(Question::Diagnostics);
         }
-        let area = self.areas(env).state;
-        let height = area.height.saturating_sub(1);
-        self.scroll = facts::clamp(self.scroll, &self.state(env, area.width), height);
+        let areas = self.areas(env);
+        let state = facts::clamp(self.scroll, &self.state(env, areas.state.width), below(areas.state));
+        // The queue beside it moves with it, so that no row of either is out of reach.
+        self.scroll = if areas.queue.is_empty() {
+            state
+        } else {
+            state.max(facts::clamp(self.scroll, &[self.queue(env)], below(areas.queue)))
+        };
     }
 
     fn motion(&mut self, motion: Motion, env: &Env, _out: &mut Outbox) {
@@ -277,7 +282,7 @@ impl Screen for Diagnostics {
             facts::view(canvas, below(areas.state), &self.state(env, areas.state.width), self.scroll);
         }
         if !areas.queue.is_empty() {
-            facts::view(canvas, below(areas.queue), &[self.queue(env)], 0);
+            facts::view(canvas, below(areas.queue), &[self.queue(env)], self.scroll);
         }
         if !areas.log.is_empty() {
             let rule = Rect { height: 1, ..areas.log };

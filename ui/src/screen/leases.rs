@@ -3,12 +3,11 @@
 use wharf_model::UnixMillis;
 
 use super::ScreenId;
-use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, state_fact};
 use crate::command::Place;
 use crate::effect::{Owner, Question};
 use crate::env::Env;
 use crate::format::{self, Zone};
-use crate::glyph::Class;
 use crate::layout::Split;
 use crate::msg::Answer;
 use crate::pane::table::{Cell, Column, Row};
@@ -81,6 +80,10 @@ fn state_ink(state: Option<&str>) -> Ink {
     }
 }
 
+fn name(lease: &LeaseLine) -> String {
+    format!("L-{}", lease.number)
+}
+
 fn ink(lease: &LeaseLine) -> Ink {
     if lease.live { Ink::Text } else { Ink::Dim }
 }
@@ -88,7 +91,7 @@ fn ink(lease: &LeaseLine) -> Ink {
 impl Browse for Leases {
     type Line = LeaseLine;
     const ID: ScreenId = ScreenId::Leases;
-    const LIST: &'static [Place] = &[Place::List, Place::Leases];
+    const LIST: &'static [Place] = &[Place::LeasesList, Place::List, Place::Leases];
     const OWN: Place = Place::Leases;
     const TABS: &'static [&'static str] = &[];
 
@@ -100,81 +103,55 @@ impl Browse for Leases {
         &mut self.base
     }
 
-    fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
-        match (question, answer) {
-            (Question::Leases { .. }, Ok(Answer::Leases(page))) => {
-                self.base.list.answer(question, Ok(page.clone()));
-            }
-            (Question::Leases { .. }, Err(words)) => {
-                self.base.list.answer(question, Err(words.clone()));
-            }
-            _ => {}
-        }
+    fn page(answer: &Answer) -> Option<&Page<LeaseLine>> {
+        if let Answer::Leases(page) = answer { Some(page) } else { None }
     }
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<LeaseLine>> {
         let wide = env.size.0 >= 130;
-        let plain = |head, width, min, shrink, cell: fn(&LeaseLine, &Env) -> Cell| Column {
-            head,
-            ended_head: "",
-            width,
-            min,
-            shrink,
-            grows: false,
-            right: false,
-            cell,
-        };
-        let status = if split.words { 10 } else { 1 };
         let mut columns = vec![
-            plain("LEASE", if wide { 6 } else { 5 }, 5, 0, |l, _| Cell::Words(format!("L-{}", l.number), Ink::Text)),
-            plain(if split.words { "STATUS" } else { "" }, status, status, 0, |l, env| {
-                let word = if env.size.0 >= 70 { l.word.clone() } else { String::new() };
-                Cell::State(l.class, word, l.live)
-            }),
-            plain("ENV", if wide { 6 } else { 5 }, 4, 8, |l, _| Cell::Words(l.environment.clone(), ink(l))),
+            Column::new("LEASE", if wide { 6 } else { 5 }, 5, 0, |l: &LeaseLine, _| Cell::Words(name(l), Ink::Text)),
+            Column::status(split.words, 10, |l, env| Cell::state(l.class, &l.word, l.live, env)),
+            Column::new("ENV", if wide { 6 } else { 5 }, 4, 8, |l, _| Cell::Words(l.environment.clone(), ink(l))),
         ];
         if wide {
-            columns.push(plain("DRIVER", 6, 0, 1, |l, _| Cell::Words(l.driver.clone(), Ink::Dim)));
-            columns.push(plain("POLICY", 20, 0, 3, |l, _| Cell::Words(l.policy.clone(), Ink::Dim)));
+            columns.push(Column::new("DRIVER", 6, 0, 1, |l, _| Cell::Words(l.driver.clone(), Ink::Dim)));
+            columns.push(Column::new("POLICY", 20, 0, 3, |l, _| Cell::Words(l.policy.clone(), Ink::Dim)));
         }
-        columns.push(plain("HOLDER", if wide { 22 } else { 21 }, 6, 5, |l, _| {
+        columns.push(Column::new("HOLDER", if wide { 22 } else { 21 }, 6, 5, |l, _| {
             Cell::Words(l.holder.clone().unwrap_or_else(|| "–".to_owned()), ink(l))
         }));
-        columns.push(plain(if wide { "HOLDER IS" } else { "IS" }, if wide { 9 } else { 7 }, 0, 7, |l, _| {
+        columns.push(Column::new(if wide { "HOLDER IS" } else { "IS" }, if wide { 9 } else { 7 }, 0, 7, |l, _| {
             Cell::Words(l.holder_state.clone().unwrap_or_default(), state_ink(l.holder_state.as_deref()))
         }));
         if wide {
-            columns.push(plain("ACQUIRED", 8, 0, 2, |l, env| {
+            columns.push(Column::new("ACQUIRED", 8, 0, 2, |l, env| {
                 let at = l.acquired_at.map_or_else(|| "–".to_owned(), |at| day_or_clock(at, env.now, env.zone));
                 Cell::Words(at, Ink::Dim)
             }));
         }
-        columns.push(Column {
-            right: true,
-            ..plain("USED", 5, 0, 6, |l, env| {
-                let used = l.used_at.map_or_else(|| "–".to_owned(), |at| format::duration(at.until(env.now)));
-                Cell::Right(used, Ink::Dim)
-            })
-        });
-        columns.push(Column {
-            right: true,
-            ..plain(if wide { "EXPIRES IN" } else { "EXPIRES" }, if wide { 10 } else { 8 }, 0, 7, |l, env| {
+        columns.push(Column::figures("USED", 5, 6, |l, env| {
+            Cell::known(l.used_at.map(|at| format::duration(at.until(env.now))), Ink::Dim)
+        }));
+        columns.push(Column::figures(
+            if wide { "EXPIRES IN" } else { "EXPIRES" },
+            if wide { 10 } else { 8 },
+            7,
+            |l, env| {
                 let words = expires(l, env.now);
                 let ink = if words == "overdue" { Ink::Warn } else { Ink::Dim };
                 Cell::Right(words, ink)
-            })
-        });
+            },
+        ));
         if env.size.0 >= 100 {
-            columns.push(Column {
-                grows: true,
-                ..plain("CLEAN-UP", 20, 0, 4, |l, env| Cell::Words(cleanup(l, env.now), ink(l)))
-            });
+            let cleanup = |l: &LeaseLine, env: &Env| Cell::Words(cleanup(l, env.now), ink(l));
+            columns.push(Column::new("CLEAN-UP", 20, 0, 4, cleanup).grows());
         }
         columns
     }
 
     fn name(line: &LeaseLine) -> String {
-        format!("L-{}", line.number)
+        name(line)
     }
 
     fn title(&self, line: &LeaseLine, _env: &Env) -> (String, String, Ink) {
@@ -192,14 +169,8 @@ impl Browse for Leases {
         let since =
             line.acquired_at.map_or_else(String::new, |at| format!("for {}", format::duration(at.until(env.now))));
         let mut first = vec![
-            Fact {
-                bad: line.class == Class::Bad,
-                ..fact(
-                    "status",
-                    format!("{} {}", line.class.glyph(), line.word),
-                    if line.live { since } else { String::new() },
-                )
-            },
+            fact("LEASE", name(line), ""),
+            state_fact(line.class, &line.word, if line.live { since } else { String::new() }),
             fact("environment", format!("{}, driver {}", line.environment, line.driver), ""),
             fact("policy", line.policy.clone(), ""),
         ];

@@ -30,6 +30,8 @@ struct FilterLine {
     before: (String, Filter),
     error: Option<FilterError>,
     chosen: usize,
+    /// Values of fields, as the rows had them before anything was typed.
+    known: Vec<(&'static str, Vec<String>)>,
 }
 
 /// A list with its filter and the place of its detail.
@@ -183,14 +185,14 @@ impl<R: Row> Listing<R> {
         } && !self.table.rows().is_empty();
     }
 
-    /// Drops zoom, then marks, then the filter's line, then goes to the list.
+    /// Drops marks, then zoom, then goes to the list.
     pub fn back(&mut self) -> bool {
-        if self.zoom {
+        if !self.table.marks.is_empty() {
+            self.table.marks.clear();
+        } else if self.zoom {
             self.zoom = false;
         } else if self.detail {
             self.detail = false;
-        } else if !self.table.marks.is_empty() {
-            self.table.marks.clear();
         } else {
             return false;
         }
@@ -266,14 +268,19 @@ impl<R: Row> Listing<R> {
         self.detail = spot.detail && !self.table.rows().is_empty();
     }
 
-    /// Opens the filter line.
-    pub fn edit_filter(&mut self) {
+    /// Opens the filter line; `known` are values of fields, for completion.
+    pub fn edit_filter(&mut self, known: Vec<(&'static str, Vec<String>)>) {
         let mut edit = LineEdit::new(self.filter_text.clone());
         if !self.filter_text.is_empty() {
             edit.insert(" ");
         }
-        self.line =
-            Some(FilterLine { edit, before: (self.filter_text.clone(), self.filter.clone()), error: None, chosen: 0 });
+        self.line = Some(FilterLine {
+            edit,
+            before: (self.filter_text.clone(), self.filter.clone()),
+            error: None,
+            chosen: 0,
+            known,
+        });
     }
 
     /// Whether the filter line is open.
@@ -289,9 +296,9 @@ impl<R: Row> Listing<R> {
         }
     }
 
-    /// A key in the filter line. `values` gives known values of a field for completion.
-    pub fn key(&mut self, key: KeyEvent, values: &dyn Fn(&str) -> Vec<String>, out: &mut Outbox) {
-        let completions = self.completions(values);
+    /// A key in the filter line.
+    pub fn key(&mut self, key: KeyEvent, out: &mut Outbox) {
+        let completions = self.completions();
         let Some(line) = &mut self.line else { return };
         match key.code {
             KeyCode::Esc => {
@@ -300,8 +307,18 @@ impl<R: Row> Listing<R> {
                 // It was valid when it was in force.
                 let _ = self.set_filter(&words, out);
             }
-            KeyCode::Enter if line.error.is_none() => self.line = None,
-            KeyCode::Enter => {}
+            KeyCode::Enter => {
+                // What was held back as the beginning of a field is meant as it stands.
+                let words = line.edit.text().to_owned();
+                match self.set_filter(&words, out) {
+                    Ok(()) => self.line = None,
+                    Err(error) => {
+                        if let Some(line) = &mut self.line {
+                            line.error = Some(error);
+                        }
+                    }
+                }
+            }
             KeyCode::Tab => {
                 if let Some((from, word)) = completions.get(line.chosen.min(completions.len().saturating_sub(1))) {
                     line.edit.complete(*from, word);
@@ -322,14 +339,15 @@ impl<R: Row> Listing<R> {
 
     fn retry(&mut self, out: &mut Outbox) {
         let Some(line) = &self.line else { return };
-        let words = line.edit.text().to_owned();
+        let words = begun_field(&line.edit).to_owned();
         let result = self.set_filter(&words, out);
         if let Some(line) = &mut self.line {
             line.error = result.err();
         }
     }
 
-    fn completions(&self, values: &dyn Fn(&str) -> Vec<String>) -> Vec<(usize, String)> {
+    /// Values and fields that go on with what stands before the cursor.
+    fn completions(&self) -> Vec<(usize, String)> {
         let Some(line) = &self.line else { return Vec::new() };
         let head = &line.edit.text()[..line.edit.cursor()];
         let word_at = head.rfind(char::is_whitespace).map_or(0, |i| i + 1);
@@ -341,7 +359,7 @@ impl<R: Row> Listing<R> {
             let known: Vec<String> = match field {
                 "status" => Status::ALL.iter().map(|s| s.as_str().to_owned()).collect(),
                 "since" | "until" => ["1h", "2h", "1d", "7d", "today", "yesterday"].map(str::to_owned).to_vec(),
-                _ => values(field),
+                _ => line.known.iter().find(|(f, _)| *f == field).map(|(_, v)| v.clone()).unwrap_or_default(),
             };
             let lower = last.to_lowercase();
             return known
@@ -359,7 +377,6 @@ impl<R: Row> Listing<R> {
         env: &Env,
         canvas: &mut Canvas<'_>,
         columns: &[Column<R>],
-        values: &dyn Fn(&str) -> Vec<String>,
         empty: &dyn Fn(&mut Canvas<'_>, Rect),
     ) {
         let split = self.layout(env);
@@ -379,12 +396,7 @@ impl<R: Row> Listing<R> {
         canvas.title_rule(Rect { height: 1, ..area }, &title, &[(&range, Ink::Dim)], focused);
         let inner = Rect::new(area.x, area.y + 1, area.width, area.height - 1);
         if let Some(words) = &self.error {
-            let bad = canvas.ink(Ink::Bad);
-            let line = format!("✗ {words}");
-            for (i, (from, to)) in text::wrap(&line, usize::from(inner.width.saturating_sub(2))).into_iter().enumerate()
-            {
-                canvas.put(inner.x + 1, inner.y + i as u16, inner.width, &line[from..to], bad);
-            }
+            canvas.trouble(inner, words);
         } else if self.table.rows().is_empty() {
             if self.table.known && self.filter.is_empty() {
                 empty(canvas, inner);
@@ -397,10 +409,10 @@ impl<R: Row> Listing<R> {
         } else {
             self.table.view(env, canvas, inner, columns, focused, split.second_heads);
         }
-        self.view_line(canvas, env, values);
+        self.view_line(canvas, env);
     }
 
-    fn view_line(&self, canvas: &mut Canvas<'_>, env: &Env, values: &dyn Fn(&str) -> Vec<String>) {
+    fn view_line(&self, canvas: &mut Canvas<'_>, env: &Env) {
         let Some(line) = &self.line else { return };
         let whole = canvas.area();
         let y = whole.bottom().saturating_sub(2);
@@ -429,7 +441,7 @@ impl<R: Row> Listing<R> {
         if room > 8 && end < whole.width {
             canvas.put_right(whole.width.saturating_sub(1), y, room as u16, &right, right_style);
         }
-        let completions = self.completions(values);
+        let completions = self.completions();
         let rows = completions.len().min(5).min(usize::from(env.size.1).saturating_sub(6));
         if rows == 0 {
             return;
@@ -446,4 +458,14 @@ impl<R: Row> Listing<R> {
             canvas.put(inner.x + 3, row, inner.width.saturating_sub(4), word, style);
         }
     }
+}
+
+/// What has been typed, without a last word that may become the name of a field: as words to look for it
+/// would empty the list for the time it takes to type it.
+fn begun_field(edit: &LineEdit) -> &str {
+    let text = edit.text();
+    let at = text.rfind(char::is_whitespace).map_or(0, |i| i + 1);
+    let word = text[at..].trim_start_matches('-');
+    let begun = edit.cursor() == text.len() && !word.is_empty() && FIELDS.iter().any(|(f, _)| f.starts_with(word));
+    if begun { &text[..at] } else { text }
 }

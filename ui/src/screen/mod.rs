@@ -177,6 +177,11 @@ pub trait Screen {
         let _ = back;
     }
 
+    /// Whether its detail has tabs.
+    fn has_tabs(&self) -> bool {
+        false
+    }
+
     /// Focused pane over the whole body, and back.
     fn zoom(&mut self) {}
 

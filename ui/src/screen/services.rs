@@ -1,7 +1,7 @@
 //! Screen 3: what runs beside the runs, how well it is, who uses it and when it stops.
 
 use super::ScreenId;
-use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, prose};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, prose, state_fact};
 use crate::command::Place;
 use crate::effect::{Owner, Question};
 use crate::env::Env;
@@ -47,6 +47,10 @@ impl Services {
     pub fn service(&self) -> Option<&ServiceLine> {
         self.base.list.table.selected()
     }
+}
+
+fn name(service: &ServiceLine) -> String {
+    format!("S-{}", service.number)
 }
 
 fn ink(service: &ServiceLine) -> Ink {
@@ -113,73 +117,48 @@ impl Browse for Services {
         &mut self.base
     }
 
-    fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
-        match (question, answer) {
-            (Question::Services { .. }, Ok(Answer::Services(page))) => {
-                self.base.list.answer(question, Ok(page.clone()));
-            }
-            (Question::Services { .. }, Err(words)) => {
-                self.base.list.answer(question, Err(words.clone()));
-            }
-            _ => {}
-        }
+    fn page(answer: &Answer) -> Option<&Page<ServiceLine>> {
+        if let Answer::Services(page) = answer { Some(page) } else { None }
     }
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<ServiceLine>> {
         let wide = env.size.0 >= 130;
-        let plain = |head, width, min, shrink, cell: fn(&ServiceLine, &Env) -> Cell| Column {
-            head,
-            ended_head: "",
-            width,
-            min,
-            shrink,
-            grows: false,
-            right: false,
-            cell,
-        };
-        let right = |head, width, shrink, cell| Column { right: true, ..plain(head, width, 0, shrink, cell) };
-        let status = if split.words { 10 } else { 1 };
         let mut columns = vec![
-            plain("SVC", if wide { 5 } else { 4 }, 4, 0, |s, _| Cell::Words(format!("S-{}", s.number), Ink::Text)),
-            Column { grows: !wide, ..plain("NAME", 12, 8, 10, |s, _| Cell::Words(s.name.clone(), ink(s))) },
+            Column::new("SVC", if wide { 5 } else { 4 }, 4, 0, |s: &ServiceLine, _| Cell::Words(name(s), Ink::Text)),
+            Column {
+                grows: !wide,
+                ..Column::new("NAME", 12, 8, 10, |s: &ServiceLine, _| Cell::Words(s.name.clone(), ink(s)))
+            },
         ];
         if wide {
-            columns.push(plain("SCOPE", 10, 0, 3, |s, _| Cell::Words(s.scope.clone(), Ink::Dim)));
+            columns.push(Column::new("SCOPE", 10, 0, 3, |s, _| Cell::Words(s.scope.clone(), Ink::Dim)));
         }
-        columns.push(plain(if split.words { "STATUS" } else { "" }, status, status, 0, |s, env| {
-            let word = if env.size.0 >= 70 { s.word.clone() } else { String::new() };
-            Cell::State(s.class, word, s.live)
-        }));
-        columns.push(plain("HEALTH", 10, 0, 9, |s, _| {
+        columns.push(Column::status(split.words, 10, |s, env| Cell::state(s.class, &s.word, s.live, env)));
+        columns.push(Column::new("HEALTH", 10, 0, 9, |s, _| {
             if health(s).is_empty() {
                 return Cell::Words("–".to_owned(), Ink::Dim);
             }
             Cell::State(health_class(s), health(s).to_owned(), s.live)
         }));
-        columns.push(right("PORT", 5, 8, |s, _| {
-            Cell::Right(s.port.map_or_else(|| "–".to_owned(), |p| p.to_string()), ink(s))
-        }));
+        columns.push(Column::figures("PORT", 5, 8, |s, _| Cell::known(s.port.map(|p| p.to_string()), ink(s))));
         if wide {
-            columns.push(Column {
-                grows: true,
-                ..plain("URL", 22, 0, 1, |s, _| Cell::Middle(s.url.clone().unwrap_or_else(|| "–".to_owned()), Ink::Dim))
-            });
-            columns.push(right("PID", 7, 2, |s, _| {
-                Cell::Right(s.pid.map_or_else(|| "–".to_owned(), |p| p.to_string()), Ink::Dim)
-            }));
+            let url =
+                |s: &ServiceLine, _: &Env| Cell::Middle(s.url.clone().unwrap_or_else(|| "–".to_owned()), Ink::Dim);
+            columns.push(Column::new("URL", 22, 0, 1, url).grows());
+            columns.push(Column::figures("PID", 7, 2, |s, _| Cell::known(s.pid.map(|p| p.to_string()), Ink::Dim)));
         }
-        columns.push(right("UP", 5, 7, |s, env| {
+        columns.push(Column::figures("UP", 5, 7, |s, env| {
             let up = s.started_at.filter(|_| s.live).map(|at| format::duration(at.until(env.now)));
-            Cell::Right(up.unwrap_or_else(|| "–".to_owned()), Ink::Dim)
+            Cell::known(up, Ink::Dim)
         }));
-        columns.push(right("USED BY", 7, 6, |s, _| Cell::Right(used_by(s), ink(s))));
+        columns.push(Column::figures("USED BY", 7, 6, |s, _| Cell::Right(used_by(s), ink(s))));
         if wide {
-            columns.push(plain("STOPS", 13, 0, 4, |s, env| {
+            columns.push(Column::new("STOPS", 13, 0, 4, |s, env| {
                 let (words, counts) = stops(s, env);
                 Cell::Words(words, if counts { Ink::Info } else { Ink::Dim })
             }));
         }
-        columns.push(right(if wide { "RESTARTS" } else { "RST" }, if wide { 8 } else { 5 }, 5, |s, env| {
+        columns.push(Column::figures(if wide { "RESTARTS" } else { "RST" }, if wide { 8 } else { 5 }, 5, |s, env| {
             let words = restarts(s, if env.size.0 >= 130 { " of " } else { "/" });
             let ink = match s.restarts.0 {
                 0 => Ink::Dim,
@@ -192,7 +171,7 @@ impl Browse for Services {
     }
 
     fn name(line: &ServiceLine) -> String {
-        format!("S-{}", line.number)
+        name(line)
     }
 
     fn title(&self, line: &ServiceLine, env: &Env) -> (String, String, Ink) {
@@ -211,10 +190,9 @@ impl Browse for Services {
             return why(line, usize::from(self.base.list.layout(env).pane.width.saturating_sub(14)));
         }
         let mut first = vec![
-            Fact {
-                bad: line.class == Class::Bad,
-                ..fact("status", format!("{} {}", line.class.glyph(), line.word), format!("wanted {}", line.desired))
-            },
+            fact("SERVICE", name(line), ""),
+            state_fact(line.class, &line.word, ""),
+            fact("wanted", line.desired.clone(), ""),
             fact("health", if health(line).is_empty() { "–" } else { health(line) }, ""),
             fact("scope", line.scope.clone(), ""),
         ];

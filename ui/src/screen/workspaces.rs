@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use wharf_model::{OperationId, WorkspaceId};
 
-use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in};
+use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, state_fact};
 use super::{FocusMove, Motion, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
@@ -112,6 +112,10 @@ fn ending(operation: &OperationLine) -> String {
     }
 }
 
+fn name(workspace: &WorkspaceLine) -> String {
+    format!("W-{}", workspace.number)
+}
+
 fn ink(workspace: &WorkspaceLine) -> Ink {
     if workspace.live { Ink::Text } else { Ink::Dim }
 }
@@ -130,20 +134,23 @@ fn used(workspace: &WorkspaceLine, env: &Env) -> String {
 
 /// What has changed in it, as far as somebody has looked.
 fn changes(workspace: &WorkspaceLine) -> Option<String> {
-    let mut parts = Vec::new();
-    if let Some(n) = workspace.dirty {
-        parts.push(format::plural(n, "changed file"));
+    let counted = |n: Option<u64>, word: &str| n.map(|n| (n, format!("{} {word}", format::count(n))));
+    let dirty = workspace.dirty.map(|n| (n, format::plural(n, "changed file")));
+    let known: Vec<(u64, String)> = [
+        dirty,
+        counted(workspace.untracked, "untracked"),
+        counted(workspace.ahead, "ahead"),
+        counted(workspace.behind, "behind"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let some: Vec<&str> = known.iter().filter(|(n, _)| *n > 0).map(|(_, words)| words.as_str()).collect();
+    match (known.is_empty(), some.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some("nothing".to_owned()),
+        (false, false) => Some(some.join(", ")),
     }
-    if let Some(n) = workspace.untracked {
-        parts.push(format!("{} untracked", format::count(n)));
-    }
-    if let Some(n) = workspace.ahead {
-        parts.push(format!("{} ahead", format::count(n)));
-    }
-    if let Some(n) = workspace.behind {
-        parts.push(format!("{} behind", format::count(n)));
-    }
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 impl Browse for Workspaces {
@@ -161,20 +168,19 @@ impl Browse for Workspaces {
         &mut self.base
     }
 
+    fn page(answer: &Answer) -> Option<&Page<WorkspaceLine>> {
+        if let Answer::Workspaces(page) = answer { Some(page) } else { None }
+    }
+
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
-        match (question, answer) {
-            (Question::Workspaces { .. }, Ok(Answer::Workspaces(page))) => {
-                self.base.list.answer(question, Ok(page.clone()));
-            }
-            (Question::Workspaces { .. }, Err(words)) => {
-                self.base.list.answer(question, Err(words.clone()));
-            }
-            (Question::Operations { workspace, .. }, answer) if Some(*workspace) == self.of => match answer {
-                Ok(Answer::Operations(operations)) => self.operations = Some(Ok(operations.clone())),
-                Ok(_) => {}
-                Err(words) => self.operations = Some(Err(words.clone())),
-            },
-            _ => {}
+        let Question::Operations { workspace, .. } = question else { return };
+        if Some(*workspace) != self.of {
+            return;
+        }
+        match answer {
+            Ok(Answer::Operations(operations)) => self.operations = Some(Ok(operations.clone())),
+            Ok(_) => {}
+            Err(words) => self.operations = Some(Err(words.clone())),
         }
     }
 
@@ -199,55 +205,38 @@ impl Browse for Workspaces {
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<WorkspaceLine>> {
         let wide = env.size.0 >= 130;
-        let plain = |head, width, min, shrink, cell: fn(&WorkspaceLine, &Env) -> Cell| Column {
-            head,
-            ended_head: "",
-            width,
-            min,
-            shrink,
-            grows: false,
-            right: false,
-            cell,
-        };
-        let right = |head, width, shrink, cell| Column { right: true, ..plain(head, width, 0, shrink, cell) };
-        let status = if split.words { 9 } else { 1 };
         let mut columns = vec![
-            plain("WS", 4, 4, 0, |w, _| Cell::Words(format!("W-{}", w.number), Ink::Text)),
-            Column {
-                grows: true,
-                ..plain("BRANCH", 27, 16, 7, |w, _| {
-                    Cell::Middle(w.branch.clone().unwrap_or_else(|| w.path.clone()), ink(w))
-                })
-            },
+            Column::new("WS", 4, 4, 0, |w: &WorkspaceLine, _| Cell::Words(name(w), Ink::Text)),
+            Column::new("BRANCH", 27, 16, 7, |w: &WorkspaceLine, _| {
+                Cell::Middle(w.branch.clone().unwrap_or_else(|| w.path.clone()), ink(w))
+            })
+            .grows(),
         ];
         if wide {
-            columns.push(plain("MODE", 8, 0, 3, |w, _| Cell::Words(w.mode.clone(), Ink::Dim)));
-            columns.push(plain("BASE", 8, 0, 4, |w, _| {
+            columns.push(Column::new("MODE", 8, 0, 3, |w, _| Cell::Words(w.mode.clone(), Ink::Dim)));
+            columns.push(Column::new("BASE", 8, 0, 4, |w, _| {
                 let base = w.base.as_deref().map_or("–", |b| b.split('@').next().unwrap_or(b));
                 Cell::Words(base.to_owned(), Ink::Dim)
             }));
         }
-        columns.push(plain(if split.words { "STATUS" } else { "" }, status, status, 0, |w, env| {
-            let word = if env.size.0 >= 70 { w.word.clone() } else { String::new() };
-            Cell::State(w.class, word, w.live)
-        }));
-        columns.push(right("DIRTY", 5, 10, |w, _| figure(w.dirty, w.live)));
-        columns.push(right("NEW", 3, 9, |w, _| figure(w.untracked, w.live)));
-        columns.push(right("AHEAD", 5, 9, |w, _| figure(w.ahead, w.live)));
+        columns.push(Column::status(split.words, 9, |w, env| Cell::state(w.class, &w.word, w.live, env)));
+        columns.push(Column::figures("DIRTY", 5, 10, |w, _| figure(w.dirty, w.live)));
+        columns.push(Column::figures("NEW", 3, 9, |w, _| figure(w.untracked, w.live)));
+        columns.push(Column::figures("AHEAD", 5, 9, |w, _| figure(w.ahead, w.live)));
         if wide {
-            columns.push(right("BEHIND", 6, 5, |w, _| figure(w.behind, w.live)));
+            columns.push(Column::figures("BEHIND", 6, 5, |w, _| figure(w.behind, w.live)));
         }
-        columns.push(right("AGE", 5, 11, |w, env| Cell::Right(used(w, env), Ink::Dim)));
+        columns.push(Column::figures("AGE", 5, 11, |w, env| Cell::Right(used(w, env), Ink::Dim)));
         if self.base.list.table.rows().iter().any(|w| w.size_bytes.is_some()) {
-            columns.push(right("SIZE", 7, 8, |w, _| {
-                Cell::Right(w.size_bytes.map_or_else(|| "–".to_owned(), format::size), Ink::Dim)
-            }));
+            columns.push(Column::figures("SIZE", 7, 8, |w, _| Cell::known(w.size_bytes.map(format::size), Ink::Dim)));
         }
         if wide {
-            columns.push(plain("ISSUE", 7, 0, 2, |w, _| Cell::Words(w.issue.clone().unwrap_or_default(), Ink::Dim)));
             columns
-                .push(plain("ENV", 6, 0, 1, |w, _| Cell::Words(w.environment.clone().unwrap_or_default(), Ink::Dim)));
-            columns.push(plain("LAST RUN", 20, 0, 6, |w, _| {
+                .push(Column::new("ISSUE", 7, 0, 2, |w, _| Cell::Words(w.issue.clone().unwrap_or_default(), Ink::Dim)));
+            columns.push(Column::new("ENV", 6, 0, 1, |w, _| {
+                Cell::Words(w.environment.clone().unwrap_or_default(), Ink::Dim)
+            }));
+            columns.push(Column::new("LAST RUN", 20, 0, 6, |w, _| {
                 let run = w.holder.as_ref().or(w.last_run.as_ref());
                 Cell::Words(run.cloned().unwrap_or_else(|| "–".to_owned()), Ink::Dim)
             }));
@@ -256,7 +245,7 @@ impl Browse for Workspaces {
     }
 
     fn name(line: &WorkspaceLine) -> String {
-        format!("W-{}", line.number)
+        name(line)
     }
 
     fn title(&self, line: &WorkspaceLine, env: &Env) -> (String, String, Ink) {
@@ -275,8 +264,8 @@ impl Browse for Workspaces {
                 .enumerate()
                 .map(|(i, o)| Fact {
                     label: if i == 0 { "OPERATIONS".into() } else { String::new() },
-                    value: format!("{} {}", o.class.glyph(), o.command),
-                    remark: format!("{}  {}", took(o, env), ending(o)),
+                    value: format!("{} {}", o.class.glyph(), o.phase),
+                    remark: format!("{}  {}  {}", took(o, env), ending(o), o.command),
                     bad: o.class == crate::glyph::Class::Bad,
                 })
                 .collect(),
@@ -286,7 +275,7 @@ impl Browse for Workspaces {
         if self.base.tab == OPERATIONS {
             return vec![FactBlock { facts: operations }];
         }
-        let mut first = Vec::new();
+        let mut first = vec![fact("WORKSPACE", name(line), ""), state_fact(line.class, &line.word, "")];
         if let Some(branch) = &line.branch {
             first.push(fact("branch", branch.clone(), ""));
         }
@@ -393,10 +382,12 @@ impl Browse for Workspaces {
         let rows = self.list_rows(content.height);
         let at = all.iter().position(|o| o.id == chosen.id).unwrap_or(0);
         let first = (at + 1).saturating_sub(usize::from(rows));
+        let phases = all.iter().map(|o| text::width(&o.phase) as u16).max().unwrap_or(0).min(content.width / 3);
         let focused = self.base.list.detail && !self.is_deep();
         for (i, operation) in all.iter().enumerate().skip(first).take(usize::from(rows)) {
             view_operation(
                 operation,
+                phases,
                 env,
                 canvas,
                 Rect::new(content.x, content.y + (i - first) as u16, content.width, 1),
@@ -452,8 +443,8 @@ impl Browse for Workspaces {
     }
 }
 
-/// `  09:37:18  ✓ git worktree add        0.38s  exit 0`.
-fn view_operation(operation: &OperationLine, env: &Env, canvas: &mut Canvas<'_>, line: Rect) {
+/// `  09:37:18  ✓ worktree  git worktree add        0.38s  exit 0`, with `phases` cells for what it was for.
+fn view_operation(operation: &OperationLine, phases: u16, env: &Env, canvas: &mut Canvas<'_>, line: Rect) {
     let dim = canvas.ink(Ink::Dim);
     let at = operation.started_at.map_or_else(|| "–".to_owned(), |at| format::moment(at, env.now, env.zone));
     let mut x = line.x + 2;
@@ -473,7 +464,13 @@ fn view_operation(operation: &OperationLine, env: &Env, canvas: &mut Canvas<'_>,
     let room = took_right.saturating_sub(x + 9);
     let glyph = canvas.ink(operation.class.ink());
     canvas.put(x, line.y, 1, operation.class.glyph(), glyph);
-    let command = text::cut_middle(&operation.command, usize::from(room)).into_owned();
     let style = canvas.ink(Ink::Text);
-    canvas.put(x + 2, line.y, room, &command, style);
+    let phases = phases.min(room);
+    let phase = text::cut_end(&operation.phase, usize::from(phases)).into_owned();
+    canvas.put(x + 2, line.y, phases, &phase, style);
+    let room = room.saturating_sub(phases + 2);
+    if room >= 8 {
+        let command = text::cut_middle(&operation.command, usize::from(room)).into_owned();
+        canvas.put(x + 4 + phases, line.y, room, &command, dim);
+    }
 }

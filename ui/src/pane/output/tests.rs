@@ -5,6 +5,7 @@ use wharf_model::RunId;
 
 use super::*;
 use crate::effect::Effect;
+use crate::env::{Env, Outbox};
 use crate::testing::{NOW, settings};
 
 const AREA: Rect = Rect::new(0, 0, 80, 15);

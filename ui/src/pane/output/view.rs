@@ -14,18 +14,24 @@ use crate::rows::{OutputState, Stream};
 use crate::text;
 use crate::theme::{Ground, Ink};
 
+/// What is said of one that may print, with the time since its last byte.
+pub fn live_words(silent: Option<i64>) -> (String, Ink) {
+    match silent {
+        Some(ms) if ms > 60_000 => (format!("silent {}", format::duration(ms)), Ink::Warn),
+        _ => ("live".to_owned(), Ink::Ok),
+    }
+}
+
 impl OutputPane {
     /// What the title rule says at its right.
     pub fn state_words(&self, env: &Env, silent: Option<i64>) -> (String, Ink) {
         match &self.state {
             _ if !self.known => ("reading".to_owned(), Ink::Dim),
             OutputState::Reading => ("reading".to_owned(), Ink::Dim),
-            OutputState::Live => match silent {
-                Some(ms) if ms > 60_000 => (format!("silent {}", format::duration(ms)), Ink::Warn),
-                _ => ("live".to_owned(), Ink::Ok),
-            },
+            OutputState::Live => live_words(silent),
             OutputState::Ended { at, .. } => (format!("ended {}", format::moment(*at, env.now, env.zone)), Ink::Dim),
             OutputState::Lost => ("lost".to_owned(), Ink::Bad),
+            OutputState::Removed { .. } => ("log removed".to_owned(), Ink::Dim),
             OutputState::Behind(bytes) => (format!("behind {}", format::size(*bytes)), Ink::Info),
         }
     }
@@ -59,6 +65,7 @@ impl OutputPane {
                 format!("ended {}, {how}", format::moment(*at, env.now, env.zone))
             }
             OutputState::Lost if self.follow => "ended, lost".to_owned(),
+            OutputState::Removed { .. } => "ended, its log was removed".to_owned(),
             _ if self.follow => "▼ following".to_owned(),
             _ => {
                 let content = Self::content(area);
@@ -66,10 +73,12 @@ impl OutputPane {
                 let last = rows.last().and_then(|r| self.index_of(r.line));
                 let at = last.and_then(|i| self.lines.get(i));
                 let at = at.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
-                match last.map(|i| self.lines_below(i)) {
-                    Some(Some(below)) => format!("stopped{at} · {} lines below · G follows", format::count(below)),
-                    _ => format!("stopped{at} · G follows"),
-                }
+                let below = match last.and_then(|i| self.lines_below(i)) {
+                    None | Some(0) => String::new(),
+                    Some(n) => format!(" · {} below", format::plural(n, "line")),
+                };
+                let ended = matches!(self.state, OutputState::Ended { .. } | OutputState::Lost);
+                format!("stopped{at}{below} · G {}", if ended { "to the end" } else { "follows" })
             }
         }
     }
@@ -81,14 +90,7 @@ impl OutputPane {
             return;
         }
         if let Some(words) = &self.error {
-            let bad = canvas.ink(Ink::Bad);
-            let room = usize::from(area.width.saturating_sub(2));
-            for (i, (from, to)) in
-                text::wrap(&format!("✗ {words}"), room).into_iter().enumerate().take(usize::from(content.height))
-            {
-                let line = format!("✗ {words}");
-                canvas.put(area.x + 1, area.y + i as u16, area.width - 1, &line[from..to], bad);
-            }
+            canvas.trouble(content, words);
         } else if !self.known {
             let age = self.asked_at.map_or(0, |at| at.until(env.now));
             if age >= 100 {
@@ -103,11 +105,15 @@ impl OutputPane {
             }
         } else if self.lines.is_empty() {
             let dim = canvas.ink(Ink::Dim);
-            let words = match self.state {
-                OutputState::Live => "Nothing has been printed yet.",
-                _ => "Nothing was printed.",
+            let words = match &self.state {
+                OutputState::Live | OutputState::Reading => "Nothing has been printed yet.".to_owned(),
+                OutputState::Removed { at, why } => {
+                    let at = format::moment(*at, env.now, env.zone);
+                    format!("Its log was removed {at}: {why}.")
+                }
+                _ => "Nothing was printed.".to_owned(),
             };
-            canvas.put(area.x + 1, area.y, area.width - 1, words, dim);
+            canvas.put(area.x + 1, area.y, area.width - 1, &words, dim);
         } else {
             self.view_rows(env, canvas, content);
         }
@@ -223,26 +229,33 @@ impl OutputPane {
             return;
         }
         let wrap = if self.wrap { "wrap" } else { "no wrap" };
-        let size = if self.known {
-            let lines = format::count(self.counted.lines);
-            let lines = match (self.counted.percent, self.jump_number) {
-                (100.., _) => format!("{lines} lines"),
-                (percent, Some(number)) => {
-                    format!("counting to line {}, {percent} %", format::count(number.saturating_add(1)))
-                }
-                (percent, None) => format!("{lines}+ lines, {percent} % counted"),
-            };
-            format!("{lines} · {}", format::size(self.total_bytes))
-        } else {
-            "size not known yet".to_owned()
-        };
         let streams = if self.known { self.streams.word() } else { "–" };
-        let left = format!("{streams} · {wrap} · {} · {size}", self.times_shown(area.width).word());
+        let mut left = vec![streams.to_owned(), wrap.to_owned(), self.times_shown(area.width).word().to_owned()];
+        if self.known {
+            match (self.counted.percent, self.jump_number) {
+                (100.., _) => left.push(format::plural(self.counted.lines, "line")),
+                // What somebody waits for goes last.
+                (percent, Some(number)) => {
+                    let line = format::count(number.saturating_add(1));
+                    left.insert(0, format!("counting to line {line}, {percent} %"));
+                }
+                (percent, None) => {
+                    left.push(format!("{}+ lines, {percent} % counted", format::count(self.counted.lines)));
+                }
+            }
+            left.push(format::size(self.total_bytes));
+        } else {
+            left.push("size not known yet".to_owned());
+        }
         let right = self.right_words(env, area);
         let room = usize::from(area.width.saturating_sub(2));
         let right = text::cut_end(&right, room).into_owned();
         let space = room.saturating_sub(text::width(&right) + 1);
-        let left = text::cut_end(&left, space).into_owned();
+        // What does not fit goes whole, the size first.
+        while left.len() > 1 && text::width(&left.join(" · ")) > space {
+            left.pop();
+        }
+        let left = text::cut_end(&left.join(" · "), space).into_owned();
         canvas.put(area.x + 1, y, area.width - 1, &left, dim);
         canvas.put_right(area.right() - 1, y, room as u16, &right, dim);
     }

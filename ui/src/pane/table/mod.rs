@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use ratatui::layout::Rect;
-use ratatui::style::Style;
-
-use crate::draw::Canvas;
-use crate::env::Env;
-use crate::glyph::Class;
 use crate::rows::Page;
-use crate::text;
-use crate::theme::{Ground, Ink};
+
+mod column;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use column::{Cell, Column, fit};
 
 /// Most rows a list keeps; older ones are asked for again when one gets there.
 pub const ROWS_MAX: usize = 5000;
@@ -31,39 +30,6 @@ pub trait Row {
     fn number(&self) -> i64;
     /// Whether it belongs to the upper group.
     fn is_live(&self) -> bool;
-}
-
-/// What stands in a cell.
-#[derive(Debug, Clone)]
-pub enum Cell {
-    /// Words, cut at their end.
-    Words(String, Ink),
-    /// Words, cut in the middle: paths, branches, URLs.
-    Middle(String, Ink),
-    /// Figures, right-aligned.
-    Right(String, Ink),
-    /// Glyph and word of a state, and whether it is live.
-    State(Class, String, bool),
-}
-
-/// One column. `min` is what it may shrink to; 0 lets it vanish.
-pub struct Column<R> {
-    /// Head over live rows.
-    pub head: &'static str,
-    /// Head over ended rows, when it differs.
-    pub ended_head: &'static str,
-    /// Its wish in cells.
-    pub width: u16,
-    /// Least width; at 0 it goes entirely.
-    pub min: u16,
-    /// Shrinks in rising order; 0 never shrinks.
-    pub shrink: u8,
-    /// Takes what is left over.
-    pub grows: bool,
-    /// Head and figures stand right.
-    pub right: bool,
-    /// Its content.
-    pub cell: fn(&R, &Env) -> Cell,
 }
 
 /// Where rows stand.
@@ -353,242 +319,14 @@ impl<R: Row> Table<R> {
             words.push_str(&format!("{} new above · ", self.new_above));
         }
         if !self.marks.is_empty() {
-            words.push_str(&format!("{} marked · ", self.marks.len()));
+            let away = self.marks.iter().filter(|n| !self.rows.iter().any(|r| r.number() == **n)).count();
+            let away = if away > 0 { format!(", {away} hidden") } else { String::new() };
+            words.push_str(&format!("{} marked{away} · ", self.marks.len()));
         }
         words.push_str(&format!("{first}–{last} of {}", crate::format::count(self.total.max(self.rows.len() as u64))));
         if self.hidden > 0 {
             words.push_str(&format!(" · {} hidden", crate::format::count(self.hidden)));
         }
         words
-    }
-
-    /// Draws head and rows into `area`, whose first row is the head.
-    pub fn view(
-        &self,
-        env: &Env,
-        canvas: &mut Canvas<'_>,
-        area: Rect,
-        columns: &[Column<R>],
-        focused: bool,
-        second_heads: bool,
-    ) {
-        if area.height == 0 || area.width < 8 {
-            return;
-        }
-        let widths = fit(columns, area.width);
-        let entries = self.entries(second_heads);
-        let height = usize::from(area.height - 1);
-        let first_is_ended = match entries.get(self.top) {
-            Some(Entry::Row(i)) => !(self.rows[*i].is_live() || self.held == Some(self.rows[*i].number())),
-            Some(Entry::EndedHead) => true,
-            None => false,
-        };
-        head(canvas, area, columns, &widths, first_is_ended);
-        for (row, entry) in entries.iter().skip(self.top).take(height).enumerate() {
-            let y = area.y + 1 + row as u16;
-            let line = Rect::new(area.x, y, area.width, 1);
-            match entry {
-                Entry::EndedHead if !self.ended_title.is_empty() => {
-                    let dim = canvas.ink(Ink::Dim);
-                    canvas.put(area.x + 2, y, area.width - 2, self.ended_title, dim);
-                }
-                Entry::EndedHead => head(canvas, line, columns, &widths, true),
-                Entry::Row(i) => self.row(env, canvas, line, columns, &widths, &self.rows[*i], focused),
-            }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one row of one drawing; a struct for one caller would say less")]
-    fn row(
-        &self,
-        env: &Env,
-        canvas: &mut Canvas<'_>,
-        line: Rect,
-        columns: &[Column<R>],
-        widths: &[u16],
-        row: &R,
-        focused: bool,
-    ) {
-        let on = Some(row.number()) == self.cursor;
-        let marked = self.marks.contains(&row.number());
-        let mut x = line.x + 2;
-        for (column, width) in columns.iter().zip(widths) {
-            if *width == 0 {
-                continue;
-            }
-            match (column.cell)(row, env) {
-                Cell::Words(words, ink) => {
-                    let style = if on && column.shrink == 0 && focused { canvas.bold(ink) } else { canvas.ink(ink) };
-                    let cut = text::cut_end(&words, usize::from(*width)).into_owned();
-                    canvas.put(x, line.y, *width, &cut, style);
-                }
-                Cell::Middle(words, ink) => {
-                    let style = canvas.ink(ink);
-                    let cut = text::cut_middle(&words, usize::from(*width)).into_owned();
-                    canvas.put(x, line.y, *width, &cut, style);
-                }
-                Cell::Right(words, ink) => {
-                    let style = canvas.ink(ink);
-                    canvas.put_right(x + width, line.y, *width, &words, style);
-                }
-                Cell::State(class, word, live) => {
-                    let word = text::cut_end(&word, usize::from(width.saturating_sub(2))).into_owned();
-                    canvas.state(x, line.y, *width, class, &word, live);
-                }
-            }
-            x += width + 2;
-        }
-        if marked {
-            canvas.tint(line, canvas.theme.ground(Ground::Marked));
-            let style = canvas.ink(Ink::Warn);
-            canvas.put(line.x + 1, line.y, 1, "◆", style);
-        }
-        if on {
-            canvas.select(line, if focused { Ground::Selection } else { Ground::SelectionWeak });
-            let style = Style { fg: canvas.ink(Ink::Accent).fg, ..Style::new() };
-            canvas.put(line.x, line.y, 1, "▸", style);
-        }
-    }
-}
-
-fn head<R>(canvas: &mut Canvas<'_>, area: Rect, columns: &[Column<R>], widths: &[u16], ended: bool) {
-    let style = canvas.ink(Ink::Dim);
-    let mut x = area.x + 2;
-    for (column, width) in columns.iter().zip(widths) {
-        if *width == 0 {
-            continue;
-        }
-        let words = if ended && !column.ended_head.is_empty() { column.ended_head } else { column.head };
-        if column.right {
-            canvas.put_right(x + width, area.y, *width, words, style);
-        } else {
-            canvas.put(x, area.y, *width, words, style);
-        }
-        x += width + 2;
-    }
-}
-
-/// Widths of the columns in `total` cells: cursor and mark take two, two cells stand between.
-pub fn fit<R>(columns: &[Column<R>], total: u16) -> Vec<u16> {
-    let mut widths: Vec<u16> = columns.iter().map(|c| c.width).collect();
-    let needed = |w: &[u16]| 2 + w.iter().filter(|w| **w > 0).map(|w| w + 2).sum::<u16>().saturating_sub(2);
-    let mut order: Vec<usize> = (0..columns.len()).filter(|i| columns[*i].shrink > 0).collect();
-    order.sort_by_key(|i| columns[*i].shrink);
-    for i in order {
-        let over = needed(&widths).saturating_sub(total);
-        if over == 0 {
-            break;
-        }
-        if columns[i].min == 0 {
-            widths[i] = 0;
-        } else {
-            widths[i] = widths[i].saturating_sub(over).max(columns[i].min);
-        }
-    }
-    // One cell of margin at the right where there is room for it.
-    let spare = total.saturating_sub(needed(&widths));
-    if let Some(i) = columns.iter().position(|c| c.grows)
-        && widths[i] > 0
-    {
-        let margin = u16::from(spare > 0 && total != 80);
-        widths[i] += spare - margin.min(spare);
-    }
-    widths
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Clone)]
-    struct Thing(i64, bool);
-    impl Row for Thing {
-        fn number(&self) -> i64 {
-            self.0
-        }
-        fn is_live(&self) -> bool {
-            self.1
-        }
-    }
-
-    fn page(rows: &[(i64, bool)], more: bool) -> Page<Thing> {
-        let rows: Vec<_> = rows.iter().map(|(n, l)| Thing(*n, *l)).collect();
-        Page { total: rows.len() as u64 + u64::from(more) * 100, rows, hidden: 0, more }
-    }
-
-    fn order(table: &Table<Thing>) -> Vec<i64> {
-        table.rows().iter().map(Row::number).collect()
-    }
-
-    #[test]
-    fn live_ones_stand_above_and_the_cursor_stays_on_its_entity() {
-        let mut table = Table::default();
-        table.first_page(page(&[(3, false), (5, true), (4, true), (2, false)], false));
-        assert_eq!(order(&table), [5, 4, 3, 2]);
-        table.step(1);
-        assert_eq!(table.selected().unwrap().0, 4);
-        table.first_page(page(&[(7, true), (6, true), (5, true), (4, true), (3, false), (2, false)], false));
-        assert_eq!(table.selected().unwrap().0, 4);
-        assert_eq!(order(&table), [7, 6, 5, 4, 3, 2]);
-    }
-
-    #[test]
-    fn a_row_that_ends_under_the_cursor_stays_until_the_cursor_leaves() {
-        let mut table = Table::default();
-        table.first_page(page(&[(5, true), (4, true), (6, false)], false));
-        assert_eq!(table.selected().unwrap().0, 5);
-        table.first_page(page(&[(4, true), (6, false), (5, false)], false));
-        assert_eq!(order(&table), [5, 4, 6]);
-        table.step(1);
-        assert_eq!(order(&table), [4, 6, 5]);
-    }
-
-    #[test]
-    fn a_vanished_row_gives_the_cursor_to_its_neighbour() {
-        let mut table = Table::default();
-        table.first_page(page(&[(3, false), (2, false), (1, false)], false));
-        table.step(1);
-        table.first_page(page(&[(3, false), (1, false)], false));
-        assert_eq!(table.selected().unwrap().0, 1);
-        table.first_page(page(&[], false));
-        assert!(table.selected().is_none());
-    }
-
-    #[test]
-    fn pages_join_and_a_refresh_keeps_what_is_older() {
-        let mut table = Table::default();
-        table.first_page(page(&[(9, true), (8, false), (7, false)], true));
-        table.end(true);
-        assert_eq!(table.wants_more(10), Some(7));
-        table.further_page(page(&[(6, false), (5, false)], false));
-        assert_eq!(order(&table), [9, 8, 7, 6, 5]);
-        table.first_page(page(&[(10, true), (9, false), (8, false)], true));
-        assert_eq!(order(&table), [10, 9, 8, 7, 6, 5]);
-        assert_eq!(table.selected().unwrap().0, 7);
-    }
-
-    #[test]
-    fn the_view_keeps_two_rows_from_the_edge() {
-        let mut table = Table::default();
-        table.first_page(page(&(1..=50).map(|n| (n, false)).collect::<Vec<_>>(), false));
-        for _ in 0..10 {
-            table.step(1);
-            table.settle(10, false);
-        }
-        assert_eq!(table.range_words(10, false), "4–13 of 50");
-        table.scroll(20, 10, false);
-        table.settle(10, false);
-        assert_eq!(table.range_words(10, false), "24–33 of 50");
-        assert_eq!(table.at(0, false), Some(27));
-    }
-
-    #[test]
-    fn marks_survive_and_invert() {
-        let mut table = Table::default();
-        table.first_page(page(&[(3, false), (2, false), (1, false)], false));
-        table.mark();
-        assert_eq!((table.marks.len(), table.selected().unwrap().0), (1, 2));
-        table.invert_marks();
-        assert_eq!(table.marks.iter().copied().collect::<Vec<_>>(), [1, 2]);
     }
 }

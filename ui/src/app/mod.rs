@@ -2,26 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::KeyEventKind;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use wharf_model::UnixMillis;
 
-use crate::command::{self, Command, Place};
+use crate::command::{Command, Place};
 use crate::draw::Canvas;
 use crate::effect::{Effect, Question, QuitChoice};
 use crate::env::{Env, Outbox};
 use crate::format::Zone;
 use crate::frame;
-use crate::history::{History, Visit};
-use crate::keymap::{Key, Keymap, Meaning, Override};
-use crate::layout;
-use crate::msg::{Answer, Msg, RequestOutcome, Tone};
+use crate::history::History;
+use crate::keymap::{Key, Keymap, Override};
+use crate::msg::{Msg, Tone};
+use crate::overlay::Overlay;
 use crate::overlay::confirm::Confirm;
 use crate::overlay::notice::Notice;
 use crate::overlay::quit::Quit;
 use crate::overlay::toast::{self, Toast};
-use crate::overlay::{After, Overlay};
 use crate::rows::Header;
 use crate::screen::activity::Activity;
 use crate::screen::diagnostics::Diagnostics;
@@ -29,8 +28,12 @@ use crate::screen::leases::Leases;
 use crate::screen::ledger::Ledger;
 use crate::screen::services::Services;
 use crate::screen::workspaces::Workspaces;
-use crate::screen::{FocusMove, Motion, Mouse, Screen, ScreenId};
+use crate::screen::{FocusMove, Motion, Screen, ScreenId};
 use crate::theme::Theme;
+
+mod answers;
+mod input;
+mod visits;
 
 /// What the shell decides before the first frame.
 #[derive(Debug, Clone)]
@@ -97,6 +100,10 @@ pub struct App {
     pub toasts: Vec<Toast>,
     /// Conditions that hold, the worst first.
     pub banners: Vec<Banner>,
+    /// The process that orchestrates in the place of this console, in lines; empty when none does.
+    pub holder: Vec<String>,
+    /// What a logout, or the end of this process, does to what runs; empty when nothing is to be said.
+    pub foretold: &'static str,
     /// What the last start of the orchestrator in this console has found.
     pub recovery: Option<Notice>,
     chord: Vec<Key>,
@@ -135,6 +142,8 @@ impl App {
             overlay: None,
             toasts: Vec::new(),
             banners: Vec::new(),
+            holder: Vec::new(),
+            foretold: "",
             recovery: None,
             chord: Vec::new(),
             chord_at: settings.now,
@@ -167,6 +176,8 @@ impl App {
             Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
             Msg::Edited(words) => self.edited(words),
             Msg::Toast(tone, words) => self.say(tone, words),
+            Msg::Holder(lines) => self.holder = lines,
+            Msg::Foretold(words) => self.foretold = words,
             Msg::Recovered(notice) => self.recovered(*notice),
             Msg::Banner { key, tone, text, advice } => self.banner(key, tone, text, advice),
             Msg::BannerOver(key) => {
@@ -243,50 +254,6 @@ impl App {
         (!self.chord.is_empty()).then_some((self.chord.as_slice(), due))
     }
 
-    fn key(&mut self, key: KeyEvent) {
-        if layout::bands(self.env.size.0, self.env.size.1, false).is_none() && self.overlay.is_none() {
-            // Only one sentence is on the screen: nothing that cannot be seen is done.
-            if matches!(key.code, KeyCode::Char('q' | 'Q')) {
-                self.outbox.push(Effect::Quit(QuitChoice::Leave));
-            }
-            return;
-        }
-        if let Some(mut overlay) = self.overlay.take() {
-            let after = overlay.key(key, self);
-            if after == After::Stays && self.overlay.is_none() {
-                self.overlay = Some(overlay);
-            }
-            if after != After::Passes {
-                return;
-            }
-        }
-        if self.current().is_typing() {
-            let env = self.env.clone();
-            let (screen, out) = self.parts();
-            if let Some((tone, words)) = screen.key(key, &env, out) {
-                self.say(tone, words);
-            }
-            return;
-        }
-        self.chord.push(Key::of(key));
-        match self.keymap.meaning(&self.places(), &self.chord) {
-            Meaning::Run(command) => {
-                self.chord.clear();
-                self.execute(command);
-            }
-            Meaning::Begins => self.chord_at = self.env.now,
-            Meaning::Nothing => {
-                // `?` shows at once what may follow; any other key ends the chord and does nothing.
-                if self.chord.len() > 1 && key.code == KeyCode::Char('?') {
-                    self.chord.pop();
-                    self.chord_at = self.env.now.plus(-crate::overlay::whichkey::DELAY_MS);
-                } else {
-                    self.chord.clear();
-                }
-            }
-        }
-    }
-
     /// Does a command, or says why it cannot be done.
     pub fn execute(&mut self, command: &'static Command) {
         match (command.legal)(self) {
@@ -294,7 +261,8 @@ impl App {
             Err(why) => {
                 let subject = self.current().subject().unwrap_or_default();
                 let title = command.title.replace("{}", &subject);
-                self.say(Tone::Warn, format!("{title}: {why}"));
+                // The answer to a key, not a condition: it goes again by itself.
+                self.say(Tone::Info, format!("{title}: {why}"));
             }
         }
     }
@@ -302,132 +270,6 @@ impl App {
     /// Does a command after the overlay that chose it has gone.
     pub fn defer(&mut self, command: &'static Command) {
         self.deferred = Some(command);
-    }
-
-    fn paste(&mut self, words: &str) {
-        if let Some(overlay) = &mut self.overlay {
-            overlay.paste(words);
-        } else if self.current().is_typing() {
-            let env = self.env.clone();
-            let (screen, out) = self.parts();
-            screen.paste(words, &env, out);
-        }
-    }
-
-    fn mouse(&mut self, event: MouseEvent) {
-        if self.overlay.is_some() {
-            // A click outside words of a dialog does nothing; the wheel scrolls it.
-            let code = match event.kind {
-                MouseEventKind::ScrollDown => KeyCode::Down,
-                MouseEventKind::ScrollUp => KeyCode::Up,
-                _ => return,
-            };
-            self.key(KeyEvent::from(code));
-            return;
-        }
-        let (columns, rows) = self.env.size;
-        let Some(bands) = layout::bands(columns, rows, self.env.banner) else { return };
-        let at = (event.column, event.row).into();
-        if event.kind == MouseEventKind::Down(MouseButton::Left) {
-            if bands.hints.contains(at) {
-                if let Some(command) = frame::hint_at(self, event.column) {
-                    self.execute(command);
-                }
-                return;
-            }
-            if bands.header.contains(at) {
-                if let Some(screen) = frame::screen_at(self, event.column) {
-                    self.visit(screen);
-                }
-                return;
-            }
-            if bands.banner.is_some_and(|b| b.contains(at))
-                && let Some(command) = command::named("messages.open")
-            {
-                self.execute(command);
-                return;
-            }
-        }
-        let env = self.env.clone();
-        let (screen, out) = self.parts();
-        if let Mouse::Copied(words) = screen.mouse(event, &env, out) {
-            self.copy(words);
-        }
-    }
-
-    fn answer(&mut self, question: &Question, answer: &Result<Answer, String>) {
-        self.outbox.answered(question);
-        if let (Question::Header, Ok(Answer::Header(header))) = (question, answer) {
-            self.header = header.clone();
-            self.pending_config();
-        }
-        if let Some(mut overlay) = self.overlay.take() {
-            overlay.answer(question, answer, self);
-            self.overlay.get_or_insert(overlay);
-        }
-        let env = self.env.clone();
-        let out = &mut self.outbox;
-        // Every screen takes its own answers, shown or not.
-        self.ledger.answer(question, answer, &env, out);
-        self.leases.answer(question, answer, &env, out);
-        self.services.answer(question, answer, &env, out);
-        self.workspaces.answer(question, answer, &env, out);
-        self.activity.answer(question, answer, &env, out);
-        self.diagnostics.answer(question, answer, &env, out);
-    }
-
-    /// Says that a change of the config waits, as long as one does.
-    fn pending_config(&mut self) {
-        const KEY: &str = "config";
-        let Some(pending) = &self.header.pending else {
-            self.banners.retain(|b| b.key != KEY);
-            self.env.banner = !self.banners.is_empty();
-            return;
-        };
-        let count = if pending.changes.is_empty() { String::new() } else { format!(": {}", pending.count()) };
-        let text = format!("wharf.toml changed{count}; accepted one stays in force");
-        let mut advice: Vec<String> = pending
-            .changes
-            .iter()
-            .map(|change| {
-                let (old, new) = change.values();
-                format!("{}: {old} → {new}", change.place)
-            })
-            .collect();
-        advice.push("`: config.accept` puts the file in force after showing what would change".to_owned());
-        self.banner(KEY, Tone::Warn, text, advice.join("\n"));
-    }
-
-    fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
-        let Some(title) = self.outbox.close(tag) else { return };
-        let confirmed = self.confirmed.remove(&tag);
-        match outcome {
-            RequestOutcome::Refused { code, .. }
-                if code == "changed_since_preview" && self.overlay.is_none() && confirmed.is_some() =>
-            {
-                self.say(Tone::Warn, format!("{title}: things have changed meanwhile; read again what would happen"));
-                if let Some(mut confirm) = confirmed {
-                    confirm.again(self.env.now, &mut self.outbox);
-                    self.overlay = Some(Overlay::Confirm(Box::new(confirm)));
-                }
-            }
-            RequestOutcome::Done { words } => self.say(Tone::Good, format!("{title}: {words}")),
-            RequestOutcome::Refused { words, .. } => self.say(Tone::Bad, format!("{title}: {words}")),
-        }
-        self.refresh();
-    }
-
-    fn edited(&mut self, words: Option<String>) {
-        match (words, &mut self.overlay) {
-            (Some(words), Some(Overlay::NewRun(form))) => form.edited(&words),
-            (Some(_), _) => {}
-            (None, _) => self.say(Tone::Bad, "The editor gave nothing back; the text is as it was".to_owned()),
-        }
-    }
-
-    /// Remembers what a request was confirmed with.
-    pub fn confirmed(&mut self, tag: u64, confirm: Confirm) {
-        self.confirmed.insert(tag, confirm);
     }
 
     fn refresh(&mut self) {
@@ -439,47 +281,6 @@ impl App {
         let env = self.env.clone();
         let (screen, out) = self.parts();
         screen.refresh(&env, out);
-    }
-
-    /// Shows a screen and asks for its rows.
-    pub fn show(&mut self, screen: ScreenId) {
-        self.screen = screen;
-        self.chord.clear();
-        self.refresh();
-    }
-
-    fn here(&self) -> Visit {
-        Visit { screen: self.screen, spot: self.current().spot() }
-    }
-
-    /// Shows a screen and remembers where one was.
-    pub fn visit(&mut self, screen: ScreenId) {
-        if screen != self.screen {
-            let here = self.here();
-            self.history.leave(here);
-        }
-        self.show(screen);
-    }
-
-    /// Goes to things of another screen, and remembers where one was.
-    pub fn go(&mut self, screen: ScreenId, names: &[String]) {
-        let here = self.here();
-        self.history.leave(here);
-        self.screen = screen;
-        let (there, out) = self.parts();
-        there.find(names, out);
-        self.show(screen);
-    }
-
-    /// Goes to the place before, or behind.
-    pub fn walk(&mut self, back: bool) {
-        let here = self.here();
-        if let Some(visit) = self.history.walk(back, here) {
-            self.screen = visit.screen;
-            let (there, out) = self.parts();
-            there.restore(&visit.spot, out);
-            self.show(visit.screen);
-        }
     }
 
     /// Moves the cursor or the text of the focused pane.
@@ -507,6 +308,12 @@ impl App {
 
     /// Says something in the corner and keeps it for the messages.
     pub fn say(&mut self, tone: Tone, words: String) {
+        let now = self.env.now;
+        if let Some(last) = self.toasts.last_mut().filter(|t| t.words == words && t.tone == tone && t.is_shown(now)) {
+            // The same once more is no news.
+            last.at = now;
+            return;
+        }
         self.toasts.push(Toast { tone, words, at: self.env.now, read: false });
         let over = self.toasts.len().saturating_sub(toast::KEPT_MAX);
         self.toasts.drain(..over);

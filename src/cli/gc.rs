@@ -1,0 +1,181 @@
+//! `wharf gc`: what is kept no longer, told or removed.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use wharf_store::Reader;
+use wharf_ui::format;
+
+use super::context::{Context, print};
+use super::desk::{Ask, Desk};
+use super::error::{CliError, Result, exit};
+use crate::clock;
+use crate::dispatch::input::GcPlan;
+use crate::dispatch::prepare;
+use crate::gc::plan;
+
+/// How long one pass may take.
+const LIMIT: Duration = Duration::from_mins(10);
+/// Passes of one command; each takes what one transaction may.
+const PASSES: usize = 1_000;
+
+/// Options of `wharf gc`.
+#[derive(Debug, Clone, Args)]
+pub struct GcArgs {
+    /// Only list what would be removed now
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct GcDoc {
+    schema: &'static str,
+    dry_run: bool,
+    /// How long logs are kept; null = for ever.
+    keep_ms: Option<u64>,
+    logs: Vec<LogDoc>,
+    bytes: u64,
+    cache: Vec<String>,
+    orphans: Vec<String>,
+    /// More is due than is listed here.
+    more: bool,
+}
+
+#[derive(Serialize)]
+struct LogDoc {
+    id: String,
+    number: String,
+    bytes: u64,
+}
+
+/// Removes, or lists, what is kept no longer.
+pub fn gc(context: &Context, args: &GcArgs) -> Result<u8> {
+    let done = if args.dry_run { listed(context)? } else { removed(context)? };
+    if context.global.json {
+        context.document(&done)?;
+        return Ok(exit::DONE);
+    }
+    print(words(&done).as_bytes())?;
+    Ok(exit::DONE)
+}
+
+/// What a pass would do, by the rule that it would go by.
+fn listed(context: &Context) -> Result<GcDoc> {
+    let reader = Reader::open(&context.data)?;
+    let retention = prepare::retention().map_err(wrong_config)?;
+    let GcPlan { keep_ms, logs, cache, orphans, more, .. } =
+        plan::plan(&context.data, &reader, clock::now(), retention.run_logs_ms)?;
+    let bytes = logs.iter().map(|l| l.bytes).sum();
+    let logs = logs.into_iter().map(|l| LogDoc { id: l.id.text(), number: l.run, bytes: l.bytes }).collect();
+    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, bytes, cache, orphans, more })
+}
+
+fn wrong_config(message: String) -> CliError {
+    CliError::new(exit::CONFIG, "config_invalid", "the user's own file cannot be used, so nothing is removed")
+        .text(message)
+        .next("fix it, then wharf gc --dry-run")
+}
+
+/// Asks for passes until nothing is left to remove.
+fn removed(context: &Context) -> Result<GcDoc> {
+    let mut desk = Desk::open(context)?;
+    let mut all = GcDoc {
+        schema: "wharf.gc/1",
+        dry_run: false,
+        keep_ms: None,
+        logs: Vec::new(),
+        bytes: 0,
+        cache: Vec::new(),
+        orphans: Vec::new(),
+        more: true,
+    };
+    for _ in 0..PASSES {
+        let ask = Ask { kind: "gc.run", target_type: "store", target_id: None, args: json!({}), expect: None };
+        let accepted = desk.ask(ask)?;
+        let Some(row) = desk.finished(&accepted, LIMIT)? else {
+            return Err(CliError::new(exit::NO_ANSWER, "orchestrator_absent", "removing takes longer than 10 minutes")
+                .next("it goes on; wharf activity kind:store.collected tells of it"));
+        };
+        let result = row.result.unwrap_or_default();
+        take(&mut all, &result);
+        if !all.more {
+            break;
+        }
+    }
+    desk.close();
+    Ok(all)
+}
+
+/// Adds what one pass did.
+fn take(all: &mut GcDoc, result: &Value) {
+    let texts = |what: &str| {
+        let list = result[what].as_array();
+        list.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let text = |v: &Value, what: &str| v[what].as_str().unwrap_or_default().to_owned();
+    for log in result["logs"].as_array().into_iter().flatten() {
+        let bytes = log["bytes"].as_u64().unwrap_or(0);
+        all.logs.push(LogDoc { id: text(log, "id"), number: text(log, "number"), bytes });
+        all.bytes += bytes;
+    }
+    all.keep_ms = result["keep_ms"].as_u64();
+    all.cache.extend(texts("cache"));
+    all.orphans = texts("orphans");
+    all.more = result["more"].as_bool().unwrap_or(false);
+}
+
+fn words(done: &GcDoc) -> String {
+    let verb = if done.dry_run { "would be removed" } else { "removed" };
+    let mut out = String::new();
+    for log in &done.logs {
+        out.push_str(&format!("{:<8} {:>9}  {verb}\n", log.number, format::size(log.bytes)));
+    }
+    for file in &done.cache {
+        out.push_str(&format!("{file}  {verb}: its log is not there\n"));
+    }
+    for dir in &done.orphans {
+        out.push_str(&format!("{dir}  stays: no row knows it; look into it, then remove it by hand\n"));
+    }
+    let kept = done.keep_ms.map_or_else(
+        || "logs are kept for ever".to_owned(),
+        |ms| format!("logs are kept {}", format::duration(i64::try_from(ms).unwrap_or(i64::MAX))),
+    );
+    let logs = format::plural(done.logs.len() as u64, "log");
+    let more = if done.more { ", and more are due" } else { "" };
+    out.push_str(&format!("{logs}, {} {verb}{more}; {kept}\n", format::size(done.bytes)));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_add_up() {
+        let mut all = GcDoc {
+            schema: "wharf.gc/1",
+            dry_run: false,
+            keep_ms: None,
+            logs: Vec::new(),
+            bytes: 0,
+            cache: Vec::new(),
+            orphans: Vec::new(),
+            more: true,
+        };
+        let pass = |n: u64, more| {
+            json!({
+                "logs": [{ "id": "x", "number": format!("R-{n}"), "bytes": n }], "cache": ["cache/a.lines"],
+                "orphans": ["runs/aa/b"], "more": more, "keep_ms": 86_400_000_u64,
+            })
+        };
+        take(&mut all, &pass(1, true));
+        assert!(all.more);
+        take(&mut all, &pass(2, false));
+        assert_eq!((all.bytes, all.logs.len(), all.cache.len(), all.orphans.len(), all.more), (3, 2, 2, 1, false));
+        let words = words(&all);
+        assert!(words.contains("R-2") && words.contains("2 logs, 3 B removed; logs are kept 1d"), "{words}");
+    }
+}

@@ -1,0 +1,102 @@
+//! `wharf gc`: what it lists is what it removes, and what is gone is said in words.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
+#[path = "cli_common/mod.rs"]
+mod common;
+
+use std::path::Path;
+
+use common::Place;
+use serde_json::Value;
+
+fn keep(place: &Place, config: &str) {
+    let home = place.data().parent().unwrap().join("home/.config/wharf");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("config.toml"), config).unwrap();
+}
+
+fn gc(place: &Place, args: &[&str]) -> Value {
+    place.wharf(&[&["gc", "--json"], args].concat()).expect(0).json()
+}
+
+fn touch(path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, "x").unwrap();
+}
+
+#[test]
+fn the_dry_run_lists_what_the_real_one_removes() {
+    let place = Place::new();
+    place.wharf(&["run", "good", "--prompt", "hello", "--wait"]).expect(0);
+    assert!(place.wharf(&["logs", "R-1"]).expect(0).out.contains("hello"));
+    let run = place.wharf(&["show", "R-1", "--json"]).expect(0).json()["run"].clone();
+    let id = run["id"].as_str().unwrap().to_owned();
+    let log = place.data().join(format!("runs/{}/{id}", &id[34..]));
+    assert!(log.join("a1/out.000001.wlog").exists());
+
+    // Not old enough, and never old enough.
+    for config in ["", "[retention]\nrun_logs = \"30d\"\n", "[retention]\nrun_logs = \"0s\"\n"] {
+        keep(&place, config);
+        let listed = gc(&place, &["--dry-run"]);
+        assert_eq!(listed["logs"].as_array().unwrap().len(), 0, "{config}: {listed}");
+    }
+    assert_eq!(gc(&place, &["--dry-run"])["keep_ms"], Value::Null);
+
+    let stray = "0193a4e0-0000-7000-8000-0000000000a1";
+    touch(&place.data().join(format!("runs/a1/{stray}/a1/spec.json")));
+    touch(&place.data().join(format!("cache/runs-a2-{}a2-a1.lines", &stray[..34])));
+    touch(&place.data().join(format!("cache/runs-{}-{id}-a1.lines", &id[34..])));
+    touch(&place.data().join("cache/somebody's file"));
+    keep(&place, "[retention]\nrun_logs = \"1s\"\n");
+    let begun = std::time::Instant::now();
+    let listed = loop {
+        let listed = gc(&place, &["--dry-run"]);
+        if !listed["logs"].as_array().unwrap().is_empty() {
+            break listed;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "it does not become due: {listed}");
+    };
+    assert_eq!(listed["logs"][0]["number"], "R-1");
+    assert!(listed["bytes"].as_u64().unwrap() > 0 && log.exists(), "nothing is removed yet");
+    assert_eq!(listed["cache"].as_array().unwrap().len(), 2, "{listed}");
+    assert_eq!(listed["orphans"], serde_json::json!([format!("runs/a1/{stray}")]));
+
+    let removed = gc(&place, &[]);
+    for what in ["logs", "bytes", "cache", "orphans", "keep_ms", "more"] {
+        assert_eq!(removed[what], listed[what], "{what}");
+    }
+    assert!(!log.exists());
+    let left: Vec<_> = std::fs::read_dir(place.data().join("cache")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["somebody's file"]);
+    assert!(place.data().join(format!("runs/a1/{stray}/a1/spec.json")).exists(), "an orphan is only reported");
+
+    // The row stays and says what has become of the log.
+    let told = place.wharf(&["logs", "R-1"]).expect(0);
+    assert_eq!(told.out, "");
+    assert!(told.err.contains("the log of R-1 was removed") && told.err.contains("older than 1s"), "{}", told.err);
+    let lines = place.wharf(&["logs", "R-1", "--json"]).expect(0).json()["lines"].clone();
+    assert_eq!(lines, serde_json::json!([]));
+    let after = place.wharf(&["show", "R-1", "--json"]).expect(0).json()["run"].clone();
+    assert_eq!((&after["status"], &after["log_sha256"]), (&run["status"], &run["log_sha256"]));
+    let activity = place.wharf(&["activity", "kind:store.collected", "--json"]).expect(0).json();
+    assert_eq!(activity["activity"].as_array().unwrap().len(), 1, "{activity}");
+    assert_eq!(activity["activity"][0]["details"]["logs"], 1);
+    // Nothing is left to remove.
+    let again = gc(&place, &[]);
+    assert_eq!((again["logs"].as_array().unwrap().len(), again["cache"].as_array().unwrap().len()), (0, 0));
+    let words = place.wharf(&["gc", "--dry-run"]).expect(0).out;
+    assert!(words.contains("0 logs") && words.contains("no row knows it"), "{words}");
+}
+
+#[test]
+fn with_a_wrong_config_nothing_is_removed() {
+    let place = Place::new();
+    place.wharf(&["run", "good", "--prompt", "hello", "--wait"]).expect(0);
+    keep(&place, "[retention]\nrun_logs = 5\n");
+    for args in [&["gc", "--json"][..], &["gc", "--dry-run", "--json"]] {
+        let error = place.wharf(args).expect(5).error();
+        assert_eq!(error["code"], "config_invalid");
+    }
+    assert!(place.wharf(&["logs", "R-1"]).expect(0).out.contains("hello"));
+}

@@ -1,0 +1,85 @@
+//! What the shell answers: rows, the fate of requests, a text from the editor.
+
+use super::App;
+use crate::effect::Question;
+use crate::msg::{Answer, RequestOutcome, Tone};
+use crate::overlay::Overlay;
+use crate::overlay::confirm::Confirm;
+use crate::screen::Screen;
+
+impl App {
+    pub(super) fn answer(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        self.outbox.answered(question);
+        if let (Question::Header, Ok(Answer::Header(header))) = (question, answer) {
+            self.header = header.clone();
+            self.pending_config();
+        }
+        if let Some(mut overlay) = self.overlay.take() {
+            overlay.answer(question, answer, self);
+            self.overlay.get_or_insert(overlay);
+        }
+        let env = self.env.clone();
+        let out = &mut self.outbox;
+        // Every screen takes its own answers, shown or not.
+        self.ledger.answer(question, answer, &env, out);
+        self.leases.answer(question, answer, &env, out);
+        self.services.answer(question, answer, &env, out);
+        self.workspaces.answer(question, answer, &env, out);
+        self.activity.answer(question, answer, &env, out);
+        self.diagnostics.answer(question, answer, &env, out);
+    }
+
+    /// Says that a change of the config waits, as long as one does.
+    fn pending_config(&mut self) {
+        const KEY: &str = "config";
+        let Some(pending) = &self.header.pending else {
+            self.banners.retain(|b| b.key != KEY);
+            self.env.banner = !self.banners.is_empty();
+            return;
+        };
+        let count = if pending.changes.is_empty() { String::new() } else { format!(": {}", pending.count()) };
+        let text = format!("wharf.toml changed{count}; accepted one stays in force");
+        let mut advice: Vec<String> = pending
+            .changes
+            .iter()
+            .map(|change| {
+                let (old, new) = change.values();
+                format!("{}: {old} → {new}", change.place)
+            })
+            .collect();
+        advice.push("`: config.accept` puts the file in force after showing what would change".to_owned());
+        self.banner(KEY, Tone::Warn, text, advice.join("\n"));
+    }
+
+    pub(super) fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
+        let Some(title) = self.outbox.close(tag) else { return };
+        let confirmed = self.confirmed.remove(&tag);
+        match outcome {
+            RequestOutcome::Refused { code, .. }
+                if code == "changed_since_preview" && self.overlay.is_none() && confirmed.is_some() =>
+            {
+                self.say(Tone::Warn, format!("{title}: things have changed meanwhile; read again what would happen"));
+                if let Some(mut confirm) = confirmed {
+                    confirm.again(self.env.now, &mut self.outbox);
+                    self.overlay = Some(Overlay::Confirm(Box::new(confirm)));
+                }
+            }
+            RequestOutcome::Done { words } => self.say(Tone::Good, format!("{title}: {words}")),
+            RequestOutcome::Refused { words, .. } => self.say(Tone::Bad, format!("{title}: {words}")),
+        }
+        self.refresh();
+    }
+
+    pub(super) fn edited(&mut self, words: Option<String>) {
+        match (words, &mut self.overlay) {
+            (Some(words), Some(Overlay::NewRun(form))) => form.edited(&words),
+            (Some(_), _) => {}
+            (None, _) => self.say(Tone::Bad, "The editor gave nothing back; the text is as it was".to_owned()),
+        }
+    }
+
+    /// Remembers what a request was confirmed with.
+    pub fn confirmed(&mut self, tag: u64, confirm: Confirm) {
+        self.confirmed.insert(tag, confirm);
+    }
+}

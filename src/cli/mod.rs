@@ -1,5 +1,6 @@
 //! The command line: every verb of the console for scripts and quick hands (contracts 9, screens 6).
 
+mod backup;
 mod cancel;
 mod console;
 mod context;
@@ -28,6 +29,7 @@ mod show;
 mod table;
 #[cfg(test)]
 mod testing;
+mod vacant;
 
 use std::process::ExitCode;
 
@@ -122,8 +124,16 @@ enum Command {
     #[command(after_help = "Example:\n  wharf init")]
     Init,
     /// Look at everything wharf stands on
-    #[command(after_help = "Example:\n  wharf doctor")]
-    Doctor,
+    #[command(after_help = "Example:\n  wharf doctor --repair")]
+    Doctor(doctor::DoctorArgs),
+    /// Make a whole copy of the store, beside whoever works with it
+    #[command(after_help = "Example:\n  wharf backup /mnt/backups/wharf.db")]
+    Backup(backup::BackupArgs),
+    /// Replace the store by a backup; what it replaces is kept aside
+    #[command(
+        after_help = "Example:\n  wharf restore ~/.local/share/wharf/backups/wharf-20260101T120000.000Z-asked.db"
+    )]
+    Restore(backup::RestoreArgs),
     /// Make a small project whose agents do real work, and open the console on it
     #[command(after_help = "Example:\n  wharf demo --headless")]
     Demo(demo::DemoArgs),
@@ -161,6 +171,8 @@ fn start(cli: Cli) -> Result<u8> {
         return demo::demo(cli.global, args);
     }
     let context = Context::new(cli.global)?;
+    wharf_store::on_point(crate::process::kill_point::kill_point);
+    crate::process::signal::outlive_limits();
     // The console keeps its log in memory as well, for its own screen.
     if cli.command.is_some() {
         logging::begin(&context.data);
@@ -233,7 +245,9 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Project(setup::ProjectCommand::Add(args)) => setup::add(context, args),
         Command::Config(command) => setup::config(context, command),
         Command::Init => setup::init(context),
-        Command::Doctor => doctor::doctor(context),
+        Command::Doctor(args) => doctor::doctor(context, args),
+        Command::Backup(args) => backup::backup(context, args),
+        Command::Restore(args) => backup::restore(context, args),
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

@@ -110,6 +110,14 @@ pub fn prepare_directory(dir: &Path) -> Result<(), StoreError> {
     version(dir).map(|_| ())
 }
 
+/// As [`prepare_directory`], for whoever is about to mend what stands in it: a damaged VERSION is none of its errors.
+pub fn prepare_place(dir: &Path) -> Result<(), StoreError> {
+    match prepare_directory(dir) {
+        Err(StoreError::Damaged { .. }) => Ok(()),
+        other => other,
+    }
+}
+
 /// Refuses a directory that cannot be written; takes the group's and others' rights away.
 pub(crate) fn check_writable(dir: &Path) -> Result<(), StoreError> {
     use rustix::fs::Access;

@@ -189,7 +189,7 @@ fn flags(write: bool) -> OpenFlags {
 }
 
 /// Closing leaves the WAL as it is: the file keeps its identity for those who watch it, and its room.
-fn keep_journal(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn keep_journal(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
 }
 
@@ -256,7 +256,7 @@ pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Refuses a journal that another store left here: its pages would be written over ours.
-fn check_journal(dir: &Path, path: &Path, conn: &Connection) -> Result<(), StoreError> {
+pub(crate) fn check_journal(dir: &Path, path: &Path, conn: &Connection) -> Result<(), StoreError> {
     let journal = directory::journal(dir);
     if size(&journal)?.is_none_or(|n| n == 0) {
         return Ok(());

@@ -212,6 +212,7 @@ fn documents_keep_their_keys() {
         vec!["issue", "new", "Two"],
         vec!["lease", "release", "L-2", "--dry-run"],
         vec!["doctor"],
+        vec!["backup"],
         vec!["service", "stop", "web"],
         vec!["cancel", "R-2"],
     ];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wharf_store::StoreError;
 
-use super::events::{Event, Sender};
+use super::events::{Event, Sender, Trouble};
 use crate::dispatch::election::{self, Holder};
 use crate::dispatch::event_loop::Dispatcher;
 use crate::dispatch::orchestrator::{Begun, MachineLimits, begin};
@@ -81,16 +81,19 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
     };
     let mut told: Option<Standing> = None;
     let mut tell = |standing: Standing| {
-        if told.as_ref() != Some(&standing) {
+        let new = told.as_ref() != Some(&standing);
+        if new {
             told = Some(standing.clone());
             let _ = events.send(Event::Standing(standing));
         }
+        new
     };
     loop {
         let wait = match attempt(data, limits, &runtime) {
             Ok(Begun::Reigning(dispatcher)) => {
                 tell(Standing::Ours);
-                match reign(dispatcher, &runtime, asked, over) {
+                tell_damage(data, events);
+                match reign(dispatcher, &runtime, asked, over, events) {
                     Ended::Asked(done) => {
                         let _ = done.send(());
                         return;
@@ -103,7 +106,9 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
                 }
             }
             Ok(Begun::Held(holder)) => {
-                tell(Standing::Another(holder));
+                if tell(Standing::Another(holder)) {
+                    tell_damage(data, events);
+                }
                 LOOK
             }
             Err(error) => {
@@ -124,6 +129,18 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
     }
 }
 
+/// Tells of damage that an earlier look through the store has found and nobody has mended.
+fn tell_damage(data: &Path, events: &Sender) {
+    let found = wharf_store::Reader::open(data).and_then(|reader| reader.store_finding());
+    if let Ok(Some(finding)) = found {
+        let _ = events.send(Event::Trouble(Trouble::Damage, Some(damage_words(&finding))));
+    }
+}
+
+fn damage_words(finding: &str) -> String {
+    format!("{finding}\nStop wharf, then wharf doctor --repair; or put a backup back with wharf restore.")
+}
+
 /// Begins a reign where the lock is free; only looks at it where it is not.
 fn attempt(data: &Path, limits: &MachineLimits, runtime: &tokio::runtime::Runtime) -> Result<Begun, StoreError> {
     let held = election::holder(data)
@@ -140,13 +157,32 @@ enum Ended {
     ByItself(String),
 }
 
-fn reign(dispatcher: Dispatcher, runtime: &tokio::runtime::Runtime, asked: &Receiver<Ask>, over: &Plain<Ask>) -> Ended {
+fn reign(
+    dispatcher: Dispatcher,
+    runtime: &tokio::runtime::Runtime,
+    asked: &Receiver<Ask>,
+    over: &Plain<Ask>,
+    events: &Sender,
+) -> Ended {
     let mut watch = dispatcher.reign.clone();
-    let over = over.clone();
+    let (over, events) = (over.clone(), events.clone());
     // One task turns the watch into a message, so that this thread waits for one thing only.
     runtime.spawn(async move {
+        let (mut trouble, mut finding) = (None, None);
         let why = loop {
-            if let Some(why) = watch.borrow_and_update().ended.clone() {
+            let now = watch.borrow_and_update().clone();
+            // A reign that is over tries nothing any more.
+            let now_trouble = now.trouble.filter(|_| now.ended.is_none());
+            // What finds the queue full is told with the next change.
+            if now_trouble != trouble && events.try_send(Event::Trouble(Trouble::Writing, now_trouble.clone())).is_ok()
+            {
+                trouble = now_trouble;
+            }
+            let words = now.finding.as_deref().map(damage_words);
+            if now.finding != finding && events.try_send(Event::Trouble(Trouble::Damage, words)).is_ok() {
+                finding = now.finding;
+            }
+            if let Some(why) = now.ended {
                 break why;
             }
             if watch.changed().await.is_err() {

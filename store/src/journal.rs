@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -159,7 +160,7 @@ struct Index {
 impl Index {
     fn read(dir: &Path) -> Option<Self> {
         let mut bytes = [0u8; 100];
-        File::open(dir.join("wharf.db-shm")).ok()?.read_exact(&mut bytes).ok()?;
+        crate::probe::file(&dir.join("wharf.db-shm")).ok()?.read_exact_at(&mut bytes, 0).ok()?;
         // Two copies, the second for those who read while the first is written.
         let initialised = bytes[12] == 1;
         if bytes[..48] != bytes[48..96] || !initialised {
@@ -208,6 +209,7 @@ const FRAME: usize = 24;
 
 impl Scan {
     fn read(path: &Path) -> io::Result<Self> {
+        // SQLite holds no locks on the journal itself: it may be closed again.
         let file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),

@@ -20,6 +20,7 @@ pub mod log;
 mod migrate;
 mod open;
 mod point;
+mod probe;
 mod quarantine;
 mod reader;
 mod repair;

@@ -206,10 +206,13 @@ fn damaged(dir: &Path, report: &mut Repaired) -> Result<(), StoreError> {
         report.left.push(format!("{}: {first}; {}", database.display(), restore_words(dir)));
         return Ok(());
     }
+    // Copying closes the file, and with it go the locks of a connection of this process.
+    drop(conn);
     let aside = quarantine::begin(dir, "damaged-index")?;
     for file in files(dir) {
         quarantine::copy(&aside, &file)?;
     }
+    let conn = open(dir)?;
     let mended = conn.execute_batch("REINDEX").map_err(|e| StoreError::sqlite(&database, e));
     match mended.and_then(|()| integrity(&database, &conn)) {
         Ok(left) if left.is_empty() => report.done.push(format!(

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says why it skips")]
 
 mod cli_common;
+#[path = "support/disk.rs"]
+mod disk;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
@@ -10,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cli_common::{Ended, Place, Serving};
+use disk::{Small, fill, spoil};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -35,24 +38,6 @@ fn crashed() -> Place {
 
 fn issues(place: &Place) -> usize {
     place.wharf(&["issues", "--json"]).expect(0).json()["issues"].as_array().unwrap().len()
-}
-
-/// Spoils the first page of a table that no screen needs at once.
-fn spoil(place: &Place) {
-    let database = place.data().join("wharf.db");
-    let page = first_page(&database);
-    let file = File::options().write(true).open(&database).unwrap();
-    file.write_all_at(&[0xff; 8], (page - 1) * 4096).unwrap();
-}
-
-/// First page of the table of comments, found by its statement in the schema: `rootpage` stands right before it.
-fn first_page(database: &Path) -> u64 {
-    let bytes = fs::read(database).unwrap();
-    let needle = b"tableissue_commentsissue_comments";
-    let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the schema is in the file") + needle.len();
-    // The next bytes are the number, in as few as it needs, and then the statement.
-    let end = bytes[at..].windows(6).position(|w| w == b"CREATE").unwrap();
-    bytes[at..at + end].iter().fold(0, |n, b| n << 8 | u64::from(*b))
 }
 
 fn check<'a>(doctor: &'a Value, name: &str) -> &'a Value {
@@ -127,7 +112,7 @@ fn a_damaged_table_is_found_after_a_crash_without_keeping_anybody_from_starting(
     let copy = place.wharf(&["backup"]).expect(0).out.trim().to_owned();
     // A reign that ends in order has copied everything back; the next one is killed.
     drop(place.serve());
-    spoil(&place);
+    spoil(&place.data());
     let serving = place.serve();
     let found = || {
         let trail = place.wharf(&["activity", "kind:store.checked", "--json"]).expect(0).json();
@@ -236,39 +221,6 @@ fn after_a_lost_sync_the_orchestrator_ends_with_the_reason_and_the_next_one_read
     place.wharf(&["doctor"]).expect(0);
 }
 
-/// A small file system at the data directory; none where this user may not make one.
-struct Small(PathBuf);
-
-impl Small {
-    fn at(path: &Path) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        let options = "size=24m,mode=0700";
-        let made = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(path).output();
-        if made.is_ok_and(|o| o.status.success()) {
-            return Some(Self(path.to_owned()));
-        }
-        eprintln!("skipped: no small file system can be mounted here");
-        None
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-fn fill(path: &Path) {
-    use std::io::Write as _;
-    let mut file = File::create(path).unwrap();
-    let mut piece = 1 << 20;
-    while piece > 0 {
-        if file.write(&vec![7u8; piece]).is_err() {
-            piece /= 2;
-        }
-    }
-}
-
 #[test]
 fn a_full_disk_ends_no_orchestrator_and_loses_nothing_that_was_said_to_be_done() {
     let place = Place::new();
@@ -330,4 +282,68 @@ fn a_limit_on_the_size_of_files_ends_no_orchestrator() {
     assert!(said.contains("took no write") || said.contains("no room"), "{said}");
     assert_eq!(issues(&place), 1);
     place.wharf(&["issue", "new", "1"]).expect(0);
+}
+
+#[test]
+fn the_doctor_sees_damaged_logs_and_shims_that_nobody_knows() {
+    let place = Place::new();
+    place.wharf(&["run", "good", "--prompt", "some words", "--wait"]).expect(0);
+    place.wharf(&["doctor"]).expect(0);
+    let log = find(&place.data().join("runs"), "wlog").expect("a log");
+    let file = File::options().read(true).write(true).open(&log).unwrap();
+    let length = file.metadata().unwrap().len();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, length / 2).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], length / 2).unwrap();
+    let unknown = "run-01900000-0000-7000-8000-000000000001-1";
+    std::os::unix::fs::symlink("/nowhere", place.data().join("live").join(unknown)).unwrap();
+    let told = place.wharf(&["doctor", "--json"]).expect(0).json();
+    assert!(check(&told, "logs")["message"].as_str().unwrap().contains("R-1 (1 gaps"), "{told}");
+    assert!(check(&told, "leftovers")["message"].as_str().unwrap().contains("01900000"), "{told}");
+    // A log that is cut in the middle of a frame.
+    file.set_len(length - 5).unwrap();
+    let told = place.wharf(&["doctor", "--json"]).expect(0).json();
+    assert!(check(&told, "logs")["message"].as_str().unwrap().contains("torn end"), "{told}");
+}
+
+fn find(dir: &Path, extension: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(dir).ok()?;
+    entries.flatten().map(|e| e.path()).find_map(|path| {
+        if path.is_dir() {
+            find(&path, extension)
+        } else {
+            path.extension().is_some_and(|e| e == extension).then_some(path)
+        }
+    })
+}
+
+#[test]
+fn the_doctor_explains_limits_that_runs_would_meet() {
+    let place = Place::new();
+    let limited = |limit: &str| {
+        let command = place.command(&[]);
+        let mut limited = Command::new("prlimit");
+        limited.args([limit, env!("CARGO_BIN_EXE_wharf"), "doctor", "--json"]);
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                limited.env(name, value);
+            }
+        }
+        limited.current_dir(place.project()).stdin(Stdio::null()).output().ok()
+    };
+    for (limit, level, words) in [
+        ("--nofile=64:64", "failed", "only 64 files"),
+        ("--nofile=512:512", "warning", "512"),
+        ("--fsize=1048576", "failed", "1048576 bytes"),
+    ] {
+        let Some(output) = limited(limit) else {
+            eprintln!("skipped: there is no prlimit here");
+            return;
+        };
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = check(&told, "limits");
+        assert_eq!(found["level"], level, "{limit}: {told}");
+        assert!(found["message"].as_str().unwrap().contains(words), "{found}");
+        assert_eq!(output.status.code(), Some(if level == "failed" { 8 } else { 0 }), "{told}");
+    }
 }

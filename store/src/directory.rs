@@ -10,7 +10,7 @@ use crate::StoreError;
 /// Format of the directory, in its file VERSION.
 const FORMAT: i64 = 1;
 /// Rights of group and others.
-const OTHERS: u32 = 0o077;
+pub(crate) const OTHERS: u32 = 0o077;
 /// Longest VERSION file that is read.
 const VERSION_LIMIT: usize = 64;
 

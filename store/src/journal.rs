@@ -112,7 +112,7 @@ pub(crate) fn broken(dir: &Path) -> Result<Option<String>, StoreError> {
         // First, so that the journal holds at least what it speaks of.
         let index = Index::read(dir);
         let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
-        Ok(scan.against(index.as_ref()))
+        Ok(scan.against(index))
     })
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn lost(dir: &Path) -> Result<Option<String>, StoreError> {
         let path = directory::journal(dir);
         let Some(index) = Index::read(dir).filter(|i| i.needs_journal()) else { return Ok(None) };
         let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
-        Ok(scan.against(Some(&index)))
+        Ok(scan.against(Some(index)))
     })
 }
 
@@ -254,12 +254,12 @@ impl Scan {
                 scan.pages.extend(open.drain(..));
             }
         }
-        scan.look_behind(&mut file, &salt, page)?;
+        scan.look_behind(&mut file, salt, page)?;
         Ok(scan)
     }
 
     /// Looks at the heads of the frames behind the first broken one.
-    fn look_behind(&mut self, file: &mut BufReader<File>, salt: &[u8; 8], page: usize) -> io::Result<()> {
+    fn look_behind(&mut self, file: &mut BufReader<File>, salt: [u8; 8], page: usize) -> io::Result<()> {
         let size = (FRAME + page) as u64;
         let at = file.stream_position()?.saturating_sub(HEADER as u64);
         let mut number = u32::try_from(at.div_ceil(size)).unwrap_or(u32::MAX);
@@ -272,7 +272,7 @@ impl Scan {
                 return Ok(());
             }
             number += 1;
-            if frame[8..16] == *salt {
+            if frame[8..16] == salt {
                 self.note_behind(&frame, number);
             } else if frame == [0; FRAME] {
                 // Room that nobody has used yet.
@@ -288,9 +288,9 @@ impl Scan {
         }
     }
 
-    fn against(&self, index: Option<&Index>) -> Option<String> {
+    fn against(&self, index: Option<Index>) -> Option<String> {
         match (self.head, index) {
-            (Head::Broken, index) if index.is_none_or(|i| i.needs_journal()) => {
+            (Head::Broken, index) if index.is_none_or(Index::needs_journal) => {
                 Some("its first bytes are not those of a journal, though commits follow them".to_owned())
             }
             (Head::None, Some(index)) if index.needs_journal() => Some(format!(

@@ -66,7 +66,7 @@ fn rights(dir: &Path, report: &mut Repaired) -> Result<(), StoreError> {
     let mut close = |path: &Path, mode: u32| -> Result<(), StoreError> {
         let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
         let found = meta.permissions().mode() & 0o7777;
-        if meta.is_symlink() || found & 0o077 == 0 {
+        if meta.is_symlink() || found & directory::OTHERS == 0 {
             return Ok(());
         }
         fs::set_permissions(path, Permissions::from_mode(mode))

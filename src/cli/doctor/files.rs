@@ -14,6 +14,8 @@ use wharf_ui::format;
 use super::Check;
 use crate::dispatch::perform::shim_dir;
 
+/// Rights of group and others.
+const OTHERS: u32 = 0o077;
 /// Free space below which runs may soon stop at a full disk.
 const LITTLE_SPACE: u64 = 1_000_000_000;
 /// Free inodes below which the same is so.
@@ -188,7 +190,7 @@ fn open_to_others(data: &Path) -> Vec<String> {
     paths.extend(backups(data).into_iter().map(|b| b.path));
     paths
         .into_iter()
-        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| !m.is_symlink() && m.permissions().mode() & 0o077 != 0))
+        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| !m.is_symlink() && m.permissions().mode() & OTHERS != 0))
         .map(|p| p.display().to_string())
         .collect()
 }

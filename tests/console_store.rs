@@ -72,8 +72,11 @@ fn damage_that_was_found_is_shown_and_keeps_nobody_from_working() {
     console.see("SHOP");
     console.signal(rustix::process::Signal::KILL);
     console.wait_end();
-    // Everything is copied back into the database, and the reign has not ended in order.
-    drop(Writer::open(&place.data()).unwrap());
+    // Everything is copied back into the database, and a new round of the journal covers nothing of it; the reign has
+    // not ended in order.
+    let writer = Writer::open(&place.data()).unwrap();
+    writer.try_write().unwrap();
+    drop(writer);
     spoil(&place.data());
     let mut console = Console::open(&place, 120, 40);
     console.see("The store is damaged");

@@ -213,6 +213,7 @@ fn documents_keep_their_keys() {
         vec!["lease", "release", "L-2", "--dry-run"],
         vec!["doctor"],
         vec!["gc", "--dry-run"],
+        vec!["backup"],
         vec!["service", "stop", "web"],
         vec!["cancel", "R-2"],
     ];

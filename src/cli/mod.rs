@@ -1,5 +1,6 @@
 //! The command line: every verb of the console for scripts and quick hands (contracts 9, screens 6).
 
+mod backup;
 mod cancel;
 mod console;
 mod context;
@@ -30,6 +31,7 @@ mod show;
 mod table;
 #[cfg(test)]
 mod testing;
+mod vacant;
 
 use std::process::ExitCode;
 
@@ -127,8 +129,16 @@ enum Command {
     #[command(after_help = "Example:\n  wharf init")]
     Init,
     /// Look at everything wharf stands on
-    #[command(after_help = "Example:\n  wharf doctor")]
-    Doctor,
+    #[command(after_help = "Example:\n  wharf doctor --repair")]
+    Doctor(doctor::DoctorArgs),
+    /// Make a whole copy of the store, beside whoever works with it
+    #[command(after_help = "Example:\n  wharf backup /mnt/backups/wharf.db")]
+    Backup(backup::BackupArgs),
+    /// Replace the store by a backup; what it replaces is kept aside
+    #[command(
+        after_help = "Example:\n  wharf restore ~/.local/share/wharf/backups/wharf-20260101T120000.000Z-asked.db"
+    )]
+    Restore(backup::RestoreArgs),
     /// Remove what is kept no longer: logs of runs that ended long ago, and files that belong to none
     #[command(
         after_help = "Example:\n  wharf gc --dry-run\n\nThe logs of ended runs are kept as long as [retention] run_logs says in the user's\n\
@@ -172,6 +182,8 @@ fn start(cli: Cli) -> Result<u8> {
         return demo::demo(cli.global, args);
     }
     let context = Context::new(cli.global)?;
+    wharf_store::on_point(crate::process::kill_point::kill_point);
+    crate::process::signal::outlive_limits();
     // The console keeps its log in memory as well, for its own screen.
     if cli.command.is_some() {
         logging::begin(&context.data);
@@ -245,7 +257,9 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Project(setup::ProjectCommand::Add(args)) => setup::add(context, args),
         Command::Config(command) => setup::config(context, command),
         Command::Init => setup::init(context),
-        Command::Doctor => doctor::doctor(context),
+        Command::Doctor(args) => doctor::doctor(context, args),
+        Command::Backup(args) => backup::backup(context, args),
+        Command::Restore(args) => backup::restore(context, args),
         Command::Gc(args) => gc::gc(context, args),
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),

@@ -14,6 +14,15 @@ use crate::dispatch::input::Recovery;
 /// Events that may wait in the channel; senders then wait, except for the loop itself, which sends none.
 const QUEUE: usize = 1024;
 
+/// What can be wrong with the store while it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk takes no writes.
+    Writing,
+    /// Damage was found in it.
+    Damage,
+}
+
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Event {
@@ -37,6 +46,8 @@ pub enum Event {
     Foretold(&'static str),
     /// What a start of the reign here has found.
     Recovered(Arc<Recovery>),
+    /// What is wrong with the store, in words with what to do; none when nothing is any more.
+    Trouble(Trouble, Option<String>),
     /// A request was answered.
     Request(u64, RequestOutcome),
     /// Something to say.

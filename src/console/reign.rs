@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wharf_store::StoreError;
 
-use super::events::{Event, Sender};
+use super::events::{Event, Sender, Trouble};
 use crate::clock;
 use crate::dispatch::election;
 use crate::dispatch::event_loop::Dispatcher;
@@ -92,10 +92,12 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
     };
     let mut told: Option<Standing> = None;
     let mut tell = |standing: Standing| {
-        if told.as_ref() != Some(&standing) {
+        let new = told.as_ref() != Some(&standing);
+        if new {
             told = Some(standing.clone());
             let _ = events.send(Event::Standing(standing));
         }
+        new
     };
     let mut silence = Silence::default();
     let mut begun = attempt(data, limits, &runtime);
@@ -103,6 +105,7 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
         let wait = match begun {
             Ok(Begun::Reigning(dispatcher)) => {
                 tell(Standing::Ours);
+                tell_damage(data, events);
                 match reign(dispatcher, &runtime, asked, over, events) {
                     Ended::Asked(done) => {
                         let _ = done.send(());
@@ -121,7 +124,9 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
             }
             Ok(Begun::Held(holder)) => {
                 let silent = silence.look(data);
-                tell(Standing::Another(Seat::of(holder), silent));
+                if tell(Standing::Another(Seat::of(holder), silent)) {
+                    tell_damage(data, events);
+                }
                 LOOK
             }
             Err(error) => {
@@ -184,6 +189,18 @@ impl Silence {
     }
 }
 
+/// Tells of damage that an earlier look through the store has found and nobody has mended.
+fn tell_damage(data: &Path, events: &Sender) {
+    let found = wharf_store::Reader::open(data).and_then(|reader| reader.store_finding());
+    if let Ok(Some(finding)) = found {
+        let _ = events.send(Event::Trouble(Trouble::Damage, Some(damage_words(&finding))));
+    }
+}
+
+fn damage_words(finding: &str) -> String {
+    format!("{finding}\nStop wharf, then wharf doctor --repair; or put a backup back with wharf restore.")
+}
+
 /// Begins a reign where the lock is free; only looks at it where it is not.
 fn attempt(data: &Path, limits: &MachineLimits, runtime: &tokio::runtime::Runtime) -> Result<Begun, TakeOver> {
     let held = election::holder(data)
@@ -211,9 +228,21 @@ fn reign(
     let (over, events) = (over.clone(), events.clone());
     // One task turns the watch into a message, so that this thread waits for one thing only.
     runtime.spawn(async move {
+        let (mut trouble, mut finding) = (None, None);
         let mut told = false;
         let why = loop {
             let now = watch.borrow_and_update().clone();
+            // A reign that is over tries nothing any more.
+            let now_trouble = now.trouble.filter(|_| now.ended.is_none());
+            // What finds the queue full is told with the next change.
+            if now_trouble != trouble && events.try_send(Event::Trouble(Trouble::Writing, now_trouble.clone())).is_ok()
+            {
+                trouble = now_trouble;
+            }
+            let words = now.finding.as_deref().map(damage_words);
+            if now.finding != finding && events.try_send(Event::Trouble(Trouble::Damage, words)).is_ok() {
+                finding = now.finding;
+            }
             if let Some(recovery) = now.recovery.filter(|r| !told && !r.found.is_empty()) {
                 told = true;
                 let events = events.clone();

@@ -14,7 +14,7 @@ use wharf_ui::screen::ScreenId;
 use wharf_ui::{App, Msg};
 
 use super::checkouts::Checkouts;
-use super::events::{Event, Mailbox, Sender, mailbox};
+use super::events::{Event, Mailbox, Sender, Trouble, mailbox};
 use super::handover::{self, Stand};
 use super::input::Input as Keys;
 use super::live::{Growth, LiveRuns};
@@ -323,6 +323,7 @@ impl Shell {
                 let notice = reigning::recovery(&recovery, clock::now());
                 self.tell(Msg::Recovered(Box::new(notice)));
             }
+            Event::Trouble(trouble, words) => self.trouble(trouble, words),
             Event::Request(tag, outcome) => {
                 if tag < OWN_TAGS {
                     self.tell(Msg::RequestAnswered { tag, outcome });
@@ -461,6 +462,25 @@ impl Shell {
         }
         self.standing = Some(standing);
         self.refresh_due = true;
+    }
+
+    /// Something is wrong with the store, or no longer.
+    fn trouble(&mut self, trouble: Trouble, words: Option<String>) {
+        let (key, text) = match trouble {
+            Trouble::Writing => ("disk", "Disk full: nothing can be written, and nothing new starts"),
+            Trouble::Damage => ("damage", "The store is damaged"),
+        };
+        match words {
+            Some(words) => {
+                let text = if words.contains("no room") || trouble == Trouble::Damage {
+                    text.to_owned()
+                } else {
+                    "The store takes no writes, and nothing new starts".to_owned()
+                };
+                self.banner(key, Tone::Bad, text, words);
+            }
+            None => self.tell(Msg::BannerOver(key)),
+        }
     }
 
     fn project_told(&mut self, known: Result<(), String>) {

@@ -37,6 +37,8 @@ const BATCH_TIME: Duration = Duration::from_millis(2);
 const BREATH: Duration = Duration::from_micros(500);
 /// Pause before a fact whose commit failed is reported again.
 const TELL_AGAIN: Duration = Duration::from_millis(200);
+/// Least time between two looks at the size of the journal.
+const TIDY: Duration = Duration::from_secs(1);
 /// Pause before a store that takes no writes is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Time after which sweeps begin although not every adoption has answered.
@@ -193,6 +195,8 @@ impl Dispatcher {
             began: Instant::now(),
             stop: false,
             trouble: None,
+            tidied: Instant::now(),
+            untidy: false,
             _elected: elected,
             _store_watch: stopper,
         };
@@ -295,6 +299,9 @@ struct Loop {
     stop: bool,
     /// Why nothing can be written just now.
     trouble: Option<String>,
+    /// When the journal was looked at, and whether it was too large and somebody in the way.
+    tidied: Instant,
+    untidy: bool,
     _elected: Elected,
     _store_watch: StoreWatch,
 }
@@ -340,6 +347,7 @@ impl Loop {
             if self.stop {
                 break;
             }
+            self.tidy_journal();
         }
         self.end(ASKED_TO_STOP);
     }
@@ -381,6 +389,9 @@ impl Loop {
         }
         if !self.adopted {
             return Some(ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
+        }
+        if self.untidy {
+            return Some(TIDY);
         }
         let due = sweep::next_deadline(&self.state)?;
         let ms = clock::now().until(due).max(1);
@@ -472,6 +483,18 @@ impl Loop {
             }
         }
         tried
+    }
+
+    /// Brings a journal that has grown back to its size once nothing waits.
+    fn tidy_journal(&mut self) {
+        if !self.receiver.is_empty() || self.trouble.is_some() || self.tidied.elapsed() < TIDY {
+            return;
+        }
+        self.tidied = Instant::now();
+        match self.writer.shrink_journal() {
+            Ok(small) => self.untidy = !small,
+            Err(error) => tracing::warn!(%error, "the journal stays as large as it is"),
+        }
     }
 
     /// Says, once, that nothing can be written, and that it can again.

@@ -108,6 +108,20 @@ pub fn send_group(pgid: i32, signal: Signal) -> io::Result<bool> {
     }
 }
 
+/// Lets a write beyond a limit on file sizes fail instead of ending the process: an orchestrator refuses what it
+/// cannot write, and goes on. Caught, not ignored, so that programs started from here know nothing of it.
+#[expect(unsafe_code, reason = "signal dispositions have no safe wrapper here")]
+pub fn outlive_limits() {
+    extern "C" fn pass(_: libc::c_int) {}
+    // SAFETY: a zeroed `sigaction` is valid, the handler does nothing, and the pointers outlive the call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = pass as *const () as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGXFSZ, &raw const action, std::ptr::null_mut());
+    }
+}
+
 /// Signals of this process as a readable file.
 #[derive(Debug)]
 pub struct SignalFile(File);

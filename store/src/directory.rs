@@ -10,7 +10,7 @@ use crate::StoreError;
 /// Format of the directory, in its file VERSION.
 const FORMAT: i64 = 1;
 /// Rights of group and others.
-const OTHERS: u32 = 0o077;
+pub(crate) const OTHERS: u32 = 0o077;
 /// Longest VERSION file that is read.
 const VERSION_LIMIT: usize = 64;
 
@@ -108,6 +108,14 @@ pub fn prepare_directory(dir: &Path) -> Result<(), StoreError> {
     check(dir)?;
     check_writable(dir)?;
     version(dir).map(|_| ())
+}
+
+/// As [`prepare_directory`], for whoever is about to mend what stands in it: a damaged VERSION is none of its errors.
+pub fn prepare_place(dir: &Path) -> Result<(), StoreError> {
+    match prepare_directory(dir) {
+        Err(StoreError::Damaged { .. }) => Ok(()),
+        other => other,
+    }
 }
 
 /// Refuses a directory that cannot be written; takes the group's and others' rights away.

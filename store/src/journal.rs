@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -111,7 +112,7 @@ pub(crate) fn broken(dir: &Path) -> Result<Option<String>, StoreError> {
         // First, so that the journal holds at least what it speaks of.
         let index = Index::read(dir);
         let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
-        Ok(scan.against(index.as_ref()))
+        Ok(scan.against(index))
     })
 }
 
@@ -121,7 +122,7 @@ pub(crate) fn lost(dir: &Path) -> Result<Option<String>, StoreError> {
         let path = directory::journal(dir);
         let Some(index) = Index::read(dir).filter(|i| i.needs_journal()) else { return Ok(None) };
         let scan = Scan::read(&path).map_err(|e| StoreError::io(&path, "cannot be read", e))?;
-        Ok(scan.against(Some(&index)))
+        Ok(scan.against(Some(index)))
     })
 }
 
@@ -159,7 +160,7 @@ struct Index {
 impl Index {
     fn read(dir: &Path) -> Option<Self> {
         let mut bytes = [0u8; 100];
-        File::open(dir.join("wharf.db-shm")).ok()?.read_exact(&mut bytes).ok()?;
+        crate::probe::file(&dir.join("wharf.db-shm")).ok()?.read_exact_at(&mut bytes, 0).ok()?;
         // Two copies, the second for those who read while the first is written.
         let initialised = bytes[12] == 1;
         if bytes[..48] != bytes[48..96] || !initialised {
@@ -208,6 +209,7 @@ const FRAME: usize = 24;
 
 impl Scan {
     fn read(path: &Path) -> io::Result<Self> {
+        // SQLite holds no locks on the journal itself: it may be closed again.
         let file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -252,12 +254,12 @@ impl Scan {
                 scan.pages.extend(open.drain(..));
             }
         }
-        scan.look_behind(&mut file, &salt, page)?;
+        scan.look_behind(&mut file, salt, page)?;
         Ok(scan)
     }
 
     /// Looks at the heads of the frames behind the first broken one.
-    fn look_behind(&mut self, file: &mut BufReader<File>, salt: &[u8; 8], page: usize) -> io::Result<()> {
+    fn look_behind(&mut self, file: &mut BufReader<File>, salt: [u8; 8], page: usize) -> io::Result<()> {
         let size = (FRAME + page) as u64;
         let at = file.stream_position()?.saturating_sub(HEADER as u64);
         let mut number = u32::try_from(at.div_ceil(size)).unwrap_or(u32::MAX);
@@ -270,7 +272,7 @@ impl Scan {
                 return Ok(());
             }
             number += 1;
-            if frame[8..16] == *salt {
+            if frame[8..16] == salt {
                 self.note_behind(&frame, number);
             } else if frame == [0; FRAME] {
                 // Room that nobody has used yet.
@@ -286,9 +288,9 @@ impl Scan {
         }
     }
 
-    fn against(&self, index: Option<&Index>) -> Option<String> {
+    fn against(&self, index: Option<Index>) -> Option<String> {
         match (self.head, index) {
-            (Head::Broken, index) if index.is_none_or(|i| i.needs_journal()) => {
+            (Head::Broken, index) if index.is_none_or(Index::needs_journal) => {
                 Some("its first bytes are not those of a journal, though commits follow them".to_owned())
             }
             (Head::None, Some(index)) if index.needs_journal() => Some(format!(

@@ -1,8 +1,8 @@
 //! Opening a store: every check that can be made before SQLite touches a file comes first.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::journal::{self, ROOM_BYTES};
 use crate::migrate::{APPLICATION_ID, SCHEMA};
-use crate::{StoreError, backup, directory, migrate, suspect};
+use crate::{StoreError, backup, directory, migrate, probe, suspect};
 
 /// Longest a read transaction may take, in milliseconds.
 pub(crate) const READ_LIMIT_MS: u64 = 100;
@@ -189,7 +189,7 @@ fn flags(write: bool) -> OpenFlags {
 }
 
 /// Closing leaves the WAL as it is: the file keeps its identity for those who watch it, and its room.
-fn keep_journal(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn keep_journal(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
 }
 
@@ -256,7 +256,7 @@ pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Refuses a journal that another store left here: its pages would be written over ours.
-fn check_journal(dir: &Path, path: &Path, conn: &Connection) -> Result<(), StoreError> {
+pub(crate) fn check_journal(dir: &Path, path: &Path, conn: &Connection) -> Result<(), StoreError> {
     let journal = directory::journal(dir);
     if size(&journal)?.is_none_or(|n| n == 0) {
         return Ok(());
@@ -326,10 +326,10 @@ fn make_empty(path: &Path) -> Result<(), StoreError> {
 /// Looks at the first bytes of the database, before SQLite may change anything.
 fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let mut head = [0u8; 100];
-    let mut file = File::open(path).map_err(|e| StoreError::io(path, "cannot be opened", e))?;
+    let file = probe::file(path).map_err(|e| StoreError::io(path, "cannot be opened", e))?;
     let length = file.metadata().map_err(|e| StoreError::io(path, "cannot be looked at", e))?.len();
     let damaged = |cause: String| Err(StoreError::Damaged { path: path.to_owned(), cause });
-    match file.read_exact(&mut head) {
+    match file.read_exact_at(&mut head, 0) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
             return damaged(format!("only {length} bytes are left"));

@@ -4,7 +4,7 @@
 //! only when the memory is gone. So a failed sync ends all writing; the next start drops what the kernel remembers of
 //! the files, reads them from the disk, and writes only when all of it is whole.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,10 @@ pub(crate) fn noted(dir: &Path) -> Option<String> {
 /// Makes the kernel forget what it believes to be on the disk, before the files are read.
 pub(crate) fn forget_cached(dir: &Path) {
     for file in [directory::database(dir), directory::journal(dir)] {
-        let Ok(file) = File::open(file) else { continue };
+        let Ok(file) = crate::probe::file(&file) else { continue };
         // What is still to be written is not dropped; a file system that drops nothing is no worse than before.
         let _ = file.sync_all();
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        let _ = rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed);
     }
 }
 

@@ -143,7 +143,7 @@ impl Writer {
             inputs.iter().map(|input| self.input(input).map_err(|e| self.fail(e))).collect::<Result<Outcomes, _>>()
         });
         match done {
-            Ok(outcomes) => match self.run("COMMIT") {
+            Ok(outcomes) => match crate::point::lost_sync().and_then(|()| self.run("COMMIT")) {
                 Ok(()) => Ok(Commit::Done(outcomes)),
                 Err(e) => {
                     self.roll_back();

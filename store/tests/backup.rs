@@ -238,3 +238,43 @@ fn a_restore_that_is_killed_is_the_old_store_or_refused_until_it_is_called_again
         }
     }
 }
+
+/// Not a test of its own: the process that dies at the point whose number it is told.
+#[test]
+#[ignore = "started by a_store_whose_making_is_killed_anywhere_is_made_by_the_next_start"]
+fn makes_and_dies() {
+    use std::sync::atomic::AtomicU32;
+    static LEFT: AtomicU32 = AtomicU32::new(0);
+    LEFT.store(std::env::var("WHARF_TEST_POINT").expect("started by hand").parse().unwrap(), Ordering::Relaxed);
+    wharf_store::on_point(|_| {
+        if LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+    });
+    let dir = PathBuf::from(std::env::var_os("WHARF_TEST_STORE").unwrap());
+    drop(Writer::open(&dir).unwrap());
+}
+
+#[test]
+fn a_store_whose_making_is_killed_anywhere_is_made_by_the_next_start() {
+    let mut killed = 0;
+    for point in (1..).step_by(6).chain([u32::MAX]) {
+        let dir = tempfile::tempdir().unwrap();
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "makes_and_dies", "--ignored", "--test-threads=1"])
+            .env("WHARF_TEST_STORE", dir.path())
+            .env("WHARF_TEST_POINT", point.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        let mut writer = Writer::open(dir.path()).unwrap_or_else(|e| panic!("point {point}: {e}"));
+        writer.begin_reign().unwrap();
+        writer.commit(&[counter(1)]).unwrap();
+        if status.success() {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 5, "only {killed} points were passed");
+}

@@ -187,10 +187,16 @@ fn power_may_fail_at_any_write() {
             }
             match variant {
                 0 => {}
-                1 => late.iter().for_each(|op| lay_down(&mut files, op, None)),
+                1 => {
+                    for op in &late {
+                        lay_down(&mut files, op, None);
+                    }
+                }
                 2 => {
                     let (torn, rest) = late.split_last().unwrap();
-                    rest.iter().for_each(|op| lay_down(&mut files, op, None));
+                    for op in rest {
+                        lay_down(&mut files, op, None);
+                    }
                     lay_down(&mut files, torn, Some(512 * dice.roll(9) as usize + dice.roll(2) as usize * 24));
                 }
                 _ => {
@@ -258,9 +264,9 @@ fn another_process_may_hold_the_write_lock_for_seconds() {
 struct Small(tempfile::TempDir);
 
 impl Small {
-    fn new(mib: u32) -> Option<Self> {
+    fn new(mib: u32, more: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m,mode=0700");
+        let size = format!("size={mib}m,mode=0700{more}");
         let made = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(dir.path()).output();
         if made.is_ok_and(|o| o.status.success()) {
             return Some(Self(dir));
@@ -288,7 +294,7 @@ fn fill(path: &Path) {
 
 #[test]
 fn a_full_disk_leaves_room_for_the_ledger_and_then_refuses_whole_batches() {
-    let Some(small) = Small::new(24) else { return };
+    let Some(small) = Small::new(24, "") else { return };
     let dir = small.0.path().join("data");
     let mut writer = reigning(&dir);
     writer.commit(&[vec![counter("run", 1)]]).unwrap();
@@ -330,6 +336,37 @@ fn a_full_disk_leaves_room_for_the_ledger_and_then_refuses_whole_batches() {
 fn backup_fails_cleanly(dir: &Path) -> bool {
     let error = wharf_store::backup(dir, None).unwrap_err();
     matches!(error, StoreError::DiskFull { .. }) && fs::read_dir(dir.join("backups")).unwrap().next().is_none()
+}
+
+#[test]
+fn a_disk_without_inodes_and_one_that_cannot_be_written_are_refused_by_name_and_left_as_they_are() {
+    let Some(small) = Small::new(24, ",nr_inodes=24") else { return };
+    let dir = small.0.path().join("data");
+    let mut writer = reigning(&dir);
+    writer.commit(&[vec![counter("run", 1)]]).unwrap();
+    drop(writer);
+    let mut n = 0;
+    while File::create(small.0.path().join(format!("f{n}"))).is_ok() {
+        n += 1;
+    }
+    // What is there needs no new files but the index, which is there as well.
+    let mut writer = reigning(&dir);
+    writer.commit(&[vec![counter("run", 2)]]).unwrap();
+    assert!(matches!(wharf_store::backup(&dir, None).unwrap_err(), StoreError::DiskFull { .. }));
+    drop(writer);
+    let fresh = Writer::open(&small.0.path().join("fresh")).err().unwrap();
+    assert!(matches!(fresh, StoreError::DiskFull { .. }) && fresh.to_string().contains("inodes"), "{fresh}");
+    let remount = |how: &str| {
+        Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(small.0.path()).status().unwrap().success()
+    };
+    assert!(remount("ro"));
+    let before = fs::read(dir.join("wharf.db")).unwrap();
+    let error = Writer::open(&dir).err().unwrap();
+    assert_eq!(error.code(), "store_read_only", "{error}");
+    assert!(error.to_string().contains(&dir.display().to_string()), "{error}");
+    assert!(fs::read(dir.join("wharf.db")).unwrap() == before);
+    assert!(remount("rw"));
+    assert_eq!(run(&reigning(&dir)), 2);
 }
 
 #[test]

@@ -354,3 +354,38 @@ fn killed_in_the_middle_of_commits() {
         before = left;
     }
 }
+
+/// Not a test of its own: another process that adds a request, as the command line does.
+#[test]
+#[ignore = "started by opening_a_store_again_takes_no_locks_of_the_first_connection"]
+fn asks_from_outside() {
+    let dir = std::env::var_os("WHARF_TEST_STORE").expect("started by hand");
+    drop(RequestSender::open(Path::new(&dir)).unwrap());
+}
+
+#[test]
+fn opening_a_store_again_takes_no_locks_of_the_first_connection() {
+    let dir = store();
+    let mut writer = Writer::open(dir.path()).unwrap();
+    writer.begin_reign().unwrap();
+    let index = dir.path().join("wharf.db-shm");
+    let before = fs::metadata(&index).unwrap().ino();
+    for n in 1..5 {
+        // Each of these looks at the files before SQLite does.
+        drop(Reader::open(dir.path()).unwrap());
+        drop(RequestSender::open(dir.path()).unwrap());
+        writer.commit(&[vec![counter("run", n)]]).unwrap();
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "asks_from_outside", "--ignored", "--test-threads=1"])
+            .env("WHARF_TEST_STORE", dir.path())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        // One that believed itself alone would have begun the index anew, under the writer's feet.
+        writer.commit(&[vec![counter("run", n + 100)]]).unwrap();
+        assert_eq!(fs::metadata(&index).unwrap().ino(), before);
+        assert!(fs::metadata(&index).unwrap().len() >= 32_768);
+    }
+    assert_eq!(writer.load_state().unwrap().counters.get("run"), Some(&104));
+}

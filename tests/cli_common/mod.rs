@@ -195,6 +195,8 @@ impl Place {
 
     /// An orchestrator in the background; returns once it has the lock.
     pub fn serve(&self) -> Serving {
+        // What an earlier one noted says nothing of this one.
+        let _ = std::fs::write(self.data().join("orchestrator.lock"), "");
         let child = self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let serving = Serving { child };
         let begun = Instant::now();
@@ -247,6 +249,23 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// One that was started in another way.
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
+    /// Waits until it has ended by itself; gives its exit code, none when it does not within the time.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let until = Instant::now() + limit;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
     /// Ends it by SIGTERM and gives its exit code.
     pub fn end(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);

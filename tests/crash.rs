@@ -15,8 +15,6 @@ mod bad_input;
 mod cancel;
 #[path = "crash/election.rs"]
 mod election;
-#[path = "crash/kill_points.rs"]
-mod kill_points;
 #[path = "crash/limits.rs"]
 mod limits;
 #[path = "crash/lost.rs"]

@@ -13,12 +13,6 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// How often something was noted in the audit trail of a run.
-pub fn noted(site: &Site, run: RunId, action: &str) -> usize {
-    let query = ActivityQuery { run: Some(run), action: Some(action.to_owned()), ..ActivityQuery::default() };
-    site.activity(&query).len()
-}
-
 /// The child's own word: the copy it kept of what it printed.
 fn assert_same_bytes(site: &Site, row: &RunRow, copy: &str) {
     let copy = fs::read(site.path(copy)).unwrap();
@@ -42,15 +36,15 @@ fn a_run_that_prints_is_adopted_with_every_byte() {
     // While it prints.
     first.kill();
     let second = site.start();
-    site.wait("the adoption", || (noted(&site, run, "run.adopted") == 1).then_some(()));
+    site.wait("the adoption", || (site.noted(run, "run.adopted") == 1).then_some(()));
     second.kill();
     let _third = site.start();
-    site.wait("the second adoption", || (noted(&site, run, "run.adopted") == 2).then_some(()));
+    site.wait("the second adoption", || (site.noted(run, "run.adopted") == 2).then_some(()));
     site.open_gate("second");
     let row = site.settled(run);
     assert_eq!((row.status, row.exit_code), (RunStatus::Failed, Some(7)), "{:?}", row.error);
     assert_eq!(site.lines("starts").len(), 1, "one start");
-    assert_eq!((row.attempt, noted(&site, run, "run.started"), noted(&site, run, "run.ended")), (1, 1, 1));
+    assert_eq!((row.attempt, site.noted(run, "run.started"), site.noted(run, "run.ended")), (1, 1, 1));
     assert_same_bytes(&site, &row, "copy");
     assert_eq!(site.processes_of(&row), Vec::<String>::new());
     site.assert_nothing_open("after the end");
@@ -80,7 +74,7 @@ fn a_run_that_ends_while_nobody_is_there_is_finished_from_its_record() {
     assert_eq!(row.finished_at, Some(UnixMillis(ended.ended_ms)));
     assert!(row.updated_at.0 >= ended.ended_ms + 300, "it was noted later");
     assert_eq!(site.lines("starts").len(), 1);
-    assert_eq!(noted(&site, run, "run.ended"), 1);
+    assert_eq!(site.noted(run, "run.ended"), 1);
     assert_same_bytes(&site, &row, "copy");
     site.assert_nothing_open("after the end");
 }
@@ -109,7 +103,7 @@ fn a_recovery_that_is_killed_again_and_again_ends_like_one() {
     let _last = site.start();
     let row = site.settled(run);
     assert_eq!((row.status, row.exit_code), (RunStatus::Failed, Some(5)));
-    assert_eq!((site.lines("starts").len(), noted(&site, run, "run.ended")), (1, 1));
+    assert_eq!((site.lines("starts").len(), site.noted(run, "run.ended")), (1, 1));
     assert_same_bytes(&site, &row, "copy");
     site.assert_nothing_open("after the end");
 }
@@ -132,7 +126,7 @@ fn many_runs_that_write_much_lose_nothing_when_the_orchestrator_dies() {
         let row = site.settled(run);
         assert_eq!((row.status, row.exit_code, row.attempt), (RunStatus::Failed, Some(number), 1), "{:?}", row.error);
         assert_same_bytes(&site, &row, &format!("copy-R-{number}"));
-        assert_eq!(noted(&site, run, "run.ended"), 1);
+        assert_eq!(site.noted(run, "run.ended"), 1);
     }
     site.assert_nothing_open("after all");
 }

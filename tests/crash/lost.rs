@@ -6,7 +6,6 @@ use wharf::process::signal::{self, Signal};
 use wharf_model::shim::{IdFile, ProcessRef};
 use wharf_model::*;
 
-use super::adopt::noted;
 use crate::orchestrator::*;
 
 const TREE: &str =
@@ -31,7 +30,7 @@ fn assert_lost(site: &Site, run: RunId) {
     let row = site.settled(run);
     assert_eq!((row.status, row.error_code.as_deref(), row.exit_code), (RunStatus::Lost, Some("process_lost"), None));
     assert_eq!(site.processes_of(&row), Vec::<String>::new(), "what it left was found by its tag");
-    assert_eq!((noted(site, run, "run.lost"), noted(site, run, "run.ended")), (1, 1));
+    assert_eq!((site.noted(run, "run.lost"), site.noted(run, "run.ended")), (1, 1));
     assert!(row.stdout_bytes.unwrap() > 0, "what was written until then is kept");
     assert_eq!(site.run(run).lease.unwrap().lease.status, LeaseStatus::Failed);
     assert_eq!(site.lines("starts").len(), 1, "it is not started again");
@@ -114,7 +113,7 @@ fn a_shim_that_dies_between_two_of_its_steps_is_judged_right() {
                 assert_eq!((row.status, row.exit_code), (status, exit_code), "{point}: {:?}", row.error);
                 assert_eq!((site.lines("starts").len(), row.attempt), (starts, 1), "{point}");
                 assert_eq!(site.processes_of(&row), Vec::<String>::new(), "{point}");
-                assert_eq!(noted(&site, row.id, "run.ended"), 1, "{point}");
+                assert_eq!(site.noted(row.id, "run.ended"), 1, "{point}");
                 site.wait("the last action", || site.open_rows().actions.is_empty().then_some(()));
                 site.assert_nothing_open(point);
             });

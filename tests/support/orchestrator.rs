@@ -128,9 +128,14 @@ impl Site {
 
     /// `wharf serve` with variables of its own; it may die at any moment.
     pub fn spawn(&self, env: &[(&str, &str)]) -> Orchestrator {
-        let mut command = Command::new(WHARF);
+        self.spawn_as(&[WHARF, "serve"], env)
+    }
+
+    /// `wharf serve` by a command line of its own, such as another copy of the program or a wrapper around it.
+    pub fn spawn_as(&self, argv: &[&str], env: &[(&str, &str)]) -> Orchestrator {
+        let mut command = Command::new(argv[0]);
         command
-            .arg("serve")
+            .args(&argv[1..])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.root.path().join("home"))
@@ -256,6 +261,12 @@ impl Site {
 
     pub fn activity(&self, query: &ActivityQuery) -> Vec<ActivityRow> {
         self.reader.activity(query, None, 10_000).unwrap().rows
+    }
+
+    /// How often something was noted in the audit trail of a run.
+    pub fn noted(&self, run: RunId, action: &str) -> usize {
+        let query = ActivityQuery { run: Some(run), action: Some(action.to_owned()), ..ActivityQuery::default() };
+        self.activity(&query).len()
     }
 
     pub fn operations(&self, run: RunId) -> Vec<OperationItem> {

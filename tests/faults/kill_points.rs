@@ -9,7 +9,6 @@ use serde_json::json;
 use wharf_model::*;
 use wharf_store::view::ActivityQuery;
 
-use super::adopt::noted;
 use crate::orchestrator::*;
 
 /// Variable that names where to die.
@@ -50,8 +49,8 @@ const WHOLE_RUN: Scenario = Scenario {
         assert_eq!(site.lines("starts").len(), 1, "the child was started once");
         assert_eq!(site.lines("provisions").len(), 1, "the workspace was provisioned once");
         assert_eq!(site.lines("web.starts").len(), 1, "the service was started once");
-        assert_eq!((noted(site, row.id, "run.ended"), noted(site, row.id, "run.cancelled")), (1, 0));
-        assert_eq!(noted(site, row.id, "run.queued"), 1);
+        assert_eq!((site.noted(row.id, "run.ended"), site.noted(row.id, "run.cancelled")), (1, 0));
+        assert_eq!(site.noted(row.id, "run.queued"), 1);
         assert_eq!(row.stdout_bytes, Some(6));
         assert!(row.stdout_sha256.is_some(), "its log is sealed");
         let detail = site.run(row.id);

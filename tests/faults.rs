@@ -28,8 +28,12 @@ mod world;
 
 #[path = "faults/console.rs"]
 mod console;
+#[path = "faults/disk.rs"]
+mod disk;
 #[path = "faults/kill_points.rs"]
 mod kill_points;
+#[path = "faults/output.rs"]
+mod output;
 #[path = "faults/table.rs"]
 mod table;
 #[path = "faults/trees.rs"]

@@ -156,6 +156,10 @@ pub fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<u8> {
+    // Without it such a write ends the process; nothing else depends on it.
+    if let Err(error) = crate::process::signal::survive_file_limits() {
+        tracing::warn!("a limit of file size would end this process: {error}");
+    }
     // The demo has a data directory of its own and leaves the operator's alone.
     if let Some(Command::Demo(args)) = &cli.command {
         return demo::demo(cli.global, args);

@@ -108,15 +108,34 @@ pub fn send_group(pgid: i32, signal: Signal) -> io::Result<bool> {
     }
 }
 
+/// Lets a write beyond a limit of file size fail like any other write, instead of ending this process.
+/// Programs started from here get the default action back.
+///
+/// # Errors
+/// What the kernel says.
+#[expect(unsafe_code, reason = "signal dispositions have no safe wrapper here")]
+pub fn survive_file_limits() -> io::Result<()> {
+    extern "C" fn pass(_: libc::c_int) {}
+    // SAFETY: a zeroed `sigaction` is valid; the handler does nothing and so is async-signal-safe; the pointer
+    // outlives the call.
+    let code = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = pass as *const () as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGXFSZ, &raw const action, std::ptr::null_mut())
+    };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Signals of this process as a readable file.
 #[derive(Debug)]
 pub struct SignalFile(File);
 
 impl SignalFile {
-    /// Gives every signal its default action, lets SIGHUP and SIGPIPE pass without effect and
-    /// turns SIGCHLD, SIGTERM and SIGINT into reads of the returned file.
+    /// Gives every signal its default action, lets SIGHUP, SIGPIPE and SIGXFSZ (a file that would grow
+    /// beyond a limit: the write then fails) pass without effect and turns SIGCHLD, SIGTERM and SIGINT into reads of the returned file.
     ///
-    /// The two are caught by an empty handler instead of being ignored: an ignored signal stays
+    /// These are caught by an empty handler instead of being ignored: an ignored signal stays
     /// ignored in every program started from here, a caught one does not.
     ///
     /// For a process with one thread: a mask belongs to its thread.
@@ -137,7 +156,7 @@ impl SignalFile {
             }
             action.sa_sigaction = pass as *const () as libc::sighandler_t;
             action.sa_flags = libc::SA_RESTART;
-            for number in [libc::SIGHUP, libc::SIGPIPE] {
+            for number in [libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
                 if libc::sigaction(number, &raw const action, std::ptr::null_mut()) != 0 {
                     return Err(io::Error::last_os_error());
                 }

@@ -11,6 +11,7 @@ mod cell;
 mod changes;
 mod directory;
 mod error;
+mod first_bytes;
 mod insert_request;
 mod load;
 pub mod log;

@@ -1,7 +1,7 @@
 //! Opening a store: every check that can be made before SQLite touches a file comes first.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::migrate::{APPLICATION_ID, SCHEMA};
-use crate::{StoreError, directory, migrate};
+use crate::{StoreError, directory, first_bytes, migrate};
 
 /// Longest a read transaction may take, in milliseconds.
 pub(crate) const READ_LIMIT_MS: u64 = 100;
@@ -311,16 +311,15 @@ fn make_empty(path: &Path) -> Result<(), StoreError> {
 /// Looks at the first bytes of the database, before SQLite may change anything.
 fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let mut head = [0u8; 100];
-    let mut file = File::open(path).map_err(|e| StoreError::io(path, "cannot be opened", e))?;
-    let length = file.metadata().map_err(|e| StoreError::io(path, "cannot be looked at", e))?.len();
     let damaged = |cause: String| Err(StoreError::Damaged { path: path.to_owned(), cause });
-    match file.read_exact(&mut head) {
-        Ok(()) => {}
+    let length = match first_bytes::read(path, &mut head) {
+        Ok(length) => length,
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            let length = size(path)?.unwrap_or(0);
             return damaged(format!("only {length} bytes are left"));
         }
         Err(e) => return Err(StoreError::io(path, "cannot be read", e)),
-    }
+    };
     if &head[..16] != b"SQLite format 3\0" {
         return damaged("its first bytes are not those of a database".into());
     }

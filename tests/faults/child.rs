@@ -79,7 +79,7 @@ pub struct Plan {
     pub line_bytes: usize,
     /// Lines handed to one `write`.
     pub batch: u64,
-    /// Pause between two rounds of writing.
+    /// Pause after each write.
     pub pause_us: u64,
     /// Files to wait for, each before the line of standard output with this number.
     pub gates: Vec<(u64, String)>,
@@ -362,13 +362,13 @@ impl Child {
                 if !buffer.is_empty() {
                     wrote = true;
                     self.hand(side, &buffer);
+                    if self.plan.pause_us > 0 {
+                        std::thread::sleep(Duration::from_micros(self.plan.pause_us));
+                    }
                 }
             }
             if !wrote && gates.peek().is_none() {
                 break;
-            }
-            if self.plan.pause_us > 0 {
-                std::thread::sleep(Duration::from_micros(self.plan.pause_us));
             }
         }
         self.totals.done = 1;

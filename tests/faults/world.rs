@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use wharf_model::shim::{ExitFrame, ShimKind};
 use wharf_model::*;
 use wharf_store::log::{FLAG_GAP, Item, LogReader, StreamSet, Tail};
-use wharf_store::view::{ActivityQuery, LeaseQuery};
+use wharf_store::view::{ActivityQuery, LeaseQuery, RequestQuery};
 
 use super::child::{Side, Totals};
 use crate::orchestrator::Site;
@@ -152,12 +152,11 @@ impl World {
             .collect();
         let mut activity = site.activity(&ActivityQuery::default());
         activity.reverse();
-        let reader = wharf_store::Reader::open(&site.data).unwrap();
         let mut leases: Vec<LeaseRow> =
-            reader.leases(&LeaseQuery::default(), None, MANY).unwrap().rows.into_iter().map(|l| l.lease).collect();
+            site.ask(|r| r.leases(&LeaseQuery::default(), None, MANY)).rows.into_iter().map(|l| l.lease).collect();
         leases.sort_by_key(|l| l.number);
         Self {
-            requests: reader.requests(wharf_store::view::RequestQuery::default(), None, MANY).unwrap().rows,
+            requests: site.ask(|r| r.requests(RequestQuery::default(), None, MANY)).rows,
             processes: processes(&made),
             services: site.services().into_iter().map(|s| s.service).collect(),
             operations: site.open_rows().operations.into_values().collect(),

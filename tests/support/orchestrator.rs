@@ -43,10 +43,14 @@ impl Site {
 
     /// A project in a directory that is no repository.
     pub fn plain(config: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::in_root(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// [`Self::plain`] in a directory in which `data` may already stand.
+    pub fn in_root(root: tempfile::TempDir, config: &str) -> Self {
         let (data, project) = (root.path().join("data"), root.path().join("shop"));
         for dir in [&data, &project, &root.path().join("home"), &root.path().join("config")] {
-            fs::DirBuilder::new().mode(0o700).create(dir).unwrap();
+            fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).unwrap();
         }
         // The store stands before the first orchestrator, so that a request can wait for it.
         drop(Store::open(&data, Access::Create).unwrap());
@@ -165,6 +169,16 @@ impl Site {
 
     /// Sends a request of the operator, as another process would.
     pub fn send(&self, kind: &str, target: Option<(&str, String)>, args: Value) -> RequestId {
+        self.try_send(kind, target, args).unwrap()
+    }
+
+    /// [`Self::send`] where the store may refuse.
+    pub fn try_send(
+        &self,
+        kind: &str,
+        target: Option<(&str, String)>,
+        args: Value,
+    ) -> Result<RequestId, wharf_store::StoreError> {
         let now = wharf::clock::now();
         let (target_type, target_id) = target.map_or((None, None), |(t, id)| (Some(t.to_owned()), Some(id)));
         let request = NewRequest {
@@ -180,7 +194,7 @@ impl Site {
             now,
             expires_at: now.plus(30_000),
         };
-        RequestSender::open(&self.data).unwrap().send(&request).unwrap().id
+        Ok(RequestSender::open(&self.data)?.send(&request)?.id)
     }
 
     fn at_project(&self, mut args: Value) -> Value {
@@ -227,27 +241,38 @@ impl Site {
 
     // ---- rows ----
 
+    /// Asks the store; asks again where a busy machine made the question run out of its time.
+    pub fn ask<T>(&self, question: impl Fn(&Reader) -> Result<T, wharf_store::StoreError>) -> T {
+        for _ in 0..100 {
+            match question(&self.reader) {
+                Err(wharf_store::StoreError::TooSlow { .. }) => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("a question to the store runs out of its time again and again")
+    }
+
     pub fn request(&self, id: RequestId) -> Option<RequestRow> {
-        self.reader.request(id).unwrap()
+        self.ask(|r| r.request(id))
     }
 
     pub fn run(&self, id: RunId) -> RunDetail {
-        self.reader.run_detail(id).unwrap().unwrap()
+        self.ask(|r| r.run_detail(id)).unwrap()
     }
 
     /// All runs, oldest first.
     pub fn all_runs(&self) -> Vec<RunRow> {
-        let mut lines = self.reader.runs(&RunQuery::default(), None, 1_000).unwrap().rows;
+        let mut lines = self.ask(|r| r.runs(&RunQuery::default(), None, 1_000)).rows;
         lines.reverse();
         lines.into_iter().map(|line| self.run(line.id).run).collect()
     }
 
     pub fn events(&self, id: RunId) -> Vec<RunEventRow> {
-        self.reader.run_events(id, 0, 10_000).unwrap().rows
+        self.ask(|r| r.run_events(id, 0, 10_000)).rows
     }
 
     pub fn services(&self) -> Vec<ServiceItem> {
-        let mut all = self.reader.services(&ServiceQuery::default(), None, 1_000).unwrap().rows;
+        let mut all = self.ask(|r| r.services(&ServiceQuery::default(), None, 1_000)).rows;
         all.reverse();
         all
     }
@@ -260,7 +285,7 @@ impl Site {
     }
 
     pub fn activity(&self, query: &ActivityQuery) -> Vec<ActivityRow> {
-        self.reader.activity(query, None, 10_000).unwrap().rows
+        self.ask(|r| r.activity(query, None, 10_000)).rows
     }
 
     /// How often something was noted in the audit trail of a run.

@@ -17,7 +17,5 @@ mod cancel;
 mod election;
 #[path = "crash/limits.rs"]
 mod limits;
-#[path = "crash/lost.rs"]
-mod lost;
 #[path = "crash/services.rs"]
 mod services;

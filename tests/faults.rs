@@ -32,6 +32,8 @@ mod console;
 mod disk;
 #[path = "faults/kill_points.rs"]
 mod kill_points;
+#[path = "faults/limits.rs"]
+mod limits;
 #[path = "faults/output.rs"]
 mod output;
 #[path = "faults/table.rs"]

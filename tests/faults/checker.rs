@@ -270,7 +270,8 @@ fn bytes(f: &mut Finder, run: &SeenRun, log: &SeenLog, totals: &Totals, side: Si
         let words = format!("{} bytes are kept, {} were written", compared.kept, totals.handed[at]);
         f.add_at(&name, side, totals.handed[at], words);
     }
-    if totals.refused[at] > 0 {
+    // Until the run has ended it may turn out that its shim was killed.
+    if totals.refused[at] > 0 && run.row.status.is_terminal() {
         f.add_at(&name, side, totals.taken[at], format!("the child was refused {} bytes", totals.refused[at]));
     }
     let Some(exit) = &log.exit else { return };

@@ -16,7 +16,7 @@ use crate::orchestrator::{LIMIT, Site, WHARF, eventually};
 use crate::pty::Console;
 
 #[test]
-fn f01_a_kill_while_twenty_runs_write() {
+pub fn f01_a_kill_while_twenty_runs_write() {
     const RUNS: usize = 20;
     let lines = if is_exhaustive() { 100_000 } else { 8_000 };
     let plans: Vec<Plan> = (0..4)
@@ -49,7 +49,7 @@ fn f01_a_kill_while_twenty_runs_write() {
 }
 
 #[test]
-fn f03_a_recovery_that_is_killed_again_and_again() {
+pub fn f03_a_recovery_that_is_killed_again_and_again() {
     let plan = Plan::new(3).lines(4_000, 400).batch(10).pause(Duration::from_millis(2)).gate(3_500, "gate").exit(5);
     let mut ground = Ground::new("f03", 3, &config(&[("patient", "", &plan)]));
     ground.reign();
@@ -76,7 +76,7 @@ fn f03_a_recovery_that_is_killed_again_and_again() {
 }
 
 #[test]
-fn f04_runs_end_while_nobody_is_there() {
+pub fn f04_runs_end_while_nobody_is_there() {
     let plans: Vec<Plan> = [0, 3, 7].map(|code| Plan::new(4).lines(500, 500).gate(100, "gate").exit(code)).to_vec();
     let killed = Plan::new(4).lines(50, 0).gate(20, "gate").end(super::child::End::Signal(6));
     let agents = [("a", "", &plans[0]), ("b", "", &plans[1]), ("c", "", &plans[2]), ("d", "", &killed)];
@@ -108,7 +108,7 @@ fn f04_runs_end_while_nobody_is_there() {
 }
 
 #[test]
-fn f05_the_holder_is_named_also_while_it_is_stopped() {
+pub fn f05_the_holder_is_named_also_while_it_is_stopped() {
     let plan = Plan::new(5).gate(100, "gate");
     let mut ground = Ground::new("f05", 5, &config(&[("one", "", &plan)]));
     ground.reign();
@@ -129,7 +129,7 @@ fn f05_the_holder_is_named_also_while_it_is_stopped() {
 }
 
 #[test]
-fn f06_the_program_is_replaced_while_runs_live() {
+pub fn f06_the_program_is_replaced_while_runs_live() {
     let plan = Plan::new(6).lines(600, 60).gate(300, "gate").exit(6);
     let mut ground = Ground::new("f06", 6, &config(&[("one", "", &plan)]));
     let program = ground.site.path("wharf");
@@ -215,7 +215,7 @@ impl Terminal {
 }
 
 #[test]
-fn f07_the_terminal_goes_away() {
+pub fn f07_the_terminal_goes_away() {
     let plan = Plan::new(7).lines(400, 40).gate(200, "gate").exit(4);
     let mut ground = Ground::new("f07", 7, &config(&[("one", "", &plan)]));
     let Some(mut terminal) = Terminal::open(&ground.site) else {
@@ -244,7 +244,7 @@ fn f07_the_terminal_goes_away() {
 }
 
 #[test]
-fn f08_a_panic_of_the_screen_ends_no_run() {
+pub fn f08_a_panic_of_the_screen_ends_no_run() {
     let plan = Plan::new(8).lines(400, 40).gate(200, "gate").exit(4);
     let mut ground = Ground::new("f08", 8, &config(&[("one", "", &plan)]));
     let root = ground.site.root.path().canonicalize().unwrap();
@@ -266,7 +266,7 @@ fn f08_a_panic_of_the_screen_ends_no_run() {
 }
 
 #[test]
-fn f08_an_orchestrator_that_aborts_ends_no_run() {
+pub fn f08_an_orchestrator_that_aborts_ends_no_run() {
     let plan = Plan::new(8).lines(400, 40).gate(200, "gate").exit(4);
     let mut ground = Ground::new("f08-abort", 8, &config(&[("one", "", &plan)]));
     ground.reign();

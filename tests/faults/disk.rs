@@ -66,7 +66,7 @@ fn is_full(ground: &Ground, run: RunId) -> bool {
 }
 
 #[test]
-fn f28_the_disk_of_the_logs_is_full_for_a_while() {
+pub fn f28_the_disk_of_the_logs_is_full_for_a_while() {
     let plan = Plan::new(28).lines(60_000, 2_000).batch(20).gate(100, "gate").exit(3);
     let site = Site::plain(&config(&[("writer", "", &plan)]));
     let disk = SmallDisk::over(&site.data.join("runs"), 16 * 1024);
@@ -108,7 +108,7 @@ fn limit_files(pid: i32, bytes: Option<u64>) -> Rlimit {
 }
 
 #[test]
-fn f28_a_shim_that_may_write_no_more_without_root() {
+pub fn f28_a_shim_that_may_write_no_more_without_root() {
     let plan = Plan::new(29).lines(20_000, 200).batch(20).gate(100, "gate").exit(3);
     let mut ground = Ground::new("f28-limit", 29, &config(&[("writer", "", &plan)]));
     ground.reign();
@@ -131,7 +131,7 @@ fn f28_a_shim_that_may_write_no_more_without_root() {
 }
 
 #[test]
-fn f29_the_disk_of_the_database_is_full() {
+pub fn f29_the_disk_of_the_database_is_full() {
     let plan = Plan::new(29).lines(50, 5);
     // The data directory itself is the small disk; a site makes its store there before it can be mounted.
     let root = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ fn f29_the_disk_of_the_database_is_full() {
 }
 
 #[test]
-fn f29_an_orchestrator_that_may_write_no_more_without_root() {
+pub fn f29_an_orchestrator_that_may_write_no_more_without_root() {
     let plan = Plan::new(30).lines(50, 5);
     let mut ground = Ground::new("f29-limit", 30, &config(&[("one", "", &plan)]));
     ground.reign();
@@ -201,7 +201,7 @@ fn f29_an_orchestrator_that_may_write_no_more_without_root() {
 }
 
 #[test]
-fn f32_a_damaged_log_is_shown_with_its_gap_and_never_as_a_success() {
+pub fn f32_a_damaged_log_is_shown_with_its_gap_and_never_as_a_success() {
     let plan = Plan::new(32).lines(3_000, 30).batch(3).pause(Duration::from_micros(200)).end(End::Never);
     let mut ground = Ground::new("f32", 32, &config(&[("one", "grace = \"100ms\"", &plan)]));
     ground.reign();
@@ -243,7 +243,7 @@ fn f32_a_damaged_log_is_shown_with_its_gap_and_never_as_a_success() {
 }
 
 #[test]
-fn f32_damaged_small_files_make_no_success_and_no_second_start() {
+pub fn f32_damaged_small_files_make_no_success_and_no_second_start() {
     // Which file, what becomes of it, and what the run must be then: its frame is the truth.
     let cases: [(&str, &[u8], RunStatus, Option<i32>); 6] = [
         ("exit.json", b"", RunStatus::Failed, Some(7)),
@@ -284,7 +284,7 @@ fn f32_damaged_small_files_make_no_success_and_no_second_start() {
 }
 
 #[test]
-fn f34_somebody_else_holds_the_write_lock() {
+pub fn f34_somebody_else_holds_the_write_lock() {
     let plan = Plan::new(34).lines(300, 30).pause(Duration::from_millis(1)).exit(2);
     let mut ground = Ground::new("f34", 34, &config(&[("one", "", &plan)]));
     ground.reign();
@@ -336,7 +336,7 @@ fn f34_somebody_else_holds_the_write_lock() {
 }
 
 #[test]
-fn f34_somebody_looks_into_the_database_with_another_program() {
+pub fn f34_somebody_looks_into_the_database_with_another_program() {
     let plan = Plan::new(35).exit(2);
     let mut ground = Ground::new("f34-look", 35, &config(&[("one", "", &plan)]));
     let root = ground.site.root.path().canonicalize().unwrap();
@@ -385,7 +385,7 @@ fn refused(data: &Path, root: &Path) -> String {
 }
 
 #[test]
-fn f35_directories_that_are_none_of_ours() {
+pub fn f35_directories_that_are_none_of_ours() {
     let mut note = Note::begin("f35");
     let root = tempfile::tempdir().unwrap();
     let root = root.path().canonicalize().unwrap();
@@ -423,7 +423,7 @@ fn f35_directories_that_are_none_of_ours() {
 }
 
 #[test]
-fn f35_any_name_of_a_directory_will_do() {
+pub fn f35_any_name_of_a_directory_will_do() {
     let _note = Note::begin("f35-names");
     for name in [&b"with space"[..], b"with\nnewline", b"not utf-8 \xff\xfe", "ü漢字".as_bytes()] {
         let root = tempfile::tempdir().unwrap();

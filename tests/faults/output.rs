@@ -19,7 +19,7 @@ fn peak_kib(pid: i32) -> Option<u64> {
 }
 
 #[test]
-fn f21_eight_floods_at_once() {
+pub fn f21_eight_floods_at_once() {
     // In the long form a minute of it; else so much that it takes longer than one look.
     let lines = if is_exhaustive() { u64::MAX } else { 30_000 };
     let flood = Plan::new(21).lines(lines, 0).batch(40).end(End::Never);
@@ -78,7 +78,7 @@ fn compare(ground: &mut Ground, agent: &str, expected: impl Fn(u64) -> u8, lengt
 }
 
 #[test]
-fn f22_one_endless_line_and_nothing_but_newlines() {
+pub fn f22_one_endless_line_and_nothing_but_newlines() {
     let mib = if is_exhaustive() { 1_024 } else { 24 };
     let bytes = mib << 20;
     let waits = |name: &str| format!("; touch $ROOT/{name}.done; while [ ! -e $ROOT/{name}.go ]; do sleep 0.01; done");
@@ -99,7 +99,7 @@ fn f22_one_endless_line_and_nothing_but_newlines() {
 }
 
 #[test]
-fn f23_bytes_that_are_no_text() {
+pub fn f23_bytes_that_are_no_text() {
     // Every byte, broken characters, lone surrogates, overlong forms, half a character at each write's border.
     let program = "binmode STDOUT; $| = 1; my $s = 23; my $b = ''; for (1..3000) { $s = ($s * 1103515245 + 12345) & 0x7fffffff; \
                    $b .= chr(($s >> 16) & 255) } $b .= qq(\\xed\\xa0\\x80\\xc0\\xaf\\xff\\xfe\\x00\\xf4\\x90\\x80\\x80); \
@@ -129,7 +129,7 @@ fn f23_bytes_that_are_no_text() {
 }
 
 #[test]
-fn f24_orders_to_a_terminal_never_reach_the_operators() {
+pub fn f24_orders_to_a_terminal_never_reach_the_operators() {
     let mut evil = String::from("printf 'before\\n");
     for order in [
         "\\033[2J",
@@ -190,7 +190,7 @@ fn f24_orders_to_a_terminal_never_reach_the_operators() {
 }
 
 #[test]
-fn f25_wide_joined_and_overwritten_text() {
+pub fn f25_wide_joined_and_overwritten_text() {
     // As long as a line that is shown whole; see the table for longer ones.
     let updates = 1_000;
     let script = format!(
@@ -215,7 +215,7 @@ fn f25_wide_joined_and_overwritten_text() {
 }
 
 #[test]
-fn f26_the_order_of_two_streams() {
+pub fn f26_the_order_of_two_streams() {
     // A gap between every two writes. On a busy machine a shim may wake up late and find both, so the
     // gaps are wide there.
     let gap = Duration::from_millis(if is_quiet() { 2 } else { 20 });
@@ -246,7 +246,7 @@ fn f26_the_order_of_two_streams() {
 }
 
 #[test]
-fn f27_a_reader_that_stands_still() {
+pub fn f27_a_reader_that_stands_still() {
     let plan = Plan::new(27).lines(40_000, 0).batch(40).gate(100, "gate").exit(9);
     let mut ground = Ground::new("f27", 27, &config(&[("writer", "", &plan)]));
     ground.reign();
@@ -269,7 +269,7 @@ fn f27_a_reader_that_stands_still() {
 }
 
 #[test]
-fn f27_a_reader_that_holds_the_file_open_and_reads_a_byte_at_a_time() {
+pub fn f27_a_reader_that_holds_the_file_open_and_reads_a_byte_at_a_time() {
     let plan = Plan::new(28).lines(20_000, 10).batch(40).exit(9);
     let mut ground = Ground::new("f27-slow", 28, &config(&[("writer", "", &plan)]));
     ground.reign();

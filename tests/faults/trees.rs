@@ -30,7 +30,7 @@ fn assert_between(from: u64, to: u64, ms: std::ops::RangeInclusive<u64>) {
 }
 
 #[test]
-fn f09_a_shim_that_is_killed_during_output() {
+pub fn f09_a_shim_that_is_killed_during_output() {
     let flood = Plan::new(9).flood().also(Also::Setsid).also(Also::Deaf);
     let other = Plan::new(10).lines(2_000, 200).batch(10).pause(Duration::from_millis(1)).exit(3);
     let mut ground = Ground::new("f09", 9, &config(&[("flood", "grace = \"300ms\"", &flood), ("other", "", &other)]));
@@ -48,11 +48,13 @@ fn f09_a_shim_that_is_killed_during_output() {
     let [lost, whole] = &world.runs[..] else { panic!("two runs") };
     assert_eq!((lost.row.status, lost.row.error_code.as_deref()), (RunStatus::Lost, Some("process_lost")));
     assert!(lost.row.stdout_bytes.unwrap() > 1_000_000, "what was written until then is kept");
+    assert_eq!((ground.site.noted(flood, "run.lost"), ground.site.noted(flood, "run.ended")), (1, 1));
+    assert_eq!(ground.site.run(flood).lease.unwrap().lease.status, LeaseStatus::Failed);
     assert_eq!((whole.row.exit_code, whole.children.len()), (Some(3), 1));
 }
 
 #[test]
-fn f09_a_shim_that_is_killed_while_nobody_is_there() {
+pub fn f09_a_shim_that_is_killed_while_nobody_is_there() {
     let flood = Plan::new(9).flood().also(Also::Setsid);
     let mut ground = Ground::new("f09-alone", 9, &config(&[("flood", "grace = \"300ms\"", &flood)]));
     ground.reign();
@@ -66,7 +68,64 @@ fn f09_a_shim_that_is_killed_while_nobody_is_there() {
 }
 
 #[test]
-fn f10_a_shim_that_dies_between_two_of_its_steps() {
+pub fn f09_a_shim_that_is_stopped_is_not_taken_for_lost() {
+    let plan = Plan::new(9).gate(50, "gate").exit(4);
+    let mut ground = Ground::new("f09-stopped", 9, &config(&[("one", "", &plan)]));
+    ground.reign();
+    let runs = ground.begin("one", 1);
+    ground.site.started(runs[0]);
+    ground.kill_orchestrator();
+    ground.signal_shim(runs[0], Signal::STOP);
+    ground.reign();
+    // It holds its lock and says nothing: that is no end.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(ground.site.run(runs[0]).run.status, RunStatus::Running);
+    ground.signal_shim(runs[0], Signal::CONT);
+    ground.open("gate");
+    let world = ground.settle(&runs);
+    assert_eq!((world.runs[0].row.exit_code, world.runs[0].children.len()), (Some(4), 1));
+}
+
+/// Every kill point of a shim; the tests of F10 die at each.
+pub const SHIM_POINTS: [&str; 11] = [
+    "shim.locked",
+    "shim.id_written",
+    "shim.child_spawned",
+    "shim.child_id_written",
+    "shim.first_frame",
+    "shim.exit_frame_written",
+    "shim.exit_synced",
+    "shim.exit_json",
+    "shim.stop_recorded",
+    "shim.term_sent",
+    "shim.kill_sent",
+];
+
+#[test]
+pub fn f10_a_shim_that_dies_while_it_stops_its_child() {
+    let _note = Note::begin("f10-stop");
+    std::thread::scope(|scope| {
+        for point in &SHIM_POINTS[8..] {
+            scope.spawn(move || {
+                let plan = Plan::new(10).end(End::Never).also(Also::Deaf).also(Also::Setsid);
+                let mut ground = Ground::new("f10-stopped", 10, &config(&[("one", "", &plan)]));
+                let mut it = ground.site.spawn(&[("WHARF_KILL_POINT", point)]);
+                assert!(it.wait_until_reigning(), "{point}");
+                ground.nemesis.note(format!("SIGKILL at {point}"));
+                let runs = ground.begin("one", 1);
+                ground.wrote(runs[0], 20_000);
+                let request = ground.site.cancel(runs[0], 200);
+                let world = ground.settle(&runs);
+                let row = &world.runs[0].row;
+                assert_eq!((row.status, row.attempt), (RunStatus::Lost, 1), "{point}: {:?}", row.error);
+                assert_eq!(ground.site.finished(request).status, RequestStatus::Done, "{point}");
+            });
+        }
+    });
+}
+
+#[test]
+pub fn f10_a_shim_that_dies_between_two_of_its_steps() {
     // Where it dies, whether the child has run then, and what is known of its end.
     let cases = [
         ("shim.locked", false, RunStatus::Lost, None),
@@ -78,6 +137,7 @@ fn f10_a_shim_that_dies_between_two_of_its_steps() {
         ("shim.exit_synced", true, RunStatus::Failed, Some(7)),
         ("shim.exit_json", true, RunStatus::Failed, Some(7)),
     ];
+    assert!(cases.iter().all(|case| SHIM_POINTS[..8].contains(&case.0)) && cases.len() == 8);
     let _note = Note::begin("f10");
     std::thread::scope(|scope| {
         for (point, runs, status, code) in cases {
@@ -105,7 +165,7 @@ fn f10_a_shim_that_dies_between_two_of_its_steps() {
 }
 
 #[test]
-fn f11_a_child_that_ignores_the_request() {
+pub fn f11_a_child_that_ignores_the_request() {
     let deaf = Plan::new(11).end(End::Never).also(Also::Deaf);
     let mut ground = Ground::new("f11", 11, &config(&[("deaf", "", &deaf)]));
     ground.reign();
@@ -123,7 +183,7 @@ fn f11_a_child_that_ignores_the_request() {
 }
 
 #[test]
-fn f12_a_tree_that_hides_in_every_way() {
+pub fn f12_a_tree_that_hides_in_every_way() {
     let tree = Plan::new(12).end(End::Never).also(Also::Deaf).also(Also::Daemon).also(Also::Setsid).also(Also::Holder);
     let mut ground = Ground::new("f12", 12, &config(&[("tree", "", &tree)]));
     ground.reign();
@@ -148,7 +208,7 @@ fn f12_a_tree_that_hides_in_every_way() {
 }
 
 #[test]
-fn f13_a_bounded_fork_bomb_is_ended() {
+pub fn f13_a_bounded_fork_bomb_is_ended() {
     // Each of them renews itself as fast as it can and ignores the request; their number is bounded.
     let many = if is_exhaustive() { 400 } else { 80 };
     let bomb = format!(
@@ -172,7 +232,7 @@ fn f13_a_bounded_fork_bomb_is_ended() {
 }
 
 #[test]
-fn f14_a_grandchild_that_holds_the_output_open() {
+pub fn f14_a_grandchild_that_holds_the_output_open() {
     let holder = Plan::new(14).lines(100, 10).exit(6).also(Also::Holder);
     let late = agent("late", "", "(trap 'echo late; exit' TERM; while :; do sleep 0.02; done) & echo done; exit 3");
     let mut ground = Ground::new("f14", 14, &(config(&[("holder", "", &holder)]) + &late));
@@ -238,7 +298,7 @@ fn dead_run(ground: &mut Ground, forge: impl FnOnce(&mut Value)) -> RunId {
 }
 
 #[test]
-fn f15_a_number_that_a_stranger_has_now() {
+pub fn f15_a_number_that_a_stranger_has_now() {
     let plan = Plan::new(15).end(End::Never);
     let mut ground = Ground::new("f15", 15, &config(&[("one", "grace = \"100ms\"", &plan)]));
     let mut stranger = Stranger::new(&ground.site);
@@ -257,7 +317,7 @@ fn f15_a_number_that_a_stranger_has_now() {
 }
 
 #[test]
-fn f16_state_of_another_boot() {
+pub fn f16_state_of_another_boot() {
     let plan = Plan::new(16).end(End::Never);
     let mut ground = Ground::new("f16", 16, &config(&[("one", "grace = \"100ms\"", &plan)]));
     let mut stranger = Stranger::new(&ground.site);
@@ -281,7 +341,7 @@ fn f16_state_of_another_boot() {
 }
 
 #[test]
-fn f17_memory_runs_out() {
+pub fn f17_memory_runs_out() {
     // Without root: what the kernel does in the end is a SIGKILL that nobody of ours sent.
     let killed = Plan::new(17).lines(300, 30).end(End::Signal(9));
     let eater = "ulimit -v 1000000; echo $$ > $CGROUP/cgroup.procs && exec perl -e 'my ($i, @m) = 0; push @m, \"x\" x (1000000 + $i++) while 1'";
@@ -343,7 +403,7 @@ impl Drop for MemoryGroup {
 }
 
 #[test]
-fn f18_a_child_that_is_stopped_or_has_dead_children() {
+pub fn f18_a_child_that_is_stopped_or_has_dead_children() {
     let stopped = Plan::new(18).lines(50, 5).end(End::StopSelf);
     let zombies =
         agent("zombies", "", "exec perl -e 'for (1..20) { exit unless fork } $| = 1; print \"up\\n\"; sleep 600'");
@@ -374,7 +434,7 @@ fn f18_a_child_that_is_stopped_or_has_dead_children() {
 }
 
 #[test]
-fn f19_what_cannot_be_started() {
+pub fn f19_what_cannot_be_started() {
     let mut ground = Ground::new("f19", 19, "");
     let file = |name: &str, content: &[u8], mode: u32| {
         let path = ground.site.path(name);
@@ -430,7 +490,7 @@ fn holdings(pid: i32) -> (usize, usize, usize) {
 }
 
 #[test]
-fn f20_many_starts_and_stops_leave_nothing() {
+pub fn f20_many_starts_and_stops_leave_nothing() {
     let rounds = if is_exhaustive() { 100 } else { 6 };
     let quick = agent("quick", "concurrent_runs = 20", "exit 0");
     let slow = agent("slow", "concurrent_runs = 20", "exec sleep 600");

@@ -1,12 +1,11 @@
 //! What the checker looks at: child totals, the log store, the ledger and the process table, read once.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use wharf_model::shim::{ExitFrame, ShimKind};
 use wharf_model::*;
 use wharf_store::log::{FLAG_GAP, Item, LogReader, StreamSet, Tail};
-use wharf_store::view::{ActivityQuery, LeaseQuery, RequestQuery};
+use wharf_store::view::{ActivityQuery, LeaseQuery, RequestQuery, RunDetail};
 
 use super::child::{Side, Totals};
 use crate::orchestrator::Site;
@@ -124,32 +123,26 @@ pub struct World {
 }
 
 impl World {
-    /// Reads a site. Totals are read after the logs: they only grow, so a log is never ahead of them.
+    /// Reads a site: first rows, then logs, then totals. Each only grows, so what is read earlier is never ahead of
+    /// what it is judged by.
     pub fn read(site: &Site) -> Self {
+        // Effects before the rows that must have intended them, and again for what came with the rows.
         let made = Made::all(&site.data);
-        let runs: Vec<_> = site
-            .all_runs()
+        let rows: Vec<_> = site.all_runs().into_iter().map(|row| of_one_moment(site, row.id)).collect();
+        let logs = Made::all(&site.data);
+        let mut runs: Vec<SeenRun> = rows
             .into_iter()
-            .map(|row| {
-                let logs = made.iter().filter(|m| m.kind == ShimKind::Run && m.id == row.id.text());
-                let logs: Vec<SeenLog> = logs.filter_map(|made| read_log(&made.dir, made.attempt)).collect();
-                (row, logs)
+            .map(|(detail, events)| {
+                let mine = logs.iter().filter(|m| m.kind == ShimKind::Run && m.id == detail.run.id.text());
+                let logs = mine.filter_map(|made| read_log(&made.dir, made.attempt)).collect();
+                SeenRun { row: detail.run, steps: detail.steps, events, logs, children: Vec::new() }
             })
             .collect();
-        let mut totals: BTreeMap<String, Vec<(u32, Totals)>> = BTreeMap::new();
         for (run, attempt, one) in Totals::read_all(&site.path("totals")) {
-            totals.entry(run).or_default().push((attempt, one));
+            if let Some(seen) = runs.iter_mut().find(|r| r.row.id.text() == run) {
+                seen.children.push((attempt, one));
+            }
         }
-        let runs: Vec<SeenRun> = runs
-            .into_iter()
-            .map(|(row, logs)| SeenRun {
-                events: site.events(row.id),
-                steps: site.run(row.id).steps,
-                children: totals.remove(&row.id.text()).unwrap_or_default(),
-                logs,
-                row,
-            })
-            .collect();
         let mut activity = site.activity(&ActivityQuery::default());
         activity.reverse();
         let mut leases: Vec<LeaseRow> =
@@ -157,13 +150,23 @@ impl World {
         leases.sort_by_key(|l| l.number);
         Self {
             requests: site.ask(|r| r.requests(RequestQuery::default(), None, MANY)).rows,
-            processes: processes(&made),
+            processes: processes(&logs),
             services: site.services().into_iter().map(|s| s.service).collect(),
             operations: site.open_rows().operations.into_values().collect(),
             runs,
             activity,
             leases,
             made,
+        }
+    }
+}
+
+/// A run and its events without a commit between them.
+fn of_one_moment(site: &Site, id: RunId) -> (RunDetail, Vec<RunEventRow>) {
+    loop {
+        let (detail, events) = (site.run(id), site.events(id));
+        if site.run(id).run.version == detail.run.version {
+            return (detail, events);
         }
     }
 }

@@ -200,7 +200,9 @@ fn each_stream<'w>(world: &'w World, mut judge: impl FnMut(&'w SeenRun, &'w Seen
     for run in &world.runs {
         for log in &run.logs {
             if let Some((_, totals)) = run.children.iter().find(|(attempt, _)| *attempt == log.attempt) {
-                Side::BOTH.into_iter().for_each(|side| judge(run, log, totals, side));
+                for side in Side::BOTH {
+                    judge(run, log, totals, side);
+                }
             }
         }
     }
@@ -418,8 +420,8 @@ fn once(f: &mut Finder, world: &World) {
             f.add(run.name(), format!("attempt {attempt} was started {count} times"));
         }
         for log in &run.logs {
-            if let Some(pair) = log.epochs.windows(2).find(|pair| pair[1] <= pair[0]) {
-                f.add(run.name(), format!("its shim took orders of epoch {} after those of {}", pair[1], pair[0]));
+            if let Some([before, after]) = log.epochs.array_windows().find(|[before, after]| after <= before) {
+                f.add(run.name(), format!("its shim took orders of epoch {after} after those of {before}"));
             }
         }
     }

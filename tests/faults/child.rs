@@ -392,7 +392,7 @@ impl Child {
             End::Never => {}
         }
         loop {
-            std::thread::sleep(Duration::from_secs(600));
+            std::thread::sleep(Duration::from_mins(10));
         }
     }
 }

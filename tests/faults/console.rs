@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -129,6 +130,33 @@ pub fn f05_the_holder_is_named_also_while_it_is_stopped() {
 }
 
 #[test]
+pub fn f05_the_lock_file_is_deleted_under_the_one_that_reigns() {
+    let plan = Plan::new(50).gate(100, "gate").exit(3);
+    let mut ground = Ground::new("f05-deleted", 50, &config(&[("one", "", &plan)]));
+    ground.reign();
+    let before = ground.begin("one", 1);
+    ground.site.started(before[0]);
+    ground.look("before the lock file goes");
+    let lock = ground.site.data.join("orchestrator.lock");
+    ground.nemesis.delete(&lock);
+    let mut second = ground.site.spawn(&[]);
+    let reigns = second.wait_until_reigning();
+    let after = ground.begin("one", 1);
+    ground.site.started(after[0]);
+    let first = ground.orchestrator.as_mut().unwrap();
+    if reigns {
+        // The epoch in the store keeps the former one from writing; it ends and says why.
+        let status = first.wait_for_end();
+        assert!(!status.success() && first.said().contains("epoch"), "{status}: {}", first.said());
+    } else {
+        assert!(!first.has_ended() && !second.said().is_empty());
+    }
+    ground.open("gate");
+    let world = ground.settle(&[before[0], after[0]]);
+    assert!(world.runs.iter().all(|r| r.row.exit_code == Some(3) && r.children.len() == 1));
+}
+
+#[test]
 pub fn f06_the_program_is_replaced_while_runs_live() {
     let plan = Plan::new(6).lines(600, 60).gate(300, "gate").exit(6);
     let mut ground = Ground::new("f06", 6, &config(&[("one", "", &plan)]));
@@ -200,7 +228,7 @@ impl Terminal {
     /// Reads what is drawn until these words have come.
     fn see(&mut self, words: &str) {
         let mut seen = Vec::new();
-        let mut buffer = [0u8; 65_536];
+        let mut buffer = vec![0u8; 65_536];
         let master = std::fs::File::from(self.master.try_clone().unwrap());
         eventually(words, || {
             let mut fds = [rustix::event::PollFd::new(&master, rustix::event::PollFlags::IN)];
@@ -231,7 +259,6 @@ pub fn f07_the_terminal_goes_away() {
     drop(master);
     let status = eventually("the end of the console", || console.try_wait().unwrap());
     // By the signal or by its own exit, and never by a crash.
-    use std::os::unix::process::ExitStatusExt as _;
     assert!(matches!(status.signal(), None | Some(1)), "{status}");
     assert_ne!(status.code(), Some(101), "a panic");
     let log = ground.site.log();

@@ -25,10 +25,6 @@ impl Nemesis {
         Self { seed, state: seed, began: Instant::now(), log: Vec::new() }
     }
 
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
     /// A number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -31,7 +31,7 @@ pub fn f21_eight_floods_at_once() {
     }
     ground.look("in the flood");
     if is_exhaustive() {
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_mins(1));
     }
     for run in &runs {
         ground.wrote(*run, 2_000_000);

@@ -45,8 +45,11 @@ const FAULTS: &[Fault] = &[
     ),
     fault!(4, "dead while all runs finish", [console::f04_runs_end_while_nobody_is_there],
         not_yet: "nothing here moves the clock by ten minutes; the records' times are compared with those of a later start"),
-    fault!(5, "a stopped holder, a second console", [console::f05_the_holder_is_named_also_while_it_is_stopped],
-        not_yet: "ending a stopped holder on the operator's word (--take-over) is being built; then also a deleted lock file and a copied directory"),
+    fault!(5, "a stopped holder, a second console", [
+            console::f05_the_holder_is_named_also_while_it_is_stopped,
+            console::f05_the_lock_file_is_deleted_under_the_one_that_reigns,
+        ],
+        not_yet: "ending a stopped holder on the operator's word (--take-over) is being built; then also a copied directory"),
     fault!(6, "the program is replaced", [console::f06_the_program_is_replaced_while_runs_live],
         not_yet: "there is one version of the protocol so far; that versions are told and chosen is in tests/shim_control.rs"),
     fault!(7, "the terminal goes away", [console::f07_the_terminal_goes_away]),

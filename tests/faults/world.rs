@@ -138,6 +138,7 @@ impl World {
                 SeenRun { row: detail.run, steps: detail.steps, events, logs, children: Vec::new() }
             })
             .collect();
+        runs.sort_by_key(|r| r.row.number);
         for (run, attempt, one) in Totals::read_all(&site.path("totals")) {
             if let Some(seen) = runs.iter_mut().find(|r| r.row.id.text() == run) {
                 seen.children.push((attempt, one));

@@ -25,7 +25,9 @@ pub struct Ground {
 
 /// Config in which runs may share one checkout, with these agents.
 pub fn config(agents: &[(&str, &str, &Plan)]) -> String {
-    let agents: String = agents.iter().map(|(name, more, plan)| agent(name, more, &plan.script())).collect();
+    // A lost run stays alone: what is judged here is the run itself, not what follows it.
+    let more = |more: &str| format!("retry_lost = false\n{more}");
+    let agents: String = agents.iter().map(|(name, m, plan)| agent(name, &more(m), &plan.script())).collect();
     format!("[workspace]\nconcurrency = \"allow\"\n{agents}")
 }
 
@@ -150,9 +152,19 @@ impl Note {
         dir.join(fault)
     }
 
-    /// How it went last; `None` when it was never run here.
-    pub fn last(fault: &str) -> Option<String> {
-        std::fs::read_to_string(Self::path(fault)).ok()
+    /// How the tests of a fault went last; empty when none was run here.
+    pub fn last(fault: &str) -> Vec<String> {
+        let dir = Self::path(fault).parent().map(std::path::Path::to_owned);
+        let mut all: Vec<String> = std::fs::read_dir(dir.unwrap())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(fault))
+            .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
+            .collect();
+        // Failures and what was skipped first.
+        all.sort();
+        all
     }
 }
 

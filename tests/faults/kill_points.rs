@@ -372,25 +372,25 @@ impl Scenario {
 
 #[test]
 pub fn f02_a_whole_run_survives_a_death_between_any_two_durable_steps() {
-    let _note = Note::begin("f02");
+    let _note = Note::begin("f02-run");
     WHOLE_RUN.survive_one_death();
 }
 
 #[test]
 pub fn f02_a_stopped_run_survives_a_death_between_any_two_durable_steps() {
-    let _note = Note::begin("f02");
+    let _note = Note::begin("f02-stopped");
     STOPPED_RUN.survive_one_death();
 }
 
 #[test]
 pub fn f02_a_service_by_hand_survives_a_death_between_any_two_durable_steps() {
-    let _note = Note::begin("f02");
+    let _note = Note::begin("f02-service");
     SERVICE_BY_HAND.survive_one_death();
 }
 
 #[test]
 pub fn f03_a_recovery_that_is_cut_off_is_recovered_from_as_well() {
-    let _note = Note::begin("f03");
+    let _note = Note::begin("f03-points");
     WHOLE_RUN.survive_more_deaths(8);
     STOPPED_RUN.survive_more_deaths(4);
     SERVICE_BY_HAND.survive_more_deaths(4);
@@ -398,7 +398,7 @@ pub fn f03_a_recovery_that_is_cut_off_is_recovered_from_as_well() {
 
 #[test]
 pub fn f02_every_kill_point_is_visited() {
-    let _note = Note::begin("f02");
+    let _note = Note::begin("f02-visited");
     let mut visited: BTreeSet<String> = SHIM_POINTS.iter().map(|p| (*p).to_owned()).collect();
     for scenario in [&WHOLE_RUN, &STOPPED_RUN, &SERVICE_BY_HAND] {
         visited.extend(scenario.learn().into_keys());

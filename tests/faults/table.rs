@@ -13,6 +13,27 @@ struct Fault {
     not_yet: Option<&'static str>,
 }
 
+/// Tests of other programs that show a part of a fault at a lower level: fault, file, function.
+const ELSEWHERE: &[(usize, &str, &str)] = &[
+    (2, "src/dispatch/simulate/mod.rs", "every_history_keeps_the_rules"),
+    (3, "src/dispatch/simulate/mod.rs", "what_was_found_once_stays_found"),
+    (6, "tests/shim_control.rs", "welcome_and_status_say_what_is"),
+    (10, "tests/shim_crash.rs", "a_shim_that_dies_anywhere_is_recognised"),
+    (12, "tests/shim_stop.rs", "a_tree_that_hides_and_ignores_is_gone_in_time"),
+    (19, "tests/crash/bad_input.rs", "a_run_that_cannot_be_says_why_and_leaves_nothing"),
+    (19, "tests/shim_run.rs", "what_cannot_be_started_is_told_apart"),
+    (22, "store/tests/log_lines.rs", "a_line_of_a_hundred_megabytes_is_cut_and_measured"),
+    (23, "tests/decoders.rs", "f23_any_bytes_are_a_line"),
+    (24, "tests/decoders.rs", "f24_no_order_survives_the_line"),
+    (24, "tests/decoders.rs", "an_order_of_ten_megabytes_costs_little"),
+    (28, "tests/shim_disk.rs", "the_reserve_makes_room_for_the_exit_frame"),
+    (32, "store/tests/hostile.rs", "damaged_files_are_refused_and_kept"),
+    (32, "store/tests/log_frames.rs", "a_flipped_bit_is_always_found_and_costs_one_frame"),
+    (34, "store/tests/hostile.rs", "a_held_store_is_locked_only_for_a_while"),
+    (36, "store/tests/hostile.rs", "a_newer_store_is_left_alone"),
+    (42, "tests/crash/bad_input.rs", "a_port_that_somebody_else_holds_is_named_with_its_holder"),
+];
+
 /// A row whose criterion is shown whole.
 macro_rules! fault {
     ($number:literal, $what:literal, [$($module:ident :: $test:ident),* $(,)?]) => {
@@ -74,7 +95,8 @@ const FAULTS: &[Fault] = &[
     ),
     fault!(11, "a child ignores SIGTERM", [trees::f11_a_child_that_ignores_the_request]),
     fault!(12, "a tree that hides", [trees::f12_a_tree_that_hides_in_every_way]),
-    fault!(13, "a bounded fork bomb", [trees::f13_a_bounded_fork_bomb_is_ended]),
+    fault!(13, "a bounded fork bomb", [trees::f13_a_bounded_fork_bomb_is_ended],
+        not_yet: "the times of the console's frames meanwhile are figures, not tests: tests/bench"),
     fault!(14, "a grandchild holds the output", [trees::f14_a_grandchild_that_holds_the_output_open]),
     fault!(15, "a number that is used again", [trees::f15_a_number_that_a_stranger_has_now]),
     fault!(16, "another boot", [trees::f16_state_of_another_boot]),
@@ -83,7 +105,8 @@ const FAULTS: &[Fault] = &[
         not_yet: "a stopped or traced child is not shown as such: no row and no screen tells of it"),
     fault!(19, "what cannot be started", [trees::f19_what_cannot_be_started]),
     fault!(20, "many starts and stops", [trees::f20_many_starts_and_stops_leave_nothing]),
-    fault!(21, "floods", [output::f21_eight_floods_at_once]),
+    fault!(21, "floods", [output::f21_eight_floods_at_once],
+        not_yet: "the figures of throughput and of frames are in tests/bench; what is judged here is N1 and the memory of the shims"),
     fault!(22, "an endless line, nothing but newlines", [output::f22_one_endless_line_and_nothing_but_newlines]),
     fault!(23, "bytes that are no text", [output::f23_bytes_that_are_no_text]),
     fault!(24, "orders to the terminal", [output::f24_orders_to_a_terminal_never_reach_the_operators]),
@@ -149,7 +172,7 @@ const FAULTS: &[Fault] = &[
     fault!(39, "many contenders for three places", [limits::f39_many_contenders_for_three_places],
         not_yet: "environments beside Local come later: the places are the slots of an agent"),
     fault!(40, "clocks that step", [],
-        not_yet: "an orchestrator does not notice a step of the wall clock or a suspend yet: deadlines in rows are not shifted"),
+        not_yet: "that an orchestrator notices steps of the wall clock and suspends, and shifts deadlines in rows, is being built"),
     fault!(41, "poor machines", [
         limits::f41_few_descriptors,
         limits::f41_no_watches_of_files,
@@ -173,16 +196,21 @@ fn every_fault_has_its_tests_or_says_why_not() {
         for (name, _) in fault.tests {
             assert!(name.starts_with(&format!("f{:02}_", fault.number)), "F{}: {name}", fault.number);
         }
+        let last = Note::last(&format!("f{:02}", fault.number));
         let word = match (fault.tests.is_empty(), fault.not_yet) {
-            (true, _) => "NOT YET".to_owned(),
-            (false, not_yet) => {
-                let last = Note::last(&format!("f{:02}", fault.number)).unwrap_or_else(|| "not run here".to_owned());
-                format!("{last}{}", if not_yet.is_some() { ", in part" } else { "" })
-            }
+            (true, _) => "NOT YET",
+            (false, Some(_)) => "in part",
+            (false, None) => "whole",
         };
         text.push_str(&format!("F{:<3} {:<40} {word}\n", fault.number, fault.what));
         for (name, _) in fault.tests {
             text.push_str(&format!("       {name}\n"));
+        }
+        for (_, file, name) in ELSEWHERE.iter().filter(|(number, ..)| *number == fault.number) {
+            text.push_str(&format!("       {name} ({file})\n"));
+        }
+        if !last.is_empty() {
+            text.push_str(&format!("       last: {}\n", last.join(", ")));
         }
         if let Some(why) = fault.not_yet {
             text.push_str(&format!("       not yet: {why}\n"));
@@ -210,4 +238,13 @@ fn no_test_of_a_fault_is_missing_from_the_table() {
         }
     }
     assert_eq!(found, listed.len(), "a test is listed twice or not found");
+}
+
+#[test]
+fn what_is_shown_elsewhere_is_there() {
+    for (number, file, name) in ELSEWHERE {
+        let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        assert!(text.contains(&format!("fn {name}(")), "F{number}: there is no {name} in {file}");
+        assert!((1..=42).contains(number));
+    }
 }

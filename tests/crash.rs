@@ -19,12 +19,8 @@ mod clock;
 mod doubt;
 #[path = "crash/election.rs"]
 mod election;
-#[path = "crash/kill_points.rs"]
-mod kill_points;
 #[path = "crash/limits.rs"]
 mod limits;
-#[path = "crash/lost.rs"]
-mod lost;
 #[path = "crash/retry.rs"]
 mod retry;
 #[path = "crash/services.rs"]

@@ -99,6 +99,26 @@ fn the_core_reads_no_clock_and_does_no_io() {
 }
 
 #[test]
+fn nobody_opens_what_sqlite_locks() {
+    for (path, text) in all() {
+        let here = path.strip_prefix(root()).expect("below the root").to_owned();
+        if here.starts_with("tests") || here.to_string_lossy().contains("test") {
+            continue;
+        }
+        for (number, line) in text.split("#[cfg(test)]").next().unwrap_or_default().lines().enumerate() {
+            let names = line.contains("wharf.db\"") || line.contains("wharf.db-shm") || line.contains("database(dir)");
+            let opens = ["File::open(", "fs::read(", ".open(", "fs::copy("].iter().any(|word| line.contains(word));
+            assert!(
+                !(names && opens),
+                "{}:{} opens a file that SQLite holds locks on: closing it drops them all; use store/src/probe.rs",
+                here.display(),
+                number + 1
+            );
+        }
+    }
+}
+
+#[test]
 fn nothing_is_left_undone() {
     for (path, text) in all() {
         if path.ends_with("tests/tidy.rs") {

@@ -177,13 +177,13 @@ pub fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<u8> {
+    crate::process::signal::outlive_limits();
     // The demo has a data directory of its own and leaves the operator's alone.
     if let Some(Command::Demo(args)) = &cli.command {
         return demo::demo(cli.global, args);
     }
     let context = Context::new(cli.global)?;
     wharf_store::on_point(crate::process::kill_point::kill_point);
-    crate::process::signal::outlive_limits();
     // The console keeps its log in memory as well, for its own screen.
     if cli.command.is_some() {
         logging::begin(&context.data);

@@ -337,12 +337,12 @@ impl Loop {
                 std::mem::take(&mut first)
             };
             let turned = self.turn(envelopes);
-            if let Err(error) = turned {
-                if !self.recover(&error) {
-                    let deposed = matches!(error, StoreError::StaleEpoch { .. });
-                    self.publish.send_modify(|r| r.deposed = deposed);
-                    return self.end(&error.to_string());
-                }
+            if let Err(error) = turned
+                && !self.recover(&error)
+            {
+                let deposed = matches!(error, StoreError::StaleEpoch { .. });
+                self.publish.send_modify(|r| r.deposed = deposed);
+                return self.end(&error.to_string());
             }
             if self.stop {
                 break;

@@ -127,10 +127,10 @@ pub fn outlive_limits() {
 pub struct SignalFile(File);
 
 impl SignalFile {
-    /// Gives every signal its default action, lets SIGHUP and SIGPIPE pass without effect and
-    /// turns SIGCHLD, SIGTERM and SIGINT into reads of the returned file.
+    /// Gives every signal its default action, lets SIGHUP, SIGPIPE and SIGXFSZ (a file that would grow
+    /// beyond a limit: the write then fails) pass without effect and turns SIGCHLD, SIGTERM and SIGINT into reads of the returned file.
     ///
-    /// The two are caught by an empty handler instead of being ignored: an ignored signal stays
+    /// These are caught by an empty handler instead of being ignored: an ignored signal stays
     /// ignored in every program started from here, a caught one does not.
     ///
     /// For a process with one thread: a mask belongs to its thread.
@@ -151,7 +151,7 @@ impl SignalFile {
             }
             action.sa_sigaction = pass as *const () as libc::sighandler_t;
             action.sa_flags = libc::SA_RESTART;
-            for number in [libc::SIGHUP, libc::SIGPIPE] {
+            for number in [libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
                 if libc::sigaction(number, &raw const action, std::ptr::null_mut()) != 0 {
                     return Err(io::Error::last_os_error());
                 }

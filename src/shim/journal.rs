@@ -225,7 +225,8 @@ impl Journal {
     }
 }
 
-/// Whether an error says that there is no room.
+/// Whether an error says that there is no room: on the disk, in a quota, or below a limit of file size.
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::FileTooLarge)
 }

@@ -56,6 +56,11 @@ impl Reader {
         self.conn.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(|e| StoreError::sqlite(&self.path, e))
     }
 
+    /// The schema's version.
+    pub fn schema(&self) -> Result<i64, StoreError> {
+        self.conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|e| StoreError::sqlite(&self.path, e))
+    }
+
     /// The connection, for tests that ask about plans.
     #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {

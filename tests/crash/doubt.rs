@@ -7,8 +7,6 @@ use wharf::process::signal::{self, Signal};
 use wharf_model::*;
 use wharf_store::view::ActivityQuery;
 
-use super::adopt::noted;
-use super::lost::shim_of;
 use crate::orchestrator::*;
 
 const WAITS: &str = "echo $$ >> $ROOT/starts; echo hello; read go < $ROOT/gate-$WHARF_RUN_NUMBER; echo bye; exit 3";
@@ -35,7 +33,7 @@ fn a_start_tells_what_became_of_everything_that_was_open() {
         site.started(*run);
     }
     eventually("four starts", || (site.lines("starts").len() == 4).then_some(()));
-    let shims: Vec<_> = runs.iter().map(|r| shim_of(&site, *r)).collect();
+    let shims: Vec<_> = runs.iter().map(|r| site.shim_of(*r)).collect();
     let dirs: Vec<_> =
         runs.iter().map(|r| site.shims().into_iter().find(|(_, spec)| spec.id == r.text()).unwrap().0).collect();
     first.kill();
@@ -104,7 +102,7 @@ fn in_doubt(site: &Site) -> (RunId, shim::ProcessRef, Orchestrator) {
     site.started(run);
     eventually("its start", || (site.lines("starts").len() == 1).then_some(()));
     first.kill();
-    let keeper = shim_of(site, run);
+    let keeper = site.shim_of(run);
     assert!(signal::send(keeper, Signal::STOP).unwrap());
     let next = site.start();
     let row = site.wait("doubt", || Some(site.run(run).run).filter(|r| r.observation == Observation::Unknown));
@@ -123,7 +121,7 @@ fn a_run_in_doubt_is_kept_and_can_be_judged_again() {
     assert_eq!(site.wait("the summary", || recovered(&site))["unknown"], 1);
     let kept = site.spawn_with(&["resolve", "R-1", "keep"], &[]).wait_for_end();
     assert_eq!(kept.code(), Some(0));
-    assert_eq!(noted(&site, run, "run.resolved"), 1);
+    assert_eq!(site.noted(run, "run.resolved"), 1);
     assert!(signal::send(keeper, Signal::CONT).unwrap());
     site.wait("its answer", || (site.run(run).run.observation == Observation::Live).then_some(()));
     // What can be judged is not decided by hand.
@@ -131,7 +129,7 @@ fn a_run_in_doubt_is_kept_and_can_be_judged_again() {
     assert_eq!(refused.wait_for_end().code(), Some(4), "{}", refused.said());
     site.open_gate("gate-R-1");
     assert_eq!(site.settled(run).exit_code, Some(3));
-    assert_eq!((site.lines("starts").len(), noted(&site, run, "run.ended")), (1, 1));
+    assert_eq!((site.lines("starts").len(), site.noted(run, "run.ended")), (1, 1));
 }
 
 #[test]
@@ -152,6 +150,6 @@ fn a_run_in_doubt_is_given_up_and_nothing_of_it_lives_on() {
     // What its watcher saw afterwards is kept, and changes nothing.
     let late = site.wait("the late word", || site.events(run).into_iter().find(|e| e.event_type == "late"));
     assert!(late.message.contains("late and without effect"), "{}", late.message);
-    assert_eq!((site.run(run).run.status, noted(&site, run, "run.ended")), (RunStatus::Lost, 1));
+    assert_eq!((site.run(run).run.status, site.noted(run, "run.ended")), (RunStatus::Lost, 1));
     site.assert_nothing_open("after it was given up");
 }

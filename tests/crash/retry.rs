@@ -3,7 +3,6 @@
 use wharf::process::signal::{self, Signal};
 use wharf_model::*;
 
-use super::lost::shim_of;
 use crate::orchestrator::*;
 
 #[test]
@@ -17,7 +16,7 @@ fn a_lost_run_is_followed_once_and_its_lineage_never_again() {
         site.started(run);
         let number = format!("R-{} do it", site.run(run).run.number);
         eventually("its start", || site.lines("starts").contains(&number).then_some(()));
-        assert!(signal::send(shim_of(&site, run), Signal::KILL).unwrap());
+        assert!(signal::send(site.shim_of(run), Signal::KILL).unwrap());
         let row = site.settled(run);
         assert_eq!(row.status, RunStatus::Lost);
         assert_eq!(site.processes_of(&row), Vec::<String>::new());
@@ -48,7 +47,7 @@ fn a_retry_outlives_its_orchestrator_and_can_be_cancelled() {
     let it = site.start();
     let first = site.begin_run("one");
     site.started(first);
-    assert!(signal::send(shim_of(&site, first), Signal::KILL).unwrap());
+    assert!(signal::send(site.shim_of(first), Signal::KILL).unwrap());
     assert_eq!(site.settled(first).status, RunStatus::Lost);
     it.kill();
     let _next = site.start();

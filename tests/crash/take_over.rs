@@ -8,7 +8,6 @@ use wharf::process::signal::Signal;
 use wharf_model::*;
 use wharf_store::view::ActivityQuery;
 
-use super::adopt::noted;
 use crate::orchestrator::*;
 
 const PATIENT: &str = "echo $$ >> $ROOT/starts; echo before; read go < $ROOT/gate; echo after";
@@ -40,7 +39,7 @@ fn a_stopped_holder_is_named_at_once_and_ended_on_request() {
     let mut next = site.spawn_with(&["serve", "--take-over"], &[]);
     assert!(next.wait_until_reigning(), "{}", next.said());
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&first.wait_for_end()), Some(9));
-    site.wait("the adoption", || (noted(&site, run, "run.adopted") == 1).then_some(()));
+    site.wait("the adoption", || (site.noted(run, "run.adopted") == 1).then_some(()));
     let took = acts(&site, "orchestrator.took_over");
     assert_eq!(took.len(), 1);
     let details = took[0].details.clone().unwrap();
@@ -79,7 +78,7 @@ fn one_that_wakes_up_after_its_lock_file_was_deleted_is_refused_by_the_epoch() {
     fs::remove_file(site.data.join("orchestrator.lock")).unwrap();
     let mut second = site.spawn(&[]);
     assert!(second.wait_until_reigning());
-    site.wait("the adoption", || (noted(&site, run, "run.adopted") == 1).then_some(()));
+    site.wait("the adoption", || (site.noted(run, "run.adopted") == 1).then_some(()));
     first.signal(Signal::CONT);
     // It learns of it by the first thing anybody writes, also when that is not for it.
     let project = site.run(run).run.project_id;
@@ -91,7 +90,7 @@ fn one_that_wakes_up_after_its_lock_file_was_deleted_is_refused_by_the_epoch() {
     site.open_gate("gate");
     let row = site.settled(run);
     assert_eq!((row.status, row.attempt), (RunStatus::Succeeded, 1));
-    assert_eq!((site.lines("starts").len(), noted(&site, run, "run.ended")), (1, 1));
+    assert_eq!((site.lines("starts").len(), site.noted(run, "run.ended")), (1, 1));
 }
 
 #[test]

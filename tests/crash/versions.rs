@@ -12,8 +12,6 @@ use wharf::process::signal::{self, Signal};
 use wharf::process::{identity, lock};
 use wharf_model::*;
 
-use super::adopt::noted;
-use super::lost::shim_of;
 use crate::orchestrator::*;
 
 /// Takes the place of a shim that was killed: its lock, its id, its socket. It greets with these versions,
@@ -71,7 +69,7 @@ fn shims_of_other_versions_are_adopted_by_what_both_speak() {
         let run = site.begin_run("one");
         site.started(run);
         let (dir, _) = site.shims().remove(0);
-        let keeper = shim_of(&site, run);
+        let keeper = site.shim_of(run);
         let id: Value = serde_json::from_slice(&fs::read(dir.join("id.json")).unwrap()).unwrap();
         let child: shim::ChildRef = serde_json::from_value(id["child"].clone()).unwrap();
         first.kill();
@@ -81,7 +79,7 @@ fn shims_of_other_versions_are_adopted_by_what_both_speak() {
         let _next = site.start();
         let row = site.wait("its end", || Some(site.run(run).run).filter(|r| r.status.is_terminal()));
         assert_eq!((row.status, row.exit_code), (RunStatus::Failed, Some(9)), "{versions}: {:?}", row.error);
-        assert_eq!(noted(&site, run, "run.adopted"), 1, "{versions}");
+        assert_eq!(site.noted(run, "run.adopted"), 1, "{versions}");
         let told = site.events(run).into_iter().find(|e| e.message.contains("adopted")).unwrap();
         assert_eq!(told.payload.unwrap()["continues_at_byte"], 11, "its streams, not its control frames");
         drop(alive);
@@ -98,7 +96,7 @@ fn a_shim_that_speaks_nothing_we_know_is_in_doubt_and_not_lost() {
     let run = site.begin_run("one");
     site.started(run);
     let (dir, _) = site.shims().remove(0);
-    let keeper = shim_of(&site, run);
+    let keeper = site.shim_of(run);
     first.kill();
     signal::send(keeper, Signal::KILL).unwrap();
     eventually("the shim's end", || (!identity::is_alive(keeper).unwrap()).then_some(()));

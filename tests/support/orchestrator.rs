@@ -43,10 +43,14 @@ impl Site {
 
     /// A project in a directory that is no repository.
     pub fn plain(config: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::in_root(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// [`Self::plain`] in a directory in which `data` may already stand.
+    pub fn in_root(root: tempfile::TempDir, config: &str) -> Self {
         let (data, project) = (root.path().join("data"), root.path().join("shop"));
         for dir in [&data, &project, &root.path().join("home"), &root.path().join("config")] {
-            fs::DirBuilder::new().mode(0o700).create(dir).unwrap();
+            fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).unwrap();
         }
         // The store stands before the first orchestrator, so that a request can wait for it.
         drop(Store::open(&data, Access::Create).unwrap());
@@ -128,15 +132,20 @@ impl Site {
 
     /// `wharf serve` with variables of its own; it may die at any moment.
     pub fn spawn(&self, env: &[(&str, &str)]) -> Orchestrator {
-        self.spawn_with(&["serve"], env)
+        self.spawn_as(&[WHARF, "serve"], env)
     }
 
-    /// Any command of this program or of another copy of it, as [`Self::spawn`] starts one.
+    /// Any command of this program, as [`Self::spawn`] starts one.
     pub fn spawn_with(&self, args: &[&str], env: &[(&str, &str)]) -> Orchestrator {
         self.spawn_program(Path::new(WHARF), args, env)
     }
 
-    /// [`Self::spawn_with`] a program of its own.
+    /// `wharf serve` by a command line of its own, such as another copy of the program or a wrapper around it.
+    pub fn spawn_as(&self, argv: &[&str], env: &[(&str, &str)]) -> Orchestrator {
+        self.spawn_program(Path::new(argv[0]), &argv[1..], env)
+    }
+
+    /// Any command of any program.
     pub fn spawn_program(&self, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Orchestrator {
         let mut command = Command::new(program);
         command
@@ -170,6 +179,16 @@ impl Site {
 
     /// Sends a request of the operator, as another process would.
     pub fn send(&self, kind: &str, target: Option<(&str, String)>, args: Value) -> RequestId {
+        self.try_send(kind, target, args).unwrap()
+    }
+
+    /// [`Self::send`] where the store may refuse.
+    pub fn try_send(
+        &self,
+        kind: &str,
+        target: Option<(&str, String)>,
+        args: Value,
+    ) -> Result<RequestId, wharf_store::StoreError> {
         let now = wharf::clock::now();
         let (target_type, target_id) = target.map_or((None, None), |(t, id)| (Some(t.to_owned()), Some(id)));
         let request = NewRequest {
@@ -185,7 +204,7 @@ impl Site {
             now,
             expires_at: now.plus(30_000),
         };
-        RequestSender::open(&self.data).unwrap().send(&request).unwrap().id
+        Ok(RequestSender::open(&self.data)?.send(&request)?.id)
     }
 
     fn at_project(&self, mut args: Value) -> Value {
@@ -237,27 +256,38 @@ impl Site {
 
     // ---- rows ----
 
+    /// Asks the store; asks again where a busy machine made the question run out of its time.
+    pub fn ask<T>(&self, question: impl Fn(&Reader) -> Result<T, wharf_store::StoreError>) -> T {
+        for _ in 0..100 {
+            match question(&self.reader) {
+                Err(wharf_store::StoreError::TooSlow { .. }) => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("a question to the store runs out of its time again and again")
+    }
+
     pub fn request(&self, id: RequestId) -> Option<RequestRow> {
-        self.reader.request(id).unwrap()
+        self.ask(|r| r.request(id))
     }
 
     pub fn run(&self, id: RunId) -> RunDetail {
-        self.reader.run_detail(id).unwrap().unwrap()
+        self.ask(|r| r.run_detail(id)).unwrap()
     }
 
     /// All runs, oldest first.
     pub fn all_runs(&self) -> Vec<RunRow> {
-        let mut lines = self.reader.runs(&RunQuery::default(), None, 1_000).unwrap().rows;
+        let mut lines = self.ask(|r| r.runs(&RunQuery::default(), None, 1_000)).rows;
         lines.reverse();
         lines.into_iter().map(|line| self.run(line.id).run).collect()
     }
 
     pub fn events(&self, id: RunId) -> Vec<RunEventRow> {
-        self.reader.run_events(id, 0, 10_000).unwrap().rows
+        self.ask(|r| r.run_events(id, 0, 10_000)).rows
     }
 
     pub fn services(&self) -> Vec<ServiceItem> {
-        let mut all = self.reader.services(&ServiceQuery::default(), None, 1_000).unwrap().rows;
+        let mut all = self.ask(|r| r.services(&ServiceQuery::default(), None, 1_000)).rows;
         all.reverse();
         all
     }
@@ -270,7 +300,21 @@ impl Site {
     }
 
     pub fn activity(&self, query: &ActivityQuery) -> Vec<ActivityRow> {
-        self.reader.activity(query, None, 10_000).unwrap().rows
+        self.ask(|r| r.activity(query, None, 10_000)).rows
+    }
+
+    /// The shim of a run, as its directory names it.
+    pub fn shim_of(&self, run: RunId) -> wharf_model::shim::ProcessRef {
+        let (dir, _) = self.shims().into_iter().find(|(_, spec)| spec.id == run.text()).unwrap();
+        let id: wharf_model::shim::IdFile =
+            serde_json::from_slice(&std::fs::read(dir.join("id.json")).unwrap()).unwrap();
+        id.shim
+    }
+
+    /// How often something was noted in the audit trail of a run.
+    pub fn noted(&self, run: RunId, action: &str) -> usize {
+        let query = ActivityQuery { run: Some(run), action: Some(action.to_owned()), ..ActivityQuery::default() };
+        self.activity(&query).len()
     }
 
     pub fn operations(&self, run: RunId) -> Vec<OperationItem> {

@@ -132,15 +132,20 @@ impl Console {
 
     /// Opens it by a command of the program.
     pub fn open_as(place: &Place, columns: u16, rows: u16, vars: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::open_at(&place.path, columns, rows, vars, args)
+    }
+
+    /// Opens it in a place that somebody else keeps: a project `shop` beside its `data`.
+    pub fn open_at(root: &Path, columns: u16, rows: u16, vars: &[(&str, &str)], args: &[&str]) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let termios = format!("{:?}", pair.master.get_termios());
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(args);
-        command.cwd(place.project());
-        command.env("WHARF_DATA_DIR", place.data());
-        command.env("HOME", &place.path);
-        command.env("XDG_CONFIG_HOME", place.path.join("config"));
+        command.cwd(root.join("shop"));
+        command.env("WHARF_DATA_DIR", root.join("data"));
+        command.env("HOME", root);
+        command.env("XDG_CONFIG_HOME", root.join("config"));
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
         command.env_remove("LC_ALL");
@@ -187,6 +192,11 @@ impl Console {
         let mut writer = self.writer.lock().unwrap();
         writer.write_all(keys.as_bytes()).unwrap();
         writer.flush().unwrap();
+    }
+
+    /// Everything that was sent to the terminal.
+    pub fn sent(&self) -> Vec<u8> {
+        self.seen.0.lock().unwrap().bytes.clone()
     }
 
     pub fn screen(&self) -> String {

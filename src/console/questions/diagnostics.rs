@@ -1,6 +1,5 @@
 //! What wharf knows of itself.
 
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use wharf_model::{Kind, Named, RequestRow, RequestStatus, RunId};
@@ -59,7 +58,7 @@ pub fn all(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
         orchestrator,
         store: StoreLine {
             path: file.display().to_string(),
-            schema: schema(&file),
+            schema: reader.schema()?,
             bytes: size(&file),
             wal_bytes: size(&data.join("wharf.db-wal")),
             logs: None,
@@ -79,14 +78,6 @@ pub fn all(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
         ],
         troubles,
     })
-}
-
-/// The schema's version as the database file says it; 0 when it cannot be read.
-fn schema(file: &Path) -> i64 {
-    // Byte 60 of SQLite's header: `user_version`, four bytes, the highest first.
-    let mut bytes = [0u8; 4];
-    let read = std::fs::File::open(file).and_then(|f| f.read_exact_at(&mut bytes, 60));
-    read.map_or(0, |()| i64::from(u32::from_be_bytes(bytes)))
 }
 
 fn request(reader: &Reader, row: &RequestRow) -> RequestLine {

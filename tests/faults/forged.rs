@@ -1,0 +1,239 @@
+//! The checker's own proof: worlds in which exactly one of the seven statements is false.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use wharf_model::*;
+use wharf_store::log::frame::{FRAME_HEADER, FrameHeader, SEGMENT_HEADER};
+
+use super::checker::{Books, SHIM_LOSS_MAX, Statement};
+use super::child::{Plan, Side};
+use super::ground::{Ground, config};
+use super::nemesis::log_of;
+use super::world::{Piece, World};
+
+/// A site whose only run has ended with 3, in which everything holds.
+fn sound() -> (Ground, World) {
+    let plan = Plan::new(11).lines(6_000, 40).batch(20).exit(3);
+    let mut ground = Ground::new("checker", 11, &config(&[("writer", "", &plan)]));
+    ground.reign();
+    let runs = ground.begin("writer", 1);
+    let world = ground.settle(&runs);
+    let run = &world.runs[0];
+    assert_eq!((run.children.len(), run.children[0].1.taken), (1, [600_000, 4_000]), "the child kept its totals");
+    (ground, world)
+}
+
+/// Exactly this statement is violated, with these words.
+fn caught(books: &Books, world: &World, statement: Statement, words: &[&str]) {
+    let found = books.judge(world, true);
+    let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(!found.is_empty(), "{statement:?} was not caught");
+    assert!(found.iter().all(|v| v.statement == statement), "only {statement:?} is false: {said:#?}");
+    for word in words {
+        assert!(said.iter().any(|s| s.contains(word)), "{word:?} is not in {said:#?}");
+    }
+}
+
+/// Bytes of the first kept piece.
+fn kept(world: &mut World, side: Side) -> &mut Vec<u8> {
+    match &mut world.runs[0].logs[0].streams[side as usize][0] {
+        Piece::Bytes(bytes) => bytes,
+        Piece::Gap { .. } => panic!("it begins with a gap"),
+    }
+}
+
+/// Writes a segment anew with every frame changed by `change`, checksums right.
+fn forge_log(dir: &Path, mut change: impl FnMut(usize, &mut FrameHeader, &mut Vec<u8>)) {
+    let path = log_of(dir);
+    let old = fs::read(&path).unwrap();
+    let mut new = old[..SEGMENT_HEADER].to_vec();
+    let mut at = SEGMENT_HEADER;
+    for index in 0.. {
+        let Some(head) = old[at..].first_chunk::<FRAME_HEADER>() else { break };
+        let mut head = FrameHeader::decode(head).unwrap();
+        let mut payload = old[at + FRAME_HEADER..at + FRAME_HEADER + head.len as usize].to_vec();
+        at += FRAME_HEADER + payload.len();
+        change(index, &mut head, &mut payload);
+        head.len = payload.len() as u32;
+        new.extend_from_slice(&head.encode(&payload));
+        new.extend_from_slice(&payload);
+    }
+    fs::write(path, new).unwrap();
+}
+
+#[test]
+fn n1_a_byte_that_differs_is_found_with_its_place() {
+    let (ground, _) = sound();
+    let mut passed = 0;
+    let mut forged = None;
+    forge_log(&ground.dir(ground.site.all_runs()[0].id), |_, head, payload| {
+        if head.stream == 1 && forged.is_none() && passed + payload.len() > 5_000 {
+            payload[5_000 - passed] ^= 1;
+            forged = Some(head.seq);
+        }
+        if head.stream == 1 {
+            passed += payload.len();
+        }
+    });
+    assert!(forged.is_some());
+    let world = World::read(&ground.site);
+    caught(&ground.books, &world, Statement::N1Bytes, &["R-1 stdout at offset 5000"]);
+}
+
+#[test]
+fn n1_missing_refused_and_invented_bytes_are_found() {
+    let (ground, world) = sound();
+    let mut short = world.clone();
+    let cut = kept(&mut short, Side::Err).len() - 7;
+    kept(&mut short, Side::Err).truncate(cut);
+    caught(&ground.books, &short, Statement::N1Bytes, &["R-1 stderr at offset 3993"]);
+    let mut refused = world.clone();
+    refused.runs[0].children[0].1.refused[0] = 12;
+    caught(&ground.books, &refused, Statement::N1Bytes, &["R-1 stdout", "refused 12 bytes"]);
+    let mut more = world;
+    let again = kept(&mut more, Side::Err).clone();
+    kept(&mut more, Side::Err).extend_from_slice(&again);
+    caught(&ground.books, &more, Statement::N1Bytes, &["R-1 stderr at offset 4000"]);
+}
+
+/// The same world with a run that was lost: no record of its end.
+fn lost(mut world: World) -> World {
+    let run = &mut world.runs[0];
+    run.logs[0].exit = None;
+    run.row.status = RunStatus::Lost;
+    (run.row.exit_code, run.row.stdout_bytes, run.row.stderr_bytes) = (None, None, None);
+    let end = run.events.iter_mut().find(|e| e.message.starts_with("run failed:")).unwrap();
+    end.message = end.message.replace("run failed:", "run lost:");
+    world
+}
+
+#[test]
+fn n2_a_gap_without_a_mark_and_too_large_a_loss_are_found() {
+    let (ground, world) = sound();
+    let books = Books::default();
+    let lost = lost(world);
+    assert_eq!(books.judge(&lost, true).len(), 0, "a loss that says so is none of the seven");
+    let mut holed = lost.clone();
+    kept(&mut holed, Side::Out).drain(100_000..100_100);
+    caught(&books, &holed, Statement::N2Gaps, &["R-1 stdout at offset 1000", "no gap says so"]);
+    let mut marked = lost.clone();
+    let rest = kept(&mut marked, Side::Out).split_off(100_000)[100..].to_vec();
+    marked.runs[0].logs[0].streams[0].extend([Piece::Gap { bytes: 100, reason: "test".into() }, Piece::Bytes(rest)]);
+    assert_eq!(books.judge(&marked, true).len(), 0, "a gap that is marked is none");
+    let mut little = lost.clone();
+    kept(&mut little, Side::Out).truncate(600_000 - SHIM_LOSS_MAX as usize);
+    assert_eq!(books.judge(&little, true).len(), 0, "what a pipe holds may be lost");
+    kept(&mut little, Side::Out).pop();
+    caught(&books, &little, Statement::N2Gaps, &["R-1 stdout", "327681 bytes are missing"]);
+    drop(ground);
+}
+
+#[test]
+fn n3_a_number_that_is_missing_and_an_offset_that_jumps_are_found() {
+    let (ground, _) = sound();
+    let dir = ground.dir(ground.site.all_runs()[0].id);
+    let whole = fs::read(log_of(&dir)).unwrap();
+    forge_log(&dir, |index, head, _| head.seq += u64::from(index >= 3));
+    caught(&ground.books, &World::read(&ground.site), Statement::N3Order, &["R-1"]);
+    fs::write(log_of(&dir), &whole).unwrap();
+    let mut moved = false;
+    forge_log(&dir, |index, head, _| {
+        if index >= 3 && head.stream == 1 && !moved {
+            head.offset += 5;
+            moved = true;
+        }
+    });
+    caught(&ground.books, &World::read(&ground.site), Statement::N3Order, &["R-1 stdout", "begins at"]);
+}
+
+#[test]
+fn n4_what_was_known_and_is_gone_is_found() {
+    let (ground, world) = sound();
+    let mut forgotten = world.clone();
+    let request = forgotten.requests.pop().unwrap();
+    caught(&ground.books, &forgotten, Statement::N4Ledger, &[&format!("Q-{}", request.number), "not in the ledger"]);
+    let mut undone = world.clone();
+    undone.requests[0].status = RequestStatus::Pending;
+    caught(&ground.books, &undone, Statement::N4Ledger, &["it was done and is pending"]);
+    let mut cut = world.clone();
+    cut.activity.remove(1);
+    caught(&ground.books, &cut, Statement::N4Ledger, &["audit trail", "place 1"]);
+    let mut rewritten = world.clone();
+    rewritten.runs[0].events[1].message = "something else".into();
+    caught(&ground.books, &rewritten, Statement::N4Ledger, &["R-1", "events"]);
+    let mut unintended = world.clone();
+    unintended.runs[0].steps.iter_mut().find(|s| s.step == Step::Execute).unwrap().status = StepStatus::Pending;
+    caught(&ground.books, &unintended, Statement::N4Ledger, &["R-1", "no row had intended"]);
+    let mut reused = world;
+    let mut again = reused.leases[0].clone();
+    again.id = "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap();
+    again.fence = Some(99);
+    reused.leases.push(again);
+    caught(&ground.books, &reused, Statement::N4Ledger, &["lease 1"]);
+}
+
+#[test]
+fn n5_a_guessed_end_and_a_second_end_are_found() {
+    let (_ground, world) = sound();
+    // Nothing was noted before: only the end itself is judged.
+    let books = Books::default();
+    let mut guessed = world.clone();
+    guessed.runs[0].row.status = RunStatus::Succeeded;
+    caught(&books, &guessed, Statement::N5Ends, &["R-1", "it is succeeded, and its record says failed"]);
+    let mut code = world.clone();
+    code.runs[0].row.exit_code = Some(4);
+    caught(&books, &code, Statement::N5Ends, &["R-1", "Some(4)"]);
+    let mut twice = world.clone();
+    let mut again = twice.runs[0].events.iter().find(|e| e.message.starts_with("run failed:")).unwrap().clone();
+    again.seq = twice.runs[0].events.len() as i64 + 1;
+    twice.runs[0].events.push(again);
+    caught(&books, &twice, Statement::N5Ends, &["R-1", "2 records"]);
+    let mut open = world.clone();
+    let run = &mut open.runs[0];
+    run.row.status = RunStatus::Running;
+    run.events.retain(|e| !e.message.starts_with("run failed:"));
+    for (at, event) in run.events.iter_mut().enumerate() {
+        event.seq = at as i64 + 1;
+    }
+    caught(&books, &open, Statement::N5Ends, &["R-1", "running although nothing is under way"]);
+    let mut unproven = lost(world);
+    unproven.runs[0].row.status = RunStatus::Succeeded;
+    let end = unproven.runs[0].events.iter_mut().find(|e| e.message.starts_with("run lost:")).unwrap();
+    end.message = end.message.replace("run lost:", "run succeeded:");
+    caught(&books, &unproven, Statement::N5Ends, &["R-1", "no record says so"]);
+}
+
+#[test]
+fn n6_a_second_start_a_second_holder_and_an_old_epoch_are_found() {
+    let (ground, world) = sound();
+    let mut twice = world.clone();
+    let mut again = twice.runs[0].children[0];
+    again.1.pid += 1;
+    twice.runs[0].children.push(again);
+    caught(&ground.books, &twice, Statement::N6Once, &["R-1", "attempt 1 was started 2 times"]);
+    let mut stale = world.clone();
+    stale.runs[0].logs[0].epochs = vec![2, 4, 3];
+    caught(&ground.books, &stale, Statement::N6Once, &["R-1", "epoch 3 after those of 4"]);
+    let mut shared = world;
+    let mut second = shared.leases[0].clone();
+    (second.number, second.id) = (2, "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap());
+    shared.leases.push(second);
+    caught(&ground.books, &shared, Statement::N6Once, &["L-2", "granted twice"]);
+}
+
+#[test]
+fn n7_a_process_that_lives_on_is_found() {
+    let (ground, world) = sound();
+    let tag = format!("run/{}/1", world.runs[0].row.id);
+    let mut command = Command::new("sleep");
+    command.arg("600").env("WHARF_TAG", tag).stdin(Stdio::null());
+    let mut stray = command.spawn().unwrap();
+    let pid = stray.id().to_string();
+    let world = World::read(&ground.site);
+    stray.kill().unwrap();
+    stray.wait().unwrap();
+    caught(&ground.books, &world, Statement::N7Strays, &["R-1", &pid, "sleep"]);
+    assert_eq!(ground.books.judge(&World::read(&ground.site), true).len(), 0);
+}

@@ -231,6 +231,19 @@ fn a_log_that_is_not_counted_is_shown_at_once_and_numbered_later() {
 }
 
 #[test]
+fn a_log_that_was_removed_says_when_and_why() {
+    let mut bench = Bench::of(Log::new(0));
+    bench.pane.settle(&bench.env, &mut bench.out, AREA);
+    let Some(Effect::Ask(question)) = bench.out.take().pop() else { panic!("its end is asked for") };
+    let state = OutputState::Removed { at: NOW.plus(-3_600_000), why: "older than 30d".into() };
+    bench.pane.answer(&question, Ok(&OutputLines { state, ..bench.log.answer(&question) }));
+    let screen = bench.screen();
+    assert!(screen.contains("Its log was removed") && screen.contains(": older than 30d."), "{screen}");
+    assert_eq!(bench.pane.state_words(&bench.env, None).0, "log removed");
+    assert!(bench.pane.right_words(&bench.env, AREA).contains("its log was removed"));
+}
+
+#[test]
 fn a_search_goes_from_match_to_match_and_round() {
     let mut bench = Bench::new(5000);
     bench.pane.start_search("line 2", &mut bench.out);

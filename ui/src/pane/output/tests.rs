@@ -50,14 +50,15 @@ impl Log {
             })
             .cloned()
             .enumerate()
-            .map(|(i, l)| OutputLine { number: (i < self.counted).then_some(i as u64), ..l })
+            .map(|(i, l)| OutputLine { number: (l.place.seq < self.counted as u64).then_some(i as u64), ..l })
             .collect()
     }
 
     fn how_many(&self, chosen: &[OutputLine]) -> Counted {
-        let lines = self.counted.min(chosen.len());
-        let percent = if lines == chosen.len() { 100 } else { (lines * 100 / chosen.len()).min(99) as u8 };
-        Counted { lines: lines as u64, percent, number: None }
+        let lines = chosen.iter().filter(|l| l.number.is_some()).count() as u64;
+        let share = (self.counted * 100).checked_div(self.lines.len()).unwrap_or(100);
+        let percent = if self.counted >= self.lines.len() { 100 } else { share.min(99) as u8 };
+        Counted { lines, percent, number: None }
     }
 
     fn answer(&self, question: &Question) -> OutputLines {
@@ -228,6 +229,14 @@ fn a_log_that_is_not_counted_is_shown_at_once_and_numbered_later() {
     assert_eq!(bench.pane.counted, Counted { number: bench.pane.counted.number, ..Counted::all(20_000) });
     let below = bench.pane.right_words(&bench.env, AREA);
     assert!(below.contains(" lines below"), "{below}");
+}
+
+#[test]
+fn a_stream_without_lines_is_counted_as_well() {
+    let mut bench = Bench::of(Log::uncounted(3, 1));
+    bench.pane.streams = Streams::Stderr;
+    bench.settle();
+    assert_eq!((bench.pane.counted.percent, bench.pane.counted.lines, bench.pane.lines.len()), (100, 0, 0));
 }
 
 #[test]

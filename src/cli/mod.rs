@@ -139,7 +139,7 @@ enum Command {
         after_help = "Example:\n  wharf restore ~/.local/share/wharf/backups/wharf-20260101T120000.000Z-asked.db"
     )]
     Restore(backup::RestoreArgs),
-    /// Remove what is kept no longer: logs of runs that ended long ago, and files that belong to none
+    /// Remove the logs of runs that ended long ago
     #[command(
         after_help = "Example:\n  wharf gc --dry-run\n\nThe logs of ended runs are kept as long as [retention] run_logs says in the user's\n\
         own file, 30 days by default and for ever with \"0s\". The rows of the runs stay."

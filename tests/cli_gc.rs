@@ -90,6 +90,53 @@ fn the_dry_run_lists_what_the_real_one_removes() {
 }
 
 #[test]
+fn a_compressed_log_is_printed_as_it_was_and_damage_in_it_is_told() {
+    let place = Place::new();
+    let config =
+        common::CONFIG.replace("[\"-c\", \"echo cause >&2; exit 3\"]", "[\"-c\", \"seq 1 60000; seq 1 9 >&2\"]");
+    place.config(&config);
+    place.wharf(&["run", "three", "--wait"]).expect(0);
+    let run = place.wharf(&["show", "R-1", "--json"]).expect(0).json()["run"].clone();
+    let id = run["id"].as_str().unwrap().to_owned();
+    let dir = place.data().join(format!("runs/{}/{id}/a1", &id[34..]));
+    let plain = place.wharf(&["logs", "R-1", "--stdout"]).expect(0).out;
+    let expected: String = (1..=60_000).map(|n| format!("{n}\n")).collect();
+    assert!(plain == expected);
+    let tail = place.wharf(&["logs", "R-1", "--tail", "3", "--stderr"]).expect(0).out;
+    assert_eq!(tail, "7\n8\n9\n");
+    // Whoever orchestrates next does what is left to do for it.
+    let serving = place.serve();
+    let begun = std::time::Instant::now();
+    while dir.join("out.000001.wlog").exists() {
+        assert!(begun.elapsed().as_secs() < 30, "it is not compressed");
+        std::thread::yield_now();
+    }
+    drop(serving);
+    let sealed = dir.join("out.000001.wlog.zst");
+    let all: &[&[&str]] = &[
+        &["logs", "R-1", "--stdout"],
+        &["logs", "R-1", "--tail", "3", "--stderr"],
+        &["logs", "R-1", "-f", "--stdout"],
+    ];
+    for (args, was) in all.iter().zip([&plain, &tail, &plain]) {
+        let now = place.wharf(args).expect(0);
+        assert!(now.out == *was && now.err.is_empty(), "{args:?}: {}", now.err);
+    }
+    let mut bytes = std::fs::read(&sealed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&sealed, bytes).unwrap();
+    let damaged = place.wharf(&["logs", "R-1", "--stdout"]).expect(0);
+    assert!(
+        damaged.out.len() < plain.len() && damaged.err.contains("the log is damaged in 1 place"),
+        "{}",
+        damaged.err
+    );
+    let lines = place.wharf(&["logs", "R-1", "--timestamps"]).expect(0);
+    assert!(lines.err.contains("cannot be read"), "{}", lines.err);
+}
+
+#[test]
 fn with_a_wrong_config_nothing_is_removed() {
     let place = Place::new();
     place.wharf(&["run", "good", "--prompt", "hello", "--wait"]).expect(0);

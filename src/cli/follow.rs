@@ -24,6 +24,7 @@ pub struct Following {
     at: Position,
     events: Option<OwnedFd>,
     ended: bool,
+    damaged: (u64, u64),
 }
 
 /// Why nothing follows.
@@ -43,7 +44,7 @@ impl Following {
         match LogReader::open(directory) {
             Ok(reader) => {
                 let at = reader.start();
-                Ok(Some(Self { reader, at, events, ended: false }))
+                Ok(Some(Self { reader, at, events, ended: false, damaged: (0, 0) }))
             }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(log_error(directory, &error)),
@@ -59,7 +60,10 @@ impl Following {
                     self.ended |= frame.stream == Stream::Control && is_end(frame.payload);
                     take(&frame)?;
                 }
-                Ok(Item::Damage(_)) => {}
+                Ok(Item::Damage(damage)) => {
+                    self.damaged.0 += 1;
+                    self.damaged.1 += damage.bytes;
+                }
                 Ok(Item::End(_)) => return Ok(self.ended),
                 Err(error) => return Err(CliError::internal("the log cannot be read").cause(error.to_string())),
             }
@@ -87,6 +91,13 @@ impl Following {
                 return Ok(Stop::Ended);
             }
         }
+    }
+
+    /// What is missing of what was handed out, in words; none when nothing is.
+    pub fn damage_words(&self) -> Option<String> {
+        let (places, bytes) = self.damaged;
+        let places = wharf_ui::format::plural(places, "place");
+        (self.damaged.0 > 0).then(|| format!("the log is damaged in {places}: {bytes} bytes of it cannot be read"))
     }
 
     /// Waits for something to be written; says whether there was.

@@ -1,5 +1,6 @@
 //! `wharf logs`: what a run printed, byte for byte, or line by line for programs.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use wharf_model::{Named, RunId, UnixMillis};
-use wharf_store::log::{Anchor, FLAG_GAP, Frame, LineKey, LogLines, LogReader, Stream, StreamSet};
+use wharf_store::log::{Anchor, FLAG_GAP, Frame, Gap, LineKey, LogLines, LogReader, Stream, StreamSet};
 use wharf_store::view::EntityKind;
 use wharf_store::{ChangeSignal, Reader};
 use wharf_ui::format;
@@ -107,6 +108,9 @@ pub fn print_log(context: &Context, args: &LogsArgs, directory: &Path) -> Result
         following.run(directory, &AtomicBool::new(false), &mut write)?;
     } else {
         following.drain(&mut write)?;
+    }
+    if let Some(words) = following.damage_words() {
+        context.remark(&words);
     }
     Ok(exit::DONE)
 }
@@ -213,11 +217,18 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
     }
     let watched = args.follow.then(|| Following::open(directory)).transpose()?.flatten();
     let mut documents = Vec::new();
+    let mut told = BTreeSet::new();
     loop {
         let over = !args.follow || is_over(directory);
         lines.reader().refresh().map_err(fail)?;
         loop {
             let window = lines.window(Anchor::Key(key), LINES, streams).map_err(fail)?;
+            for gap in &window.gaps {
+                let words = gap_in_words(gap);
+                if told.insert(words.clone()) {
+                    context.remark(&words);
+                }
+            }
             for line in &window.lines {
                 // A line that may still grow is printed when it is whole.
                 if line.unterminated && !over {
@@ -250,6 +261,21 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
         context.document(&LogDocument::new(documents))?;
     }
     Ok(exit::DONE)
+}
+
+fn gap_in_words(gap: &Gap) -> String {
+    match gap {
+        Gap::Declared { stream, bytes, reason, .. } => {
+            let bytes = bytes.map_or_else(|| "some".to_owned(), |b| b.to_string());
+            format!("{bytes} bytes of {} are missing: {reason}", stream_word(*stream))
+        }
+        Gap::Damage(d) => {
+            format!("{} bytes of the log cannot be read, behind frame {}", d.bytes, d.seq_from.saturating_sub(1))
+        }
+        Gap::Missing { stream, from, to } => {
+            format!("{} bytes of {} are missing", to.saturating_sub(*from), stream_word(*stream))
+        }
+    }
 }
 
 fn shown(context: &Context, line: &wharf_store::log::Line, stamped: bool) -> Vec<u8> {

@@ -129,7 +129,7 @@ enum Command {
     /// Look at everything wharf stands on
     #[command(after_help = "Example:\n  wharf doctor")]
     Doctor,
-    /// Remove what is kept no longer: logs of runs that ended long ago, and files that belong to none
+    /// Remove the logs of runs that ended long ago
     #[command(
         after_help = "Example:\n  wharf gc --dry-run\n\nThe logs of ended runs are kept as long as [retention] run_logs says in the user's\n\
         own file, 30 days by default and for ever with \"0s\". The rows of the runs stay."

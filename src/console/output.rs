@@ -134,6 +134,10 @@ impl Desk {
 
     /// The log of a place; none when nothing was printed yet.
     fn log(&mut self, owner: Owner, place: &Place) -> Result<Option<&mut Open>, String> {
+        if matches!(place.state, OutputState::Removed { .. }) {
+            self.open.retain(|o| o.owner != owner);
+            return Ok(None);
+        }
         if let Some(at) = self.open.iter().position(|o| o.owner == owner && o.dir == place.dir) {
             let found = self.open.remove(at);
             self.open.push(found);

@@ -1,7 +1,8 @@
 //! The JSON frames of a log: what the shim noted, what an agent sent, and above all the exit.
 //!
-//! Frames are found by walking headers from the start of a segment, never by looking for a magic
-//! from the end: output that happens to contain an exit frame must not end a run.
+//! Frames are found by walking headers from the start of a segment, or from a place that the index of a
+//! sealed one names, never by looking for a magic from the end: output that happens to contain an exit
+//! frame must not end a run.
 
 use std::path::Path;
 
@@ -58,25 +59,9 @@ pub fn last_exit_frame(dir: &Path) -> Result<Option<ExitFrame>, LogError> {
     let count = reader.segments.count();
     for back in 1..=SEGMENTS_SEARCHED.min(count) {
         let ix = count - back;
-        let mut places = std::collections::VecDeque::new();
-        let mut pos = reader.start_of_segment(ix);
-        loop {
-            let before = pos;
-            match reader.step(&mut pos, false)? {
-                Step::Frame(_) if reader.segments.index_of(pos.segment) != Some(ix) && back > 1 => break,
-                Step::Frame(head) if head.stream == Stream::Control.number() => {
-                    if places.len() == LAST_KEPT {
-                        places.pop_front();
-                    }
-                    places.push_back(before);
-                }
-                Step::Frame(_) | Step::Damage(_) => {}
-                Step::End(_) => break,
-            }
-        }
-        while let Some(place) = places.pop_back() {
-            if let Some(frame) = reader.json_at(place)?
-                && frame.t() == Some("exit")
+        let near_end = reader.segments.sealed_mark(ix, |_| true)?;
+        for start in near_end.into_iter().chain([reader.start_of_segment(ix)]) {
+            if let Some(frame) = exit_behind(&mut reader, ix, start)?
                 && let Ok(body) = frame.body
             {
                 return serde_json::from_value(body).map(Some).map_err(|e| LogError::Record {
@@ -85,6 +70,35 @@ pub fn last_exit_frame(dir: &Path) -> Result<Option<ExitFrame>, LogError> {
                     message: format!("the exit frame has an unknown form: {e}"),
                 });
             }
+        }
+    }
+    Ok(None)
+}
+
+/// The last exit frame of a segment at or behind `pos`.
+fn exit_behind(reader: &mut LogReader, ix: usize, mut pos: Position) -> Result<Option<JsonFrame>, LogError> {
+    let mut places = std::collections::VecDeque::new();
+    let is_last = reader.segments.is_last(ix);
+    loop {
+        let before = pos;
+        match reader.step(&mut pos, false)? {
+            Step::Frame(_) if reader.segments.index_of(pos.segment) != Some(ix) && !is_last => break,
+            Step::Frame(head) if head.stream == Stream::Control.number() => {
+                if places.len() == LAST_KEPT {
+                    places.pop_front();
+                }
+                places.push_back(before);
+            }
+            Step::Frame(_) | Step::Damage(_) => {}
+            Step::End(_) => break,
+        }
+    }
+    while let Some(place) = places.pop_back() {
+        if let Some(frame) = reader.json_at(place)?
+            && frame.t() == Some("exit")
+            && frame.body.is_ok()
+        {
+            return Ok(Some(frame));
         }
     }
     Ok(None)

@@ -82,7 +82,10 @@ impl SealedHeader {
         }
         let mut head = [0; SEGMENT_HEADER];
         head.copy_from_slice(&b[48..112]);
-        Ok(Some(Self { blocks: word(b, 20), len: long(b, 24), file_len: long(b, 32), index_at: long(b, 40), head }))
+        let (blocks, len, file_len) = (word(b, 20), long(b, 24), long(b, 32));
+        // Whoever made it: nothing is read for longer than such a file could hold.
+        let possible = len <= u64::from(blocks) * BLOCK_MAX && u64::from(blocks) * ENTRY_LEN as u64 <= file_len;
+        Ok(possible.then_some(Self { blocks, len, file_len, index_at: long(b, 40), head }))
     }
 }
 
@@ -329,4 +332,66 @@ fn word(b: &[u8], at: usize) -> u32 {
 
 fn long(b: &[u8], at: usize) -> u64 {
     b.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads all of a file that is made of these bytes.
+    fn read_all(bytes: &[u8]) -> u64 {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, bytes).unwrap();
+        let Ok(mut sealed) = Sealed::open(file) else { return 0 };
+        let (mut at, mut buf) = (0, vec![0; 1 << 20]);
+        loop {
+            match sealed.read_at(at, &mut buf).unwrap() {
+                0 => return at,
+                n => at += n as u64,
+            }
+            assert!(at <= 64 << 20, "a small file has no end");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_come_to_an_end(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..900), header in any::<bool>(),
+            blocks in 0u32..40, len in prop_oneof![any::<u64>(), 0u64..5_000_000], index_at in 0u64..1_200,
+            frame in any::<bool>(), index in any::<bool>(),
+        ) {
+            if frame {
+                let mut packed = Vec::with_capacity(1_000);
+                zstd_safe::compress(&mut packed, &[7; 5_000], 1).unwrap();
+                bytes.splice(0..0, packed);
+            }
+            if index {
+                let at = (index_at as usize).saturating_sub(HEADER_LEN).min(bytes.len());
+                let body: Vec<u8> = (0..blocks as usize * ENTRY_LEN).map(|n| bytes.get(n).copied().unwrap_or(0)).collect();
+                let crc = crc32c::crc32c(&body);
+                bytes.splice(at..at, [&SKIP_INDEX.to_le_bytes()[..], &[0; 4], &body, &crc.to_le_bytes()].concat());
+            }
+            if header {
+                let file_len = (HEADER_LEN + bytes.len()) as u64;
+                let header = SealedHeader { blocks, len, file_len, index_at, head: [3; SEGMENT_HEADER] };
+                bytes.splice(0..0, header.encode());
+            }
+            read_all(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_refused_by_name() {
+        let header = SealedHeader { blocks: 0, len: 0, file_len: 128, index_at: 128, head: [0; SEGMENT_HEADER] };
+        let mut bytes = header.encode();
+        bytes[16] = 2;
+        let crc = crc32c::crc32c(&bytes[..124]);
+        bytes[124..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SealedHeader::decode(&bytes).unwrap_err().kind(), io::ErrorKind::Unsupported);
+        assert_eq!(SealedHeader::decode(&bytes[..100]).unwrap(), None);
+    }
 }

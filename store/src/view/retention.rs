@@ -10,6 +10,13 @@ use crate::{Reader, StoreError};
 /// Rows looked up in one transaction.
 const AT_ONCE: usize = 500;
 
+/// Logs that are kept, of runs for which nothing is left to do.
+const KEPT: &str = "SELECT id, number, finished_at FROM runs \
+     WHERE log_ref IS NOT NULL AND log_deleted_at IS NULL AND finished_at <= ?1 \
+     AND status NOT IN ('queued', 'scheduled_retry', 'running') \
+     AND id NOT IN (SELECT entity_id FROM actions WHERE status IN ('pending', 'performing')) \
+     ORDER BY finished_at LIMIT ?2";
+
 /// A log that is kept and whose run has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptLog {
@@ -29,17 +36,11 @@ impl Reader {
     /// The store cannot be read.
     pub fn logs_kept_since(&self, until: UnixMillis, limit: usize) -> Result<(Vec<KeptLog>, bool), StoreError> {
         let mut found = self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT id, number, finished_at FROM runs \
-                 WHERE log_ref IS NOT NULL AND log_deleted_at IS NULL AND finished_at <= ?1 \
-                 AND status NOT IN ('queued', 'scheduled_retry', 'running') \
-                 AND id NOT IN (SELECT entity_id FROM actions WHERE status IN ('pending', 'performing')) \
-                 ORDER BY finished_at LIMIT ?2",
-            )?
-            .query_map((until.0, limit.saturating_add(1) as i64), |row| {
-                Ok(KeptLog { run: column(row, 0)?, number: row.get(1)?, finished_at: column(row, 2)? })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()
+            conn.prepare_cached(KEPT)?
+                .query_map((until.0, limit.saturating_add(1) as i64), |row| {
+                    Ok(KeptLog { run: column(row, 0)?, number: row.get(1)?, finished_at: column(row, 2)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let more = found.len() > limit;
         found.truncate(limit);
@@ -68,5 +69,36 @@ impl Reader {
             })?;
         }
         Ok(without)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_test::make;
+
+    #[test]
+    fn old_logs_are_found_by_their_index() {
+        let (dir, _writer, _) = make::store();
+        let reader = Reader::open(dir.path()).unwrap();
+        assert_eq!(reader.logs_kept_since(UnixMillis(i64::MAX), 5).unwrap(), (vec![], false));
+        let plan: Vec<String> = reader
+            .connection()
+            .prepare(&format!("EXPLAIN QUERY PLAN {KEPT}"))
+            .unwrap()
+            .query_map((1, 2), |row| row.get(3))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(plan.iter().any(|p| p.contains("runs_logs_kept")), "{plan:?}");
+        assert!(plan.iter().all(|p| !p.starts_with("SCAN runs")), "{plan:?}");
+    }
+
+    #[test]
+    fn ids_without_a_row_are_told() {
+        let (dir, _writer, _) = make::store();
+        let reader = Reader::open(dir.path()).unwrap();
+        let ids: Vec<String> = (0..1200).map(|n| format!("no-{n}")).collect();
+        assert_eq!(reader.without_row(&ids).unwrap().len(), 1200);
     }
 }

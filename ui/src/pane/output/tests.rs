@@ -51,14 +51,15 @@ impl Log {
             })
             .cloned()
             .enumerate()
-            .map(|(i, l)| OutputLine { number: (i < self.counted).then_some(i as u64), ..l })
+            .map(|(i, l)| OutputLine { number: (l.place.seq < self.counted as u64).then_some(i as u64), ..l })
             .collect()
     }
 
     fn how_many(&self, chosen: &[OutputLine]) -> Counted {
-        let lines = self.counted.min(chosen.len());
-        let percent = if lines == chosen.len() { 100 } else { (lines * 100 / chosen.len()).min(99) as u8 };
-        Counted { lines: lines as u64, percent, number: None }
+        let lines = chosen.iter().filter(|l| l.number.is_some()).count() as u64;
+        let share = (self.counted * 100).checked_div(self.lines.len()).unwrap_or(100);
+        let percent = if self.counted >= self.lines.len() { 100 } else { share.min(99) as u8 };
+        Counted { lines, percent, number: None }
     }
 
     fn answer(&self, question: &Question) -> OutputLines {
@@ -229,6 +230,27 @@ fn a_log_that_is_not_counted_is_shown_at_once_and_numbered_later() {
     assert_eq!(bench.pane.counted, Counted { number: bench.pane.counted.number, ..Counted::all(20_000) });
     let below = bench.pane.right_words(&bench.env, AREA);
     assert!(below.contains(" lines below"), "{below}");
+}
+
+#[test]
+fn a_stream_without_lines_is_counted_as_well() {
+    let mut bench = Bench::of(Log::uncounted(3, 1));
+    bench.pane.streams = Streams::Stderr;
+    bench.settle();
+    assert_eq!((bench.pane.counted.percent, bench.pane.counted.lines, bench.pane.lines.len()), (100, 0, 0));
+}
+
+#[test]
+fn a_log_that_was_removed_says_when_and_why() {
+    let mut bench = Bench::of(Log::new(0));
+    bench.pane.settle(&bench.env, &mut bench.out, AREA);
+    let Some(Effect::Ask(question)) = bench.out.take().pop() else { panic!("its end is asked for") };
+    let state = OutputState::Removed { at: NOW.plus(-3_600_000), why: "older than 30d".into() };
+    bench.pane.answer(&question, Ok(&OutputLines { state, ..bench.log.answer(&question) }));
+    let screen = bench.screen();
+    assert!(screen.contains("Its log was removed") && screen.contains(": older than 30d."), "{screen}");
+    assert_eq!(bench.pane.state_words(&bench.env, None).0, "log removed");
+    assert!(bench.pane.right_words(&bench.env, AREA).contains("its log was removed"));
 }
 
 #[test]

@@ -18,10 +18,11 @@ impl OutputPane {
         if let Some(number) = self.jump_number {
             out.ask_once(self.question(Position::Line(number)));
         }
-        let (Some(first), Some(last)) = (self.lines.front(), self.lines.back()) else { return };
-        if self.counted.percent < 100 && !self.uncounted {
-            out.ask_once(Question::Count { owner: self.owner, streams: self.streams, at: first.place });
+        if self.known && self.counted.percent < 100 && !self.uncounted {
+            let at = self.lines.front().map(|l| l.place).unwrap_or_default();
+            out.ask_once(Question::Count { owner: self.owner, streams: self.streams, at });
         }
+        let (Some(first), Some(last)) = (self.lines.front(), self.lines.back()) else { return };
         let rows = usize::from(area.height).max(20);
         let view = if self.follow { self.lines.len() - 1 } else { self.first_at_or_behind(self.top.0) };
         if self.above && self.floor != Some(first.place) && view < 2 * rows {

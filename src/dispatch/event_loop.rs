@@ -317,11 +317,10 @@ impl Loop {
             } else {
                 std::mem::take(&mut first)
             };
-            let turned = self.turn(envelopes);
-            if let Err(error) = turned {
-                if !self.recover(&error) {
-                    return self.end(&error.to_string());
-                }
+            if let Err(error) = self.turn(envelopes)
+                && !self.recover(&error)
+            {
+                return self.end(&error.to_string());
             }
             if self.stop {
                 break;

@@ -189,7 +189,11 @@ fn damaged(dir: &Path, report: &mut Repaired) -> Result<(), StoreError> {
     let (found, conn) = match found {
         Ok(found) => found,
         Err(error) => {
-            report.left.push(format!("{}: {error}; {}", database.display(), restore_words(dir)));
+            let cause = match error {
+                StoreError::Damaged { cause, .. } => cause,
+                error => error.to_string(),
+            };
+            report.left.push(format!("{}: {cause}; {}", database.display(), restore_words(dir)));
             return Ok(());
         }
     };

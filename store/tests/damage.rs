@@ -234,3 +234,70 @@ fn an_end_in_order_is_told_from_a_crash() {
     assert!(!reign(true), "the one before did not end");
     assert!(reign(true));
 }
+
+fn mending() -> wharf_store::Restoring<'static> {
+    wharf_store::Restoring { actor: "ada", now: wharf_model::UnixMillis(1), epoch: 0 }
+}
+
+#[test]
+fn an_index_that_lacks_rows_is_made_anew_with_a_copy_kept() {
+    let crashed = Crashed::new();
+    let dir = crashed.again();
+    drop(Writer::open(dir).unwrap());
+    let conn = rusqlite::Connection::open(dir.join("wharf.db")).unwrap();
+    // A row that was added while the index was out of sight is not in it.
+    conn.execute_batch(
+        "PRAGMA writable_schema = ON;
+         CREATE TEMP TABLE hidden AS SELECT * FROM sqlite_schema WHERE name = 'activity_by_action';
+         DELETE FROM sqlite_schema WHERE name = 'activity_by_action';
+         PRAGMA writable_schema = RESET;
+         INSERT INTO activity (id, company_id, actor_type, actor_id, action, entity_type, entity_id, created_at)
+         VALUES ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 'system', 'x', 'y',
+                 'store', 'store', 1);
+         PRAGMA writable_schema = ON;
+         INSERT INTO sqlite_schema SELECT * FROM hidden;
+         PRAGMA writable_schema = RESET;",
+    )
+    .unwrap();
+    drop(conn);
+    let found = wharf_store::check(dir, || true).unwrap().expect("the damage was not found");
+    assert!(found.contains("activity"), "{found}");
+    let report = wharf_store::repair(dir, &mending()).unwrap();
+    assert!(report.left.is_empty(), "{report:?}");
+    assert!(report.done[0].contains("indexes made anew"), "{report:?}");
+    assert_eq!(wharf_store::check(dir, || true).unwrap(), None);
+    assert_eq!(fs::read_dir(dir.join("quarantine")).unwrap().count(), 1);
+    assert_eq!(last(dir), COMMITS);
+    // There is nothing left to do.
+    assert_eq!(wharf_store::repair(dir, &mending()).unwrap(), wharf_store::Repaired::default());
+}
+
+#[test]
+fn another_stores_journal_is_put_aside() {
+    let (ours, theirs) = (Crashed::new(), Crashed::new());
+    let dir = ours.again();
+    drop(Writer::open(dir).unwrap());
+    fs::remove_file(dir.join("wharf.db-shm")).unwrap();
+    fs::copy(theirs.again().join("wharf.db-wal"), dir.join("wharf.db-wal")).unwrap();
+    refused(dir, "a foreign journal");
+    let report = wharf_store::repair(dir, &mending()).unwrap();
+    assert!(report.left.is_empty() && report.done[0].contains("another store's journal"), "{report:?}");
+    assert_eq!(last(dir), COMMITS);
+}
+
+#[test]
+fn what_cannot_be_mended_is_left_with_the_backup_that_helps() {
+    let crashed = Crashed::new();
+    let dir = crashed.again();
+    let copy = wharf_store::backup(dir, None).unwrap().path;
+    drop(Writer::open(dir).unwrap());
+    // A newer backup that is spoilt helps nobody.
+    let spoilt = dir.join("backups/wharf-99991231T000000.000Z-asked.db");
+    fs::write(&spoilt, &fs::read(&copy).unwrap()[..8_000]).unwrap();
+    fs::write(dir.join("wharf.db"), "hello\n".repeat(1_000)).unwrap();
+    let before = fs::read(dir.join("wharf.db")).unwrap();
+    let report = wharf_store::repair(dir, &mending()).unwrap();
+    assert!(report.done.iter().all(|l| l.contains("rights of others")), "{report:?}");
+    assert!(report.left.iter().any(|l| l.contains(&format!("wharf restore {}", copy.display()))), "{report:?}");
+    assert!(fs::read(dir.join("wharf.db")).unwrap() == before);
+}

@@ -199,7 +199,7 @@ pub fn line(seed: u64, side: Side, seq: u64, bytes: usize, secret: Option<&str>,
     into.extend_from_slice(format!("{} {seq:010} ", side.word()).as_bytes());
     let mut random = seed ^ seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ ((side as u64) << 63);
     let nonce_end = begin + bytes - 10;
-    if let Some(secret) = secret.filter(|s| seq % 3 == 0 && into.len() + s.len() <= nonce_end) {
+    if let Some(secret) = secret.filter(|s| seq.is_multiple_of(3) && into.len() + s.len() <= nonce_end) {
         into.extend_from_slice(secret.as_bytes());
     }
     while into.len() < nonce_end {

@@ -215,6 +215,14 @@ fn declares_loss(run: &SeenRun, log: &SeenLog, side: Side) -> bool {
         || log.streams[side as usize].iter().any(|p| matches!(p, Piece::Gap { .. }))
 }
 
+/// The one declared difference: a secret value is kept as so many asterisks.
+fn redact(line: &mut [u8], secret: Option<&str>) {
+    let Some(secret) = secret else { return };
+    while let Some(at) = memchr::memmem::find(line, secret.as_bytes()) {
+        line[at..at + secret.len()].fill(b'*');
+    }
+}
+
 /// How a stream compares with what its child wrote.
 struct Compared {
     /// Bytes that are kept.
@@ -225,7 +233,7 @@ struct Compared {
     differs_at: Option<u64>,
 }
 
-fn compare(log: &SeenLog, totals: &Totals, side: Side) -> Compared {
+fn compare(run: &SeenRun, log: &SeenLog, totals: &Totals, side: Side) -> Compared {
     let mut compared = Compared { kept: 0, declared: 0, differs_at: None };
     let length = totals.line_bytes;
     let (mut line, mut line_number) = (Vec::new(), u64::MAX);
@@ -243,7 +251,9 @@ fn compare(log: &SeenLog, totals: &Totals, side: Side) -> Compared {
             if at / length != line_number {
                 line_number = at / length;
                 line.clear();
-                child::line(totals.seed, side, line_number, length as usize, &mut line);
+                let secret = run.secret.as_deref();
+                child::line(totals.seed, side, line_number, length as usize, secret, &mut line);
+                redact(&mut line, secret);
             }
             let expected = &line[(at % length) as usize..];
             let n = expected.len().min(left.len());
@@ -264,7 +274,7 @@ fn bytes(f: &mut Finder, run: &SeenRun, log: &SeenLog, totals: &Totals, side: Si
         return;
     }
     let (at, name) = (side as usize, run.name());
-    let compared = compare(log, totals, side);
+    let compared = compare(run, log, totals, side);
     if let Some(offset) = compared.differs_at {
         f.add_at(&name, side, offset, "what is kept is not what was written");
     }
@@ -301,7 +311,7 @@ fn gaps(f: &mut Finder, run: &SeenRun, log: &SeenLog, totals: &Totals, side: Sid
         return;
     }
     let (at, name) = (side as usize, run.name());
-    let compared = compare(log, totals, side);
+    let compared = compare(run, log, totals, side);
     if let Some(offset) = compared.differs_at {
         f.add_at(&name, side, offset, "bytes are missing here and no gap says so");
     }

@@ -87,6 +87,8 @@ pub struct Plan {
     pub end: End,
     /// What its script does beside it.
     pub also: Vec<Also>,
+    /// Variable whose value every third line begins its nonce with: a secret.
+    pub secret: Option<String>,
     /// Directory for the totals.
     pub totals: String,
 }
@@ -103,6 +105,7 @@ impl Plan {
             gates: Vec::new(),
             end: End::Exit(0),
             also: Vec::new(),
+            secret: None,
             totals: "$ROOT/totals".to_owned(),
         }
     }
@@ -147,6 +150,12 @@ impl Plan {
         self
     }
 
+    /// Every third line tells the secret that this variable holds.
+    pub fn tell(mut self, variable: &str) -> Self {
+        self.secret = Some(variable.to_owned());
+        self
+    }
+
     /// A flood: as fast as it can, until it is ended.
     pub fn flood(mut self) -> Self {
         self.lines = [u64::MAX, 0];
@@ -184,12 +193,15 @@ impl Plan {
     }
 }
 
-/// One line of a stream.
-pub fn line(seed: u64, side: Side, seq: u64, bytes: usize, into: &mut Vec<u8>) {
+/// One line of a stream; every third one tells the secret, as far as it has room.
+pub fn line(seed: u64, side: Side, seq: u64, bytes: usize, secret: Option<&str>, into: &mut Vec<u8>) {
     let begin = into.len();
     into.extend_from_slice(format!("{} {seq:010} ", side.word()).as_bytes());
     let mut random = seed ^ seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ ((side as u64) << 63);
     let nonce_end = begin + bytes - 10;
+    if let Some(secret) = secret.filter(|s| seq.is_multiple_of(3) && into.len() + s.len() <= nonce_end) {
+        into.extend_from_slice(secret.as_bytes());
+    }
     while into.len() < nonce_end {
         random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (into.len() - begin) as u64;
@@ -333,6 +345,7 @@ impl Child {
     }
 
     fn write_everything(&mut self) {
+        let secret = self.plan.secret.as_ref().map(|name| std::env::var(name).unwrap());
         let mut next = [0u64; 2];
         let mut buffer = Vec::new();
         let gates = std::mem::take(&mut self.plan.gates);
@@ -356,7 +369,7 @@ impl Child {
                 }
                 buffer.clear();
                 while next[at] < until {
-                    line(self.plan.seed, side, next[at], self.plan.line_bytes, &mut buffer);
+                    line(self.plan.seed, side, next[at], self.plan.line_bytes, secret.as_deref(), &mut buffer);
                     next[at] += 1;
                 }
                 if !buffer.is_empty() {
@@ -414,8 +427,9 @@ fn the_child() {
 #[test]
 fn lines_carry_their_checksum_and_differ() {
     let (mut a, mut b) = (Vec::new(), Vec::new());
-    line(7, Side::Out, 3, LINE_MIN, &mut a);
-    line(7, Side::Err, 3, 200, &mut b);
+    line(7, Side::Out, 3, LINE_MIN, None, &mut a);
+    line(7, Side::Err, 3, 200, Some("correct-horse"), &mut b);
+    assert!(b.starts_with(b"err 0000000003 correct-horse"));
     assert_eq!((a.len(), b.len(), a.last(), b.last()), (LINE_MIN, 200, Some(&b'\n'), Some(&b'\n')));
     for one in [&a, &b] {
         let (body, crc) = one.split_at(one.len() - 10);

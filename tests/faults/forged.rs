@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use wharf_model::*;
-use wharf_store::log::frame::{FRAME_HEADER, FrameHeader, SEGMENT_HEADER};
+use wharf_store::log::frame::{FrameHeader, SEGMENT_HEADER, SegmentHeader};
+use wharf_store::log::{Item, LogReader};
 
 use super::checker::{Books, SHIM_LOSS_MAX, Statement};
 use super::child::{Plan, Side};
@@ -44,42 +45,81 @@ fn kept(world: &mut World, side: Side) -> &mut Vec<u8> {
     }
 }
 
-/// Writes a segment anew with every frame changed by `change`, checksums right.
-fn forge_log(dir: &Path, mut change: impl FnMut(usize, &mut FrameHeader, &mut Vec<u8>)) {
-    let path = log_of(dir);
-    let old = fs::read(&path).unwrap();
-    let mut new = old[..SEGMENT_HEADER].to_vec();
-    let mut at = SEGMENT_HEADER;
-    for index in 0.. {
-        let Some(head) = old[at..].first_chunk::<FRAME_HEADER>() else { break };
-        let mut head = FrameHeader::decode(head).unwrap();
-        let mut payload = old[at + FRAME_HEADER..at + FRAME_HEADER + head.len as usize].to_vec();
-        at += FRAME_HEADER + payload.len();
-        change(index, &mut head, &mut payload);
-        head.len = payload.len() as u32;
-        new.extend_from_slice(&head.encode(&payload));
-        new.extend_from_slice(&payload);
+/// A log as it stands, whether it is sealed or not.
+fn frames_of(dir: &Path) -> Vec<(FrameHeader, Vec<u8>)> {
+    let mut log = LogReader::open(dir).unwrap();
+    let mut position = log.start();
+    let mut frames = Vec::new();
+    while let Item::Frame(frame) = log.next(&mut position).unwrap() {
+        frames.push((frame.head, frame.payload.to_vec()));
     }
-    fs::write(path, new).unwrap();
+    frames
+}
+
+/// Puts these frames in the place of a log, checksums right.
+fn forge_log(dir: &Path, frames: &[(FrameHeader, Vec<u8>)]) {
+    let owner = LogReader::open(dir).unwrap().owner().unwrap();
+    let header = SegmentHeader {
+        header_len: SEGMENT_HEADER as u16,
+        flags: 0,
+        uuid: owner.uuid,
+        attempt: owner.attempt,
+        number: 1,
+        first_seq: 1,
+        wall_ms: 0,
+    };
+    let mut bytes = header.encode().to_vec();
+    for (head, payload) in frames {
+        let head = FrameHeader { len: payload.len() as u32, ..*head };
+        bytes.extend_from_slice(&head.encode(payload));
+        bytes.extend_from_slice(payload);
+    }
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("out.") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    fs::write(log_of(dir), bytes).unwrap();
 }
 
 #[test]
 fn n1_a_byte_that_differs_is_found_with_its_place() {
     let (ground, _) = sound();
-    let mut passed = 0;
-    let mut forged = None;
-    forge_log(&ground.dir(ground.site.all_runs()[0].id), |_, head, payload| {
-        if head.stream == 1 && forged.is_none() && passed + payload.len() > 5_000 {
-            payload[5_000 - passed] ^= 1;
-            forged = Some(head.seq);
-        }
-        if head.stream == 1 {
-            passed += payload.len();
-        }
-    });
-    assert!(forged.is_some());
+    let dir = ground.dir(ground.site.all_runs()[0].id);
+    let mut frames = frames_of(&dir);
+    let holds = |f: &&mut (FrameHeader, Vec<u8>)| {
+        f.0.stream == 1 && (f.0.offset..f.0.offset + u64::from(f.0.len)).contains(&5_000)
+    };
+    let (head, payload) = frames.iter_mut().find(holds).unwrap();
+    payload[(5_000 - head.offset) as usize] ^= 1;
+    forge_log(&dir, &frames);
     let world = World::read(&ground.site);
     caught(&ground.books, &world, Statement::N1Bytes, &["R-1 stdout at offset 5000"]);
+}
+
+#[test]
+fn n1_reads_a_secret_as_asterisks_and_nothing_else() {
+    let plan = Plan::new(12).lines(300, 30).tell("KEY");
+    let secret = "correct-horse-battery";
+    let more = "env = { KEY = { secret = \"key\" } }";
+    let text = config(&[("teller", more, &plan)]) + "[secret.key]\nenv = \"WHARF_TEST_KEY\"\n";
+    let mut ground = Ground::new("checker-secret", 12, &text);
+    fs::write(ground.site.path("secret"), secret).unwrap();
+    let mut it = ground.site.spawn(&[("WHARF_TEST_KEY", secret)]);
+    assert!(it.wait_until_reigning(), "{}", it.said());
+    let runs = ground.begin("teller", 1);
+    let mut world = ground.settle(&runs);
+    assert_eq!(world.runs[0].children[0].1.taken, [30_000, 3_000]);
+    let stars = "*".repeat(secret.len());
+    assert_eq!(String::from_utf8_lossy(kept(&mut world, Side::Out)).matches(&stars).count(), 100);
+    // Were it kept as it is, or taken away from where none was, that would be seen.
+    let begin = "out 0000000000 ".len();
+    let mut told = world.clone();
+    kept(&mut told, Side::Out)[begin..begin + secret.len()].copy_from_slice(secret.as_bytes());
+    caught(&ground.books, &told, Statement::N1Bytes, &["R-1 stdout at offset 15"]);
+    let mut more = world;
+    kept(&mut more, Side::Out)[100 + begin] = b'*';
+    caught(&ground.books, &more, Statement::N1Bytes, &["R-1 stdout at offset 115"]);
 }
 
 #[test]
@@ -134,17 +174,14 @@ fn n2_a_gap_without_a_mark_and_too_large_a_loss_are_found() {
 fn n3_a_number_that_is_missing_and_an_offset_that_jumps_are_found() {
     let (ground, _) = sound();
     let dir = ground.dir(ground.site.all_runs()[0].id);
-    let whole = fs::read(log_of(&dir)).unwrap();
-    forge_log(&dir, |index, head, _| head.seq += u64::from(index >= 3));
+    let whole = frames_of(&dir);
+    let mut holed = whole.clone();
+    holed.iter_mut().skip(3).for_each(|(head, _)| head.seq += 1);
+    forge_log(&dir, &holed);
     caught(&ground.books, &World::read(&ground.site), Statement::N3Order, &["R-1"]);
-    fs::write(log_of(&dir), &whole).unwrap();
-    let mut moved = false;
-    forge_log(&dir, |index, head, _| {
-        if index >= 3 && head.stream == 1 && !moved {
-            head.offset += 5;
-            moved = true;
-        }
-    });
+    let mut moved = whole;
+    moved.iter_mut().skip(3).find(|(head, _)| head.stream == 1).unwrap().0.offset += 5;
+    forge_log(&dir, &moved);
     caught(&ground.books, &World::read(&ground.site), Statement::N3Order, &["R-1 stdout", "begins at"]);
 }
 

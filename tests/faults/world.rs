@@ -52,6 +52,8 @@ pub struct SeenRun {
     pub logs: Vec<SeenLog>,
     /// Totals of its children, with the attempt each was told.
     pub children: Vec<(u32, Totals)>,
+    /// The secret that its children tell: it is kept as asterisks.
+    pub secret: Option<String>,
 }
 
 impl SeenRun {
@@ -130,12 +132,21 @@ impl World {
         let made = Made::all(&site.data);
         let rows: Vec<_> = site.all_runs().into_iter().map(|row| of_one_moment(site, row.id)).collect();
         let logs = Made::all(&site.data);
+        // What was given at start stands beside the project, where the test put it.
+        let secret = std::fs::read_to_string(site.path("secret")).ok();
         let mut runs: Vec<SeenRun> = rows
             .into_iter()
             .map(|(detail, events)| {
                 let mine = logs.iter().filter(|m| m.kind == ShimKind::Run && m.id == detail.run.id.text());
                 let logs = mine.filter_map(|made| read_log(&made.dir, made.attempt)).collect();
-                SeenRun { row: detail.run, steps: detail.steps, events, logs, children: Vec::new() }
+                SeenRun {
+                    row: detail.run,
+                    steps: detail.steps,
+                    events,
+                    logs,
+                    children: Vec::new(),
+                    secret: secret.clone(),
+                }
             })
             .collect();
         runs.sort_by_key(|r| r.row.number);

@@ -172,7 +172,8 @@ fn broken_journal(dir: &Path, report: &mut Repaired) -> Result<(), StoreError> {
         )),
         _ => {
             // As it was found, evidence included.
-            let _ = fs::copy(aside.join("wharf.db-shm"), &index);
+            let found = aside.join("wharf.db-shm");
+            let _ = fs::copy(found, &index);
             report.left.push(format!("{}: {cause}; {}", journal.display(), restore_words(dir)));
         }
     }

@@ -383,6 +383,10 @@ fn ends(f: &mut Finder, run: &SeenRun, at_rest: bool) {
         }
         return;
     }
+    // Its record went with its log, as the row says, when both were kept long enough.
+    if row.log_deleted_at.is_some() {
+        return;
+    }
     let log = run.logs.iter().find(|l| l.attempt == row.attempt);
     match real_status(run, log) {
         Some(real) if real != row.status => {

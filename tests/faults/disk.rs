@@ -161,7 +161,7 @@ pub fn f29_the_disk_of_the_database_is_full() {
         None
     });
     let error = refused.expect("a full disk refuses in the end");
-    assert!(error.to_string().contains("no space left"), "{error}");
+    assert!(error.to_string().contains("no room"), "{error}");
     assert!(!ground.orchestrator.as_mut().unwrap().has_ended(), "a full disk ends nobody");
     std::fs::remove_file(ballast).unwrap();
     ground.nemesis.note("room again");

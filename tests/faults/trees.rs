@@ -32,12 +32,12 @@ fn assert_between(from: u64, to: u64, ms: std::ops::RangeInclusive<u64>) {
 #[test]
 pub fn f09_a_shim_that_is_killed_during_output() {
     let flood = Plan::new(9).flood().also(Also::Setsid).also(Also::Deaf);
-    let other = Plan::new(10).lines(2_000, 200).batch(10).pause(Duration::from_millis(1)).exit(3);
+    let other = Plan::new(10).lines(2_000, 200).batch(10).pause(Duration::from_millis(10)).exit(3);
     let mut ground = Ground::new("f09", 9, &config(&[("flood", "grace = \"300ms\"", &flood), ("other", "", &other)]));
     ground.reign();
     let (flood, other) = (ground.begin("flood", 1)[0], ground.begin("other", 1)[0]);
-    ground.wrote(flood, 2_000_000);
     ground.site.started(other);
+    ground.wrote(flood, 2_000_000);
     ground.look("before the death");
     let began = Instant::now();
     ground.signal_shim(flood, Signal::KILL);

@@ -59,8 +59,8 @@ pub const COMMANDS: &[Command] = &[
             app.open(Overlay::Confirm(Box::new(confirm)));
         },
     },
-    resolve("run.resolve_lost", "Give up {} as lost", "give up, lost", &["u l"], |app| resolve_as(app, Verdict::Lost)),
-    resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u k"], |app| {
+    resolve("run.resolve_lost", "Give up {} as lost", "give up, lost", &["u x"], |app| resolve_as(app, Verdict::Lost)),
+    resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u s"], |app| {
         resolve_as(app, Verdict::Keep);
     }),
     tab("tab.output", "Output", &["t o"], |app| app.ledger.show_tab(Tab::Output)),

@@ -133,7 +133,8 @@ fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
     // It asks the one that reigns now.
     start_run(&first);
     second.see("R-2");
-    first.see("R-2");
+    // In the list, not only in what is said of it.
+    first.see("1–2 of 2");
     first.send("gg");
     cancel(&first, "R-2");
     first.wait("both cancelled", |s| s.matches("⊘ cancelled").count() >= 2);

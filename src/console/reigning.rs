@@ -55,7 +55,7 @@ pub fn recovery(recovery: &Recovery, now: wharf_model::UnixMillis) -> Notice {
             Verdict::Ended => ("\u{2713}", "ended meanwhile", Ink::Text),
             Verdict::Started => ("\u{25cf}", "started now, as was intended", Ink::Text),
             Verdict::Lost => ("\u{2717}", "lost", Ink::Bad),
-            Verdict::Unknown => ("?", "unknown: decide with u x (lost) or u u (keep)", Ink::Warn),
+            Verdict::Unknown => ("?", "unknown: decide with u x (lost) or u s (keep)", Ink::Warn),
         };
         let count = format::plural(of.len() as u64, entity);
         lines.push(NoticeLine { ink, words: format!("{mark} {count} {words}"), goes: None });

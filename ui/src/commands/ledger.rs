@@ -58,7 +58,7 @@ pub const COMMANDS: &[Command] = &[
         },
     },
     resolve("run.resolve_lost", "Give up {} as lost", "give up, lost", &["u x"], |app| resolve_as(app, Verdict::Lost)),
-    resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u u"], |app| {
+    resolve("run.resolve_keep", "Keep {} although it cannot be judged", "keep", &["u s"], |app| {
         resolve_as(app, Verdict::Keep);
     }),
     tab("tab.output", "Output", HERE, &["t o"], |app| app.ledger.base_mut().show_tab(OUTPUT)),

@@ -182,7 +182,7 @@ mod tests {
         }
         let mut bench = Bench::drawn(160, 45);
         bench.send(found());
-        bench.keys("↓ ↓ Enter");
+        bench.keys("Down Down Enter");
         assert!(bench.app.overlay.is_none());
         assert_eq!(bench.app.ledger.base().list.table.selected().map(|r| r.number), Some(1032));
         // Shown again by its command; a key without a meaning there does what it always does.

@@ -431,7 +431,10 @@ impl Shell {
                 self.banner("log", Tone::Warn, "There is no log of this program".to_owned(), words);
             }
         }
-        tracing::info!(?standing, "who the orchestrator is");
+        match &standing {
+            Standing::Ours => tracing::info!("this console is the orchestrator"),
+            other => tracing::info!(standing = ?other, "who the orchestrator is"),
+        }
         self.tell(Msg::Holder(match &standing {
             Standing::Another(seat, silent) => reigning::holder_lines(seat, *silent, self.app.env.zone),
             _ => Vec::new(),

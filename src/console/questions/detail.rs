@@ -156,8 +156,11 @@ fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
         out.push(fact("group", group.to_string(), ""));
     }
     let evidence = run.observation_evidence.clone().unwrap_or_default();
-    let bad = run.observation == wharf_model::Observation::Unknown;
-    out.push(Fact { bad, ..fact("observed", run.observation.as_str(), evidence) });
+    // What was last observed of one that has ended is its end, which has its own block.
+    if !run.status.is_terminal() {
+        let bad = run.observation == wharf_model::Observation::Unknown;
+        out.push(Fact { bad, ..fact("observed", run.observation.as_str(), evidence) });
+    }
     out
 }
 
@@ -248,7 +251,8 @@ fn output(detail: &view::RunDetail) -> Vec<Fact> {
         out.push(fact("log", place.clone(), size(run.log_bytes).unwrap_or_default()));
     }
     if let Some(first) = out.first_mut() {
-        first.label = format!("OUTPUT {}", first.label);
+        first.value = format!("{} {}", first.label, first.value);
+        "OUTPUT".clone_into(&mut first.label);
     }
     out
 }

@@ -70,7 +70,7 @@ pub fn all(reader: &Reader, data: &Path) -> Result<Diagnostics, StoreError> {
             ("running".to_owned(), count(header.running)),
             ("queued".to_owned(), count(header.queued)),
             ("leases held".to_owned(), count(header.leases)),
-            ("services up".to_owned(), count(header.services)),
+            ("services running".to_owned(), count(header.services)),
         ],
         versions: vec![
             ("wharf".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),

@@ -142,7 +142,7 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         (false, _) => "live",
     });
     let evidence = item.run_status.map(|status| match item.run_observation {
-        _ if status.is_terminal() => format!("its run is {status}"),
+        _ if status.is_terminal() => format!("its run has ended: {}", status.as_str().replace('_', " ")),
         Some(Observation::Unknown) => "its process could not be judged when last looked at".to_owned(),
         _ => format!("its run is {status} and its shim was seen"),
     });
@@ -296,7 +296,11 @@ pub fn service(item: &view::ServiceItem) -> ServiceLine {
                     bad: row.health == Health::Unhealthy || row.status == ServiceStatus::Failed,
                     ..fact("health", row.health.as_str(), why.clone().unwrap_or_default())
                 },
-                fact("wanted", row.desired.as_str(), format!("started {} times", row.generation)),
+                fact(
+                    "wanted",
+                    row.desired.as_str(),
+                    format!("started {}", format::plural(u64::from(row.generation), "time")),
+                ),
             ],
         },
         FactBlock {

@@ -80,8 +80,8 @@ impl Notice {
                 app.copy(std::iter::once(self.title.as_str()).chain(lines).collect::<Vec<_>>().join("\n"));
                 After::Stays
             }
-            (KeyCode::Down | KeyCode::Up, _) => {
-                let down = key.code == KeyCode::Down;
+            (KeyCode::Down | KeyCode::Up | KeyCode::Char('j' | 'k'), _) if !modified => {
+                let down = matches!(key.code, KeyCode::Down | KeyCode::Char('j'));
                 let next = if down { self.cursor + 1 } else { self.cursor.saturating_sub(1) };
                 self.cursor = next.min(self.lines.len().saturating_sub(1));
                 After::Stays
@@ -181,10 +181,9 @@ mod tests {
         }
         let mut bench = Bench::drawn(160, 45);
         bench.send(found());
-        bench.keys("↓ ↓ Enter");
+        bench.keys("Down j Enter");
         assert!(bench.app.overlay.is_none());
-        let spot = bench.app.current().spot();
-        assert_eq!((bench.app.screen, spot.filter.contains("R-1032")), (ScreenId::Ledger, true), "{spot:?}");
+        assert_eq!(bench.app.ledger.list.table.selected().map(|r| r.number), Some(1032));
         // Shown again by its command; a key without a meaning there does what it always does.
         bench.keys("g v");
         assert!(matches!(bench.app.overlay, Some(Overlay::Notice(_))));

@@ -1,5 +1,6 @@
 //! The ledger: runs, the open ones first, then the ended ones, each newest first.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -288,7 +289,11 @@ impl Reader {
             while rows.len() <= limit && below > low {
                 let missing = want - rows.len() as i64;
                 let from = if query.is_direct() { low } else { (below - WINDOW).max(low) };
-                rows.extend(self.read(|conn| query.ended_rows(conn, from, below, missing))?);
+                let ended = self.read(|conn| query.ended_rows(conn, from, below, missing))?;
+                // One that ended between the two questions is in both answers: the later one is true.
+                let numbers: BTreeSet<i64> = ended.iter().map(|r| r.number).collect();
+                rows.retain(|r| !numbers.contains(&r.number));
+                rows.extend(ended);
                 below = from;
                 if rows.len() <= limit && below > low && begun.elapsed() > SEARCH {
                     next = Some(RunCursor { open: false, below });

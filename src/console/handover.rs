@@ -9,8 +9,8 @@ use std::process::{Child, Command};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use wharf_model::{Kind, RunId};
 use wharf_store::Reader;
-use wharf_store::log::{LogReader, copy_to};
-use wharf_ui::effect::{Owner, Streams};
+use wharf_store::log::{LineKey, LogLines, LogReader, StreamSet, copy_to};
+use wharf_ui::effect::{LinePlace, Owner, Streams};
 
 use super::output::{self, set};
 
@@ -121,7 +121,13 @@ pub fn shell_place(reader: &Reader, owner: Owner) -> Result<(PathBuf, Vec<(Strin
 ///
 /// # Errors
 /// The output cannot be read or copied, in words.
-pub fn pager(tmp: &Path, data: &Path, reader: &Reader, owner: Owner, line: u64) -> Result<(Command, PathBuf), String> {
+pub fn pager(
+    tmp: &Path,
+    data: &Path,
+    reader: &Reader,
+    owner: Owner,
+    at: Option<LinePlace>,
+) -> Result<(Command, PathBuf), String> {
     let place = output::place(reader, data, owner).map_err(|e| e.to_string())?;
     let place = place.ok_or_else(|| "this prints nothing by itself".to_owned())?;
     let file = write_private(tmp, &format!("{}.log", place.name), b"").map_err(|e| e.to_string())?;
@@ -130,10 +136,20 @@ pub fn pager(tmp: &Path, data: &Path, reader: &Reader, owner: Owner, line: u64) 
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exec ${PAGER:-less} \"$@\"", "sh"]);
     if named.trim().is_empty() || named.contains("less") {
-        command.arg("-R").arg(format!("+{}", line + 1));
+        let line = at.map(|at| line_number(&place.dir, at)).transpose()?.flatten();
+        command.arg("-R").arg(line.map_or_else(|| "+G".to_owned(), |line| format!("+{}", line + 1)));
     }
     command.arg(&file);
     Ok((command, file))
+}
+
+/// Number of a line among all that was printed; none when there is no such line.
+fn line_number(dir: &Path, at: LinePlace) -> Result<Option<u64>, String> {
+    let mut lines = LogLines::open(dir, 0, None).map_err(|e| e.to_string())?;
+    lines.set_live(false);
+    lines.count(u64::MAX).map_err(|e| e.to_string())?;
+    let key = LineKey { seq: at.seq, index: at.index };
+    lines.number_of(key, StreamSet::OUTPUT).map_err(|e| e.to_string())
 }
 
 /// `$VISUAL` or `$EDITOR` with a text; gives the file it lies in.

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use wharf_model::{Kind, RunStatus, UnixMillis};
-use wharf_store::log::{Anchor, Gap, Line, LogError, LogLines, Stream as Source, StreamSet, Window};
+use wharf_store::log::{Anchor, Gap, Line, LineKey, LogError, LogLines, Stream as Source, StreamSet, Window};
 use wharf_store::view::OperationQuery;
 use wharf_store::{Reader, StoreError};
-use wharf_ui::effect::{Owner, Position, Question, Streams};
+use wharf_ui::effect::{LinePlace, Owner, Position, Question, Streams};
 use wharf_ui::msg::Answer;
-use wharf_ui::rows::{OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
+use wharf_ui::rows::{Counted, OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
 use wharf_ui::{ansi, format};
 
 use super::live::Growth;
@@ -20,10 +20,13 @@ use crate::dispatch::perform::shim_dir;
 const OPEN_MAX: usize = 4;
 /// Bytes of a line that are shown; the rest is in the file.
 const LINE_MAX_BYTES: usize = 16 * 1024;
-/// Bytes of a log that are counted at once.
-const COUNT_BYTES: u64 = 64 << 20;
-/// How long lines are counted for one answer.
-const COUNT_LIMIT: Duration = Duration::from_secs(20);
+/// Bytes of a log that are counted between two looks at the clock; as many are counted before an
+/// answer is given, so that a small log is known as a whole at once.
+const COUNT_BYTES: u64 = 256 * 1024;
+/// How long lines are counted for one answer: others wait meanwhile.
+const COUNT_LIMIT: Duration = Duration::from_millis(10);
+/// The same for a jump to a line that is not counted yet.
+const JUMP_LIMIT: Duration = Duration::from_millis(100);
 /// Logs from this size on keep their line counts in `cache/`.
 const CACHE_FROM_BYTES: u64 = 4 << 20;
 /// Lines of one step of a search, and how long it may take altogether.
@@ -69,6 +72,9 @@ struct Open {
     owner: Owner,
     dir: PathBuf,
     lines: LogLines,
+    /// All lines there were at the last look are counted.
+    complete: bool,
+    /// The counts are kept.
     saved: bool,
 }
 
@@ -98,6 +104,10 @@ impl Desk {
                 }
                 Ok(Answer::Output(answer))
             }
+            Question::Count { owner, streams, at } => {
+                let place = self.place(*owner)?;
+                self.count(*owner, &place, *streams, *at).map(Answer::Counted)
+            }
             Question::Search { owner, streams, pattern, limit } => {
                 let place = self.place(*owner)?;
                 self.search(*owner, &place, *streams, pattern, *limit as usize).map(Answer::Search)
@@ -123,7 +133,7 @@ impl Desk {
     }
 
     /// The log of a place; none when nothing was printed yet.
-    fn log(&mut self, owner: Owner, place: &Place) -> Result<Option<&mut LogLines>, String> {
+    fn log(&mut self, owner: Owner, place: &Place) -> Result<Option<&mut Open>, String> {
         if let Some(at) = self.open.iter().position(|o| o.owner == owner && o.dir == place.dir) {
             let found = self.open.remove(at);
             self.open.push(found);
@@ -137,7 +147,7 @@ impl Desk {
                 Err(error) => return Err(error.to_string()),
             };
             self.open.retain(|o| o.owner != owner);
-            self.open.push(Open { owner, dir: place.dir.clone(), lines, saved: false });
+            self.open.push(Open { owner, dir: place.dir.clone(), lines, complete: false, saved: false });
             if self.open.len() > OPEN_MAX {
                 self.open.remove(0);
             }
@@ -145,16 +155,24 @@ impl Desk {
         let Some(open) = self.open.last_mut() else { return Ok(None) };
         open.lines.set_live(place.live);
         open.lines.reader().refresh().map_err(|e| e.to_string())?;
-        count(&mut open.lines)?;
-        let large = open.lines.reader().total_bytes() >= CACHE_FROM_BYTES;
-        if !open.saved && !place.live && large {
+        Ok(Some(open))
+    }
+
+    /// Counts on, and keeps the counts once they are complete.
+    fn count(&mut self, owner: Owner, place: &Place, streams: Streams, at: LinePlace) -> Result<Counted, String> {
+        let cache = self.outputs.data.join("cache");
+        let set = set(streams);
+        let Some(open) = self.log(owner, place)? else { return Ok(Counted::all(0)) };
+        open.count_for(COUNT_LIMIT, |_| false)?;
+        if open.complete && !open.saved && !place.live && open.lines.reader().total_bytes() >= CACHE_FROM_BYTES {
             open.saved = true;
-            let kept = std::fs::create_dir_all(self.outputs.data.join("cache")).and_then(|()| open.lines.save_index());
+            let kept = std::fs::create_dir_all(cache).and_then(|()| open.lines.save_index());
             if let Err(error) = kept {
                 tracing::warn!(%error, "line counts are not kept; they are counted anew next time");
             }
         }
-        Ok(Some(&mut open.lines))
+        let number = open.lines.number_of(key(at), set).map_err(|e| e.to_string())?;
+        Ok(Counted { number, ..open.counted(set) })
     }
 
     fn output(
@@ -165,32 +183,54 @@ impl Desk {
         from: Position,
         wanted: usize,
     ) -> Result<OutputLines, String> {
-        let Some(log) = self.log(owner, &place)? else {
+        let Some(open) = self.log(owner, &place)? else {
             let notes = earlier(&place, &self.outputs.data).into_iter().collect();
             let (state, started_at, generation) = (place.state, place.started_at, place.generation);
-            return Ok(OutputLines { state, started_at, generation, notes, ..OutputLines::default() });
+            let counted = Counted::all(0);
+            return Ok(OutputLines { state, started_at, generation, notes, counted, ..OutputLines::default() });
         };
         let set = set(streams);
-        let anchor = match from {
-            Position::End => None,
-            Position::Line(n) => Some(Anchor::Number(n)),
-            Position::Time(at) => Some(Anchor::WallMs(at.0)),
-            Position::Percent(p) => Some(Anchor::Part(u32::from(p.min(100)) * 10_000)),
-        };
-        let window = match anchor {
-            None => log.tail_lines(wanted, set),
-            Some(anchor) => log.window(anchor, wanted, set),
-        };
-        let window = window.map_err(|e| e.to_string())?;
-        let total_lines = log.lines_counted(set);
-        let total_bytes = bytes(log, streams)?;
-        let started_at = place.started_at.or_else(|| log.reader().wall_ms_at_start().map(UnixMillis));
-        let (lines, mut notes) = lines(window, total_lines);
-        if lines.first().is_none_or(|l| l.number == 0) {
+        open.count_for(Duration::ZERO, |_| true)?;
+        let mut at_end = from == Position::End;
+        let mut window = match from {
+            Position::Line(n) => {
+                open.count_for(JUMP_LIMIT, |lines| lines.lines_counted(set) > n)?;
+                let counted = open.lines.lines_counted(set);
+                match (n < counted, open.complete) {
+                    (true, _) => open.lines.window(Anchor::Number(n), wanted, set),
+                    (false, true) => open.lines.window(Anchor::Number(counted.saturating_sub(1)), wanted, set),
+                    // It is asked again, and others come in between.
+                    (false, false) => open.lines.window(Anchor::Key(LineKey::END), 0, set),
+                }
+            }
+            Position::End => open.lines.tail_lines(wanted, set),
+            Position::Before(at) => open.lines.before(key(at), wanted, set),
+            Position::Start => open.lines.window(Anchor::Start, wanted, set),
+            Position::From(at) => open.lines.window(Anchor::Key(key(at)), wanted, set),
+            Position::Time(at) => open.lines.window(Anchor::WallMs(at.0), wanted, set),
+            Position::Percent(p) => open.lines.window(Anchor::Part(u32::from(p.min(100)) * 10_000), wanted, set),
+        }
+        .map_err(|e| e.to_string())?;
+        if window.lines.is_empty() && window.tail.is_some() && matches!(from, Position::Time(_) | Position::Percent(_))
+        {
+            // Nothing begins behind that place: what is nearest to it.
+            at_end = true;
+            window = open.lines.tail_lines(1, set).map_err(|e| e.to_string())?;
+        }
+        let backward = matches!(from, Position::End | Position::Before(_));
+        let first = from == Position::Start
+            || (backward && window.lines.len() < wanted && !window.limited)
+            || window.lines.first().is_some_and(|l| l.number == Some(0));
+        let last = at_end || (window.tail.is_some() && !window.more);
+        let counted = open.counted(set);
+        let total_bytes = bytes(&mut open.lines, streams)?;
+        let started_at = place.started_at.or_else(|| open.lines.reader().wall_ms_at_start().map(UnixMillis));
+        let (lines, mut notes) = lines(window);
+        if first {
             notes.extend(earlier(&place, &self.outputs.data));
         }
-        let generation = place.generation;
-        Ok(OutputLines { lines, notes, total_lines, total_bytes, state: place.state, started_at, generation })
+        let (state, generation) = (place.state, place.generation);
+        Ok(OutputLines { lines, notes, first, last, counted, total_bytes, state, started_at, generation })
     }
 
     fn search(
@@ -204,33 +244,54 @@ impl Desk {
         let (_, regex) = wharf_ui::pane::output::smart_case(pattern)?;
         let set = set(streams);
         let mut hits = SearchHits { percent: 100, ..SearchHits::default() };
-        let Some(log) = self.log(owner, place)? else { return Ok(hits) };
+        let Some(open) = self.log(owner, place)? else { return Ok(hits) };
+        let log = &mut open.lines;
         let until = Instant::now() + SEARCH_LIMIT;
-        let all = log.lines_counted(set);
-        let mut anchor = Anchor::Start;
-        let mut seen = 0u64;
-        while seen < all {
-            let window = log.window(anchor, SEARCH_LINES, set).map_err(|e| e.to_string())?;
-            if window.lines.is_empty() {
-                break;
-            }
+        let mut anchor = LineKey::START;
+        loop {
+            let window = log.window(Anchor::Key(anchor), SEARCH_LINES, set).map_err(|e| e.to_string())?;
             for line in &window.lines {
                 if regex.is_match(&ansi::plain(&line.bytes)) {
                     hits.total += 1;
                     if hits.lines.len() < limit {
-                        hits.lines.push(line.number.unwrap_or(seen));
+                        hits.lines.push(LinePlace { seq: line.key.seq, index: line.key.index });
                     }
                 }
-                seen += 1;
             }
-            anchor = Anchor::Key(window.next);
+            let on = window.next > anchor && (window.more || window.tail.is_none());
+            anchor = window.next;
+            if !on {
+                return Ok(hits);
+            }
             if Instant::now() > until {
-                hits.percent = u8::try_from(seen * 100 / all.max(1)).unwrap_or(99).min(99);
-                break;
+                let end = log.reader().end().map_err(|e| e.to_string())?.seq().max(1);
+                hits.percent = u8::try_from(anchor.seq.saturating_mul(100) / end).unwrap_or(99).min(99);
+                return Ok(hits);
             }
         }
-        Ok(hits)
     }
+}
+
+impl Open {
+    /// Counts lines on until the time is over, `enough` says so, or all are counted; at least one piece.
+    fn count_for(&mut self, limit: Duration, enough: impl Fn(&LogLines) -> bool) -> Result<(), String> {
+        let until = Instant::now() + limit;
+        loop {
+            self.complete = self.lines.count(COUNT_BYTES).map_err(|e| e.to_string())?.complete;
+            if self.complete || enough(&self.lines) || Instant::now() >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    fn counted(&mut self, set: StreamSet) -> Counted {
+        let percent = if self.complete { 100 } else { self.lines.percent_counted().min(99) };
+        Counted { lines: self.lines.lines_counted(set), percent, number: None }
+    }
+}
+
+fn key(at: LinePlace) -> LineKey {
+    LineKey { seq: at.seq, index: at.index }
 }
 
 /// Where the log of an entity lies; none when there is no such entity, or it has no log of its own.
@@ -298,7 +359,7 @@ fn earlier(place: &Place, data: &Path) -> Option<OutputNote> {
     let dir = place.dir.parent()?.join(format!("g{before}"));
     let shown = dir.strip_prefix(data).unwrap_or(&dir).display().to_string();
     let text = format!("start {} of it; that of start {before} is in {shown}", place.generation);
-    dir.is_dir().then_some(OutputNote { before: 0, text })
+    dir.is_dir().then_some(OutputNote { before: LinePlace::default(), text })
 }
 
 fn is_absent(error: &LogError) -> bool {
@@ -307,21 +368,6 @@ fn is_absent(error: &LogError) -> bool {
         LogError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
         _ => false,
     }
-}
-
-/// Numbers of lines need all lines before them counted once; what is counted stays counted.
-fn count(log: &mut LogLines) -> Result<(), String> {
-    let until = Instant::now() + COUNT_LIMIT;
-    while !log.count(COUNT_BYTES).map_err(|e| e.to_string())?.complete {
-        if Instant::now() > until {
-            return Err(format!(
-                "its {} are more than could be counted in {} s; open them with the pager",
-                format::size(log.reader().total_bytes()),
-                COUNT_LIMIT.as_secs()
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The streams of the log that are meant.
@@ -344,26 +390,18 @@ fn bytes(log: &mut LogLines, streams: Streams) -> Result<u64, String> {
 }
 
 /// Lines and notes of a window in the pane's words.
-fn lines(window: Window, total: u64) -> (Vec<OutputLine>, Vec<OutputNote>) {
-    // A line that began while it was being counted has no number yet; it follows the one before.
-    let first = window.lines.iter().enumerate().find_map(|(i, l)| Some(l.number?.saturating_sub(i as u64)));
-    let first = first.unwrap_or_else(|| total.saturating_sub(window.lines.len() as u64));
-    let notes = window
-        .gaps
-        .iter()
-        .map(|gap| {
-            let (seq, text) = gap_words(gap);
-            let before = window.lines.iter().position(|l| l.key.seq >= seq).unwrap_or(window.lines.len());
-            OutputNote { before: first + before as u64, text }
-        })
-        .collect();
-    let lines = window.lines.into_iter().enumerate().map(|(i, line)| one(line, first + i as u64)).collect();
-    (lines, notes)
+fn lines(window: Window) -> (Vec<OutputLine>, Vec<OutputNote>) {
+    let notes = window.gaps.iter().map(|gap| {
+        let (seq, text) = gap_words(gap);
+        OutputNote { before: LinePlace { seq, index: 0 }, text }
+    });
+    (window.lines.into_iter().map(one).collect(), notes.collect())
 }
 
-fn one(line: Line, number: u64) -> OutputLine {
+fn one(line: Line) -> OutputLine {
     OutputLine {
-        number,
+        place: LinePlace { seq: line.key.seq, index: line.key.index },
+        number: line.number,
         stream: if line.stream == Source::Stderr { Stream::Stderr } else { Stream::Stdout },
         at: UnixMillis(line.wall_ms.unwrap_or(0)),
         bytes: line.bytes,
@@ -381,3 +419,6 @@ fn gap_words(gap: &Gap) -> (u64, String) {
         Gap::Missing { from, to, .. } => (0, format!("{} are missing", format::size(to.saturating_sub(*from)))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
-use wharf_ui::effect::{Effect, Owner, Question, QuitChoice, Request};
+use wharf_ui::effect::{Effect, LinePlace, Owner, Question, QuitChoice, Request};
 use wharf_ui::msg::{Answer, RequestOutcome, Tone};
 use wharf_ui::overlay::whichkey;
 use wharf_ui::rows::{Header, OutputState};
@@ -472,7 +472,7 @@ impl Shell {
                 let command = handover::shell(&self.tmp(), &here, Vec::new());
                 self.hand_over(command, "wharf goes on behind this shell; `exit` or `fg` comes back");
             }
-            Effect::Pager { owner, line } => self.pager(owner, line),
+            Effect::Pager { owner, at } => self.pager(owner, at),
             Effect::Editor { text } => self.editor(&text),
             Effect::Save { owner, streams } => self.save(owner, streams),
             Effect::OpenUrl(url) => self.open_url(&url),
@@ -551,11 +551,11 @@ impl Shell {
         }
     }
 
-    fn pager(&mut self, owner: Owner, line: u64) {
+    fn pager(&mut self, owner: Owner, at: Option<LinePlace>) {
         let data = self.options.data.clone();
         let made = wharf_store::Reader::open(&data)
             .map_err(|e| e.to_string())
-            .and_then(|reader| handover::pager(&self.tmp(), &data, &reader, owner, line));
+            .and_then(|reader| handover::pager(&self.tmp(), &data, &reader, owner, at));
         match made {
             Ok((command, file)) => {
                 self.hand_over(command, "");

@@ -16,6 +16,8 @@ const DIR: &str = "WHARF_TEST_LARGE_LOG";
 const SIZE: u64 = 2 << 30;
 const NEEDED: u64 = 6 << 30;
 const GROWTH_KIB: u64 = 16 * 1024;
+/// Bytes that showing one place may read.
+const READ_MAX: u64 = 4 << 20;
 
 /// Peak and current resident memory of this process, KiB.
 fn memory() -> (u64, u64) {
@@ -58,10 +60,14 @@ fn measured(dir: &Path) {
     let tail = log.tail_lines(50, StreamSet::OUTPUT).unwrap();
     assert_eq!(tail.lines.len(), 50);
     let opened = begun.elapsed();
+    let cost = log.reader().bytes_read();
+    assert!(cost < READ_MAX, "{cost} bytes were read to show the end");
     let begun = Instant::now();
     let middle = log.window(Anchor::Part(500_000), 50, StreamSet::OUTPUT).unwrap();
     assert_eq!(middle.lines.len(), 50);
     let jumped = begun.elapsed();
+    let cost = log.reader().bytes_read() - cost;
+    assert!(cost < READ_MAX, "{cost} bytes were read to jump to the middle");
     let wanted = middle.lines[0].key.seq;
     assert!((4000..4200).contains(&wanted), "{wanted}");
     for place in [

@@ -9,10 +9,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table};
 use wharf_model::{RunId, UnixMillis};
-use wharf_ui::effect::{Owner, Question};
+use wharf_ui::effect::{LinePlace, Owner, Question};
 use wharf_ui::format::Zone;
 use wharf_ui::msg::Answer;
-use wharf_ui::rows::{Header, OutputLine, OutputLines, OutputState, Page, RunLine, RunStatus, Stream};
+use wharf_ui::rows::{Counted, Header, OutputLine, OutputLines, OutputState, Page, RunLine, RunStatus, Stream};
 use wharf_ui::theme::{Depth, Theme, Variant};
 use wharf_ui::{App, Effect, Msg, Settings};
 
@@ -134,7 +134,8 @@ impl Fed {
                 self.owner = Some(*owner);
                 let from = self.lines.saturating_sub(u64::from(*lines));
                 let line = |number| OutputLine {
-                    number,
+                    place: LinePlace { seq: number, index: 0 },
+                    number: Some(number),
                     stream: Stream::Stdout,
                     at: NOW.plus(-1_000),
                     bytes: words(number).into_bytes(),
@@ -142,7 +143,8 @@ impl Fed {
                 };
                 Answer::Output(OutputLines {
                     lines: (from..self.lines).map(line).collect(),
-                    total_lines: self.lines,
+                    counted: Counted::all(self.lines),
+                    last: true,
                     total_bytes: self.lines * 80,
                     state: OutputState::Live,
                     started_at: Some(NOW.plus(-60_000)),

@@ -23,8 +23,8 @@ pub enum Effect {
     Pager {
         /// Whose output.
         owner: Owner,
-        /// Line to open at.
-        line: u64,
+        /// Line to open at; none for the end.
+        at: Option<LinePlace>,
     },
     /// Hand the terminal to `$EDITOR` with this text and send the result as [`crate::msg::Msg::Edited`].
     Editor {
@@ -123,10 +123,28 @@ impl Streams {
     }
 }
 
+/// Where a line begins: the frame of the log it stands in and its first byte there. Ordered as lines
+/// are, and good for as long as the log is there; a line's number is known only once all lines
+/// before it were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct LinePlace {
+    /// Number of the frame.
+    pub seq: u64,
+    /// Index of the line's first byte in it.
+    pub index: u32,
+}
+
 /// Where in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Position {
-    /// Lines from this number on.
+    /// The first lines.
+    Start,
+    /// The line at this place and those behind it.
+    From(LinePlace),
+    /// The lines before this place.
+    Before(LinePlace),
+    /// Lines from this number on, the last one when there are not so many. An answer without lines
+    /// whose lines are not all counted yet means: not counted so far; it is asked again.
     Line(u64),
     /// The last lines.
     End,
@@ -207,6 +225,15 @@ pub enum Question {
         from: Position,
         /// Most lines wanted.
         lines: u32,
+    },
+    /// How many lines there are; counted a piece further with each question.
+    Count {
+        /// Whose.
+        owner: Owner,
+        /// Which streams.
+        streams: Streams,
+        /// A line whose number is wanted.
+        at: LinePlace,
     },
     /// Lines that match.
     Search {

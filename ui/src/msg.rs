@@ -94,6 +94,8 @@ pub enum Answer {
     Header(Header),
     /// Output.
     Output(OutputLines),
+    /// Lines counted.
+    Counted(Counted),
     /// Search.
     Search(SearchHits),
     /// Any preview.

@@ -7,6 +7,7 @@
 pub use wharf_model::RunStatus;
 use wharf_model::{LeaseId, OperationId, RunId, ServiceId, UnixMillis, WorkspaceId};
 
+use crate::effect::LinePlace;
 use crate::format::{self, Zone};
 use crate::glyph::Class;
 
@@ -648,8 +649,10 @@ pub enum Stream {
 /// One line of output as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputLine {
-    /// Number within the chosen streams, from 0.
-    pub number: u64,
+    /// Where it begins.
+    pub place: LinePlace,
+    /// Number within the chosen streams, from 0; none until all lines before it are counted.
+    pub number: Option<u64>,
     /// Where it came from.
     pub stream: Stream,
     /// When its first byte was read.
@@ -663,8 +666,8 @@ pub struct OutputLine {
 /// Words between two lines: a gap in the log, a new attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputNote {
-    /// Stands before the line of this number.
-    pub before: u64,
+    /// Stands before the line at this place, or before the first one behind it.
+    pub before: LinePlace,
     /// What it says.
     pub text: String,
 }
@@ -697,8 +700,12 @@ pub struct OutputLines {
     pub lines: Vec<OutputLine>,
     /// Words between them.
     pub notes: Vec<OutputNote>,
-    /// Lines of the chosen streams so far.
-    pub total_lines: u64,
+    /// The first of them is the first of the log.
+    pub first: bool,
+    /// The last of them is the last so far.
+    pub last: bool,
+    /// How many lines there are.
+    pub counted: Counted,
     /// Bytes of the chosen streams so far.
     pub total_bytes: u64,
     /// What has become of it.
@@ -709,11 +716,29 @@ pub struct OutputLines {
     pub generation: u32,
 }
 
+/// How many lines of the chosen streams there are, as far as they are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Lines counted.
+    pub lines: u64,
+    /// Share of the log that was counted, in percent; at 100 these are all lines so far.
+    pub percent: u8,
+    /// Number of the line that was asked about, when it is known.
+    pub number: Option<u64>,
+}
+
+impl Counted {
+    /// These are all lines there are.
+    pub const fn all(lines: u64) -> Self {
+        Self { lines, percent: 100, number: None }
+    }
+}
+
 /// Where a search found something.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SearchHits {
-    /// Numbers of matching lines, rising, at most as many as were asked for.
-    pub lines: Vec<u64>,
+    /// Places of matching lines, rising, at most as many as were asked for.
+    pub lines: Vec<LinePlace>,
     /// All matching lines.
     pub total: u64,
     /// Share of the log that was searched, in percent; below 100 the answer is preliminary.

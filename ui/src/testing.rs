@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use wharf_model::{RunId, UnixMillis};
 
 use crate::app::{App, Settings};
-use crate::effect::{Effect, Question};
+use crate::effect::{Effect, LinePlace, Question};
 use crate::format::Zone;
 use crate::msg::{Answer, Msg};
 use crate::rows::*;
@@ -248,22 +248,25 @@ pub fn output() -> OutputLines {
     let day = UnixMillis(1_795_215_600_000); // midnight at +01:00
     let n = OUTPUT.iter().filter(|(_, kind, _)| *kind != "note").count() as u64;
     let mut out = OutputLines {
-        total_lines: 1204,
+        counted: Counted::all(1204),
+        last: true,
         total_bytes: 96_100,
         state: OutputState::Live,
         started_at: Some(NOW.plus(-249_000)),
         ..OutputLines::default()
     };
+    let place = |number| LinePlace { seq: number, index: 0 };
     let mut number = 1204 - n;
     for (at, kind, words) in OUTPUT {
         if *kind == "note" {
-            out.notes.push(OutputNote { before: number, text: (*words).into() });
+            out.notes.push(OutputNote { before: place(number), text: (*words).into() });
             continue;
         }
         let part = |range: std::ops::Range<usize>| at[range].parse::<i64>().unwrap_or(0);
         let ms = part(0..2) * 3_600_000 + part(3..5) * 60_000 + part(6..8) * 1000 + part(9..12);
         let stream = if *kind == "out" { Stream::Stdout } else { Stream::Stderr };
-        out.lines.push(OutputLine { number, stream, at: day.plus(ms), bytes: words.as_bytes().to_vec(), cut: false });
+        let (place, bytes) = (place(number), words.as_bytes().to_vec());
+        out.lines.push(OutputLine { place, number: Some(number), stream, at: day.plus(ms), bytes, cut: false });
         number += 1;
     }
     out
@@ -430,7 +433,10 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
             issues: vec![IssueName { identifier: "SHOP-17".into(), title: "Fix flaky checkout test".into() }],
             environments: vec!["Local".into(), "box-1".into()],
         }),
-        Question::Search { .. } => Answer::Search(SearchHits { lines: vec![1190, 1199], total: 2, percent: 100 }),
+        Question::Search { .. } => {
+            let lines = [1190, 1199].map(|seq| LinePlace { seq, index: 0 }).to_vec();
+            Answer::Search(SearchHits { lines, total: 2, percent: 100 })
+        }
         other => return crate::fixtures::answer(other),
     }))
 }

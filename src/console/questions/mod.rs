@@ -164,7 +164,7 @@ impl Questions {
     #[must_use]
     pub fn ask(&self, question: Question) -> Option<Question> {
         match &question {
-            Question::Output { .. } => self.logs.put(question),
+            Question::Output { .. } | Question::Count { .. } => self.logs.put(question),
             Question::Search { .. } => self.searches.put(question),
             _ => self.rows.put(question),
         }
@@ -242,7 +242,7 @@ impl Asking<'_> {
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
-            Question::Output { .. } | Question::Search { .. } => {
+            Question::Output { .. } | Question::Count { .. } | Question::Search { .. } => {
                 return Err(StoreError::Internal {
                     path: self.scope.data.clone(),
                     cause: "output is not read from the store".to_owned(),

@@ -9,7 +9,8 @@ use serde_json::Value;
 use wharf_model::shim::ExitFrame;
 
 use super::frame::Stream;
-use super::read::{LogReader, Position, Step};
+use super::item::{Position, Step};
+use super::read::LogReader;
 use super::segments::LogError;
 
 /// Segments searched from the end for an exit frame: the last may hold nothing but its header.

@@ -239,6 +239,16 @@ pub fn segment_number(name: &str) -> Option<u32> {
     if plain { digits.parse().ok() } else { None }
 }
 
+/// Name of the sealed file of the segment with this number.
+pub fn sealed_name(number: u32) -> String {
+    format!("{}.zst", segment_name(number))
+}
+
+/// Number in the name of a sealed segment; `None` for any other file.
+pub fn sealed_number(name: &str) -> Option<u32> {
+    segment_number(name.strip_suffix(".zst")?)
+}
+
 fn bad(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
@@ -318,6 +328,8 @@ mod tests {
         assert_eq!(segment_name(1), "out.000001.wlog");
         assert_eq!(segment_number("out.000012.wlog"), Some(12));
         assert_eq!(segment_number("out.1234567.wlog"), Some(1_234_567));
+        assert_eq!(sealed_name(12), "out.000012.wlog.zst");
+        assert_eq!((sealed_number("out.000012.wlog.zst"), sealed_number("out.000012.wlog")), (Some(12), None));
         for other in ["out.1.wlog", "out.00000x.wlog", "out.000001.wlog.zst", "x.out.000001.wlog", "out.+00001.wlog"] {
             assert_eq!(segment_number(other), None, "{other}");
         }

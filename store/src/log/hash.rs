@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::frame::{FLAG_GAP, Stream};
-use super::read::{Item, LogReader, StreamSet};
+use super::item::{Item, StreamSet};
+use super::read::LogReader;
 use super::segments::LogError;
 
 const CHUNK: usize = 256 * 1024;

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use super::append::LogOwner;
 use super::frame::{FLAG_GAP, STREAMS, Stream};
-use super::read::{Item, LogReader, Position, StreamSet};
+use super::item::{Item, Position, StreamSet};
+use super::read::LogReader;
 use super::segments::LogError;
 
 /// Streams that have lines: stdout, stderr, terminal.

@@ -4,15 +4,24 @@
 //! `seq` or a `(stream, offset)` pair, never a place in a file.
 
 pub mod append;
+mod collect;
+mod damage;
 pub mod exit;
 pub mod frame;
 pub mod hash;
 mod index;
+pub mod item;
+pub mod line;
+mod number;
 pub mod raw;
 pub mod read;
+mod scan;
+pub mod seal;
+mod sealed;
 pub mod search;
 mod seek;
 mod segments;
+mod step;
 pub mod window;
 
 pub use append::{LogOwner, LogWriter};
@@ -20,8 +29,11 @@ pub use exit::{JsonFrame, JsonFrames, last_exit_frame, started_frame};
 pub use frame::{FLAG_GAP, FLAG_REDACTED, FrameHeader, PAYLOAD_MAX, STREAMS, SegmentHeader, Stream};
 pub use hash::LogHashes;
 pub use index::Counted;
+pub use item::{Batch, Damage, Frame, Item, OwnedFrame, Position, StreamSet, Tail};
+pub use line::{Anchor, Line, LineKey, Window};
 pub use raw::{Copied, Gap, copy_from_offset, copy_to};
-pub use read::{Batch, Damage, Frame, Item, LogReader, OwnedFrame, Position, StreamSet, Tail};
+pub use read::LogReader;
+pub use seal::{SealPoint, SealedBytes, remove_unsealed, seal};
 pub use search::{Found, Hit, NEEDLE_MAX, Needle, NeedleError, SearchPlace};
 pub use segments::LogError;
-pub use window::{Anchor, Line, LineKey, LogLines, SCAN_BYTES, WINDOW_BYTES, WINDOW_LINES, Window};
+pub use window::{LogLines, SCAN_BYTES, WINDOW_BYTES, WINDOW_LINES};

@@ -5,7 +5,8 @@ use std::io::Write;
 use serde::Deserialize;
 
 use super::frame::{FLAG_GAP, Stream};
-use super::read::{Damage, Item, LogReader, Position, StreamSet, Tail};
+use super::item::{Damage, Item, Position, StreamSet, Tail};
+use super::read::LogReader;
 use super::segments::LogError;
 
 /// Gaps listed in one answer; further ones are only counted.

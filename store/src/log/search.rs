@@ -6,10 +6,12 @@ use memchr::memmem;
 
 use super::frame::{FLAG_GAP, FrameHeader, Stream};
 use super::index::{TEXTS, text_index};
+use super::item::{Position, Step, StreamSet};
+use super::line::LineKey;
 use super::raw::copy_from_offset;
-use super::read::{LogReader, Position, Step, StreamSet};
+use super::read::LogReader;
 use super::segments::LogError;
-use super::window::{LineKey, LogLines};
+use super::window::LogLines;
 
 /// Longest text that can be searched for, in bytes.
 pub const NEEDLE_MAX: usize = 1024;

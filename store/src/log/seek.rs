@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::frame::{FrameHeader, Stream};
-use super::read::{LogReader, Position, Step, UNKNOWN};
+use super::item::{Position, Step, UNKNOWN};
+use super::read::LogReader;
 use super::segments::{Head, LogError};
 
 /// Segments whose marks are kept.
@@ -179,7 +180,10 @@ impl LogReader {
     ) -> Result<Position, LogError> {
         let first = self.start_of_segment(ix);
         let marks = self.marks.of(first.segment);
-        let mut pos = marks.marks.iter().rev().find(|m| usable(m)).copied().unwrap_or(first);
+        let known = marks.marks.iter().rev().find(|m| usable(m)).copied();
+        let sealed = self.segments.sealed_mark(ix, &usable)?;
+        let nearest = if sealed.map(|m| m.at) > known.map(|m| m.at) { sealed } else { known };
+        let mut pos = nearest.unwrap_or(first);
         loop {
             let before = pos;
             match self.step(&mut pos, false)? {

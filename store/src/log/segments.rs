@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::frame::{SEGMENT_HEADER, SegmentHeader, segment_name, segment_number};
+use super::frame::{SEGMENT_HEADER, SegmentHeader, sealed_name, sealed_number, segment_name, segment_number};
+use super::item::Position;
+use super::sealed::Sealed;
 
 /// Why a log cannot be read at all. Damage inside a log is no error: it is reported as a gap.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,8 @@ pub(crate) struct Segment {
     pub start: u64,
     pub len: u64,
     pub head: Head,
+    /// It is compressed: it never grows.
+    pub sealed: bool,
 }
 
 impl Segment {
@@ -77,12 +81,20 @@ impl Segment {
     }
 }
 
+/// The file of a segment.
+#[derive(Debug)]
+enum Source {
+    Plain(File),
+    Sealed(Box<Sealed>),
+}
+
 /// Segments in order of their numbers, with one file kept open.
 #[derive(Debug)]
 pub(crate) struct Segments {
     dir: PathBuf,
     list: Vec<Segment>,
-    open: Option<(u32, File)>,
+    open: Option<(u32, Source)>,
+    read: u64,
 }
 
 impl Segments {
@@ -90,11 +102,12 @@ impl Segments {
         let failed = |source| LogError::Io { what: "list the log directory", path: dir.to_owned(), source };
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(failed)? {
-            numbers.extend(entry.map_err(failed)?.file_name().to_str().and_then(segment_number));
+            let name = entry.map_err(failed)?.file_name();
+            numbers.extend(name.to_str().and_then(|n| segment_number(n).or_else(|| sealed_number(n))));
         }
         numbers.sort_unstable();
         numbers.dedup();
-        let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None };
+        let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None, read: 0 };
         for number in numbers {
             let segment = all.inspect(number, all.bytes())?;
             all.list.push(segment);
@@ -130,6 +143,11 @@ impl Segments {
         self.list.last().map_or(0, |s| s.start + s.len)
     }
 
+    /// Bytes read from the files so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
     pub fn path(&self, number: u32) -> PathBuf {
         self.dir.join(segment_name(number))
     }
@@ -139,7 +157,11 @@ impl Segments {
     pub fn grow(&mut self) -> Result<bool, LogError> {
         let last = self.list.len() - 1;
         let (number, known) = (self.list[last].number, self.list[last].len);
-        let next = number.checked_add(1).filter(|n| self.path(*n).exists());
+        let there = |n: u32| self.path(n).exists() || self.dir.join(sealed_name(n)).exists();
+        let next = number.checked_add(1).filter(|n| there(*n));
+        if self.list[last].sealed && next.is_none() {
+            return Ok(false);
+        }
         let now = self.inspect(number, self.list[last].start)?;
         let headed = self.list[last].head != now.head;
         self.list[last] = now;
@@ -153,7 +175,19 @@ impl Segments {
     /// Reads at `at` until `buf` is full or the file ends; the count of bytes read.
     pub fn read_at(&mut self, number: u32, at: u64, buf: &mut [u8]) -> Result<usize, LogError> {
         let path = self.path(number);
-        let file = self.file(number)?;
+        let file = match self.source(number)? {
+            Source::Plain(file) => file,
+            Source::Sealed(sealed) => {
+                let done = sealed.read_at(at, buf).map_err(|source| LogError::Io {
+                    what: "read the sealed log",
+                    path,
+                    source,
+                })?;
+                let read = sealed.take_read();
+                self.read += read;
+                return Ok(done);
+            }
+        };
         let mut done = 0;
         while done < buf.len() {
             match file.read_at(&mut buf[done..], at + done as u64) {
@@ -163,27 +197,79 @@ impl Segments {
                 Err(source) => return Err(LogError::Io { what: "read the log", path, source }),
             }
         }
+        self.read += done as u64;
         Ok(done)
     }
 
-    fn file(&mut self, number: u32) -> Result<&File, LogError> {
+    /// Whether bytes of a sealed segment are known to be lost.
+    pub fn is_harmed(&mut self, ix: usize) -> Result<bool, LogError> {
+        let segment = self.list[ix];
+        if !segment.sealed {
+            return Ok(false);
+        }
+        Ok(matches!(self.source(segment.number)?, Source::Sealed(sealed) if sealed.is_harmed()))
+    }
+
+    /// The last place of a sealed segment at which a reader may begin and that is `usable`.
+    pub fn sealed_mark(&mut self, ix: usize, usable: impl Fn(&Position) -> bool) -> Result<Option<Position>, LogError> {
+        let segment = self.list[ix];
+        if !segment.sealed {
+            return Ok(None);
+        }
+        Ok(match self.source(segment.number)? {
+            Source::Sealed(sealed) => sealed.marks(segment.number).rev().find(usable),
+            Source::Plain(_) => None,
+        })
+    }
+
+    /// The file of a segment. The one that is not sealed is taken as long as it is there.
+    fn source(&mut self, number: u32) -> Result<&mut Source, LogError> {
         if self.open.as_ref().is_none_or(|(n, _)| *n != number) {
             let path = self.path(number);
-            let file = File::open(&path).map_err(|source| LogError::Io { what: "open the log", path, source })?;
-            self.open = Some((number, file));
+            let source = match File::open(&path) {
+                Ok(file) => Source::Plain(file),
+                Err(source) if source.kind() == io::ErrorKind::NotFound => self.sealed(number, source)?,
+                Err(source) => return Err(LogError::Io { what: "open the log", path, source }),
+            };
+            self.open = Some((number, source));
         }
         // The line above has just filled it.
-        Ok(&self.open.as_ref().expect("a file is open").1)
+        Ok(&mut self.open.as_mut().expect("a file is open").1)
+    }
+
+    fn sealed(&mut self, number: u32, absent: io::Error) -> Result<Source, LogError> {
+        let path = self.dir.join(sealed_name(number));
+        let mut sealed = match File::open(&path).and_then(Sealed::open) {
+            Ok(sealed) => sealed,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(LogError::Io { what: "open the log", path: self.path(number), source: absent });
+            }
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                return Err(LogError::Version { path, message: e.to_string() });
+            }
+            Err(source) => return Err(LogError::Io { what: "open the sealed log", path, source }),
+        };
+        self.read += sealed.take_read();
+        Ok(Source::Sealed(Box::new(sealed)))
     }
 
     fn inspect(&mut self, number: u32, start: u64) -> Result<Segment, LogError> {
         let path = self.path(number);
-        let len = match self.file(number)?.metadata() {
-            Ok(meta) => meta.len(),
-            Err(source) => return Err(LogError::Io { what: "look at the log", path, source }),
+        let (len, sealed, kept, harmed) = match self.source(number)? {
+            Source::Plain(file) => match file.metadata() {
+                Ok(meta) => (meta.len(), false, None, false),
+                Err(source) => return Err(LogError::Io { what: "look at the log", path, source }),
+            },
+            Source::Sealed(sealed) => (sealed.len(), true, sealed.head(), sealed.is_harmed()),
         };
         let mut bytes = [0; SEGMENT_HEADER];
-        let read = self.read_at(number, 0, &mut bytes)?;
+        let read = match kept {
+            Some(head) => {
+                bytes = head;
+                SEGMENT_HEADER.min(usize::try_from(len).unwrap_or(SEGMENT_HEADER))
+            }
+            None => self.read_at(number, 0, &mut bytes)?,
+        };
         let head = if read < SEGMENT_HEADER {
             Head::Short
         } else {
@@ -195,6 +281,8 @@ impl Segments {
                 Err(_) => Head::Damaged,
             }
         };
-        Ok(Segment { number, start, len, head })
+        // The rest of it is lost, not still to come.
+        let head = if harmed && head == Head::Short { Head::Damaged } else { head };
+        Ok(Segment { number, start, len, head, sealed })
     }
 }

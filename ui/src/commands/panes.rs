@@ -148,8 +148,8 @@ pub const COMMANDS: &[Command] = &[
         app.motion(Motion::Sideways(1));
     }),
     stream("open.pager", "Open the output of {} in $PAGER", "open in $PAGER", &["O"], &[Place::Stream], |app| {
-        if let Some((owner, line)) = app.current().stream().map(|p| (p.owner(), p.line())) {
-            app.outbox.push(Effect::Pager { owner, line });
+        if let Some((owner, at)) = app.current().stream().map(|p| (p.owner(), p.place())) {
+            app.outbox.push(Effect::Pager { owner, at });
         }
     }),
     stream("save", "Save the output of {} to a file", "save to a file", &["ctrl-s"], &[Place::Stream], |app| {

@@ -10,7 +10,7 @@ use regex::Regex;
 use wharf_model::UnixMillis;
 
 use crate::ansi::{self};
-use crate::effect::{Owner, Position, Question, Streams};
+use crate::effect::{LinePlace, Owner, Position, Question, Streams};
 use crate::env::{Env, Outbox};
 use crate::input::LineEdit;
 use crate::rows::*;
@@ -56,17 +56,17 @@ impl Times {
     }
 }
 
-/// A place in the text of the log: line number, byte within its plain text.
-pub type Spot = (u64, usize);
+/// A place in the text of the log: a line, byte within its plain text.
+pub type Spot = (LinePlace, usize);
 
 #[derive(Debug, Clone)]
 struct Search {
     words: String,
     regex: Regex,
-    hits: Vec<u64>,
+    hits: Vec<LinePlace>,
     total: u64,
     percent: u8,
-    current: Option<u64>,
+    current: Option<LinePlace>,
     wrapped: bool,
 }
 
@@ -85,7 +85,7 @@ enum RowKind {
 /// One row of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScreenRow {
-    line: u64,
+    line: LinePlace,
     sub: usize,
     kind: RowKind,
 }
@@ -99,15 +99,20 @@ pub struct OutputPane {
     times: Times,
     follow: bool,
     lines: VecDeque<OutputLine>,
-    notes: BTreeMap<u64, Vec<String>>,
-    total_lines: u64,
+    notes: BTreeMap<LinePlace, Vec<String>>,
+    /// Lines of the log stand before, or behind, those kept here.
+    above: bool,
+    below: bool,
+    counted: Counted,
+    /// Counting failed: not asked again by itself.
+    uncounted: bool,
     total_bytes: u64,
     state: OutputState,
     started_at: Option<UnixMillis>,
     /// Which start of the owner the lines are of.
     generation: u32,
     /// First row shown, when not following.
-    top: (u64, usize),
+    top: (LinePlace, usize),
     sideways: usize,
     known: bool,
     error: Option<String>,
@@ -116,11 +121,14 @@ pub struct OutputPane {
     typing: Option<Typing>,
     selection: Option<(Spot, Spot)>,
     dragging: bool,
-    jump_target: bool,
-    drawn_note: Option<u64>,
+    /// A line that is to be shown once it comes.
+    jump_to: Option<LinePlace>,
+    /// A line that is to be shown once lines are counted as far as that.
+    jump_number: Option<u64>,
+    drawn_note: Option<LinePlace>,
     /// Lines before this one, or behind that one, were asked for and did not come: not asked again by itself.
-    floor: Option<u64>,
-    ceiling: Option<u64>,
+    floor: Option<LinePlace>,
+    ceiling: Option<LinePlace>,
     /// The terminal has no room for times.
     narrow: bool,
 }
@@ -136,12 +144,15 @@ impl OutputPane {
             follow: true,
             lines: VecDeque::new(),
             notes: BTreeMap::new(),
-            total_lines: 0,
+            above: false,
+            below: false,
+            counted: Counted::default(),
+            uncounted: false,
             total_bytes: 0,
             state: OutputState::Reading,
             started_at: None,
             generation: 0,
-            top: (0, 0),
+            top: (LinePlace::default(), 0),
             sideways: 0,
             known: false,
             error: None,
@@ -150,7 +161,8 @@ impl OutputPane {
             typing: None,
             selection: None,
             dragging: false,
-            jump_target: false,
+            jump_to: None,
+            jump_number: None,
             drawn_note: None,
             floor: None,
             ceiling: None,
@@ -173,9 +185,9 @@ impl OutputPane {
         self.streams
     }
 
-    /// First line shown, for `$PAGER`.
-    pub fn line(&self) -> u64 {
-        if self.follow { self.total_lines.saturating_sub(1) } else { self.top.0 }
+    /// First line shown, for `$PAGER`; none at the end.
+    pub fn place(&self) -> Option<LinePlace> {
+        (!self.follow).then_some(self.top.0)
     }
 
     /// The line being typed, for the hint row.
@@ -205,20 +217,24 @@ impl OutputPane {
             out.ask_once(self.question(Position::End));
             return;
         }
-        let (Some(first), Some(last)) = (self.lines.front().map(|l| l.number), self.lines.back().map(|l| l.number))
-        else {
-            return;
-        };
-        let rows = u64::from(area.height).max(20);
-        let view = if self.follow { last } else { self.top.0 };
-        if first > 0 && self.floor != Some(first) && view.saturating_sub(first) < 2 * rows {
-            out.ask_once(self.question(Position::Line(first.saturating_sub(u64::from(CHUNK)))));
+        if let Some(number) = self.jump_number {
+            out.ask_once(self.question(Position::Line(number)));
         }
-        if last + 1 < self.total_lines && self.ceiling != Some(last) {
-            if self.follow && self.total_lines - last > u64::from(CHUNK) * 4 {
+        let (Some(first), Some(last)) = (self.lines.front(), self.lines.back()) else { return };
+        if self.counted.percent < 100 && !self.uncounted {
+            out.ask_once(Question::Count { owner: self.owner, streams: self.streams, at: first.place });
+        }
+        let rows = usize::from(area.height).max(20);
+        let view = if self.follow { self.lines.len() - 1 } else { self.first_at_or_behind(self.top.0) };
+        if self.above && self.floor != Some(first.place) && view < 2 * rows {
+            out.ask_once(self.question(Position::Before(first.place)));
+        }
+        if self.below && self.ceiling != Some(last.place) {
+            let behind = self.lines_below(self.lines.len() - 1);
+            if self.follow && behind.is_none_or(|n| n > u64::from(CHUNK) * 4) {
                 out.ask_once(self.question(Position::End));
-            } else if self.follow || last.saturating_sub(view) < 2 * rows {
-                out.ask_once(self.question(Position::Line(last)));
+            } else if self.follow || self.lines.len() - 1 - view.min(self.lines.len() - 1) < 2 * rows {
+                out.ask_once(self.question(Position::From(last.place)));
             }
         }
     }
@@ -227,146 +243,27 @@ impl OutputPane {
     pub fn grew(&mut self, out: &mut Outbox) {
         self.ceiling = None;
         match self.lines.back() {
-            Some(last) => out.ask(self.question(Position::Line(last.number))),
+            Some(last) => out.ask(self.question(Position::From(last.place))),
             None => out.ask(self.question(Position::End)),
         }
     }
 
-    /// Takes lines; answers to questions of other switches are left aside.
-    pub fn answer(&mut self, question: &Question, answer: Result<&OutputLines, &String>) {
-        let Question::Output { owner, streams, from, .. } = question else { return };
-        if *owner != self.owner || *streams != self.streams {
-            return;
-        }
-        let part = match answer {
-            Ok(part) => part,
-            Err(words) => {
-                self.error = Some(words.clone());
-                return;
-            }
-        };
-        self.error = None;
-        if part.generation < self.generation {
-            // Asked for before it was started again.
-            return;
-        }
-        if self.known && part.generation > self.generation {
-            self.begin_anew();
-            if *from != Position::End {
-                // A place in the log of before; the end of the new one is asked for instead.
-                self.generation = part.generation;
-                self.known = false;
-                return;
-            }
-        }
-        self.generation = part.generation;
-        self.known = true;
-        self.total_lines = part.total_lines;
-        self.total_bytes = part.total_bytes;
-        self.state = part.state.clone();
-        self.started_at = part.started_at.or(self.started_at);
-        let ends = (self.lines.front().map(|l| l.number), self.lines.back().map(|l| l.number));
-        let jump = matches!(from, Position::Time(_) | Position::Percent(_))
-            || (self.jump_target && matches!(from, Position::Line(_)));
-        if let (Some(new_first), Some(new_last)) =
-            (part.lines.first().map(|l| l.number), part.lines.last().map(|l| l.number))
-        {
-            let joins = match (self.lines.front(), self.lines.back()) {
-                (Some(a), Some(b)) => new_first <= b.number + 1 && new_last + 1 >= a.number,
-                _ => false,
-            };
-            if joins {
-                while self.lines.back().is_some_and(|l| l.number >= new_first)
-                    && self.lines.front().is_some_and(|l| l.number < new_first)
-                {
-                    // Lines behind what came are kept when they go on without a hole.
-                    if self.lines.back().is_some_and(|l| l.number <= new_last) {
-                        self.lines.pop_back();
-                    } else {
-                        break;
-                    }
-                }
-                let have_first = self.lines.front().map(|l| l.number);
-                let have_last = self.lines.back().map(|l| l.number);
-                for line in part.lines.iter().rev() {
-                    if have_first.is_some_and(|f| line.number < f) {
-                        self.lines.push_front(line.clone());
-                    }
-                }
-                for line in &part.lines {
-                    if have_last.is_none_or(|l| line.number > l) {
-                        self.lines.push_back(line.clone());
-                    } else if let Some(at) = self.lines.iter_mut().find(|l| l.number == line.number) {
-                        *at = line.clone();
-                    }
-                }
-            } else {
-                if *from == Position::End
-                    && let Some(last) = self.lines.back()
-                    && new_first > last.number + 1
-                {
-                    self.drawn_note = Some(new_first);
-                }
-                self.lines = part.lines.iter().cloned().collect();
-            }
-            if jump {
-                self.follow = false;
-                self.jump_target = false;
-                let wanted = if let Position::Line(n) = from { (*n).clamp(new_first, new_last) } else { new_first };
-                self.top = (wanted, 0);
-            }
-            self.trim();
-        }
-        if let (Position::Line(n), (Some(front), Some(back))) = (*from, ends)
-            && (self.lines.front().map(|l| l.number), self.lines.back().map(|l| l.number)) == (Some(front), Some(back))
-        {
-            if n < front {
-                self.floor = Some(front);
-            } else {
-                self.ceiling = Some(back);
-            }
-        }
-        let first = self.lines.front().map_or(0, |l| l.number);
-        for note in &part.notes {
-            let words = self.notes.entry(note.before).or_default();
-            if !words.contains(&note.text) {
-                words.push(note.text.clone());
-            }
-        }
-        self.notes = self.notes.split_off(&first);
+    /// Lines of the log behind the one at this index, when they are counted.
+    fn lines_below(&self, index: usize) -> Option<u64> {
+        let number = self.lines.get(index)?.number?;
+        (self.counted.percent == 100).then(|| self.counted.lines.saturating_sub(number + 1))
     }
 
-    /// Forgets the lines of an earlier start: their numbers mean nothing in the new log.
-    fn begin_anew(&mut self) {
-        self.lines.clear();
-        self.notes.clear();
-        self.started_at = None;
-        self.top = (0, 0);
-        (self.floor, self.ceiling, self.drawn_note) = (None, None, None);
-        self.selection = None;
-        self.dragging = false;
-        self.jump_target = false;
-        self.follow = true;
+    fn index_of(&self, place: LinePlace) -> Option<usize> {
+        self.lines.binary_search_by_key(&place, |l| l.place).ok()
     }
 
-    fn trim(&mut self) {
-        while self.lines.len() > WINDOW_MAX {
-            let (Some(first), Some(last)) = (self.lines.front().map(|l| l.number), self.lines.back().map(|l| l.number))
-            else {
-                return;
-            };
-            let view = if self.follow { last } else { self.top.0.clamp(first, last) };
-            if view - first > last - view {
-                self.lines.pop_front();
-            } else {
-                self.lines.pop_back();
-            }
-        }
+    fn first_at_or_behind(&self, place: LinePlace) -> usize {
+        self.lines.partition_point(|l| l.place < place)
     }
 
-    fn get(&self, number: u64) -> Option<&OutputLine> {
-        let first = self.lines.front()?.number;
-        self.lines.get(number.checked_sub(first)? as usize).filter(|l| l.number == number)
+    fn get(&self, place: LinePlace) -> Option<&OutputLine> {
+        self.lines.get(self.index_of(place)?)
     }
 
     fn gutter(&self, width: u16) -> u16 {
@@ -383,19 +280,19 @@ impl OutputPane {
 
     fn rows_of(&self, line: &OutputLine, width: u16) -> Vec<ScreenRow> {
         let mut rows = Vec::new();
-        for words in self.notes.get(&line.number).into_iter().flatten() {
-            rows.push(ScreenRow { line: line.number, sub: rows.len(), kind: RowKind::Note(words.clone()) });
+        for words in self.notes.get(&line.place).into_iter().flatten() {
+            rows.push(ScreenRow { line: line.place, sub: rows.len(), kind: RowKind::Note(words.clone()) });
         }
-        if self.drawn_note == Some(line.number) {
+        if self.drawn_note == Some(line.place) {
             let words = "not all was drawn: jumped to the end".to_owned();
-            rows.push(ScreenRow { line: line.number, sub: rows.len(), kind: RowKind::Note(words) });
+            rows.push(ScreenRow { line: line.place, sub: rows.len(), kind: RowKind::Note(words) });
         }
         let plain = ansi::plain(&line.bytes);
         let parts = if self.wrap { text::wrap(&plain, self.text_width(width)) } else { vec![(0, plain.len())] };
         let n = parts.len();
         for (i, (from, to)) in parts.into_iter().enumerate() {
             let kind = RowKind::Text { from, to, first: i == 0, last: i + 1 == n };
-            rows.push(ScreenRow { line: line.number, sub: rows.len(), kind });
+            rows.push(ScreenRow { line: line.place, sub: rows.len(), kind });
         }
         rows
     }
@@ -416,10 +313,8 @@ impl OutputPane {
             rows.drain(..extra);
             return rows;
         }
-        let first = self.lines.front().map_or(0, |l| l.number);
-        let skip = self.top.0.saturating_sub(first) as usize;
-        for line in self.lines.iter().skip(skip) {
-            let from = if line.number == self.top.0 { self.top.1 } else { 0 };
+        for line in self.lines.iter().skip(self.first_at_or_behind(self.top.0)) {
+            let from = if line.place == self.top.0 { self.top.1 } else { 0 };
             rows.extend(self.rows_of(line, width).into_iter().skip(from));
             if rows.len() >= height {
                 break;
@@ -449,7 +344,8 @@ impl OutputPane {
         self.follow = true;
         self.selection = None;
         self.drawn_note = None;
-        if self.lines.back().is_none_or(|l| l.number + 1 < self.total_lines) {
+        (self.jump_to, self.jump_number) = (None, None);
+        if self.below || self.lines.is_empty() {
             self.known = false;
         }
     }
@@ -474,27 +370,28 @@ impl OutputPane {
                 self.top.1 -= step as usize;
                 left += step;
             } else {
-                let Some(above) = self.top.0.checked_sub(1).and_then(|n| self.get(n)) else { break };
-                self.top = (above.number, self.rows_of(above, width).len());
+                let before = self.first_at_or_behind(self.top.0).checked_sub(1);
+                let Some(above) = before.and_then(|i| self.lines.get(i)) else { break };
+                self.top = (above.place, self.rows_of(above, width).len());
             }
         }
         while left > 0 {
-            let Some(line) = self.get(self.top.0) else { break };
+            let Some(index) = self.index_of(self.top.0) else { break };
+            let Some(line) = self.lines.get(index) else { break };
             let rows = self.rows_of(line, width).len();
             if self.top.1 + 1 < rows {
                 let step = ((rows - 1 - self.top.1) as i64).min(left);
                 self.top.1 += step as usize;
                 left -= step;
-            } else if self.get(self.top.0 + 1).is_some() {
-                self.top = (self.top.0 + 1, 0);
+            } else if let Some(next) = self.lines.get(index + 1) {
+                self.top = (next.place, 0);
                 left -= 1;
             } else {
                 break;
             }
         }
         // The end of the log is in view: hold on to it again.
-        let at_end = self.lines.back().is_some_and(|l| l.number + 1 >= self.total_lines);
-        if by > 0 && at_end {
+        if by > 0 && !self.below {
             let rows = self.visible(width, height + 1);
             if rows.len() <= height {
                 self.follow = true;
@@ -509,17 +406,38 @@ impl OutputPane {
 
     /// To the first line.
     pub fn first(&mut self, out: &mut Outbox) {
-        self.go_line(0, out);
+        self.follow = false;
+        (self.jump_to, self.jump_number) = (None, None);
+        match self.lines.front().filter(|_| !self.above) {
+            Some(first) => self.top = (first.place, 0),
+            None => out.ask(self.question(Position::Start)),
+        }
     }
 
-    fn go_line(&mut self, line: u64, out: &mut Outbox) {
+    /// To the line at a place.
+    fn go_to(&mut self, place: LinePlace, out: &mut Outbox) {
         self.follow = false;
-        let line = line.min(self.total_lines.saturating_sub(1));
-        if self.get(line).is_some() {
-            self.top = (line, 0);
+        self.jump_number = None;
+        if self.get(place).is_some() {
+            self.jump_to = None;
+            self.top = (place, 0);
         } else {
-            self.jump_target = true;
-            out.ask(self.question(Position::Line(line)));
+            self.jump_to = Some(place);
+            out.ask(self.question(Position::From(place)));
+        }
+    }
+
+    /// To the line of a number, at once when it is here, else when lines are counted so far.
+    fn go_line(&mut self, number: u64, out: &mut Outbox) {
+        self.follow = false;
+        self.jump_to = None;
+        let index = self.lines.front().and_then(|l| l.number).and_then(|first| number.checked_sub(first));
+        if let Some(line) = index.and_then(|i| self.lines.get(usize::try_from(i).unwrap_or(usize::MAX))) {
+            self.jump_number = None;
+            self.top = (line.place, 0);
+        } else {
+            self.jump_number = Some(number);
+            out.ask(self.question(Position::Line(number)));
         }
     }
 
@@ -550,7 +468,8 @@ impl OutputPane {
         self.notes.clear();
         (self.floor, self.ceiling) = (None, None);
         self.selection = None;
-        self.total_lines = 0;
+        (self.counted, self.uncounted) = (Counted::default(), false);
+        (self.jump_to, self.jump_number) = (None, None);
         self.asked_at = Some(env.now);
         let again = self.search.as_ref().map(|s| s.words.clone());
         if let Some(at) = at {
@@ -617,11 +536,11 @@ impl OutputPane {
         let (a, b) = self.selection?;
         let (from, to) = if a <= b { (a, b) } else { (b, a) };
         let mut out = String::new();
-        for line in self.lines.iter().filter(|l| (from.0..=to.0).contains(&l.number)) {
+        for line in self.lines.iter().filter(|l| (from.0..=to.0).contains(&l.place)) {
             let plain = ansi::plain(&line.bytes);
-            let start = if line.number == from.0 { from.1.min(plain.len()) } else { 0 };
-            let end = if line.number == to.0 { to.1.min(plain.len()) } else { plain.len() };
-            if line.number > from.0 {
+            let start = if line.place == from.0 { from.1.min(plain.len()) } else { 0 };
+            let end = if line.place == to.0 { to.1.min(plain.len()) } else { plain.len() };
+            if line.place > from.0 {
                 out.push('\n');
             }
             out.push_str(plain.get(start..end).unwrap_or_default());
@@ -642,6 +561,7 @@ pub enum Drag {
 }
 
 mod search;
+mod take;
 #[cfg(test)]
 mod tests;
 mod view;

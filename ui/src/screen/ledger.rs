@@ -407,6 +407,12 @@ impl Screen for Ledger {
                     pane.answer(question, Err(words));
                 }
             }
+            (Question::Count { owner, .. }, answer) => {
+                if let Some(pane) = self.panes.iter_mut().find(|p| p.owner() == *owner) {
+                    let counted = if let Ok(Answer::Counted(counted)) = answer { Ok(*counted) } else { Err(()) };
+                    pane.counted(question, counted);
+                }
+            }
             (Question::RunDetail(id), answer) if Some(*id) == self.detail_of => match answer {
                 Ok(Answer::RunDetail(Some(detail))) => self.detail = Some(Ok(detail.clone())),
                 Ok(Answer::RunDetail(None)) => {

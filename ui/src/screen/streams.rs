@@ -43,11 +43,17 @@ impl Streams {
 
     /// Takes lines and matches, whichever pane they belong to.
     pub fn answer(&mut self, question: &Question, answer: &Result<Answer, String>, out: &mut Outbox, area: Rect) {
-        let (Question::Output { owner, .. } | Question::Search { owner, .. }) = question else { return };
+        let (Question::Output { owner, .. } | Question::Count { owner, .. } | Question::Search { owner, .. }) =
+            question
+        else {
+            return;
+        };
         let Some(pane) = self.panes.iter_mut().find(|p| p.owner() == *owner) else { return };
         match (question, answer) {
             (Question::Output { .. }, Ok(Answer::Output(lines))) => pane.answer(question, Ok(lines)),
             (Question::Output { .. }, Err(words)) => pane.answer(question, Err(words)),
+            (Question::Count { .. }, Ok(Answer::Counted(counted))) => pane.counted(question, Ok(*counted)),
+            (Question::Count { .. }, Err(_)) => pane.counted(question, Err(())),
             (Question::Search { .. }, Ok(Answer::Search(hits))) => pane.found(question, hits, out, area),
             _ => {}
         }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use regex::Regex;
 
 use super::{HITS_MAX, OutputPane, Search, Typing};
-use crate::effect::{Position, Question};
+use crate::effect::{LinePlace, Position, Question};
 use crate::env::{Env, Outbox};
 use crate::input::LineEdit;
 use crate::rows::SearchHits;
@@ -116,24 +116,24 @@ impl OutputPane {
         }
     }
 
-    fn line_in_view(&self, area: Rect) -> u64 {
+    fn line_in_view(&self, area: Rect) -> LinePlace {
         let content = Self::content(area);
-        self.visible(content.width, usize::from(content.height)).first().map_or(0, |r| r.line)
+        self.visible(content.width, usize::from(content.height)).first().map_or(LinePlace::default(), |r| r.line)
     }
 
-    fn show_line(&mut self, line: u64, out: &mut Outbox, area: Rect) {
+    fn show_line(&mut self, line: LinePlace, out: &mut Outbox, area: Rect) {
         let content = Self::content(area);
         let shown = self.visible(content.width, usize::from(content.height)).iter().any(|r| r.line == line);
         self.let_go(area);
         if !shown {
-            self.go_line(line, out);
+            self.go_to(line, out);
             // A third of the page above the match tells what led to it.
             self.scroll_up_only(i64::from(content.height / 3), area);
         }
     }
 
     fn scroll_up_only(&mut self, by: i64, area: Rect) {
-        if !self.jump_target {
+        if self.jump_to.is_none() {
             self.scroll(-by, area);
         }
     }
@@ -165,14 +165,12 @@ impl OutputPane {
             self.go_line(n.saturating_sub(1), out);
         } else if let Some(n) = words.strip_suffix('%') {
             let n: u8 = n.trim().parse().ok().filter(|n| *n <= 100).ok_or_else(wrong)?;
-            self.follow = false;
-            out.ask(self.question(Position::Percent(n)));
+            self.leave_for(Position::Percent(n), out);
         } else if let Some(after) = words.strip_prefix('+') {
             let ms = wharf_model::filter::duration_ms(after).ok_or_else(wrong)?;
             let start =
                 self.started_at.or_else(|| self.lines.front().map(|l| l.at)).ok_or("nothing has been printed yet")?;
-            self.follow = false;
-            out.ask(self.question(Position::Time(start.plus(ms))));
+            self.leave_for(Position::Time(start.plus(ms)), out);
         } else {
             let filter = wharf_model::filter::Filter::parse(&format!("since:{words}")).map_err(|_| wrong())?;
             let Some(wharf_model::filter::Test::Since(when)) = filter.terms.first().map(|t| &t.test) else {
@@ -185,9 +183,14 @@ impl OutputPane {
                 wharf_model::filter::When::Clock(_) => when.resolve(base, east),
                 _ => when.resolve(env.now, east),
             };
-            self.follow = false;
-            out.ask(self.question(Position::Time(at)));
+            self.leave_for(Position::Time(at), out);
         }
         Ok(())
+    }
+
+    fn leave_for(&mut self, there: Position, out: &mut Outbox) {
+        self.follow = false;
+        (self.jump_to, self.jump_number) = (None, None);
+        out.ask(self.question(there));
     }
 }

@@ -7,6 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{OutputPane, RowKind, Times, Typing};
 use crate::ansi::{self, Printed};
 use crate::draw::Canvas;
+use crate::effect::LinePlace;
 use crate::env::Env;
 use crate::format;
 use crate::rows::{OutputState, Stream};
@@ -62,10 +63,13 @@ impl OutputPane {
             _ => {
                 let content = Self::content(area);
                 let rows = self.visible(content.width, usize::from(content.height));
-                let last = rows.last().and_then(|r| self.get(r.line));
-                let below = last.map_or(0, |l| self.total_lines.saturating_sub(l.number + 1));
-                let at = last.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
-                format!("stopped{at} · {} lines below · G follows", format::count(below))
+                let last = rows.last().and_then(|r| self.index_of(r.line));
+                let at = last.and_then(|i| self.lines.get(i));
+                let at = at.map_or_else(String::new, |l| format!(" at {}", format::clock(l.at, env.zone)));
+                match last.map(|i| self.lines_below(i)) {
+                    Some(Some(below)) => format!("stopped{at} · {} lines below · G follows", format::count(below)),
+                    _ => format!("stopped{at} · G follows"),
+                }
             }
         }
     }
@@ -113,7 +117,7 @@ impl OutputPane {
     fn view_rows(&self, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
         let gutter = self.gutter(content.width);
         let times = self.times_shown(content.width);
-        let mut parsed: Option<(u64, Printed)> = None;
+        let mut parsed: Option<(LinePlace, Printed)> = None;
         for (i, row) in self.visible(content.width, usize::from(content.height)).iter().enumerate() {
             let y = content.y + i as u16;
             let (from, to, first, last) = match &row.kind {
@@ -140,7 +144,8 @@ impl OutputPane {
                         format::since_start(start.until(line.at))
                     }
                     Times::Between => {
-                        let before = row.line.checked_sub(1).and_then(|n| self.get(n)).map_or(line.at, |l| l.at);
+                        let before = self.index_of(row.line).and_then(|i| self.lines.get(i.checked_sub(1)?));
+                        let before = before.map_or(line.at, |l| l.at);
                         format::since_start(before.until(line.at))
                     }
                     _ => format::clock_millis(line.at, env.zone),
@@ -164,7 +169,7 @@ impl OutputPane {
         &self,
         canvas: &mut Canvas<'_>,
         (mut x, y, end): (u16, u16, u16),
-        number: u64,
+        place: LinePlace,
         printed: &Printed,
         (from, to): (usize, usize),
         cut: bool,
@@ -180,7 +185,7 @@ impl OutputPane {
                 .collect(),
             None => Vec::new(),
         };
-        let current = self.search.as_ref().is_some_and(|s| s.current == Some(number));
+        let current = self.search.as_ref().is_some_and(|s| s.current == Some(place));
         let selected = self.selection.map(|(a, b)| if a <= b { (a, b) } else { (b, a) });
         let part = printed.text.get(from..to).unwrap_or_default();
         let part = if self.sideways > 0 { &part[text::head(part, self.sideways).len()..] } else { part };
@@ -194,7 +199,7 @@ impl OutputPane {
             if matches.iter().any(|(a, b)| (*a..*b).contains(&byte)) {
                 style = style.patch(canvas.theme.ground(if current { Ground::MatchCurrent } else { Ground::Match }));
             }
-            if selected.is_some_and(|(a, b)| (number, byte) >= a && (number, byte) < b) {
+            if selected.is_some_and(|(a, b)| (place, byte) >= a && (place, byte) < b) {
                 style = style.patch(canvas.theme.ground(Ground::Selection)).remove_modifier(Modifier::UNDERLINED);
             }
             x = canvas.put_raw(x, y, end - x, grapheme, style);
@@ -219,7 +224,15 @@ impl OutputPane {
         }
         let wrap = if self.wrap { "wrap" } else { "no wrap" };
         let size = if self.known {
-            format!("{} lines · {}", format::count(self.total_lines), format::size(self.total_bytes))
+            let lines = format::count(self.counted.lines);
+            let lines = match (self.counted.percent, self.jump_number) {
+                (100.., _) => format!("{lines} lines"),
+                (percent, Some(number)) => {
+                    format!("counting to line {}, {percent} %", format::count(number.saturating_add(1)))
+                }
+                (percent, None) => format!("{lines}+ lines, {percent} % counted"),
+            };
+            format!("{lines} · {}", format::size(self.total_bytes))
         } else {
             "size not known yet".to_owned()
         };

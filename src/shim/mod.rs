@@ -300,7 +300,8 @@ impl Shim {
     }
 
     fn tick_quota(&mut self) {
-        if self.quota_told || !matches!(self.life, Life::Running) || !self.pump.is_at_quota(&self.journal) {
+        let reached = self.pump.is_at_quota(&self.journal) || self.journal.has_dropped();
+        if self.quota_told || !matches!(self.life, Life::Running) || !reached {
             return;
         }
         self.quota_told = true;
@@ -433,9 +434,6 @@ fn check(spec: &Spec, message: &StartMessage) -> Result<(), SpawnError> {
     let refused = |words: String| Err(spawn_child::refused(words));
     if spec.tty.is_some() {
         return refused("terminals come later: this version starts children without one; remove tty".to_owned());
-    }
-    if spec.log.on_quota == OnQuota::HeadTail {
-        return refused("on_quota = \"head_tail\" comes later; this version knows block and kill".to_owned());
     }
     if let Some(name) = spec.stop_signal.as_deref().filter(|name| signal::parse(name).is_none()) {
         return refused(format!("stop_signal {name:?} is no signal; SIGTERM, SIGINT and the like are"));

@@ -92,7 +92,7 @@ proptest! {
 
         sealed_whole(dir.path());
         let names = files(dir.path());
-        let segments: Vec<_> = names.iter().filter(|n| n.ends_with(".wlog")).cloned().collect();
+        let segments: Vec<_> = names.iter().filter(|n| frame::segment_number(n).is_some()).cloned().collect();
         prop_assert_eq!(names.len(), 2 * segments.len(), "both are there until the row says so");
         for (n, name) in segments.iter().enumerate().filter(|(n, _)| keep >> (n % 64) & 1 == 0) {
             prop_assert!(dir.path().join(sealed_name(n as u32 + 1)).exists());
@@ -100,7 +100,7 @@ proptest! {
         }
         prop_assert_eq!(&told(dir.path()), &before, "some of them sealed");
         remove_unsealed(dir.path()).unwrap();
-        prop_assert!(files(dir.path()).iter().all(|n| n.ends_with(".wlog.zst")));
+        prop_assert!(files(dir.path()).iter().all(|n| frame::sealed_number(n).is_some()));
         prop_assert_eq!(&told(dir.path()), &before, "all of them sealed");
 
         let mut reader = LogReader::open(dir.path()).unwrap();

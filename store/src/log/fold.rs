@@ -391,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn a_folded_log_is_sealed_as_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(flood(dir.path(), 1_000, |_| ()));
+        let before = account(dir.path());
+        super::super::seal(dir.path(), |_| ()).unwrap();
+        super::super::remove_unsealed(dir.path()).unwrap();
+        assert!(std::fs::read_dir(dir.path()).unwrap().all(|e| {
+            let name = e.unwrap().file_name();
+            super::super::frame::sealed_number(name.to_str().unwrap()).is_some()
+        }));
+        assert_eq!(account(dir.path()), before);
+    }
+
+    #[test]
     fn places_in_what_is_gone_lead_to_what_follows() {
         let dir = tempfile::tempdir().unwrap();
         let log = flood(dir.path(), 1_000, |_| ());

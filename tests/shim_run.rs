@@ -177,7 +177,6 @@ fn what_comes_later_is_refused_in_words() {
         assert!(error.message.contains(words), "{}", error.message);
     };
     refuse(|p| p.spec.tty = Some(TtySize { rows: 24, cols: 80 }), "terminals come later");
-    refuse(|p| p.spec.log.on_quota = OnQuota::HeadTail, "head_tail");
     refuse(|p| p.spec.stop_signal = Some("SIGNOPE".to_owned()), "SIGNOPE");
     refuse(|p| drop(p.message.env.remove("WHARF_TAG")), "WHARF_TAG");
     refuse(|p| p.spec.argv.clear(), "empty");

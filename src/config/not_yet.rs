@@ -24,7 +24,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("", "environment", Refused::Any, "environments beside Local"),
     ("retention", "snapshots", Refused::Any, "snapshots of workspaces"),
     ("retention", "workspaces_after_close", Refused::Any, "removing workspaces by itself"),
-    ("limits", "on_quota", Refused::Only("head_tail"), "keeping head and tail of a log"),
     ("workspace", "mode", Refused::AllBut(&["isolated_workspace", "shared_workspace"]), "this workspace mode"),
     ("workspace", "teardown", Refused::Any, "a teardown command"),
     ("workspace", "cleanup", Refused::Any, "a clean-up command"),

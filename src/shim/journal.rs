@@ -186,14 +186,25 @@ impl Journal {
         self.log.seq()
     }
 
-    /// Bytes kept of one stream.
-    pub fn kept(&self, stream: Stream) -> u64 {
-        self.log.offsets()[stream.index()]
+    /// From now on keeps only the newest output, at most about `max_bytes` of it, in whole segments.
+    pub fn keep_newest(&mut self, segment_bytes: u64, max_bytes: u64) {
+        self.log.keep_newest(segment_bytes, max_bytes);
     }
 
-    /// Bytes kept of the child's streams, by name.
+    /// Whether output that was in the log is not kept any more.
+    pub fn has_dropped(&self) -> bool {
+        self.log.dropped().iter().any(|bytes| *bytes > 0)
+    }
+
+    /// Bytes kept of one stream.
+    pub fn kept(&self, stream: Stream) -> u64 {
+        self.log.offsets()[stream.index()] - self.log.dropped()[stream.index()]
+    }
+
+    /// How far each of the child's streams has come in the log, in bytes, by name.
     pub fn offsets(&self) -> BTreeMap<String, u64> {
-        [Stream::Stdout, Stream::Stderr].into_iter().map(|s| (s.name().to_owned(), self.kept(s))).collect()
+        let offsets = self.log.offsets();
+        [Stream::Stdout, Stream::Stderr].into_iter().map(|s| (s.name().to_owned(), offsets[s.index()])).collect()
     }
 
     /// Lets the disk work while the child prints on, so that a sync has little left to wait for.

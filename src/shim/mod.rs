@@ -5,6 +5,7 @@
 //! must be boring.
 
 mod agent;
+mod check;
 mod clock;
 mod control;
 mod disk;
@@ -17,15 +18,15 @@ mod spawn_child;
 mod start;
 mod stop;
 mod tree;
+mod turn;
 
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
-use wharf_model::shim::{ControlReply, EndedBy, OnQuota, SpawnError, Spec, StartMessage, StdinMode};
+use wharf_model::shim::{ControlReply, EndedBy, OnQuota, SpawnError, Spec, StartMessage};
 use wharf_store::log::LogOwner;
 
 use crate::process::kill_point::kill_point;
@@ -45,9 +46,6 @@ use tree::Tree;
 
 pub use redact::{SECRET_MAX_BYTES, SECRET_MIN_BYTES};
 pub use start::{EXIT_REFUSED as EXIT_SPEC_REFUSED, EXIT_UNRECORDED as EXIT_NOT_RECORDED};
-
-/// Time in which watchers must have taken the news of the end.
-const FAREWELL_NS: u64 = clock::ms(1_000);
 
 /// Runs the shim for a directory to its end and gives the exit status of the process.
 ///
@@ -196,7 +194,7 @@ impl Shim {
     }
 
     fn try_start_child(&mut self, message: StartMessage) -> Result<(), SpawnError> {
-        check(&self.spec, &message)?;
+        check::check(&self.spec, &message)?;
         let program = spawn_child::program(&self.spec, &message.env)?;
         let (held, ends) = spawn_child::prepare(&self.spec, &program, self.keeper.lock.as_fd())?;
         let pid = held.pid();
@@ -300,7 +298,8 @@ impl Shim {
     }
 
     fn tick_quota(&mut self) {
-        if self.quota_told || !matches!(self.life, Life::Running) || !self.pump.is_at_quota(&self.journal) {
+        let reached = self.pump.is_at_quota(&self.journal) || self.journal.has_dropped();
+        if self.quota_told || !matches!(self.life, Life::Running) || !reached {
             return;
         }
         self.quota_told = true;
@@ -313,154 +312,4 @@ impl Shim {
             self.ask_stop("quota", self.spec.grace_ms, EndedBy::Quota);
         }
     }
-
-    fn wait_and_serve(&mut self, now: u64) {
-        let (ready, plan) = {
-            let mut plan = Plan::default();
-            let mut fds = vec![PollFd::from_borrowed_fd(self.keeper.signals.as_fd(), PollFlags::IN)];
-            for source in 0..2 {
-                if let Some(fd) = self.pump.wanted(source, &self.journal) {
-                    plan.sources[source] = Some(fds.len());
-                    fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-                }
-            }
-            if let Some(feed) = &self.feed {
-                plan.feed = Some(fds.len());
-                fds.push(PollFd::from_borrowed_fd(feed.as_fd(), PollFlags::OUT));
-            }
-            plan.control = fds.len();
-            fds.extend(self.control.poll_set().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
-            plan.agents = fds.len();
-            if let Some(desk) = &self.agents {
-                fds.extend(desk.server.poll_set().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
-            }
-            let wait = self.next_due(now).map(|due| {
-                let left = due.saturating_sub(now);
-                Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 }
-            });
-            match poll(&mut fds, wait.as_ref()) {
-                Ok(_) => (fds.iter().map(PollFd::revents).collect::<Vec<_>>(), plan),
-                // Interrupted, or the kernel is short of memory: the next turn asks again.
-                Err(_) => return,
-            }
-        };
-        self.serve(&ready, &plan);
-    }
-
-    fn serve(&mut self, ready: &[PollFlags], plan: &Plan) {
-        let is_ready = |index: Option<usize>| index.is_some_and(|i| !ready[i].is_empty());
-        if is_ready(Some(SIGNALS)) {
-            let arrived = self.keeper.signals.take();
-            if arrived.child
-                && let Life::Clearing(clearing) = &mut self.life
-            {
-                clearing.look_now();
-            }
-            if arrived.terminate {
-                self.ask_stop("shim_terminated", self.spec.grace_ms, EndedBy::Stop);
-            }
-        }
-        let now = clock::awake_ns();
-        for source in 0..2 {
-            if is_ready(plan.sources[source]) {
-                self.pump.read(source, &mut self.journal, now);
-            }
-        }
-        if is_ready(plan.feed) && !self.feed.as_mut().is_some_and(Feed::write) {
-            self.feed = None;
-        }
-        self.control.serve(&ready[plan.control..plan.agents]);
-        self.answer_control();
-        if let Some(desk) = &mut self.agents {
-            desk.server.serve(&ready[plan.agents..]);
-            self.answer_agents();
-        }
-    }
-
-    fn next_due(&self, now: u64) -> Option<u64> {
-        let life = match &self.life {
-            Life::Running => self.running_due(),
-            Life::Clearing(_) => self.clearing_due(now),
-            Life::Recording(recording) => Some(recording.next_due()),
-            Life::Starting | Life::Over(_) => Some(now),
-        };
-        let agents = self.agents.as_ref().and_then(|desk| desk.server.next_due());
-        // Held bytes cannot go while the disk refuses; its next try is the time to look again.
-        let pump = self.pump.next_due().filter(|_| !self.journal.is_blocked());
-        [life, self.journal.next_due(), pump, self.control.next_due(), agents].into_iter().flatten().min()
-    }
-
-    /// Lets watchers take the news of the end, for a bounded time.
-    fn farewell(&mut self) {
-        let end = clock::awake_ns() + FAREWELL_NS;
-        loop {
-            let now = clock::awake_ns();
-            self.control.sweep(now);
-            if !self.control.is_talking() || now >= end {
-                return;
-            }
-            let ready: Vec<PollFlags> = {
-                let mut fds: Vec<PollFd<'_>> = self
-                    .control
-                    .poll_set()
-                    .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags & PollFlags::OUT))
-                    .collect();
-                let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-                if poll(&mut fds, Some(&wait)).is_err() {
-                    continue;
-                }
-                fds.iter().map(PollFd::revents).collect()
-            };
-            self.control.serve(&ready);
-        }
-    }
-}
-
-/// Place of the signal file among the polled descriptors.
-const SIGNALS: usize = 0;
-
-/// Which polled descriptor is which.
-#[derive(Debug, Default)]
-struct Plan {
-    sources: [Option<usize>; 2],
-    feed: Option<usize>,
-    control: usize,
-    agents: usize,
-}
-
-/// Refuses what this version cannot do, before anything is started.
-fn check(spec: &Spec, message: &StartMessage) -> Result<(), SpawnError> {
-    let refused = |words: String| Err(spawn_child::refused(words));
-    if spec.tty.is_some() {
-        return refused("terminals come later: this version starts children without one; remove tty".to_owned());
-    }
-    if spec.log.on_quota == OnQuota::HeadTail {
-        return refused("on_quota = \"head_tail\" comes later; this version knows block and kill".to_owned());
-    }
-    if let Some(name) = spec.stop_signal.as_deref().filter(|name| signal::parse(name).is_none()) {
-        return refused(format!("stop_signal {name:?} is no signal; SIGTERM, SIGINT and the like are"));
-    }
-    if !spec.tag.is_empty() && message.env.get("WHARF_TAG") != Some(&spec.tag) {
-        return refused(
-            "the environment lacks WHARF_TAG with the spec's tag, by which its processes are found".to_owned(),
-        );
-    }
-    match (spec.stdin, &message.stdin) {
-        (StdinMode::Sent, None) => {
-            return refused("the spec says that standard input is sent, but the start message has none".to_owned());
-        }
-        (StdinMode::None, Some(_)) => {
-            return refused("the start message has standard input, but the spec says that none is sent".to_owned());
-        }
-        _ => {}
-    }
-    if message.redact.len() != spec.redact_count as usize {
-        // Rather no run than one whose output shows a secret.
-        let (told, came) = (spec.redact_count, message.redact.len());
-        return refused(format!("the spec says that {told} values are to be redacted, but {came} came"));
-    }
-    if let Some(key) = spec.limits.keys().next() {
-        return refused(format!("limits come later: this version cannot keep the limit {key:?}; remove it"));
-    }
-    Ok(())
 }

@@ -16,6 +16,11 @@ use crate::process::kill_point::kill_point;
 /// Bytes read at once when there are secrets to search for: the search keeps copies.
 const READ_WITH_SECRETS: usize = 64 * 1024;
 
+/// Smallest segment of the newest output.
+const SEGMENT_MIN: u64 = 4 * 1024;
+/// Largest one: as any other.
+const SEGMENT_MAX: u64 = 64 << 20;
+
 /// Why bytes are not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
@@ -61,6 +66,8 @@ pub struct Pump {
     clean: Vec<u8>,
     pending: Option<Pending>,
     quota: Option<u64>,
+    /// Size of the reads once only the newest output is kept: several make a segment.
+    newest: Option<usize>,
     on_quota: OnQuota,
     on_full: OnFull,
     discarding: Option<Missed>,
@@ -80,6 +87,7 @@ impl Pump {
             clean: Vec::new(),
             pending: None,
             quota: spec.log.quota_bytes,
+            newest: None,
             on_quota: spec.log.on_quota,
             on_full: spec.log.on_full,
             discarding: None,
@@ -113,8 +121,11 @@ impl Pump {
         if self.wanted(source, journal).is_none() {
             return;
         }
+        self.keep_newest(journal);
         let room = match (self.quota, self.discarding) {
+            (Some(_), None) if self.newest.is_some() => self.newest.unwrap_or(1).min(self.raw.len()),
             (Some(quota), None) => {
+                let quota = if self.on_quota == OnQuota::HeadTail { quota / 2 } else { quota };
                 let held: usize = self.sources.iter().map(|s| s.redactor.held()).sum();
                 let used = kept(journal) + held as u64;
                 // At the quota with a policy that does not block, what comes is counted and gone;
@@ -144,6 +155,18 @@ impl Pump {
             let Self { sources, secrets, raw, clean, .. } = self;
             let hit = sources[source].redactor.push(secrets, &raw[..count], now, clean);
             self.keep(source, if hit { FLAG_REDACTED } else { 0 }, self.clean.len(), journal);
+        }
+    }
+
+    /// Once the head of the log is full, has only the newest output kept behind it.
+    fn keep_newest(&mut self, journal: &mut Journal) {
+        let Some(quota) = self.quota.filter(|_| self.on_quota == OnQuota::HeadTail && self.newest.is_none()) else {
+            return;
+        };
+        if kept(journal) >= quota / 2 {
+            let segment = (quota / 8).clamp(SEGMENT_MIN, SEGMENT_MAX);
+            journal.keep_newest(segment, quota / 2);
+            self.newest = Some(usize::try_from(segment / 4).unwrap_or(usize::MAX));
         }
     }
 
@@ -213,9 +236,9 @@ impl Pump {
         self.discarding.is_some()
     }
 
-    /// Whether the quota is used up.
+    /// Whether the quota is used up. It never is where old output makes room for new.
     pub fn is_at_quota(&self, journal: &Journal) -> bool {
-        self.quota.is_some_and(|quota| kept(journal) >= quota)
+        self.on_quota != OnQuota::HeadTail && self.quota.is_some_and(|quota| kept(journal) >= quota)
     }
 
     /// Whether both streams have ended and all their bytes are in the log or counted.

@@ -11,8 +11,10 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::fold::{Ring, Tally};
 use super::frame::{
-    FRAME_HEADER, FrameHeader, PAYLOAD_MAX, SEGMENT_HEADER, STREAMS, SegmentHeader, Stream, segment_name,
+    FRAME_HEADER, FrameHeader, PAYLOAD_MAX, SEGMENT_FOLDED, SEGMENT_HEADER, STREAMS, SegmentHeader, Stream,
+    segment_name,
 };
 
 /// Room beyond the size of a segment that control frames may use, so that the exit frame on a
@@ -49,6 +51,8 @@ pub struct LogWriter {
     unsynced: u64,
     /// Bytes in segments before the current one.
     closed_bytes: u64,
+    /// The newest part, once only that is kept.
+    ring: Option<Ring>,
 }
 
 impl LogWriter {
@@ -80,7 +84,23 @@ impl LogWriter {
             offsets: [0; STREAMS],
             unsynced: SEGMENT_HEADER as u64,
             closed_bytes: 0,
+            ring: None,
         })
+    }
+
+    /// What is in the log so far stays; of what follows only the newest segments do, of `segment_bytes`
+    /// each and at most `max_bytes` together. The output before them is dropped and declared by gap
+    /// records; everything that is no output stays. A second call changes nothing.
+    pub fn keep_newest(&mut self, segment_bytes: u64, max_bytes: u64) {
+        if self.ring.is_none() {
+            self.segment_bytes = segment_bytes;
+            self.ring = Some(Ring::new(max_bytes));
+        }
+    }
+
+    /// Bytes of each stream that were appended and are not kept any more, by stream number.
+    pub fn dropped(&self) -> [u64; STREAMS] {
+        self.ring.as_ref().map_or([0; STREAMS], Ring::dropped)
     }
 
     /// Appends one frame and returns its `seq`. Time never runs backwards in a log: a smaller
@@ -123,6 +143,9 @@ impl LogWriter {
         self.seq = header.seq;
         self.ns = header.ns;
         self.offsets[stream.index()] += header.advance();
+        if let Some(current) = self.ring.as_mut().and_then(|r| r.current.as_mut()) {
+            current.note(&header);
+        }
         Ok(header.seq)
     }
 
@@ -150,7 +173,7 @@ impl LogWriter {
         self.unsynced
     }
 
-    /// Bytes kept of each stream, by stream number.
+    /// Bytes appended of each stream, by stream number.
     pub fn offsets(&self) -> [u64; STREAMS] {
         self.offsets
     }
@@ -176,7 +199,9 @@ impl LogWriter {
             Stream::Control => self.segment_bytes.saturating_add(CONTROL_ROOM),
             _ => self.segment_bytes,
         };
-        !empty && self.end.saturating_add(size) > limit
+        // The head and the newest part share no segment.
+        let leaves_head = stream != Stream::Control && self.ring.as_ref().is_some_and(|r| r.current.is_none());
+        !empty && (leaves_head || self.end.saturating_add(size) > limit)
     }
 
     /// Closes the current segment and begins the next; on an error the current one stays.
@@ -188,13 +213,30 @@ impl LogWriter {
         if self.unsynced > 0 {
             self.sync()?;
         }
+        self.make_room()?;
         let file = create_segment(&self.dir, &segment_header(self.owner, number, self.seq + 1, self.wall_ms))?;
         self.file = file;
         self.segment = number;
         self.closed_bytes += self.end;
+        if let Some(ring) = &mut self.ring {
+            let closed = ring.current.replace(Tally::new(number, self.seq + 1));
+            ring.closed.extend(closed.map(|c| Tally { len: self.end, ..c }));
+        }
         self.end = SEGMENT_HEADER as u64;
         self.unsynced = self.end;
         self.dir_dirty = true;
+        Ok(())
+    }
+
+    /// Folds old segments of the newest part until one more has room in it.
+    fn make_room(&mut self) -> io::Result<()> {
+        let Some(ring) = self.ring.as_mut().filter(|r| r.current.is_some()) else { return Ok(()) };
+        let header = SegmentHeader { flags: SEGMENT_FOLDED, ..segment_header(self.owner, 0, 0, self.wall_ms) };
+        while !ring.closed.is_empty() && ring.closed_bytes() + self.end + self.segment_bytes > ring.max_bytes {
+            let (went, came) = ring.fold_oldest(&self.dir, header)?;
+            self.closed_bytes = self.closed_bytes + came - went;
+            self.dir_dirty = true;
+        }
         Ok(())
     }
 
@@ -209,7 +251,7 @@ impl LogWriter {
 
 fn segment_header(owner: LogOwner, number: u32, first_seq: u64, wall_ms: i64) -> SegmentHeader {
     let LogOwner { uuid, attempt } = owner;
-    SegmentHeader { header_len: SEGMENT_HEADER as u16, flags: 0, uuid, attempt, number, first_seq, wall_ms }
+    SegmentHeader { header_len: SEGMENT_HEADER as u16, flags: 0, uuid, attempt, number, through: 0, first_seq, wall_ms }
 }
 
 /// Creates a segment with its header; on an error no file is left behind.

@@ -19,6 +19,10 @@ pub const FLAG_REDACTED: u8 = 1;
 /// Flag: the payload is a JSON record `{bytes, reason}` about bytes that were not kept. Such a
 /// payload is no part of its stream: offsets count kept bytes only.
 pub const FLAG_GAP: u8 = 2;
+/// Flag of a segment: it stands for segments that are not kept any more. The numbers that are missing
+/// in it are those of frames of output, which its gap records count in `frames`; offsets behind such a
+/// record go on where the streams did.
+pub const SEGMENT_FOLDED: u32 = 1;
 /// Number of streams this version knows; their numbers are `0..STREAMS`.
 pub const STREAMS: usize = 6;
 
@@ -78,7 +82,7 @@ impl Stream {
 pub struct SegmentHeader {
     /// Length of the header in the file; frames begin there.
     pub header_len: u16,
-    /// Flags; zero in version 1.
+    /// [`SEGMENT_FOLDED`].
     pub flags: u32,
     /// UUID of the run, service or operation.
     pub uuid: [u8; 16],
@@ -86,6 +90,8 @@ pub struct SegmentHeader {
     pub attempt: u32,
     /// Number of the segment, from 1.
     pub number: u32,
+    /// Number of the last segment that a folded one stands for; 0 in any other.
+    pub through: u32,
     /// `seq` of the first frame in it.
     pub first_seq: u64,
     /// Wall time at which the shim started, milliseconds.
@@ -105,6 +111,7 @@ impl SegmentHeader {
         b[36..40].copy_from_slice(&self.number.to_le_bytes());
         b[40..48].copy_from_slice(&self.first_seq.to_le_bytes());
         b[48..56].copy_from_slice(&self.wall_ms.to_le_bytes());
+        b[56..60].copy_from_slice(&self.through.to_le_bytes());
         let crc = crc32c::crc32c(&b);
         b[60..64].copy_from_slice(&crc.to_le_bytes());
         b
@@ -146,6 +153,7 @@ impl SegmentHeader {
             uuid,
             attempt: u32_at(b, 32),
             number: u32_at(b, 36),
+            through: u32_at(b, 56),
             first_seq: u64_at(b, 40),
             wall_ms: u64_at(b, 48).cast_signed(),
         })
@@ -300,8 +308,16 @@ mod tests {
 
     #[test]
     fn segment_header_survives_and_detects_each_flipped_bit() {
-        let h =
-            SegmentHeader { header_len: 64, flags: 0, uuid: [9; 16], attempt: 2, number: 3, first_seq: 4, wall_ms: -5 };
+        let h = SegmentHeader {
+            header_len: 64,
+            flags: 0,
+            uuid: [9; 16],
+            attempt: 2,
+            number: 3,
+            through: 0,
+            first_seq: 4,
+            wall_ms: -5,
+        };
         let b = h.encode();
         assert_eq!(SegmentHeader::decode(&b).unwrap(), h);
         for bit in 0..b.len() * 8 {

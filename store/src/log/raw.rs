@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Deserialize;
 
-use super::frame::{FLAG_GAP, Stream};
+use super::frame::{FLAG_GAP, STREAMS, Stream};
 use super::item::{Damage, Item, Position, StreamSet, Tail};
 use super::read::LogReader;
 use super::segments::LogError;
@@ -117,17 +117,24 @@ fn copy(
 ) -> Result<Copied, LogError> {
     let mut done = Copied { bytes: 0, gaps: Vec::new(), gap_count: 0, next: from, tail: None };
     let mut next = from;
+    let mut dropped = [0u64; STREAMS];
     while done.bytes < max_bytes && done.tail.is_none() {
         let before = next.offsets;
         match reader.next_of(&mut next, streams)? {
             Item::Damage(damage) => done.gap(Gap::Damage(damage)),
             Item::End(tail) => done.tail = Some(tail),
             Item::Frame(f) if f.head.flags & FLAG_GAP != 0 => {
-                done.gap(declared(f.stream, f.head.seq, f.payload));
+                let gap = declared(f.stream, f.head.seq, f.payload);
+                if let Gap::Declared { bytes: Some(bytes), .. } = gap {
+                    dropped[f.stream.index()] = bytes;
+                }
+                done.gap(gap);
             }
             Item::Frame(f) => {
                 let known = before[f.stream.index()];
-                if known < f.head.offset {
+                let declared = std::mem::take(&mut dropped[f.stream.index()]);
+                // Behind a fold the offsets go on where the stream did.
+                if known < f.head.offset && f.head.offset - known != declared {
                     done.gap(Gap::Missing { stream: f.stream, from: known, to: f.head.offset });
                 }
                 let skip = offset.saturating_sub(f.head.offset).min(f.payload.len() as u64) as usize;

@@ -97,9 +97,15 @@ impl LogReader {
         // Each round takes in one more segment; a writer cannot make them as fast as that.
         for _ in 0..1_000_000 {
             let before = self.segments.count();
-            self.segments.grow()?;
-            if self.segments.count() == before {
-                break;
+            match self.segments.grow() {
+                Ok(_) if self.segments.count() == before => break,
+                Ok(_) => {}
+                // Folded meanwhile. The list is whole then, and growing goes on from there.
+                Err(e) if e.is_gone() => {
+                    let mut end = self.follow;
+                    self.relist(&mut end)?;
+                }
+                Err(e) => return Err(e),
             }
         }
         Ok(())

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::frame::{SEGMENT_HEADER, SegmentHeader, sealed_name, sealed_number, segment_name, segment_number};
+use super::frame::{
+    SEGMENT_FOLDED, SEGMENT_HEADER, SegmentHeader, sealed_name, sealed_number, segment_name, segment_number,
+};
 use super::item::Position;
 use super::sealed::Sealed;
 
@@ -51,6 +53,18 @@ pub enum LogError {
     Output(io::Error),
 }
 
+impl LogError {
+    /// Whether a segment that was there is not, or is another file now: it was folded meanwhile.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// That a segment is not what was listed.
+pub(crate) fn gone(path: PathBuf) -> LogError {
+    LogError::Io { what: "find the segment", path, source: io::ErrorKind::NotFound.into() }
+}
+
 /// What is known of a segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
@@ -69,9 +83,24 @@ pub(crate) struct Segment {
     pub head: Head,
     /// It is compressed: it never grows.
     pub sealed: bool,
+    /// Number of its file; 0 of a sealed one.
+    ino: u64,
 }
 
 impl Segment {
+    /// Whether it stands for segments that are not kept any more.
+    pub fn is_folded(&self) -> bool {
+        matches!(self.head, Head::Good(h) if h.flags & SEGMENT_FOLDED != 0)
+    }
+
+    /// Number of the last segment that it stands for.
+    fn through(&self) -> u32 {
+        match self.head {
+            Head::Good(h) => h.through.max(self.number),
+            Head::Short | Head::Damaged => self.number,
+        }
+    }
+
     /// Place of the first frame.
     pub fn body(&self) -> u64 {
         match self.head {
@@ -80,6 +109,9 @@ impl Segment {
         }
     }
 }
+
+/// Times that segments are listed anew at once: a writer folds them much more slowly.
+pub(crate) const RELISTS: usize = 16;
 
 /// The file of a segment.
 #[derive(Debug)]
@@ -99,6 +131,17 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub fn open(dir: &Path) -> Result<Self, LogError> {
+        let mut tries = 0;
+        loop {
+            match Self::list(dir) {
+                // Folded since it was listed.
+                Err(e) if e.is_gone() && dir.exists() && tries < RELISTS => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    fn list(dir: &Path) -> Result<Self, LogError> {
         let failed = |source| LogError::Io { what: "list the log directory", path: dir.to_owned(), source };
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(failed)? {
@@ -109,13 +152,24 @@ impl Segments {
         numbers.dedup();
         let mut all = Self { dir: dir.to_owned(), list: Vec::with_capacity(numbers.len()), open: None, read: 0 };
         for number in numbers {
-            let segment = all.inspect(number, all.bytes())?;
-            all.list.push(segment);
+            // One that a fold stands for stays for a moment, or after a crash.
+            if all.list.last().is_none_or(|s| number > s.through()) {
+                let segment = all.inspect(number, all.bytes())?;
+                all.list.push(segment);
+            }
         }
         if all.list.is_empty() {
             return Err(LogError::Missing { dir: dir.to_owned() });
         }
         Ok(all)
+    }
+
+    /// Lists the segments anew, after some were folded.
+    pub fn relist(&mut self) -> Result<(), LogError> {
+        let read = self.read;
+        *self = Self::open(&self.dir.clone())?;
+        self.read += read;
+        Ok(())
     }
 
     pub fn count(&self) -> usize {
@@ -158,9 +212,12 @@ impl Segments {
         let last = self.list.len() - 1;
         let (number, known) = (self.list[last].number, self.list[last].len);
         let there = |n: u32| self.path(n).exists() || self.dir.join(sealed_name(n)).exists();
-        let next = number.checked_add(1).filter(|n| there(*n));
+        let next = self.list[last].through().checked_add(1).filter(|n| there(*n));
         if self.list[last].sealed && next.is_none() {
             return Ok(false);
+        }
+        if next.is_none() && !self.is_same(last) {
+            return Err(gone(self.path(number)));
         }
         let now = self.inspect(number, self.list[last].start)?;
         let headed = self.list[last].head != now.head;
@@ -170,6 +227,15 @@ impl Segments {
             self.list.push(segment);
         }
         Ok(next.is_some() || headed || now.len != known)
+    }
+
+    /// Whether the file of a segment is still the one that was listed. A sealed one takes its place
+    /// with the same content.
+    fn is_same(&self, ix: usize) -> bool {
+        let segment = self.list[ix];
+        segment.sealed
+            || std::fs::metadata(self.path(segment.number))
+                .map_or_else(|_| self.dir.join(sealed_name(segment.number)).exists(), |m| m.ino() == segment.ino)
     }
 
     /// Reads at `at` until `buf` is full or the file ends; the count of bytes read.
@@ -227,7 +293,13 @@ impl Segments {
         if self.open.as_ref().is_none_or(|(n, _)| *n != number) {
             let path = self.path(number);
             let source = match File::open(&path) {
-                Ok(file) => Source::Plain(file),
+                Ok(file) => {
+                    let known = self.index_of(number).map(|ix| self.list[ix]).filter(|s| !s.sealed);
+                    if known.is_some_and(|s| file.metadata().is_ok_and(|m| m.ino() != s.ino)) {
+                        return Err(gone(path));
+                    }
+                    Source::Plain(file)
+                }
                 Err(source) if source.kind() == io::ErrorKind::NotFound => self.sealed(number, source)?,
                 Err(source) => return Err(LogError::Io { what: "open the log", path, source }),
             };
@@ -255,12 +327,12 @@ impl Segments {
 
     fn inspect(&mut self, number: u32, start: u64) -> Result<Segment, LogError> {
         let path = self.path(number);
-        let (len, sealed, kept, harmed) = match self.source(number)? {
+        let (len, ino, sealed, kept, harmed) = match self.source(number)? {
             Source::Plain(file) => match file.metadata() {
-                Ok(meta) => (meta.len(), false, None, false),
+                Ok(meta) => (meta.len(), meta.ino(), false, None, false),
                 Err(source) => return Err(LogError::Io { what: "look at the log", path, source }),
             },
-            Source::Sealed(sealed) => (sealed.len(), true, sealed.head(), sealed.is_harmed()),
+            Source::Sealed(sealed) => (sealed.len(), 0, true, sealed.head(), sealed.is_harmed()),
         };
         let mut bytes = [0; SEGMENT_HEADER];
         let read = match kept {
@@ -283,6 +355,6 @@ impl Segments {
         };
         // The rest of it is lost, not still to come.
         let head = if harmed && head == Head::Short { Head::Damaged } else { head };
-        Ok(Segment { number, start, len, head, sealed })
+        Ok(Segment { number, start, len, head, sealed, ino })
     }
 }

@@ -3,7 +3,7 @@
 use super::frame::{FRAME_HEADER, FrameHeader, PAYLOAD_MAX, Stream};
 use super::item::{Damage, Position, Step, Tail, UNKNOWN};
 use super::read::LogReader;
-use super::segments::{Head, LogError};
+use super::segments::{Head, LogError, RELISTS, gone};
 
 /// Longest frame in a file.
 pub(super) const FRAME_MAX: usize = FRAME_HEADER + PAYLOAD_MAX;
@@ -14,14 +14,21 @@ impl LogReader {
     /// One frame on. Without `check` a frame is taken at the word of its header, as long as that
     /// fits to what was before; its payload is not read.
     pub(crate) fn step(&mut self, pos: &mut Position, check: bool) -> Result<Step, LogError> {
+        let mut tries = 0;
+        loop {
+            match self.step_listed(pos, check) {
+                Err(error) if error.is_gone() && tries < RELISTS => self.relist(pos)?,
+                done => return done,
+            }
+            tries += 1;
+        }
+    }
+
+    fn step_listed(&mut self, pos: &mut Position, check: bool) -> Result<Step, LogError> {
         let mut again = false;
         loop {
             let Some(ix) = self.segments.index_of(pos.segment) else {
-                return Err(LogError::Io {
-                    what: "find the segment",
-                    path: self.segments.path(pos.segment),
-                    source: std::io::ErrorKind::NotFound.into(),
-                });
+                return Err(gone(self.segments.path(pos.segment)));
             };
             let segment = self.segments.get(ix);
             let last = self.segments.is_last(ix);
@@ -45,7 +52,8 @@ impl LogReader {
                 continue;
             }
             match self.frame_at(pos, segment.len, check || again)? {
-                Found::Frame(head) if pos.seq != 0 && head.seq > pos.seq => {
+                // What is missing in a fold is counted by its gap records.
+                Found::Frame(head) if pos.seq != 0 && head.seq > pos.seq && !segment.is_folded() => {
                     if self.doubt(pos) {
                         again = true;
                         continue;
@@ -83,6 +91,9 @@ impl LogReader {
             }
             if self.doubt(pos) {
                 again = true;
+                continue;
+            }
+            if segment.is_folded() && self.place_in_fold(pos)? {
                 continue;
             }
             if let Some(step) = self.pass_damage(ix, pos)? {
@@ -162,6 +173,17 @@ impl LogReader {
             }
         }
         Ok(Found::Bad)
+    }
+
+    /// Passes one frame whose checksum holds and gives its number.
+    pub(super) fn step_sound(&mut self, pos: &mut Position, len: u64) -> Result<Option<u64>, LogError> {
+        match self.frame_at(pos, len, true)? {
+            Found::Frame(head) => {
+                pos.at += head.size();
+                Ok(Some(head.seq))
+            }
+            Found::Open | Found::Bad => Ok(None),
+        }
     }
 
     /// Makes the buffer cover `need` bytes at `pos`, or as many as there are; reads `ahead` bytes

@@ -66,6 +66,7 @@ fn forge_log(dir: &Path, frames: &[(FrameHeader, Vec<u8>)]) {
         attempt: owner.attempt,
         number: 1,
         first_seq: 1,
+        through: 0,
         wall_ms: 0,
     };
     let mut bytes = header.encode().to_vec();

@@ -17,6 +17,7 @@ pub fn log(data: &[u8]) {
         attempt: 1,
         number: 1,
         first_seq: 1,
+        through: 0,
         wall_ms: 0,
     };
     let mut bytes = header.encode().to_vec();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    AgentRow, DeadlineKind, InvocationSource, Kind, Observation, RunId, RunRow, RunStatus, TriggerDetail, WakeupId,
-    WakeupRow, WakeupStatus,
+    AgentRow, DeadlineKind, InvocationSource, Kind, RunId, RunRow, RunStatus, TriggerDetail, WakeupId, WakeupRow,
+    WakeupStatus,
 };
 
 use super::run_start::QUEUE_LIMIT_MS;
@@ -17,8 +17,8 @@ pub(crate) const PAUSE_MS: i64 = 5_000;
 
 /// Schedules the retry of a run that was just lost, where its agent allows it and its lineage has not had one.
 pub(crate) fn after_loss(d: &mut Deciding<'_, '_>, lost: &RunRow) {
-    let allows = d.state().agents.get(&lost.agent_id).is_some_and(allows);
-    if !allows || lost.stop_requested_at.is_some() {
+    let Some(agent) = d.state().agents.get(&lost.agent_id).filter(|agent| allows(agent)).cloned() else { return };
+    if lost.stop_requested_at.is_some() {
         return;
     }
     let number = Kind::Run.number(lost.number);
@@ -56,13 +56,21 @@ pub(crate) fn after_loss(d: &mut Deciding<'_, '_>, lost: &RunRow) {
         updated_at: now,
     });
     let due = now.plus(PAUSE_MS);
+    // For the same work, with nothing of what has become of it.
     let row = RunRow {
-        number: next,
+        project_id: lost.project_id,
+        issue_id: lost.issue_id,
+        priority: lost.priority,
+        environment_id: lost.environment_id,
+        timeout_ms: lost.timeout_ms,
+        grace_ms: lost.grace_ms,
+        continuation_attempt: lost.continuation_attempt,
+        session_id_before: lost.session_id_before.clone(),
+        issue_comment_status: lost.issue_comment_status,
         status: RunStatus::ScheduledRetry,
         invocation_source: InvocationSource::Automation,
         trigger_detail: TriggerDetail::System,
         wakeup_request_id: Some(wakeup),
-        queued_at: now,
         due_at: Some(due),
         deadline_at: Some(now.plus(QUEUE_LIMIT_MS)),
         deadline_kind: Some(DeadlineKind::Wall),
@@ -71,7 +79,7 @@ pub(crate) fn after_loss(d: &mut Deciding<'_, '_>, lost: &RunRow) {
         process_loss_retry_count: lost.process_loss_retry_count + 1,
         scheduled_retry_attempt: lost.scheduled_retry_attempt + 1,
         scheduled_retry_reason: Some("process_lost".into()),
-        ..anew(id, lost)
+        ..RunRow::queued(id, next, &agent, now)
     };
     d.tx.put(row);
     let by = Kind::Run.number(next);
@@ -86,67 +94,6 @@ pub(crate) fn after_loss(d: &mut Deciding<'_, '_>, lost: &RunRow) {
 
 fn allows(agent: &AgentRow) -> bool {
     agent.config.get("retry_lost").and_then(Value::as_bool).unwrap_or(false)
-}
-
-/// A row for the same work, with nothing of what has become of it.
-fn anew(id: RunId, of: &RunRow) -> RunRow {
-    RunRow {
-        id,
-        step: None,
-        started_at: None,
-        finished_at: None,
-        stop_reason: None,
-        stop_requested_at: None,
-        stop_requested_by: None,
-        stop_grace_ms: None,
-        attempt: 0,
-        fence: None,
-        lease_id: None,
-        workspace_id: None,
-        exit_code: None,
-        signal: None,
-        signal_reason: None,
-        oom: false,
-        leaky: false,
-        survivors: None,
-        error_code: None,
-        error: None,
-        error_detail: None,
-        observation: Observation::Live,
-        observation_evidence: None,
-        process_pid: None,
-        process_group_id: None,
-        process_start_ticks: None,
-        process_started_at: None,
-        process_boot_id: None,
-        external_run_id: None,
-        session_id_after: None,
-        issue_comment_satisfied_by_comment_id: None,
-        issue_comment_retry_queued_at: None,
-        liveness_state: None,
-        liveness_reason: None,
-        last_useful_action_at: None,
-        next_action: None,
-        log_store: None,
-        log_ref: None,
-        log_bytes: None,
-        log_sha256: None,
-        log_compressed: false,
-        stdout_bytes: None,
-        stderr_bytes: None,
-        stdout_sha256: None,
-        stderr_sha256: None,
-        agent_seq: 0,
-        last_output_at: None,
-        last_output_seq: 0,
-        last_output_stream: None,
-        last_output_bytes: 0,
-        user_us: None,
-        sys_us: None,
-        maxrss_kib: None,
-        version: 0,
-        ..of.clone()
-    }
 }
 
 /// A retry is due: it queues like any other run.

@@ -27,7 +27,7 @@ const INSIST_FRAMES: i32 = 16_000;
 /// How long it insists: a read transaction is stopped after [`crate::open::READ_LIMIT_MS`].
 const INSIST: Duration = Duration::from_millis(150);
 /// Least time between two attempts, so that a reader that cannot be stopped does not slow down every commit.
-const INSIST_AGAIN: Duration = Duration::from_secs(1);
+const INSIST_AGAIN: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// How long this thread waits for locks of others; none: as long as usual.

@@ -22,7 +22,8 @@ fn hold_on(reader: &Reader) -> Result<i64, StoreError> {
 
 #[test]
 fn a_reader_that_holds_on_is_stopped_and_the_journal_stays_bounded() {
-    const BOUND: u64 = 96 << 20;
+    // On a busy machine a reader may be stopped late, and the writer goes on meanwhile.
+    const BOUND: u64 = 256 << 20;
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let mut writer = Writer::open(dir.path()).unwrap();
     writer.begin_reign().unwrap();
@@ -45,9 +46,9 @@ fn a_reader_that_holds_on_is_stopped_and_the_journal_stays_bounded() {
                 })
             })
             .collect();
-        let until = Instant::now() + Duration::from_secs(20);
-        // About 240 MiB in all.
-        while n < 60 && Instant::now() < until {
+        let until = Instant::now() + Duration::from_secs(60);
+        // About 480 MiB in all.
+        while n < 120 && Instant::now() < until {
             n += 1;
             writer.commit(&[bulk(1_000, n)]).unwrap();
             largest = largest.max(size());
@@ -57,7 +58,7 @@ fn a_reader_that_holds_on_is_stopped_and_the_journal_stays_bounded() {
             assert!(reader.join().unwrap() > 0, "no reader was stopped");
         }
     });
-    assert!(n > 25, "only {n} commits were made in time");
+    assert!(n > 70, "only {n} commits were made in time, too few to tell");
     assert!(largest < BOUND, "the journal grew to {largest} bytes");
     // In a quiet moment it goes back to its room, and not below.
     assert!(writer.shrink_journal().unwrap());

@@ -232,6 +232,7 @@ fn power_may_fail_at_any_write() {
 
 #[test]
 fn another_process_may_hold_the_write_lock_for_seconds() {
+    let _disk = Disk::take();
     let dir = quick_dir();
     let mut writer = reigning(dir.path());
     writer.commit(&[vec![counter("run", 1)]]).unwrap();
@@ -294,6 +295,7 @@ fn fill(path: &Path) {
 
 #[test]
 fn a_full_disk_leaves_room_for_the_ledger_and_then_refuses_whole_batches() {
+    let _disk = Disk::take();
     let Some(small) = Small::new(24, "") else { return };
     let dir = small.0.path().join("data");
     let mut writer = reigning(&dir);
@@ -340,6 +342,7 @@ fn backup_fails_cleanly(dir: &Path) -> bool {
 
 #[test]
 fn a_disk_without_inodes_and_one_that_cannot_be_written_are_refused_by_name_and_left_as_they_are() {
+    let _disk = Disk::take();
     let Some(small) = Small::new(24, ",nr_inodes=24") else { return };
     let dir = small.0.path().join("data");
     let mut writer = reigning(&dir);
@@ -371,6 +374,7 @@ fn a_disk_without_inodes_and_one_that_cannot_be_written_are_refused_by_name_and_
 
 #[test]
 fn a_limit_on_the_size_of_files_refuses_batches_and_loses_nothing() {
+    let _disk = Disk::take();
     let dir = quick_dir();
     let mut writer = reigning(dir.path());
     writer.commit(&[vec![counter("run", 1)]]).unwrap();

@@ -39,6 +39,7 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 /// The disk, for one test at a time. It is in order when taken, and when given back.
+/// Every test of the program that opens a store takes it: they share one process, so what one breaks is broken for all.
 pub struct Disk {
     _one: MutexGuard<'static, ()>,
 }

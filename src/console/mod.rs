@@ -20,6 +20,7 @@ mod questions;
 mod reign;
 mod reigning;
 mod requests;
+mod retry;
 mod settings;
 mod shell;
 mod signals;

@@ -22,6 +22,7 @@ use super::output::Outputs;
 use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
+use super::retry::Retry;
 use super::{Options, background, changes, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
@@ -74,6 +75,7 @@ pub struct Shell {
     ticked_at: Instant,
     refreshed_at: Option<Instant>,
     refresh_due: bool,
+    retry: Retry,
     open_questions: usize,
     asked_at: Option<Instant>,
     /// The output on the screen that will not change any more.
@@ -159,6 +161,7 @@ impl Shell {
             ticked_at: Instant::now(),
             refreshed_at: None,
             refresh_due: false,
+            retry: Retry::default(),
             open_questions: 0,
             asked_at: None,
             settled_output: None,
@@ -213,6 +216,7 @@ impl Shell {
         if self.refresh_due {
             due.push(self.refreshed_at.map_or(now, |at| at + self.frame()));
         }
+        due.extend(self.retry.due());
         if self.shows_ages() {
             due.push(self.ticked_at + self.tick());
         }
@@ -265,6 +269,7 @@ impl Shell {
         if ages && self.live.printed() {
             self.refresh_due = true;
         }
+        self.refresh_due |= self.retry.take(now);
         if self.refresh_due && self.refreshed_at.is_none_or(|at| now >= at + self.frame()) {
             self.refresh_due = false;
             self.refreshed_at = Some(now);
@@ -305,7 +310,16 @@ impl Shell {
                 tracing::info!(name, "the console is asked to end");
                 self.end(Ending::Signal);
             }
-            Event::Answer(question, answer) => self.answered(question, answer),
+            Event::Answer(question, answer) => {
+                match &answer {
+                    Ok(_) => self.retry.answered(),
+                    Err(words) => {
+                        tracing::warn!(?question, %words, "a question of the screen is not answered; it is asked again");
+                        self.retry.failed(Instant::now());
+                    }
+                }
+                self.answered(question, answer);
+            }
             Event::StoreChanged => {
                 self.requests.look();
                 self.refresh_due = true;

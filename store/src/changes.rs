@@ -1,9 +1,10 @@
 //! Noticing that another connection or process has committed, without asking again and again.
 //!
 //! The kernel tells of writes to the journal. A write comes a little before its commit can be
-//! seen, and the last step of a commit is one the kernel does not tell of; so after a write the
-//! store is asked again for a while, at growing intervals. A change that is seen does not end
-//! this: the write may have been that of the next commit, which nothing else would tell of.
+//! seen, and the last step of a commit is one the kernel does not tell of; so whoever commits with
+//! this package touches the journal afterwards. Others do not: after a write the store is asked
+//! again for a while, at growing intervals. A change that is seen does not end this: the write may
+//! have been that of the next commit, which nothing else would tell of.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,7 +20,7 @@ use crate::{Reader, StoreError, directory};
 const POLL: Duration = Duration::from_millis(250);
 /// First interval of asking after a write that is no commit yet.
 const FIRST: Duration = Duration::from_micros(250);
-/// How long after the last write a commit is waited for; a sync of a busy disk may take this long.
+/// How long after the last write a commit of another program is waited for; a busy disk may take this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of events read at once.
 const BUFFER: usize = 4096;
@@ -124,10 +125,23 @@ impl ChangeSignal {
     }
 }
 
+/// Tells every signal, of every process, that the database at this path has a new commit that can be seen.
+pub(crate) fn tell(database: &Path) {
+    let mut journal = database.as_os_str().to_owned();
+    journal.push("-wal");
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    // By its path: a descriptor opened and closed would be one more thing beside SQLite. Whoever is not told asks.
+    let _ = rustix::fs::utimensat(rustix::fs::CWD, &journal, &times, rustix::fs::AtFlags::empty());
+}
+
 /// Watches the directory, not the journal itself: so a journal that is replaced is watched at once.
 fn watch(dir: &Path) -> rustix::io::Result<OwnedFd> {
     let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    let what = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    let what = inotify::WatchFlags::MODIFY
+        | inotify::WatchFlags::ATTRIB
+        | inotify::WatchFlags::CREATE
+        | inotify::WatchFlags::MOVED_TO;
     inotify::add_watch(&events, dir, what)?;
     Ok(events)
 }
@@ -221,6 +235,18 @@ mod tests {
         assert!(drain(signal.events.as_ref().unwrap()));
         assert!(signal.wait(Duration::from_secs(4)).unwrap());
         assert!(!signal.wait(Duration::from_millis(30)).unwrap(), "it is told once");
+    }
+
+    #[test]
+    fn a_commit_that_came_long_after_its_write_is_told() {
+        let (dir, mut writer, _) = make::store();
+        let mut signal = ChangeSignal::open(dir.path()).unwrap();
+        writer.commit(&[vec![Change::Counter { name: "run".into(), value: 1 }]]).unwrap();
+        // As if the writes had been given up already when the disk was done with them.
+        drain(signal.events.as_ref().unwrap());
+        signal.written = None;
+        tell(&directory::database(dir.path()));
+        assert!(signal.wait(Duration::from_secs(10)).unwrap());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use wharf_model::column::Row;
 use wharf_model::{ActorType, Kind, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
 use crate::cell::{Bound, columns, read_at};
-use crate::{StoreError, open};
+use crate::{StoreError, changes, open};
 
 /// What is asked, before it has a number.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +128,7 @@ pub(crate) fn send(path: &Path, conn: &mut Connection, new: &NewRequest) -> Resu
         .and_then(|mut insert| insert.execute(params_from_iter(row.cells().iter().map(Bound))))
         .map_err(fail)?;
     tx.commit().map_err(fail)?;
+    changes::tell(path);
     Ok(row)
 }
 

@@ -10,7 +10,7 @@ use wharf_model::state::{AnyRow, Change, State};
 pub use crate::apply::ApplyError;
 use crate::apply::{Failure, Statements};
 use crate::insert_request::{self, NewRequest};
-use crate::{Access, Store, StoreError, journal, load, open, suspect};
+use crate::{Access, Store, StoreError, changes, journal, load, open, suspect};
 
 /// Writes every table. Owned by the dispatch thread of the process that holds the orchestrator's lock.
 pub struct Writer {
@@ -144,7 +144,10 @@ impl Writer {
         });
         match done {
             Ok(outcomes) => match crate::point::lost_sync().and_then(|()| self.run("COMMIT")) {
-                Ok(()) => Ok(Commit::Done(outcomes)),
+                Ok(()) => {
+                    changes::tell(&self.path);
+                    Ok(Commit::Done(outcomes))
+                }
                 Err(e) => {
                     self.roll_back();
                     match e.sqlite_error() {

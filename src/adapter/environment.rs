@@ -26,8 +26,10 @@ pub fn allowed(operator: &BTreeMap<String, String>, allow: Allow<'_>) -> BTreeMa
     let variables = operator.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut env = inherited(variables, allow.wharf_directory.to_str(), allow.pass_ssh_agent, allow.has_terminal);
     // Output is kept and shown with its colours, although the child sees no terminal.
-    env.insert("FORCE_COLOR".into(), "1".into());
-    env.insert("CLICOLOR_FORCE".into(), "1".into());
+    if !allow.has_terminal {
+        env.insert("FORCE_COLOR".into(), "1".into());
+        env.insert("CLICOLOR_FORCE".into(), "1".into());
+    }
     env
 }
 

@@ -191,6 +191,13 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         Stdin::Prompt => start.prompt.map(str::to_owned),
         Stdin::Text(text) => Some(text.clone()),
     };
+    if agent.tty && stdin.is_some() {
+        return Err(AdapterError::Unusable {
+            agent: agent.name.clone(),
+            what: "its prompt".into(),
+            cause: "cannot be sent to a terminal; start it without one and type it with wharf attach",
+        });
+    }
     let mut redact = start.redact;
     redact.extend(start.token.clone());
     let spec = Spec {

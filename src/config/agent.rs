@@ -47,6 +47,9 @@ pub(super) fn agent<'t>(
     reader.limit(s, "silence", &mut agent.silence_ms);
     agent.tty = reader.boolean(s, "tty").unwrap_or(agent.tty);
     agent.prompt = prompt(reader, s, "prompt");
+    if agent.tty {
+        without_input(reader, s, &mut agent);
+    }
     agent.bootstrap = prompt(reader, s, "bootstrap");
     reader.limit(s, "timer", &mut agent.timer_ms);
     agent.wake_on_demand = reader.boolean(s, "wake_on_demand").unwrap_or(agent.wake_on_demand);
@@ -58,6 +61,20 @@ pub(super) fn agent<'t>(
     agent.env = env(reader, s, references);
     reader.close(section);
     is_whole.then_some(agent)
+}
+
+/// A terminal is typed into; nothing is sent to it from the config.
+fn without_input<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, agent: &mut AgentConfig) {
+    let expected = "expected no prompt beside tty = true; whoever attaches types it, or the command carries it";
+    let AdapterConfig::Process(process) = &mut agent.adapter;
+    if let Some(value) = reader.take(section, "prompt") {
+        reader.wrong(value.span(), "an agent with a terminal is sent no prompt", expected);
+    } else if matches!(process.stdin, Stdin::Text(_))
+        && let Some(value) = reader.take(section, "tty")
+    {
+        let message = "stdin = { text = … } cannot stand beside tty = true";
+        reader.wrong(value.span(), message, "expected stdin = \"none\", or no terminal");
+    }
 }
 
 /// Services that its runs use; whether there are such is judged once the whole file is read.

@@ -30,7 +30,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("workspace", "repo_url", Refused::Any, "a project without a local checkout"),
     ("workspace", "concurrency", Refused::Only("refuse"), "refusing a second run in a shared checkout"),
     ("agent", "adapter", Refused::AllBut(&["process"]), "this adapter"),
-    ("agent", "tty", Refused::AllBut(&["false"]), "a terminal for an agent"),
     ("agent", "bootstrap", Refused::Any, "a prompt for the first start"),
     ("agent", "timer", Refused::AllBut(&["0s"]), "waking an agent by the clock"),
     ("agent", "silence", Refused::Any, "a verdict on silent runs"),

@@ -388,7 +388,7 @@ fn is_absent(error: &LogError) -> bool {
 pub fn set(streams: Streams) -> StreamSet {
     match streams {
         Streams::Both => StreamSet::OUTPUT,
-        Streams::Stdout => StreamSet::of(&[Source::Stdout]),
+        Streams::Stdout => StreamSet::of(&[Source::Stdout, Source::Terminal]),
         Streams::Stderr => StreamSet::of(&[Source::Stderr]),
     }
 }
@@ -397,8 +397,8 @@ fn bytes(log: &mut LogLines, streams: Streams) -> Result<u64, String> {
     let end = log.reader().end().map_err(|e| e.to_string())?;
     let of = |stream| end.offset(stream).unwrap_or(0);
     Ok(match streams {
-        Streams::Both => of(Source::Stdout) + of(Source::Stderr),
-        Streams::Stdout => of(Source::Stdout),
+        Streams::Both => of(Source::Stdout) + of(Source::Stderr) + of(Source::Terminal),
+        Streams::Stdout => of(Source::Stdout) + of(Source::Terminal),
         Streams::Stderr => of(Source::Stderr),
     })
 }

@@ -26,6 +26,8 @@ pub struct Program {
     pub cwd: CString,
     /// Value for `/proc/self/oom_score_adj`; best effort.
     pub oom_score_adj: CString,
+    /// Standard input is a terminal: the child leads a session of its own, with that as its controlling terminal.
+    pub terminal: bool,
 }
 
 /// The three standard descriptors of a child; all must be above 2.
@@ -104,9 +106,12 @@ pub fn fork_held(program: &Program, stdio: Stdio<'_>, close_first: &[BorrowedFd<
             pid => pid,
         }
     };
-    // Both sides set the group, so that it exists whoever comes first; the child may have done it.
-    // SAFETY: plain system call.
-    unsafe { libc::setpgid(pid, pid) };
+    if !program.terminal {
+        // Both sides set the group, so that it exists whoever comes first; the child may have done it.
+        // A leader of a session makes its own, and could not if it led a group already.
+        // SAFETY: plain system call.
+        unsafe { libc::setpgid(pid, pid) };
+    }
     Ok(Held { pid, go: File::from(go_write), result: File::from(result_read) })
 }
 
@@ -189,7 +194,13 @@ impl ChildPlan<'_> {
             for &fd in self.close {
                 libc::close(fd);
             }
-            libc::setpgid(0, 0);
+            if self.program.terminal {
+                if libc::setsid() < 0 {
+                    self.fail(b'p');
+                }
+            } else {
+                libc::setpgid(0, 0);
+            }
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
@@ -205,6 +216,9 @@ impl ChildPlan<'_> {
                 if libc::dup2(fd, target as libc::c_int) < 0 {
                     self.fail(b'p');
                 }
+            }
+            if self.program.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                self.fail(b'p');
             }
             let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
             if score >= 0 {

@@ -21,5 +21,6 @@ pub mod shim_dir;
 pub mod signal;
 pub mod spawn;
 pub mod stat;
+pub mod terminal;
 pub mod terminate;
 pub mod writeback;

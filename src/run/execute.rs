@@ -168,7 +168,7 @@ fn build(ctx: &Context, job: &RunJob, dir: &str) -> Result<(Spec, StartMessage),
     let allow = Allow {
         wharf_directory: ctx.program_dir.as_deref().unwrap_or(&fallback),
         pass_ssh_agent: agent.pass_ssh_agent,
-        has_terminal: false,
+        has_terminal: agent.tty,
     };
     let mut env = allowed(&ctx.operator, allow);
     env.extend(own.env);

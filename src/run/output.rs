@@ -18,7 +18,8 @@ pub fn gather(data: &Path, dir: &str, exit: Option<&ExitFrame>) -> RunOutput {
         |name: &str| exit.and_then(|e| e.streams.get(name)).map_or(0, |s| i64::try_from(s.bytes).unwrap_or(i64::MAX));
     let mut output = RunOutput {
         log_ref: Some(dir.to_owned()),
-        stdout_bytes: bytes("stdout"),
+        // A terminal has one stream; the row counts it as standard output.
+        stdout_bytes: bytes("stdout").saturating_add(bytes("terminal")),
         stderr_bytes: bytes("stderr"),
         ..RunOutput::default()
     };
@@ -41,9 +42,11 @@ fn read(path: &Path, output: &mut RunOutput) -> Result<(), LogError> {
     let end = log.end()?;
     output.last_seq = i64::try_from(end.seq().saturating_sub(1)).unwrap_or(i64::MAX);
     let started = log.wall_ms_at_start();
-    for stream in [Stream::Stdout, Stream::Stderr] {
+    let has_terminal = end.offset(Stream::Terminal).is_some_and(|bytes| bytes > 0);
+    let first = if has_terminal { Stream::Terminal } else { Stream::Stdout };
+    for stream in [first, Stream::Stderr] {
         let (bytes, excerpt) = match stream {
-            Stream::Stdout => (&mut output.stdout_bytes, &mut output.stdout_excerpt),
+            Stream::Stdout | Stream::Terminal => (&mut output.stdout_bytes, &mut output.stdout_excerpt),
             _ => (&mut output.stderr_bytes, &mut output.stderr_excerpt),
         };
         let total = end.offset(stream).unwrap_or_else(|| u64::try_from(*bytes).unwrap_or(0));

@@ -8,8 +8,10 @@ use crate::process::signal;
 /// Refuses what this version cannot do, before anything is started.
 pub(super) fn check(spec: &Spec, message: &StartMessage) -> Result<(), SpawnError> {
     let refused = |words: String| Err(spawn_child::refused(words));
-    if spec.tty.is_some() {
-        return refused("terminals come later: this version starts children without one; remove tty".to_owned());
+    if spec.tty.is_some() && spec.stdin == StdinMode::Sent {
+        return refused(
+            "a child with a terminal reads what is typed; nothing can be sent to its standard input".to_owned(),
+        );
     }
     if let Some(name) = spec.stop_signal.as_deref().filter(|name| signal::parse(name).is_none()) {
         return refused(format!("stop_signal {name:?} is no signal; SIGTERM, SIGINT and the like are"));

@@ -1,10 +1,12 @@
 //! The control socket: what an orchestrator may ask of a shim (contracts 6.4).
 
 use serde_json::json;
-use wharf_model::shim::{Control, ControlReply, EndedBy, PROTOCOL};
+use wharf_model::base64;
+use wharf_model::shim::{Control, ControlReply, EndedBy, PROTOCOL, TtySize};
 
 use super::clock;
 use super::lines::Line;
+use super::terminal::{INPUT_MAX_BYTES, NotTaken, Terminal};
 use super::{Life, Shim};
 use crate::process::signal;
 
@@ -18,6 +20,8 @@ pub struct Peer {
     epoch: Option<i64>,
     watches: bool,
     caught_up: bool,
+    /// It may type.
+    attached: bool,
 }
 
 impl Shim {
@@ -78,6 +82,9 @@ impl Shim {
                 self.feed = None;
                 ControlReply::Ok
             }
+            Control::Attach => self.attach(index),
+            Control::Input { base64 } => self.type_in(index, &base64),
+            Control::Resize { rows, cols } => self.resize(index, TtySize { rows, cols }),
             Control::Watch => {
                 if let Some(peer) = self.control.connection(index) {
                     peer.state.watches = true;
@@ -109,7 +116,7 @@ impl Shim {
             id: self.spec.id.clone(),
             state: self.state().to_owned(),
             seq: self.journal.seq(),
-            offsets: self.journal.offsets(),
+            offsets: self.journal.offsets(self.pump.outputs()),
         };
         (welcome, true)
     }
@@ -147,7 +154,7 @@ impl Shim {
         ControlReply::Status {
             state: self.state().to_owned(),
             seq: self.journal.seq(),
-            offsets: self.journal.offsets(),
+            offsets: self.journal.offsets(self.pump.outputs()),
             disk: self.journal.disk().as_str().to_owned(),
             child: self.tree.child(),
             descendants,
@@ -171,6 +178,66 @@ impl Shim {
         }
     }
 
+    /// The child's terminal, for a peer that may use it now.
+    fn terminal_of(&mut self, index: usize) -> Result<&mut Terminal, ControlReply> {
+        if self.spec.tty.is_none() {
+            return Err(refuse("no_terminal", "the child has no terminal: its agent was started without tty = true"));
+        }
+        if !self.control.connection(index).is_some_and(|c| c.state.attached) {
+            return Err(bad_request("attach must come first"));
+        }
+        match (&self.life, &mut self.terminal) {
+            (Life::Running, Some(terminal)) => Ok(terminal),
+            _ => Err(not_allowed("the child has ended")),
+        }
+    }
+
+    fn attach(&mut self, index: usize) -> ControlReply {
+        if let Some(peer) = self.control.connection(index) {
+            peer.state.attached = true;
+        }
+        if let Err(refusal) = self.terminal_of(index) {
+            return refusal;
+        }
+        self.journal.control(&json!({"t": "attached", "epoch": self.epoch}));
+        ControlReply::Ok
+    }
+
+    fn type_in(&mut self, index: usize, text: &str) -> ControlReply {
+        let terminal = match self.terminal_of(index) {
+            Ok(terminal) => terminal,
+            Err(refusal) => return refusal,
+        };
+        let Some(bytes) = base64::decode(text) else { return bad_request("the input is not base64") };
+        let hidden = terminal.is_hidden();
+        match terminal.input(&bytes) {
+            Ok(()) => {
+                self.pump.record_input(&bytes, hidden, &mut self.journal, clock::awake_ns());
+                ControlReply::Ok
+            }
+            Err(NotTaken::Waiting(waiting)) => refuse(
+                "busy",
+                &format!("the child has not read {waiting} bytes that were typed before; {INPUT_MAX_BYTES} may wait"),
+            ),
+        }
+    }
+
+    fn resize(&mut self, index: usize, size: TtySize) -> ControlReply {
+        let resized = match self.terminal_of(index) {
+            Ok(terminal) => terminal.resize(size),
+            Err(refusal) => return refusal,
+        };
+        match resized {
+            Ok(changed) => {
+                if changed {
+                    self.journal.control(&json!({"t": "resized", "rows": size.rows, "cols": size.cols}));
+                }
+                ControlReply::Ok
+            }
+            Err(words) => bad_request(&words),
+        }
+    }
+
     fn stale(&self, epoch: i64) -> ControlReply {
         ControlReply::Error {
             code: "stale_epoch".to_owned(),
@@ -190,9 +257,13 @@ impl Shim {
 }
 
 fn bad_request(message: &str) -> ControlReply {
-    ControlReply::Error { code: "bad_request".to_owned(), message: message.to_owned() }
+    refuse("bad_request", message)
 }
 
 fn not_allowed(message: &str) -> ControlReply {
-    ControlReply::Error { code: "not_allowed".to_owned(), message: message.to_owned() }
+    refuse("not_allowed", message)
+}
+
+fn refuse(code: &str, message: &str) -> ControlReply {
+    ControlReply::Error { code: code.to_owned(), message: message.to_owned() }
 }

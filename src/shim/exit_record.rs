@@ -42,6 +42,8 @@ impl Shim {
         let Life::Clearing(clearing) = &self.life else { return };
         let (ended, ended_ms, left_asked_ms) = (clearing.ended, clearing.ended_ms, clearing.asked_ms());
         let closed = self.pump.abandon(&mut self.journal);
+        // Closing it hangs up on whoever still has it from outside the tree.
+        self.terminal = None;
         let mut survivors = std::mem::take(&mut self.survivors);
         if !self.spec.keep.is_empty()
             && let Ok(living) = self.tree.living()
@@ -119,8 +121,9 @@ impl Shim {
         }
         let Life::Recording(recording) = &mut self.life else { return };
         for (name, end) in &mut recording.frame.streams {
-            let stream = if name == Stream::Stdout.name() { Stream::Stdout } else { Stream::Stderr };
-            end.bytes = self.journal.kept(stream);
+            if let Some(stream) = Stream::ALL.into_iter().find(|s| s.name() == name) {
+                end.bytes = self.journal.kept(stream);
+            }
         }
         let Ok(payload) = serde_json::to_vec(&recording.frame) else {
             self.life = Life::Over(EXIT_UNRECORDED);

@@ -202,9 +202,9 @@ impl Journal {
     }
 
     /// How far each of the child's streams has come in the log, in bytes, by name.
-    pub fn offsets(&self) -> BTreeMap<String, u64> {
+    pub fn offsets(&self, streams: impl Iterator<Item = Stream>) -> BTreeMap<String, u64> {
         let offsets = self.log.offsets();
-        [Stream::Stdout, Stream::Stderr].into_iter().map(|s| (s.name().to_owned(), offsets[s.index()])).collect()
+        streams.map(|s| (s.name().to_owned(), offsets[s.index()])).collect()
     }
 
     /// Lets the disk work while the child prints on, so that a sync has little left to wait for.

@@ -17,6 +17,7 @@ mod redact;
 mod spawn_child;
 mod start;
 mod stop;
+mod terminal;
 mod tree;
 mod turn;
 
@@ -42,6 +43,7 @@ use pump::{Feed, Pump};
 use redact::Secrets;
 use start::{EXIT_REFUSED, EXIT_UNRECORDED, Keeper};
 use stop::{Clearing, Stop};
+use terminal::Terminal;
 use tree::Tree;
 
 pub use redact::{SECRET_MAX_BYTES, SECRET_MIN_BYTES};
@@ -108,6 +110,7 @@ struct Shim {
     journal: Journal,
     pump: Pump,
     feed: Option<Feed>,
+    terminal: Option<Terminal>,
     tree: Tree,
     life: Life,
     stop: Option<Stop>,
@@ -162,6 +165,7 @@ impl Shim {
         Ok(Self {
             pump: Pump::new(&spec, secrets),
             feed: None,
+            terminal: None,
             tree: Tree::new(keeper.me, spec.keep.clone(), spec.tag.clone()),
             life: Life::Starting,
             stop: None,
@@ -202,7 +206,11 @@ impl Shim {
         let recorded = identity::child(pid).and_then(|child| {
             // The child leaves our session only if it does so itself; its group is its own.
             let child = child.ok_or_else(|| std::io::Error::other("it is not in the process table"))?;
-            let child = wharf_model::shim::ChildRef { pgid: pid, ..child };
+            let child = wharf_model::shim::ChildRef {
+                pgid: pid,
+                sid: if self.spec.tty.is_some() { pid } else { child.sid },
+                ..child
+            };
             self.keeper.write_id(Some(child))?;
             Ok(child)
         });
@@ -226,6 +234,7 @@ impl Shim {
         }
         self.tree.set_child(child);
         self.pump.attach(ends.stdout, ends.stderr);
+        self.terminal = ends.terminal.zip(self.spec.tty).map(|(keeper, size)| Terminal::new(keeper, size));
         if let (Some(pipe), Some(text)) = (ends.stdin, message.stdin) {
             self.feed = Some(Feed::new(pipe, text.into_bytes()));
         }
@@ -270,6 +279,7 @@ impl Shim {
         self.tick_disk(now);
         self.pump.release_due(&mut self.journal, now);
         self.tick_quota();
+        self.look_for_terminal(now);
         self.journal.sync_if_due(now);
         if matches!(self.life, Life::Running) {
             self.look_for_end(now);
@@ -295,6 +305,16 @@ impl Shim {
         }));
         self.feed = None;
         self.life = Life::Clearing(Clearing::new(ended, now));
+    }
+
+    /// A child that had closed its terminal may open it again; it is read on then.
+    fn look_for_terminal(&mut self, now: u64) {
+        if !matches!(self.life, Life::Running) || !self.pump.has_ended() {
+            return;
+        }
+        if let Some(reading) = self.terminal.as_mut().and_then(|t| t.opened_again(now)) {
+            self.pump.attach(reading, None);
+        }
     }
 
     fn tick_quota(&mut self) {

@@ -55,7 +55,10 @@ struct Pending {
     bytes: usize,
 }
 
-/// Both output streams of the child.
+/// Most bytes of input to a terminal that are kept in the log; what follows is counted.
+const INPUT_KEPT_MAX: u64 = 16 << 20;
+
+/// The child's streams: both outputs, or its terminal and what is typed into it.
 #[derive(Debug)]
 pub struct Pump {
     sources: [Source; 2],
@@ -80,7 +83,10 @@ impl Pump {
         let size = if secrets.is_empty() { PAYLOAD_MAX } else { READ_WITH_SECRETS };
         let source = |stream| Source { stream, pipe: None, redactor: Redactor::default(), missed: None };
         Self {
-            sources: [source(Stream::Stdout), source(Stream::Stderr)],
+            sources: match spec.tty {
+                None => [source(Stream::Stdout), source(Stream::Stderr)],
+                Some(_) => [source(Stream::Terminal), source(Stream::Input)],
+            },
             secrets,
             // Zeroed pages are not touched before a read fills them.
             raw: vec![0; size],
@@ -95,10 +101,48 @@ impl Pump {
         }
     }
 
-    /// Attaches the pipes.
-    pub fn attach(&mut self, stdout: OwnedFd, stderr: OwnedFd) {
+    /// Attaches the pipes, or the terminal in place of the first.
+    pub fn attach(&mut self, stdout: OwnedFd, stderr: Option<OwnedFd>) {
         self.sources[0].pipe = Some(stdout.into());
-        self.sources[1].pipe = Some(stderr.into());
+        self.sources[1].pipe = stderr.map(Into::into);
+    }
+
+    /// Records what was typed into the terminal; with `hidden` only how much. What cannot be kept now is
+    /// counted as a gap: typing never waits for the disk.
+    pub fn record_input(&mut self, bytes: &[u8], hidden: bool, journal: &mut Journal, now: u64) {
+        const INPUT: usize = 1;
+        if self.sources[INPUT].stream != Stream::Input || bytes.len() > self.raw.len() {
+            return;
+        }
+        if self.pending.is_some() || journal.is_blocked() {
+            self.miss(INPUT, bytes.len(), Missed::DiskFull);
+        } else if let Some(why) = self.discarding {
+            self.miss(INPUT, bytes.len(), why);
+        } else if journal.kept(Stream::Input) + bytes.len() as u64 > INPUT_KEPT_MAX {
+            self.miss(INPUT, bytes.len(), Missed::Quota);
+        } else if self.secrets.is_empty() {
+            self.raw[..bytes.len()].copy_from_slice(bytes);
+            if hidden {
+                self.raw[..bytes.len()].fill(b'*');
+            }
+            self.keep(INPUT, if hidden { FLAG_REDACTED } else { 0 }, bytes.len(), journal);
+        } else {
+            let stars = vec![b'*'; if hidden { bytes.len() } else { 0 }];
+            let shown = if hidden { &stars } else { bytes };
+            let Self { sources, secrets, clean, .. } = self;
+            let hit = sources[INPUT].redactor.push(secrets, shown, now, clean);
+            self.keep(INPUT, if hit || hidden { FLAG_REDACTED } else { 0 }, self.clean.len(), journal);
+        }
+    }
+
+    /// Whether the first stream has reached its end.
+    pub fn has_ended(&self) -> bool {
+        self.sources[0].pipe.is_none()
+    }
+
+    /// Streams that the child writes.
+    pub fn outputs(&self) -> impl Iterator<Item = Stream> + '_ {
+        self.sources.iter().map(|s| s.stream).filter(|s| *s != Stream::Input)
     }
 
     /// The secrets of the run.
@@ -139,7 +183,7 @@ impl Pump {
         let count = match pipe.read(&mut self.raw[..room]) {
             Ok(count) => count,
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return,
-            // A pipe has no other errors; whatever this is, nothing more will come.
+            // A pipe has no other errors, and a terminal that nobody has open says EIO: that is its end.
             Err(_) => 0,
         };
         if count == 0 {
@@ -288,7 +332,7 @@ impl Pump {
         let end = |(source, closed): (&Source, bool)| {
             (source.stream.name().to_owned(), StreamEnd { bytes: journal.kept(source.stream), closed })
         };
-        self.sources.iter().zip(closed).map(end).collect()
+        self.sources.iter().zip(closed).filter(|(s, _)| s.stream != Stream::Input).map(end).collect()
     }
 
     fn release(&mut self, source: usize, journal: &mut Journal) {
@@ -340,7 +384,7 @@ impl Pump {
 }
 
 fn kept(journal: &Journal) -> u64 {
-    journal.kept(Stream::Stdout) + journal.kept(Stream::Stderr)
+    [Stream::Stdout, Stream::Stderr, Stream::Terminal].iter().map(|s| journal.kept(*s)).sum()
 }
 
 /// Bytes on their way to the child's standard input.

@@ -14,6 +14,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use wharf_model::shim::{SpawnError, Spec, StdinMode};
 
 use crate::process::exec::{self, Held, Program, StartFailure, Stdio, Step};
+use crate::process::terminal;
 
 /// Search path when the child's environment has none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -29,10 +30,12 @@ pub const EXEC_LIMIT: Duration = Duration::from_secs(30);
 pub struct Ends {
     /// To standard input, when bytes are sent.
     pub stdin: Option<OwnedFd>,
-    /// From standard output.
+    /// From standard output, or from the terminal.
     pub stdout: OwnedFd,
-    /// From standard error.
-    pub stderr: OwnedFd,
+    /// From standard error; a terminal has one stream only.
+    pub stderr: Option<OwnedFd>,
+    /// The keeper's end of the terminal, when there is one.
+    pub terminal: Option<OwnedFd>,
 }
 
 /// Makes the child; it waits to be let go.
@@ -40,6 +43,17 @@ pub struct Ends {
 /// # Errors
 /// A [`SpawnError`] that says in words what is wrong with command, directory or environment.
 pub fn prepare(spec: &Spec, program: &Program, lock: BorrowedFd<'_>) -> Result<(Held, Ends), SpawnError> {
+    if let Some(size) = spec.tty {
+        let pair = || -> io::Result<_> {
+            let (keeper, child) = terminal::open_pair(size)?;
+            Ok((keeper.try_clone()?, keeper, child))
+        };
+        let (stdout, keeper, child) = pair().map_err(|e| failed("cannot make the child's terminal", &e))?;
+        let end = child.as_fd();
+        let held = exec::fork_held(program, Stdio { stdin: end, stdout: end, stderr: end }, &[lock])
+            .map_err(|f| explain(f, program, spec))?;
+        return Ok((held, Ends { stdin: None, stdout, stderr: None, terminal: Some(keeper) }));
+    }
     let pipes = || -> io::Result<_> {
         let stdin = match spec.stdin {
             StdinMode::None => (exec::null_input()?, None),
@@ -55,7 +69,7 @@ pub fn prepare(spec: &Spec, program: &Program, lock: BorrowedFd<'_>) -> Result<(
         pipes().map_err(|e| failed("cannot make the child's pipes", &e))?;
     let stdio = Stdio { stdin: child_in.as_fd(), stdout: child_out.as_fd(), stderr: child_err.as_fd() };
     let held = exec::fork_held(program, stdio, &[lock]).map_err(|f| explain(f, program, spec))?;
-    Ok((held, Ends { stdin, stdout, stderr }))
+    Ok((held, Ends { stdin, stdout, stderr: Some(stderr), terminal: None }))
 }
 
 fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -117,6 +131,7 @@ pub fn program(spec: &Spec, env: &BTreeMap<String, String>) -> Result<Program, S
         env: variables,
         cwd: text("the working directory", &spec.cwd)?,
         oom_score_adj: text("a number", OOM_SCORE)?,
+        terminal: spec.tty.is_some(),
     })
 }
 

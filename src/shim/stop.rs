@@ -5,6 +5,7 @@ use wharf_model::shim::{ControlReply, EndedBy};
 
 use super::clock;
 use super::pump::Missed;
+use super::terminal::Terminal;
 use super::tree::signal_each;
 use super::{Life, Shim};
 use crate::process::kill_point::kill_point;
@@ -161,7 +162,8 @@ impl Shim {
     /// When [`Shim::tick_running`] has something to do next.
     pub(super) fn running_due(&self) -> Option<u64> {
         let kill = self.stop.as_ref().map(|stop| stop.kill_at.max(stop.next_pass));
-        [self.deadline, kill].into_iter().flatten().min()
+        let look = self.terminal.as_ref().filter(|_| self.pump.has_ended()).map(Terminal::next_look);
+        [self.deadline, kill, look].into_iter().flatten().min()
     }
 
     /// What follows the child's end, until nothing lives and the streams are read out.

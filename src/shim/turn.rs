@@ -19,6 +19,7 @@ const SIGNALS: usize = 0;
 struct Plan {
     sources: [Option<usize>; 2],
     feed: Option<usize>,
+    terminal: Option<usize>,
     control: usize,
     agents: usize,
 }
@@ -38,6 +39,10 @@ impl Shim {
             if let Some(feed) = &self.feed {
                 plan.feed = Some(fds.len());
                 fds.push(PollFd::from_borrowed_fd(feed.as_fd(), PollFlags::OUT));
+            }
+            if let Some(terminal) = self.terminal.as_ref().filter(|t| t.has_waiting()) {
+                plan.terminal = Some(fds.len());
+                fds.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::OUT));
             }
             plan.control = fds.len();
             fds.extend(self.control.poll_set().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
@@ -79,6 +84,14 @@ impl Shim {
         }
         if is_ready(plan.feed) && !self.feed.as_mut().is_some_and(Feed::write) {
             self.feed = None;
+        }
+        if is_ready(plan.terminal)
+            && let Some(terminal) = &mut self.terminal
+        {
+            terminal.write();
+            if ready[plan.terminal.unwrap_or(SIGNALS)].intersects(PollFlags::HUP) {
+                terminal.drop_waiting();
+            }
         }
         self.control.serve(&ready[plan.control..plan.agents]);
         self.answer_control();

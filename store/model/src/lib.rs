@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock. Time comes in as a value.
 #![warn(missing_docs)]
 
+pub mod base64;
 pub mod column;
 pub mod config;
 pub mod filter;

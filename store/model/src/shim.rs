@@ -305,6 +305,20 @@ pub enum Control {
     },
     /// Closes the child's standard input.
     CloseStdin,
+    /// Begins to type into the child's terminal from this connection; refused where there is none.
+    Attach,
+    /// Types into the child's terminal; only after `attach`.
+    Input {
+        /// The bytes, as [`crate::base64`] writes them.
+        base64: String,
+    },
+    /// Gives the child's terminal another size; only after `attach`.
+    Resize {
+        /// Rows.
+        rows: u16,
+        /// Columns.
+        cols: u16,
+    },
     /// Pushes `started`, `disk_full`, `disk_ok`, `leaky` and `exited` from now on.
     Watch,
     /// Answers an agent's message.

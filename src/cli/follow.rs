@@ -1,7 +1,7 @@
 //! Copying a log out as it grows, to its end and not further.
 
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,10 +51,44 @@ impl Following {
         }
     }
 
+    /// Opens it at the last `bytes` of one stream.
+    pub fn open_late(directory: &Path, stream: Stream, bytes: u64) -> Result<Option<Self>> {
+        let Some(mut following) = Self::open(directory)? else { return Ok(None) };
+        let unread = |e: LogError| log_error(directory, &e);
+        let end = following.reader.end().map_err(unread)?;
+        if let Some(skipped) = end.offset(stream).and_then(|all| all.checked_sub(bytes)).filter(|n| *n > 0) {
+            following.at = following.reader.at_offset(stream, skipped).map_err(unread)?;
+        }
+        Ok(Some(following))
+    }
+
+    /// What is ready when something was written; none where the system does not tell.
+    pub fn events(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes the events that are ready.
+    pub fn take_events(&self) {
+        let Some(events) = &self.events else { return };
+        let mut buffer = [MaybeUninit::uninit(); EVENTS];
+        let mut read = inotify::Reader::new(events, &mut buffer);
+        while read.next().is_ok() {}
+    }
+
     /// Hands out everything that is there now; says whether the end of the writer was among it.
-    pub fn drain(&mut self, mut take: impl FnMut(&Frame<'_>) -> Result<()>) -> Result<bool> {
+    pub fn drain(&mut self, take: impl FnMut(&Frame<'_>) -> Result<()>) -> Result<bool> {
+        self.drain_some(usize::MAX, take).map(|(ended, _)| ended)
+    }
+
+    /// Hands out at most so many frames; says whether the end of the writer was among them or before,
+    /// and whether there may be more.
+    pub fn drain_some(
+        &mut self,
+        frames: usize,
+        mut take: impl FnMut(&Frame<'_>) -> Result<()>,
+    ) -> Result<(bool, bool)> {
         self.reader.refresh().map_err(|e| CliError::internal("the log cannot be read").cause(e.to_string()))?;
-        loop {
+        for _ in 0..frames {
             match self.reader.next(&mut self.at) {
                 Ok(Item::Frame(frame)) => {
                     self.ended |= frame.stream == Stream::Control && is_end(frame.payload);
@@ -64,10 +98,11 @@ impl Following {
                     self.damaged.0 += 1;
                     self.damaged.1 += damage.bytes;
                 }
-                Ok(Item::End(_)) => return Ok(self.ended),
+                Ok(Item::End(_)) => return Ok((self.ended, false)),
                 Err(error) => return Err(CliError::internal("the log cannot be read").cause(error.to_string())),
             }
         }
+        Ok((self.ended, true))
     }
 
     /// Hands out everything until the end. `stop` ends it earlier, after what is there then.
@@ -110,9 +145,7 @@ impl Following {
         let mut wanted = [PollFd::new(events, PollFlags::IN)];
         let ready = poll(&mut wanted, Some(&limit)).unwrap_or(0) > 0;
         if ready {
-            let mut buffer = [MaybeUninit::uninit(); EVENTS];
-            let mut read = inotify::Reader::new(events, &mut buffer);
-            while read.next().is_ok() {}
+            self.take_events();
         }
         ready
     }

@@ -1,5 +1,6 @@
 //! The command line: every verb of the console for scripts and quick hands (contracts 9, screens 6).
 
+mod attach;
 mod backup;
 mod cancel;
 mod console;
@@ -77,6 +78,11 @@ enum Command {
     /// Open a shell where a run works
     #[command(after_help = "Example:\n  wharf shell R-12")]
     Shell(shell::ShellArgs),
+    /// Have the terminal of a run whose agent has one
+    #[command(
+        after_help = "Example:\n  wharf attach R-12\n\nKeys go to the run; ctrl-g d leaves it running, ctrl-g twice sends one ctrl-g."
+    )]
+    Attach(attach::AttachArgs),
     /// List leases of environments
     #[command(after_help = "Example:\n  wharf leases --held env:Local")]
     Leases {
@@ -242,6 +248,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Logs(args) => logs::logs(context, args),
         Command::Cancel(args) => cancel::cancel(context, args),
         Command::Resolve(args) => resolve::resolve(context, args),
+        Command::Attach(args) => attach::attach(context, args),
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
         Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),

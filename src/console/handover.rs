@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use wharf_model::shim::Spec;
 use wharf_model::{Kind, RunId};
 use wharf_store::Reader;
 use wharf_store::log::{LineKey, LogLines, LogReader, StreamSet, copy_to};
 use wharf_ui::effect::{LinePlace, Owner, Streams};
 
 use super::output::{self, set};
+use crate::process::shim_dir::names;
 
 /// Bytes of output handed to the pager or into a file, at most.
 const COPY_MAX_BYTES: u64 = 4 << 30;
@@ -55,6 +57,32 @@ pub fn shell(tmp: &Path, dir: &Path, vars: Vec<(String, String)>) -> Command {
     }
     command.current_dir(dir).envs(vars).env("WHARF_SHELL", "1");
     command
+}
+
+/// This program, attached to the terminal of a run, and the run's number.
+///
+/// # Errors
+/// It has no terminal, or none any more, in words.
+pub fn attach(data: &Path, reader: &Reader, id: RunId) -> Result<(Command, String), String> {
+    let gone = || "it is not in the store any more".to_owned();
+    let run = reader.run_line(id).map_err(|e| e.to_string())?.ok_or_else(gone)?;
+    let name = Kind::Run.number(run.number);
+    if run.status.is_terminal() {
+        return Err(format!("{name} has ended"));
+    }
+    let place = output::place(reader, data, Owner::Run(id)).map_err(|e| e.to_string())?.ok_or_else(gone)?;
+    let spec = std::fs::read(place.dir.join(names::SPEC)).ok();
+    let spec: Option<Spec> = spec.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match spec {
+        None => Err(format!("the process of {name} has not been started yet")),
+        Some(spec) if spec.tty.is_none() => Err(format!("{name} has no terminal; its agent needs tty = true")),
+        Some(_) => {
+            // The path of the running program may have been replaced by an upgrade.
+            let mut command = Command::new("/proc/self/exe");
+            command.arg("--data-dir").arg(data).arg("attach").arg(&name);
+            Ok((command, name))
+        }
+    }
 }
 
 const BASH_START: &str = "\

@@ -228,13 +228,15 @@ impl Desk {
         let last = at_end || (window.tail.is_some() && !window.more);
         let counted = open.counted(set);
         let total_bytes = bytes(&mut open.lines, streams)?;
+        let terminal = bytes_of(&mut open.lines, Source::Terminal)? > 0;
         let started_at = place.started_at.or_else(|| open.lines.reader().wall_ms_at_start().map(UnixMillis));
         let (lines, mut notes) = lines(window);
         if first {
             notes.extend(earlier(&place, &self.outputs.data));
         }
         let (state, generation) = (place.state, place.generation);
-        Ok(OutputLines { lines, notes, first, last, counted, total_bytes, state, started_at, generation })
+        let known = OutputLines { state, started_at, terminal, generation, ..OutputLines::default() };
+        Ok(OutputLines { lines, notes, first, last, counted, total_bytes, ..known })
     }
 
     fn search(
@@ -391,6 +393,10 @@ pub fn set(streams: Streams) -> StreamSet {
         Streams::Stdout => StreamSet::of(&[Source::Stdout, Source::Terminal]),
         Streams::Stderr => StreamSet::of(&[Source::Stderr]),
     }
+}
+
+fn bytes_of(log: &mut LogLines, stream: Source) -> Result<u64, String> {
+    Ok(log.reader().end().map_err(|e| e.to_string())?.offset(stream).unwrap_or(0))
 }
 
 fn bytes(log: &mut LogLines, streams: Streams) -> Result<u64, String> {

@@ -527,6 +527,7 @@ impl Shell {
             Effect::Request(request) => self.requests.write(request),
             Effect::Copy(words) => self.copy(&words),
             Effect::Shell(owner) => self.shell(owner),
+            Effect::Attach(run) => self.attach(run),
             Effect::TakeOver => self.throne.take_over(),
             Effect::Suspend => {
                 let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
@@ -609,6 +610,22 @@ impl Shell {
                 self.hand_over(command, &words);
             }
             Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No shell: {words}"))),
+        }
+    }
+
+    fn attach(&mut self, run: wharf_model::RunId) {
+        let data = self.options.data.clone();
+        let made = wharf_store::Reader::open(&data)
+            .map_err(|e| e.to_string())
+            .and_then(|reader| handover::attach(&data, &reader, run));
+        match made {
+            Ok((command, name)) => {
+                if !self.hand_over(command, "") && self.ending.is_none() {
+                    let words = format!("{name} was left before its end was seen; a tries again");
+                    self.tell(Msg::Toast(Tone::Warn, words));
+                }
+            }
+            Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("Not attached: {words}"))),
         }
     }
 

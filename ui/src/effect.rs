@@ -19,6 +19,8 @@ pub enum Effect {
     OpenUrl(String),
     /// Hand the terminal to a shell in the place of this entity.
     Shell(Owner),
+    /// Hand the terminal to a run that has one of its own.
+    Attach(RunId),
     /// Hand the terminal to `$PAGER` with this output, at this line.
     Pager {
         /// Whose output.

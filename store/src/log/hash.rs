@@ -60,11 +60,11 @@ impl LogReader {
         let mut pos = self.start();
         let mut asked = 0;
         loop {
-            match self.next_of(&mut pos, StreamSet::of(&[Stream::Stdout, Stream::Stderr]))? {
+            match self.next_of(&mut pos, StreamSet::of(&[Stream::Stdout, Stream::Stderr, Stream::Terminal]))? {
                 Item::End(_) => break,
                 Item::Damage(_) => damaged += 1,
                 Item::Frame(f) if f.head.flags & FLAG_GAP != 0 => {}
-                Item::Frame(f) if f.stream == Stream::Stdout => {
+                Item::Frame(f) if f.stream != Stream::Stderr => {
                     stdout.update(f.payload);
                     stdout_bytes += f.payload.len() as u64;
                 }

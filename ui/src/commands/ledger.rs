@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{some, tab};
 use crate::app::App;
 use crate::command::{Command, Level, Place, always};
-use crate::effect::{Question, Verdict};
+use crate::effect::{Effect, Question, Verdict};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
@@ -55,6 +55,26 @@ pub const COMMANDS: &[Command] = &[
             let now = app.env.now;
             let confirm = Confirm::open(("cancel", "Cancelling"), "run.cancel", json!({}), items, now, &mut app.outbox);
             app.open(Overlay::Confirm(Box::new(confirm)));
+        },
+    },
+    Command {
+        name: "run.attach",
+        title: "Attach to the terminal of {}",
+        help: "attach to its terminal",
+        hint: "attach",
+        places: HERE,
+        keys: &["a"],
+        level: Level::Free,
+        legal: |app| match app.ledger.run() {
+            None => Err("no run is selected".to_owned()),
+            Some(run) if run.is_running() => Ok(()),
+            Some(run) if run.is_live() => Err("its process has not been started yet".to_owned()),
+            Some(_) => Err("it has ended already".to_owned()),
+        },
+        run: |app| {
+            if let Some(id) = app.ledger.run().map(|run| run.id) {
+                app.outbox.push(Effect::Attach(id));
+            }
         },
     },
     resolve("run.resolve_lost", "Give up {} as lost", "give up, lost", &["u x"], |app| resolve_as(app, Verdict::Lost)),

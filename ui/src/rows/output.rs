@@ -86,6 +86,8 @@ pub struct OutputLines {
     pub state: OutputState,
     /// When the owner's process began, for times since then.
     pub started_at: Option<UnixMillis>,
+    /// It was printed on a terminal of its own: one stream, with whatever a terminal obeys.
+    pub terminal: bool,
     /// Which start of the owner these are of; lines of two starts never stand together.
     pub generation: u32,
 }

@@ -110,6 +110,8 @@ pub struct OutputPane {
     started_at: Option<UnixMillis>,
     /// Which start of the owner the lines are of.
     generation: u32,
+    /// The child wrote to a terminal.
+    terminal: bool,
     /// First row shown, when not following.
     top: (LinePlace, usize),
     sideways: usize,
@@ -151,6 +153,7 @@ impl OutputPane {
             state: OutputState::Reading,
             started_at: None,
             generation: 0,
+            terminal: false,
             top: (LinePlace::default(), 0),
             sideways: 0,
             known: false,

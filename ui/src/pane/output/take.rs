@@ -37,6 +37,7 @@ impl OutputPane {
         self.known = true;
         self.counted = part.counted;
         self.total_bytes = part.total_bytes;
+        self.terminal |= part.terminal;
         self.state = part.state.clone();
         self.started_at = part.started_at.or(self.started_at);
         match *from {

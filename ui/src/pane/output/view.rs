@@ -25,6 +25,11 @@ pub fn live_words(silent: Option<i64>) -> (String, Ink) {
 impl OutputPane {
     /// What the title rule says at its right.
     pub fn state_words(&self, env: &Env, silent: Option<i64>) -> (String, Ink) {
+        let (words, ink) = self.bare_state_words(env, silent);
+        if self.terminal { (format!("terminal, {words}"), ink) } else { (words, ink) }
+    }
+
+    fn bare_state_words(&self, env: &Env, silent: Option<i64>) -> (String, Ink) {
         match &self.state {
             _ if !self.known => ("reading".to_owned(), Ink::Dim),
             OutputState::Reading => ("reading".to_owned(), Ink::Dim),
@@ -229,7 +234,11 @@ impl OutputPane {
             return;
         }
         let wrap = if self.wrap { "wrap" } else { "no wrap" };
-        let streams = if self.known { self.streams.word() } else { "–" };
+        let streams = match (self.known, self.terminal) {
+            (false, _) => "–",
+            (true, true) => "terminal",
+            (true, false) => self.streams.word(),
+        };
         let mut left = vec![streams.to_owned(), wrap.to_owned(), self.times_shown(area.width).word().to_owned()];
         if self.known {
             match (self.counted.percent, self.jump_number) {

@@ -254,8 +254,8 @@ impl Console {
         code
     }
 
-    /// Whether the terminal is as it was before: its line discipline, its screen, its reports.
-    pub fn assert_restored(&self) {
+    /// Whether the terminal is as it was before: its line discipline, its screen, its modes.
+    pub fn assert_given_back(&self) {
         assert_eq!(format!("{:?}", self.master.get_termios()), self.termios, "the line discipline");
         let seen = self.seen.0.lock().unwrap();
         let screen = seen.parser.screen();
@@ -263,6 +263,12 @@ impl Console {
         assert!(!screen.hide_cursor(), "the cursor is shown");
         assert!(!screen.bracketed_paste(), "pastes are not marked any more");
         assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse is given back");
+    }
+
+    /// [`Console::assert_given_back`], and its reports.
+    pub fn assert_restored(&self) {
+        self.assert_given_back();
+        let seen = self.seen.0.lock().unwrap();
         let last = |on: &[u8], off: &[u8]| {
             let find = |what: &[u8]| seen.bytes.windows(what.len()).rposition(|w| w == what);
             (find(on), find(off))

@@ -247,7 +247,9 @@ mod tests {
         assert_eq!(allowed(&operator, allow(false, false)), expected);
         let more = allowed(&operator, allow(true, true));
         assert_eq!((more["SSH_AUTH_SOCK"].as_str(), more["TERM"].as_str()), ("/s", "xterm-256color"));
-        assert_eq!(more.len(), expected.len() + 1);
+        // A program that sees a terminal needs no word about colours.
+        assert!(!more.contains_key("FORCE_COLOR"));
+        assert_eq!(more.len(), expected.len() - 1);
     }
 
     #[test]

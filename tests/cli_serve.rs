@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cli_common::Place;
+use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn the_unit_file_is_printed_with_this_program_and_kills_no_shim() {
@@ -97,4 +98,48 @@ fn a_restart_by_the_service_manager_ends_no_run() {
     }
     assert_eq!(place.wharf(&["show", "R-1", "--json"]).json()["run"]["status"], "running");
     place.wharf(&["cancel", "R-1", "--grace", "0s"]).expect(0);
+}
+
+/// Holds a program at the first step it notes: the note goes into a pipe that nobody reads yet.
+fn held_at_its_first_step(place: &Place, signal: Signal) -> Option<i32> {
+    let pipe = place.project().join("steps");
+    let _ = std::fs::remove_file(&pipe);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from(0o600)).unwrap();
+    let lock = place.data().join("orchestrator.lock");
+    let _ = std::fs::remove_file(&lock);
+    let mut command = place.command(&["serve"]);
+    command.env("WHARF_KILL_POINT_LOG", &pipe).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let mut serving = cli_common::Serving::of(child);
+    let end = Instant::now() + Duration::from_secs(20);
+    while !lock.exists() {
+        assert!(Instant::now() < end, "it never came to take the lock");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    kill_process(pid, signal).unwrap();
+    // Read to its end, so that no later step is held either.
+    let reading = std::thread::spawn(move || {
+        // Where the signal has ended it nobody writes, and the file must not be waited for.
+        let flags = rustix::fs::OFlags::RDWR;
+        let file = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()).unwrap();
+        let mut steps = std::io::BufReader::new(std::fs::File::from(file));
+        let mut first = String::new();
+        while std::io::BufRead::read_line(&mut steps, &mut first).is_ok_and(|n| n > 0) && !first.ends_with("over\n") {}
+        first
+    });
+    let code = serving.wait(Duration::from_secs(20));
+    let mut over = std::fs::File::options().write(true).open(place.project().join("steps")).unwrap();
+    std::io::Write::write_all(&mut over, b"over\n").unwrap();
+    let steps = reading.join().unwrap();
+    assert!(code.is_none() || steps.starts_with("elect.locked\n"), "{steps}");
+    code
+}
+
+#[test]
+fn a_signal_in_its_first_moments_ends_it_in_order() {
+    let place = Place::new();
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        assert_eq!(held_at_its_first_step(&place, signal), Some(code), "{signal:?}");
+    }
 }

@@ -87,11 +87,12 @@ pub enum Stood {
 
 /// Becomes the orchestrator when nobody is, or in the place of another where that was asked for.
 pub fn stand(context: &Context) -> Result<Stood> {
-    stand_or_take_over(context, false)
+    stand_or_take_over(context, false, || Ok(()))
 }
 
-/// [`stand`]; `sure` ends a healthy holder without asking, where taking over was asked for at all.
-pub fn stand_or_take_over(context: &Context, sure: bool) -> Result<Stood> {
+/// [`stand`]; `sure` ends a healthy holder without asking, where taking over was asked for at all. `ready` is
+/// called on the runtime once nobody is asked anything any more, and before the lock is taken.
+pub fn stand_or_take_over(context: &Context, sure: bool, ready: impl FnOnce() -> Result<()>) -> Result<Stood> {
     // Asked before the store is touched: only the holder of the lock may change it.
     let mut taking = false;
     if let Ok(Some(holder)) = election::holder(&context.data) {
@@ -116,6 +117,7 @@ pub fn stand_or_take_over(context: &Context, sure: bool) -> Result<Stood> {
         .map_err(|e| CliError::internal("no threads can be started").cause(e.to_string()))?;
     let begun = {
         let _inside = runtime.enter();
+        ready()?;
         if taking {
             orchestrator::take_over(&context.data, &limits, &crate::user::name()).map_err(not_taken)?
         } else {

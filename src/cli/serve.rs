@@ -1,7 +1,7 @@
 //! `wharf serve`: an orchestrator without a screen.
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wharf_model::StopPolicy;
 use wharf_store::Reader;
 use wharf_store::view::ServiceQuery;
@@ -62,7 +62,12 @@ pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
         // whoever started it, and needs no more than that.
         let _ = rustix::process::setsid();
     }
-    let reigning = match stand_or_take_over(context, args.yes)? {
+    let mut signals = None;
+    let stood = stand_or_take_over(context, args.yes, || {
+        signals = Some(Signals::listen()?);
+        Ok(())
+    })?;
+    let reigning = match stood {
         Stood::Reigning(reigning) => reigning,
         Stood::Held(holder) => {
             let error =
@@ -77,7 +82,8 @@ pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
     };
     context.remark(&format!("orchestrating {} as process {}", context.data.display(), std::process::id()));
     let reader = Reader::open(&context.data)?;
-    let over = reigning.block_on(watch(&reigning, &reader, args.until_idle));
+    let signals = signals.map_or_else(Signals::listen, Ok);
+    let over = reigning.block_on(async { watch(&reigning, &reader, signals?, args.until_idle).await });
     reigning.end();
     match over? {
         Over::Idle => {
@@ -101,11 +107,28 @@ pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
     }
 }
 
-async fn watch(reigning: &Reigning, reader: &Reader, until_idle: bool) -> Result<Over> {
-    let fail = |e: std::io::Error| CliError::internal("signals cannot be received").cause(e.to_string());
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
+/// The signals that end it in order. Heard from before the lock is taken: one that comes while the store is opened
+/// is followed once the reign has begun, instead of cutting it off.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let hear =
+            |kind| signal(kind).map_err(|e| CliError::internal("signals cannot be received").cause(e.to_string()));
+        Ok(Self {
+            interrupt: hear(SignalKind::interrupt())?,
+            terminate: hear(SignalKind::terminate())?,
+            hangup: hear(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn watch(reigning: &Reigning, reader: &Reader, signals: Signals, until_idle: bool) -> Result<Over> {
+    let Signals { mut interrupt, mut terminate, mut hangup } = signals;
     let mut changes = reigning.dispatcher().reign.clone();
     loop {
         let now = changes.borrow_and_update().clone();

@@ -131,7 +131,7 @@ pub enum Item<'a> {
     End(Tail),
 }
 
-/// What [`LogReader::read_from`] found.
+/// What [`LogReader::read_from`](super::LogReader::read_from) found.
 #[derive(Debug)]
 pub struct Batch {
     /// Whole frames in order.

@@ -168,7 +168,7 @@ fn what_cannot_be_started_is_told_apart() {
 }
 
 #[test]
-fn what_comes_later_is_refused_in_words() {
+fn what_cannot_be_kept_is_refused_in_words() {
     let refuse = |change: fn(&mut Place), words: &str| {
         let mut place = Place::new(&["true"]);
         change(&mut place);
@@ -176,7 +176,10 @@ fn what_comes_later_is_refused_in_words() {
         assert_eq!(error.code, "exec_failed");
         assert!(error.message.contains(words), "{}", error.message);
     };
-    refuse(|p| p.spec.tty = Some(TtySize { rows: 24, cols: 80 }), "terminals come later");
+    refuse(
+        |p| (p.spec.tty, p.spec.stdin) = (Some(TtySize { rows: 24, cols: 80 }), StdinMode::Sent),
+        "nothing can be sent to its standard input",
+    );
     refuse(|p| p.spec.stop_signal = Some("SIGNOPE".to_owned()), "SIGNOPE");
     refuse(|p| drop(p.message.env.remove("WHARF_TAG")), "WHARF_TAG");
     refuse(|p| p.spec.argv.clear(), "empty");

@@ -116,7 +116,8 @@ fn nothing_that_the_run_prints_reaches_the_operators_terminal_as_it_is() {
 fn an_orchestrator_that_is_killed_takes_nothing_away() {
     let place = place();
     let mut serve = command(&place, &["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until(|| place.data().join("wharf.db").exists().then_some(()), || "no store".to_owned());
+    // Its file is there before it can be read.
+    until(|| Reader::open(&place.data()).ok().map(drop), || "no store".to_owned());
     start(&place, "typer");
     let mut console = attach(&place);
     serve.kill().unwrap();

@@ -2,48 +2,63 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::events::{Event, Sender};
 
-/// Begins to listen. A stop is heard and not followed: an orchestrator that sleeps would keep its
-/// lock and do nothing.
+/// Begins to listen; what comes after this returns is heard. A stop is heard and not followed: an
+/// orchestrator that sleeps would keep its lock and do nothing.
 ///
 /// # Errors
-/// No thread could be had.
+/// A signal cannot be heard, or no thread could be had.
 pub fn start(events: Sender) -> io::Result<()> {
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        if let Err(error) = listen(&events) {
-            tracing::error!(%error, "signals cannot be heard");
-        }
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let heard = {
+        let _inside = runtime.enter();
+        Heard::new()?
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(heard.tell(&events)))?;
     Ok(())
 }
 
-fn listen(events: &Sender) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let mut resized = signal(SignalKind::window_change())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut quit = signal(SignalKind::quit())?;
-        let mut stop = signal(SignalKind::from_raw(libc::SIGTSTP))?;
+/// The signals that are heard instead of followed.
+struct Heard {
+    resized: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    stop: Signal,
+}
+
+impl Heard {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            resized: signal(SignalKind::window_change())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            stop: signal(SignalKind::from_raw(libc::SIGTSTP))?,
+        })
+    }
+
+    async fn tell(mut self, events: &Sender) {
         loop {
             let event = tokio::select! {
-                _ = resized.recv() => Event::Resized,
-                _ = terminate.recv() => Event::Terminate("SIGTERM"),
-                _ = hangup.recv() => Event::Terminate("SIGHUP"),
+                _ = self.resized.recv() => Event::Resized,
+                _ = self.terminate.recv() => Event::Terminate("SIGTERM"),
+                _ = self.hangup.recv() => Event::Terminate("SIGHUP"),
                 // Keys of a program that has the terminal: they reach the whole group, and are not for us.
-                _ = interrupt.recv() => continue,
-                _ = quit.recv() => continue,
-                _ = stop.recv() => continue,
+                _ = self.interrupt.recv() => continue,
+                _ = self.quit.recv() => continue,
+                _ = self.stop.recv() => continue,
             };
             // A queue that is full is drained by the loop; nothing of it may be lost.
             let events = events.clone();
             if !tokio::task::spawn_blocking(move || events.send(event).is_ok()).await.unwrap_or(false) {
-                return Ok(());
+                return;
             }
         }
-    })
+    }
 }

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod dispatch;
 pub mod environment;
 pub mod gc;
+mod once_there;
 pub mod process;
 pub mod run;
 pub mod service;

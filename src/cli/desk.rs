@@ -16,6 +16,7 @@ use crate::dispatch::election::{self, Holder};
 use crate::dispatch::event_loop::{Dispatcher, Reign};
 use crate::dispatch::orchestrator::{self, Begun, MachineLimits};
 use crate::dispatch::take_over::Seat;
+use crate::once_there::once_there;
 
 /// How long a request may wait for somebody to take it.
 const EXPIRES_MS: i64 = 30_000;
@@ -193,7 +194,8 @@ impl Desk {
             }
         };
         Ok(Self {
-            signal: ChangeSignal::open(&context.data)?,
+            // Whoever holds the lock may be making the store at this moment.
+            signal: once_there(|| ChangeSignal::open(&context.data))?,
             reader: Reader::open(&context.data)?,
             sender: RequestSender::open(&context.data)?,
             context: context.clone(),

@@ -13,8 +13,8 @@ use wharf_ui::rows::{Counted, OutputLine, OutputLines, OutputNote, OutputState, 
 use wharf_ui::{ansi, format};
 
 use super::live::Growth;
-use super::requests::once_there;
 use crate::dispatch::perform::shim_dir;
+use crate::once_there::once_there;
 
 /// Logs kept open by each thread.
 const OPEN_MAX: usize = 4;

@@ -12,6 +12,7 @@ use wharf_ui::msg::RequestOutcome;
 
 use super::events::{Event, Sender};
 use crate::clock;
+use crate::once_there::once_there;
 
 /// After this time nobody begins with a request any more.
 const EXPIRES_MS: i64 = 30_000;
@@ -19,9 +20,6 @@ const EXPIRES_MS: i64 = 30_000;
 const OPEN_MAX: usize = 256;
 /// How often an answer is looked for where no change of the store told of it.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a store that is not there yet is waited for.
-const STORE_LIMIT: Duration = Duration::from_secs(10);
-const STORE_LOOK: Duration = Duration::from_millis(10);
 /// Tag of the console's own request to know its project.
 const PROJECT: u64 = u64::MAX;
 
@@ -219,19 +217,6 @@ impl Desk {
         };
         // The loop has ended: nobody waits for the answer.
         let _ = self.events.send(event);
-    }
-}
-
-/// Opens something of the store, waiting a bounded time for a store that is just being made.
-pub fn once_there<T>(mut open: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let until = Instant::now() + STORE_LIMIT;
-    loop {
-        match open() {
-            Err(StoreError::Missing { .. } | StoreError::Older { .. }) if Instant::now() < until => {
-                std::thread::sleep(STORE_LOOK);
-            }
-            other => return other,
-        }
     }
 }
 

@@ -242,6 +242,15 @@ impl Terminal {
     }
 }
 
+/// The console is gone; its run is not, and ends as it would have under the next one.
+fn goes_on_to_its_end(ground: &mut Ground, runs: &[RunId]) {
+    assert!(!ground.site.processes_of(&ground.site.run(runs[0]).run).is_empty(), "the run goes on");
+    ground.reign();
+    ground.open("gate");
+    let world = ground.settle(runs);
+    assert_eq!((world.runs[0].row.exit_code, world.runs[0].children.len()), (Some(4), 1));
+}
+
 #[test]
 pub fn f07_the_terminal_goes_away() {
     let plan = Plan::new(7).lines(400, 40).gate(200, "gate").exit(4);
@@ -263,11 +272,7 @@ pub fn f07_the_terminal_goes_away() {
     assert_ne!(status.code(), Some(101), "a panic");
     let log = ground.site.log();
     assert!(!log.contains("panicked"), "{log}");
-    assert!(!ground.site.processes_of(&ground.site.run(runs[0]).run).is_empty(), "the run goes on");
-    ground.reign();
-    ground.open("gate");
-    let world = ground.settle(&runs);
-    assert_eq!((world.runs[0].row.exit_code, world.runs[0].children.len()), (Some(4), 1));
+    goes_on_to_its_end(&mut ground, &runs);
 }
 
 #[test]
@@ -285,11 +290,7 @@ pub fn f08_a_panic_of_the_screen_ends_no_run() {
     console.assert_restored();
     assert!(console.screen().contains("this is a defect of it"), "{}", console.screen());
     assert!(ground.site.log().contains("asked for by WHARF_DEBUG_PANIC"));
-    assert!(!ground.site.processes_of(&ground.site.run(runs[0]).run).is_empty(), "the run goes on");
-    ground.reign();
-    ground.open("gate");
-    let world = ground.settle(&runs);
-    assert_eq!((world.runs[0].row.exit_code, world.runs[0].children.len()), (Some(4), 1));
+    goes_on_to_its_end(&mut ground, &runs);
 }
 
 #[test]

@@ -30,8 +30,8 @@ use super::checkouts::Checkouts;
 use super::events::{Event, Sender};
 use super::live::LiveRuns;
 use super::output::Outputs;
-use super::requests::once_there;
 use crate::clock;
+use crate::once_there::once_there;
 
 /// Rows looked at for one page of a filtered list, at most.
 const LOOKED_AT: usize = 20_000;

@@ -10,7 +10,7 @@ mod pty;
 
 use std::time::{Duration, Instant};
 
-use pty::{Console, Place, config};
+use pty::{Console, Place, config, read};
 
 /// Floods at once, each with an end of its own should the test not end it.
 const FLOODS: usize = 3;
@@ -56,8 +56,7 @@ fn keys_are_answered_and_memory_stays_under_floods() {
     console.see("Quit wharf?");
     console.send("s");
     console.see("stop all and quit");
-    // What is typed before it can have been read is dropped.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    read();
     console.send("y");
     assert_eq!(console.wait_end(), 0);
     place.wait_empty();

@@ -7,46 +7,10 @@ mod pty;
 
 use std::time::{Duration, Instant};
 
-use pty::{Console, Place, config, until};
+use pty::{Console, PRINTER, Place, config, read, until};
 use rustix::process::Signal;
 use wharf_store::Reader;
 use wharf_store::view::ActivityQuery;
-
-const PRINTER: &str = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.05; done";
-
-fn start_run(console: &Console) {
-    console.send("n");
-    console.see("New run");
-    console.see("slots used");
-    console.send("do something");
-    console.see("do something");
-    console.send("\r");
-    console.gone("New run");
-}
-
-/// What is typed before a dialog can have been read is dropped.
-fn read() {
-    std::thread::sleep(Duration::from_millis(250));
-}
-
-/// Cancels the selected run: says yes once what is shown has been read, again where it was shown anew.
-fn cancel(console: &Console, run: &str) {
-    let asks = format!("y cancel {run}");
-    console.send("x");
-    console.see(&asks);
-    until(
-        || {
-            read();
-            if console.screen().contains(&asks) {
-                console.send("y");
-                None
-            } else {
-                Some(())
-            }
-        },
-        || console.screen(),
-    );
-}
 
 fn acts(place: &Place, action: &str) -> usize {
     let query = ActivityQuery { action: Some(action.into()), ..ActivityQuery::default() };
@@ -66,7 +30,7 @@ fn a_stopped_console_is_named_and_its_place_taken_by_a_key() {
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));
     let mut first = Console::open(&place, 160, 45);
     first.see("No runs yet.");
-    start_run(&first);
+    first.start_run();
     first.see("line 3");
     first.signal(Signal::STOP);
     let began = Instant::now();
@@ -101,11 +65,9 @@ fn a_stopped_console_is_named_and_its_place_taken_by_a_key() {
     second.gone("Recovered");
     second.see("R-1");
     until(|| (acts(&place, "orchestrator.elected") == 1).then_some(()), || second.screen());
-    cancel(&second, "R-1");
+    second.cancel("R-1");
     second.see("⊘ cancelled");
-    second.see("0 running");
-    second.send("q");
-    assert_eq!(second.wait_end(), 0);
+    second.quit();
     second.assert_restored();
     place.wait_empty();
 }
@@ -115,7 +77,7 @@ fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));
     let mut first = Console::open(&place, 160, 45);
     first.see("No runs yet.");
-    start_run(&first);
+    first.start_run();
     first.see("line 3");
     first.signal(Signal::STOP);
     std::fs::remove_file(place.data().join("orchestrator.lock")).unwrap();
@@ -125,26 +87,22 @@ fn a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal() {
     second.gone("Recovered");
     first.signal(Signal::CONT);
     // What the second one writes tells the first one.
-    cancel(&second, "R-1");
+    second.cancel("R-1");
     second.see("⊘ cancelled");
     first.see("orchestrates no more and only reads");
     first.see("⊘ cancelled");
     first.see(&format!("pid {}", second.pid()));
     // It asks the one that reigns now.
-    start_run(&first);
+    first.start_run();
     second.see("R-2");
     // In the list, not only in what is said of it.
     first.see("1–2 of 2");
     first.send("gg");
-    cancel(&first, "R-2");
+    first.cancel("R-2");
     first.wait("both cancelled", |s| s.matches("⊘ cancelled").count() >= 2);
-    first.see("0 running");
-    first.send("q");
-    assert_eq!(first.wait_end(), 0);
+    first.quit();
     first.assert_restored();
-    second.see("0 running");
-    second.send("q");
-    assert_eq!(second.wait_end(), 0);
+    second.quit();
     place.wait_empty();
 }
 
@@ -153,7 +111,7 @@ fn what_a_start_has_found_is_told_and_gone_with_a_key() {
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));
     let mut first = Console::open(&place, 80, 24);
     first.see("No runs yet.");
-    start_run(&first);
+    first.start_run();
     first.see("line 3");
     first.signal(Signal::KILL);
     first.wait_end();
@@ -165,7 +123,7 @@ fn what_a_start_has_found_is_told_and_gone_with_a_key() {
     // It can be read again, and any other key means what it always does.
     second.send("gv");
     second.see("Recovered");
-    cancel(&second, "R-1");
+    second.cancel("R-1");
     second.see("⊘ cancelled");
     second.send("Q");
     second.wait_end();

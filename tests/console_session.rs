@@ -4,24 +4,11 @@
 #[path = "support/pty.rs"]
 mod pty;
 
-use pty::{Console, Place, config, stream, until};
+use pty::{Console, PRINTER, Place, config, read, stream, until};
 use rustix::process::Signal;
 use wharf_model::RunStatus;
 use wharf_store::Reader;
 use wharf_store::view::{LeaseQuery, RunQuery};
-
-const PRINTER: &str = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.05; done";
-
-/// Starts the first agent of the project by the new-run dialog.
-fn start_run(console: &Console) {
-    console.send("n");
-    console.see("New run");
-    console.see("slots used");
-    console.send("do something");
-    console.see("do something");
-    console.send("\r");
-    console.gone("New run");
-}
 
 #[test]
 fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
@@ -30,7 +17,7 @@ fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
     console.see("No runs yet.");
     console.see("start a run: choose an agent");
     console.see("SHOP");
-    start_run(&console);
+    console.start_run();
     console.see("● running");
     console.see("line 3");
     console.see("▼ following");
@@ -39,8 +26,7 @@ fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
     console.see("SIGTERM, 2s, then SIGKILL");
     console.see("W-1 and its branch");
     console.see("y cancel R-1");
-    // What is typed before it can have been read is dropped.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    read();
     console.send("y");
     console.see("⊘ cancelled");
     console.see("by operator");
@@ -52,10 +38,7 @@ fn a_first_run_is_started_watched_and_cancelled_by_keys_alone() {
     console.send("td");
     console.see("asked by");
     console.see("ada, on demand");
-    // Else it would ask what becomes of a run that it still counts.
-    console.see("0 running");
-    console.send("q");
-    assert_eq!(console.wait_end(), 0);
+    console.quit();
     console.assert_restored();
 }
 
@@ -64,7 +47,7 @@ fn a_lease_is_released_with_what_its_preview_said() {
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));
     let mut console = Console::open(&place, 160, 45);
     console.see("No runs yet.");
-    start_run(&console);
+    console.start_run();
     console.see("line 2");
     console.send("2");
     console.see("[2 Leases]");
@@ -75,8 +58,7 @@ fn a_lease_is_released_with_what_its_preview_said() {
     console.see("SIGTERM, 2s, then SIGKILL");
     console.see("a slot of Local");
     console.see("y release L-1");
-    // What is typed before it can have been read is dropped.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    read();
     console.send("y");
     console.see("Release L-1: released");
     console.see("✓ released");
@@ -87,10 +69,7 @@ fn a_lease_is_released_with_what_its_preview_said() {
     console.send("1");
     console.see("⊘ cancelled");
     console.see("by operator");
-    // Else it would ask what becomes of a run that it still counts.
-    console.see("0 running");
-    console.send("q");
-    assert_eq!(console.wait_end(), 0);
+    console.quit();
 }
 
 #[test]
@@ -98,7 +77,7 @@ fn live_runs_are_left_found_again_and_stopped() {
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));
     let mut console = Console::open(&place, 100, 30);
     console.see("No runs yet.");
-    start_run(&console);
+    console.start_run();
     console.see("line 2");
     console.see("1 running");
     console.send("q");
@@ -118,8 +97,7 @@ fn live_runs_are_left_found_again_and_stopped() {
     console.see("Quit wharf?");
     console.send("s");
     console.see("stop all and quit");
-    // What is typed before it can have been read is dropped.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    read();
     console.send("y");
     assert_eq!(console.wait_end(), 0);
     console.assert_restored();
@@ -154,19 +132,15 @@ fn a_run_that_is_being_stopped_says_how_long_it_has() {
     let place = Place::new(Some(&config(&[("deaf", agent)])));
     let mut console = Console::open(&place, 120, 30);
     console.see("No runs yet.");
-    start_run(&console);
+    console.start_run();
     console.see("▏deaf");
     console.send("x");
     console.see("y cancel R-1");
-    // What is typed before it can have been read is dropped.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    read();
     console.send("y");
     console.wait("the time it has", |s| s.lines().any(|l| l.contains("■ stopping") && l.contains("s of 2s")));
     console.see("⊘ cancelled");
-    // Else it would ask what becomes of a run that it still counts.
-    console.see("0 running");
-    console.send("q");
-    assert_eq!(console.wait_end(), 0);
+    console.quit();
 }
 
 #[test]
@@ -174,10 +148,10 @@ fn a_changed_config_is_held_until_it_is_accepted_by_keys() {
     let place = Place::new(Some(&config(&[("printer", "echo as accepted")])));
     let mut console = Console::open(&place, 120, 30);
     console.see("No runs yet.");
-    start_run(&console);
+    console.start_run();
     console.see("as accepted");
     std::fs::write(place.project().join("wharf.toml"), config(&[("printer", "echo another")])).unwrap();
-    start_run(&console);
+    console.start_run();
     console.see("wharf.toml changed: 1 command; accepted one stays in force");
     console.see("R-2");
     console.see("as accepted");
@@ -193,12 +167,11 @@ fn a_changed_config_is_held_until_it_is_accepted_by_keys() {
     console.send("\r");
     console.see("changes   agent.printer.config.command");
     console.see("to echo another");
-    // What is typed before it can have been read is dropped.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    read();
     console.send("y");
     console.see("Accept wharf.toml: accepted");
     console.gone("stays in force");
-    start_run(&console);
+    console.start_run();
     console.see("R-3");
     console.send("\x1b[A\x1b[A");
     console.see("▏another");
@@ -217,7 +190,7 @@ fn what_goes_on_in_the_background_is_carried_to_its_end() {
     let place = Place::new(Some(&config(&[("printer", &agent)])));
     let mut console = Console::open(&place, 100, 30);
     console.see("No runs yet.");
-    start_run(&console);
+    console.start_run();
     console.see("line 3");
     console.send("q");
     console.see("Go on in background");
@@ -297,24 +270,18 @@ fn a_second_console_names_the_first_and_takes_over() {
     let mut second = Console::open(&place, 160, 45);
     second.see(&format!("pid {}", first.pid()));
     // The second one's wishes are carried out by the first.
-    start_run(&second);
+    second.start_run();
     second.see("R-1");
     first.see("R-1");
     second.see("✓ done");
-    // Else it would ask what becomes of a run that it still counts.
-    first.see("0 running");
-    first.send("q");
-    assert_eq!(first.wait_end(), 0);
+    first.quit();
     let gone = std::time::Instant::now();
     second.gone("pid ");
     assert!(gone.elapsed().as_millis() < 3_000);
-    start_run(&second);
+    second.start_run();
     second.see("R-2");
     second.wait("two runs done", |s| s.matches("✓ done").count() == 2);
-    // Else it would ask what becomes of a run that it still counts.
-    second.see("0 running");
-    second.send("q");
-    assert_eq!(second.wait_end(), 0);
+    second.quit();
 }
 
 #[test]

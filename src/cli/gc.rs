@@ -82,16 +82,7 @@ fn wrong_config(message: String) -> CliError {
 /// Asks for passes until nothing is left to remove.
 fn removed(context: &Context) -> Result<GcDoc> {
     let mut desk = Desk::open(context)?;
-    let mut all = GcDoc {
-        schema: "wharf.gc/1",
-        dry_run: false,
-        keep_ms: None,
-        logs: Vec::new(),
-        bytes: 0,
-        cache: Vec::new(),
-        orphans: Vec::new(),
-        more: true,
-    };
+    let mut all = nothing_yet();
     for _ in 0..PASSES {
         let ask = Ask { kind: "gc.run", target_type: "store", target_id: None, args: json!({}), expect: None };
         let accepted = desk.ask(ask)?;
@@ -107,6 +98,20 @@ fn removed(context: &Context) -> Result<GcDoc> {
     }
     desk.close();
     Ok(all)
+}
+
+/// What is added to.
+const fn nothing_yet() -> GcDoc {
+    GcDoc {
+        schema: "wharf.gc/1",
+        dry_run: false,
+        keep_ms: None,
+        logs: Vec::new(),
+        bytes: 0,
+        cache: Vec::new(),
+        orphans: Vec::new(),
+        more: true,
+    }
 }
 
 /// Adds what one pass did.
@@ -155,16 +160,7 @@ mod tests {
 
     #[test]
     fn passes_add_up() {
-        let mut all = GcDoc {
-            schema: "wharf.gc/1",
-            dry_run: false,
-            keep_ms: None,
-            logs: Vec::new(),
-            bytes: 0,
-            cache: Vec::new(),
-            orphans: Vec::new(),
-            more: true,
-        };
+        let mut all = nothing_yet();
         let pass = |n: u64, more| {
             json!({
                 "logs": [{ "id": "x", "number": format!("R-{n}"), "bytes": n }], "cache": ["cache/a.lines"],

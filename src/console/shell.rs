@@ -1,21 +1,24 @@
 //! The loop: takes what happened, tells the screens, does what they want, draws what changed.
 
-use std::io::{self, Write as _};
+mod effects;
+mod ending;
+mod handing;
+
+use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
-use wharf_ui::effect::{Effect, LinePlace, Owner, Question, QuitChoice, Request};
+use wharf_ui::effect::{Owner, Question};
 use wharf_ui::msg::{Answer, RequestOutcome, Tone};
 use wharf_ui::overlay::whichkey;
 use wharf_ui::rows::{Header, OutputState};
 use wharf_ui::screen::ScreenId;
 use wharf_ui::{App, Msg};
 
+use self::ending::{Ending, Stopping};
 use super::checkouts::Checkouts;
 use super::events::{Event, Mailbox, Sender, Trouble, mailbox};
-use super::handover::{self, Stand};
 use super::input::Input as Keys;
 use super::live::{Growth, LiveRuns};
 use super::output::Outputs;
@@ -23,7 +26,7 @@ use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
 use super::retry::Retry;
-use super::{Options, background, changes, logging, reigning, settings, signals, terminal};
+use super::{Options, changes, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
 use crate::dispatch::orchestrator::MachineLimits;
@@ -39,14 +42,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SLOW_TICK: Duration = Duration::from_secs(5);
 /// Time after which an open question shows that it is being read.
 const READING: Duration = Duration::from_millis(120);
-/// How often a program that has the terminal is looked after.
-const CHILD_LOOK: Duration = Duration::from_millis(50);
 /// Events taken before a frame, at most.
 const BATCH: usize = 256;
-/// Texts from this size on are copied to a file as well.
-const COPY_FILE_FROM_BYTES: usize = 100_000;
-/// How long stopping everything may take beyond the longest grace, before the console ends anyway.
-const STOP_LIMIT: Duration = Duration::from_mins(1);
 /// Tags of requests that the console makes by itself begin here; the screens' own begin at 1.
 const OWN_TAGS: u64 = 1 << 62;
 
@@ -82,22 +79,6 @@ pub struct Shell {
     settled_output: Option<Owner>,
     stopping: Option<Stopping>,
     ending: Option<Ending>,
-}
-
-/// Everything is being stopped.
-struct Stopping {
-    until: Instant,
-    next_tag: u64,
-}
-
-/// Why the loop ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Left,
-    Background,
-    Stopped,
-    NotStopped,
-    Signal,
 }
 
 impl Shell {
@@ -513,292 +494,6 @@ impl Shell {
             }
         }
     }
-
-    /// Does one thing the screens want; none of them is waited for, but those that hand the terminal over.
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Ask(question) => {
-                self.open_questions += 1;
-                self.asked_at.get_or_insert_with(Instant::now);
-                if let Some(stale) = self.questions.ask(question) {
-                    self.answered(stale, Err("not wanted any more".to_owned()));
-                }
-            }
-            Effect::Request(request) => self.requests.write(request),
-            Effect::Copy(words) => self.copy(&words),
-            Effect::Shell(owner) => self.shell(owner),
-            Effect::Attach(run) => self.attach(run),
-            Effect::TakeOver => self.throne.take_over(),
-            Effect::Suspend => {
-                let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
-                let command = handover::shell(&self.tmp(), &here, Vec::new());
-                self.hand_over(command, "wharf goes on behind this shell; `exit` or `fg` comes back");
-            }
-            Effect::Pager { owner, at } => self.pager(owner, at),
-            Effect::Editor { text } => self.editor(&text),
-            Effect::Save { owner, streams } => self.save(owner, streams),
-            Effect::OpenUrl(url) => self.open_url(&url),
-            Effect::Quit(QuitChoice::Leave) => self.end(Ending::Left),
-            Effect::Quit(QuitChoice::Background) => self.end(Ending::Background),
-            Effect::Quit(QuitChoice::StopAll) => self.stop_all(),
-            Effect::Redraw => {
-                self.terminal.forget();
-                self.dirty = true;
-            }
-            Effect::Bell(words) => {
-                let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
-                let bytes = format!("\x07\x1b]9;{words}\x1b\\");
-                if let Err(error) = terminal::say(bytes.as_bytes()) {
-                    tracing::warn!(%error, "the terminal cannot ring");
-                }
-            }
-        }
-    }
-
-    fn tmp(&self) -> PathBuf {
-        self.options.data.join("tmp")
-    }
-
-    fn copy(&mut self, words: &str) {
-        let mut bytes = Vec::new();
-        let copied = crossterm::queue!(bytes, crossterm::clipboard::CopyToClipboard::to_clipboard_from(words))
-            .and_then(|()| terminal::say(&bytes));
-        if let Err(error) = copied {
-            self.tell(Msg::Toast(Tone::Bad, format!("The clipboard cannot be reached: {error}")));
-        }
-        if words.len() >= COPY_FILE_FROM_BYTES {
-            let name = format!("copy-{}.txt", clock::now().0);
-            let toast = match handover::write_private(&self.tmp(), &name, words.as_bytes()) {
-                Ok(path) => (Tone::Info, format!("Also in {}", path.display())),
-                Err(error) => (Tone::Bad, format!("Copied, but not into a file: {error}")),
-            };
-            self.tell(Msg::Toast(toast.0, toast.1));
-        }
-    }
-
-    /// Where there is a desktop, its own tool opens the URL; else it is on the clipboard.
-    fn open_url(&mut self, url: &str) {
-        let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|n| std::env::var_os(n).is_some());
-        let opened = desktop
-            && Command::new("xdg-open")
-                .arg(url)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .and_then(|mut child| {
-                    // Waited for beside the screen, so that it does not stay behind as a zombie.
-                    std::thread::Builder::new().name("open-url".into()).spawn(move || child.wait()).map(drop)
-                })
-                .is_ok();
-        if opened {
-            self.tell(Msg::Toast(Tone::Info, format!("Opened {url}")));
-        } else {
-            self.copy(url);
-            self.tell(Msg::Toast(Tone::Info, format!("Copied {url}; there is no desktop to open it")));
-        }
-    }
-
-    fn shell(&mut self, owner: Owner) {
-        let place = wharf_store::Reader::open(&self.options.data)
-            .map_err(|e| e.to_string())
-            .and_then(|reader| handover::shell_place(&reader, owner));
-        match place {
-            Ok((dir, vars)) => {
-                let words = format!("{}: `exit` comes back to wharf", dir.display());
-                let command = handover::shell(&self.tmp(), &dir, vars);
-                self.hand_over(command, &words);
-            }
-            Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No shell: {words}"))),
-        }
-    }
-
-    fn attach(&mut self, run: wharf_model::RunId) {
-        let data = self.options.data.clone();
-        let made = wharf_store::Reader::open(&data)
-            .map_err(|e| e.to_string())
-            .and_then(|reader| handover::attach(&data, &reader, run));
-        match made {
-            Ok((command, name)) => {
-                if !self.hand_over(command, "") && self.ending.is_none() {
-                    let words = format!("{name} was left before its end was seen; a tries again");
-                    self.tell(Msg::Toast(Tone::Warn, words));
-                }
-            }
-            Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("Not attached: {words}"))),
-        }
-    }
-
-    fn pager(&mut self, owner: Owner, at: Option<LinePlace>) {
-        let data = self.options.data.clone();
-        let made = wharf_store::Reader::open(&data)
-            .map_err(|e| e.to_string())
-            .and_then(|reader| handover::pager(&self.tmp(), &data, &reader, owner, at));
-        match made {
-            Ok((command, file)) => {
-                self.hand_over(command, "");
-                remove(&file);
-            }
-            Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No pager: {words}"))),
-        }
-    }
-
-    fn editor(&mut self, text: &str) {
-        match handover::editor(&self.tmp(), text) {
-            Ok((command, file)) => {
-                let well = self.hand_over(command, "");
-                let words = if well { handover::edited(&file) } else { None };
-                remove(&file);
-                self.tell(Msg::Edited(words));
-            }
-            Err(words) => {
-                self.tell(Msg::Toast(Tone::Bad, format!("No editor: {words}")));
-                self.tell(Msg::Edited(None));
-            }
-        }
-    }
-
-    fn save(&mut self, owner: Owner, streams: wharf_ui::effect::Streams) {
-        let (data, events) = (self.options.data.clone(), self.events.clone());
-        let began = std::thread::Builder::new().name("save".into()).spawn(move || {
-            let toast = match handover::save(&data, owner, streams) {
-                Ok((path, bytes)) => {
-                    let size = wharf_ui::format::size(bytes);
-                    Event::Toast(Tone::Good, format!("Saved {size} to {}", path.display()))
-                }
-                Err(words) => Event::Toast(Tone::Bad, format!("Not saved: {words}")),
-            };
-            // The console has ended: the file is there all the same.
-            let _ = events.send(toast);
-        });
-        if let Err(error) = began {
-            self.tell(Msg::Toast(Tone::Bad, format!("Not saved: {error}")));
-        }
-    }
-
-    /// Gives the terminal to a program until it ends; says whether it ended well. Everything but the
-    /// screen goes on meanwhile.
-    fn hand_over(&mut self, mut command: Command, words: &str) -> bool {
-        self.keys.pause();
-        terminal::give_back();
-        if !words.is_empty() {
-            let _ = writeln!(io::stdout(), "{words}");
-        }
-        let well = match command.spawn() {
-            Ok(mut child) => self.look_after(&mut child),
-            Err(error) => {
-                let name = command.get_program().to_string_lossy().into_owned();
-                self.tell(Msg::Toast(Tone::Bad, format!("{name} cannot be started: {error}")));
-                false
-            }
-        };
-        if self.ending.is_some() {
-            return well;
-        }
-        // A shell that was killed leaves the terminal to a group that is gone.
-        if let Err(error) = crate::process::foreground::take(io::stdin()) {
-            tracing::warn!(%error, "the terminal's group cannot be taken back");
-        }
-        if let Err(error) = self.terminal.resume() {
-            tracing::error!(%error, "the terminal cannot be taken back");
-            self.end(Ending::Signal);
-        }
-        self.keys.resume();
-        self.mailbox.forget_inputs();
-        self.resized();
-        self.refresh_due = true;
-        self.dirty = true;
-        well
-    }
-
-    fn look_after(&mut self, child: &mut Child) -> bool {
-        loop {
-            match handover::look(child) {
-                Stand::Ended(well) => return well,
-                Stand::Runs => {}
-            }
-            match self.mailbox.next(Some(CHILD_LOOK)) {
-                // What is typed is the program's.
-                Some(Event::Input(_) | Event::Resized) | None => {}
-                Some(event) => self.take(event),
-            }
-            if self.ending.is_some() {
-                return false;
-            }
-        }
-    }
-
-    /// Asks for the end of every run and service; the loop ends when none is left.
-    fn stop_all(&mut self) {
-        if self.stopping.is_some() {
-            return;
-        }
-        let listed = wharf_store::Reader::open(&self.options.data).and_then(|reader| live_things(&reader));
-        let (runs, services, grace_ms) = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                self.tell(Msg::Toast(Tone::Bad, format!("What runs cannot be listed, so nothing is stopped: {error}")));
-                return;
-            }
-        };
-        let grace = Duration::from_millis(u64::try_from(grace_ms).unwrap_or(0));
-        let mut stopping = Stopping { until: Instant::now() + grace + STOP_LIMIT, next_tag: OWN_TAGS };
-        let runs = runs.into_iter().map(|id| ("run.cancel", "run", id));
-        let services = services.into_iter().map(|id| ("service.stop", "service", id));
-        for (kind, of, id) in runs.chain(services) {
-            self.requests.write(Request {
-                tag: stopping.next_tag,
-                kind: kind.to_owned(),
-                target: Some((of, id)),
-                args: serde_json::json!({}),
-                expect: Vec::new(),
-                title: String::new(),
-            });
-            stopping.next_tag += 1;
-        }
-        self.stopping = Some(stopping);
-        self.banner(
-            "stopping",
-            Tone::Warn,
-            "Stopping everything, then wharf ends".to_owned(),
-            "q leaves at once; what is still alive then goes on until it has stopped".to_owned(),
-        );
-        self.refresh_due = true;
-    }
-
-    /// Gives everything back and says what goes on.
-    fn leave(self) -> u8 {
-        let ending = self.ending.unwrap_or(Ending::Left);
-        terminal::give_back();
-        self.throne.end();
-        let header = &self.app.header;
-        let mut out = io::stdout();
-        if ending == Ending::NotStopped {
-            let _ = writeln!(out, "Not everything has stopped in time.");
-        }
-        if ending != Ending::Stopped && header.running > 0 {
-            let runs = wharf_ui::format::plural(header.running, "run");
-            let goes = if header.running == 1 { "goes" } else { "go" };
-            let _ = writeln!(out, "{runs} {goes} on: {}", header.live_runs.join(", "));
-            let _ = writeln!(out, "wharf shows {} again", if header.running == 1 { "it" } else { "them" });
-        }
-        if ending == Ending::Background {
-            match background::start(&self.options.data) {
-                Ok(pid) => {
-                    let _ = writeln!(out, "process {pid} starts what waits, and ends when nothing is left");
-                }
-                Err(why) => {
-                    let _ = writeln!(out, "nothing new starts before the next wharf: {why}");
-                    return 1;
-                }
-            }
-        }
-        match ending {
-            Ending::Left | Ending::Background | Ending::Stopped => 0,
-            Ending::NotStopped => 1,
-            Ending::Signal => 143,
-        }
-    }
 }
 
 /// Asks the login manager beside the screen what a logout does.
@@ -811,29 +506,4 @@ fn foretell(events: Sender) -> io::Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// Ids of open runs, waiting ones first so that none of them starts in the place of a stopped one,
-/// and of live services; and the longest grace among them.
-fn live_things(reader: &wharf_store::Reader) -> Result<(Vec<String>, Vec<String>, i64), wharf_store::StoreError> {
-    use wharf_model::RunStatus;
-    use wharf_store::view::{PAGE_LIMIT, RunFilter, RunQuery, ServiceQuery};
-    let statuses = vec![RunStatus::Queued, RunStatus::ScheduledRetry, RunStatus::Running];
-    let query = RunQuery { filter: RunFilter { statuses, ..RunFilter::default() }, ..RunQuery::default() };
-    let mut runs = reader.runs(&query, None, PAGE_LIMIT)?.rows;
-    runs.sort_by_key(|r| r.status == RunStatus::Running);
-    let services = ServiceQuery { live_only: true, ..ServiceQuery::default() };
-    let services = reader.services(&services, None, PAGE_LIMIT)?.rows;
-    let mut grace_ms = services.iter().map(|s| s.service.grace_ms).max().unwrap_or(0);
-    for run in runs.iter().filter(|r| r.status == RunStatus::Running) {
-        grace_ms = grace_ms.max(reader.run_detail(run.id)?.map_or(0, |d| d.run.grace_ms));
-    }
-    let runs = runs.iter().map(|r| r.id.text()).collect();
-    Ok((runs, services.iter().map(|s| s.service.id.text()).collect(), grace_ms))
-}
-
-fn remove(file: &PathBuf) {
-    if let Err(error) = std::fs::remove_file(file) {
-        tracing::warn!(%error, file = %file.display(), "a file of our own stays behind");
-    }
 }

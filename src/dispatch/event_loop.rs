@@ -3,8 +3,11 @@
 //! It runs on a thread of its own, which owns the only read-write connection. It never waits for
 //! git, the network, a child or a log: whatever takes time is an executor's.
 
+mod adoption;
+mod begin;
+mod inbox;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,265 +15,40 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use wharf_model::state::{Change, Decided, State};
 use wharf_model::{
-    ActionId, ActionRow, ActionStatus, ProjectId, RequestId, RequestKind, RequestRow, RequestStatus, RunId,
-    RunTextKind, WorkspaceId,
+    ActionId, ActionRow, ActionStatus, RequestId, RequestKind, RequestRow, RequestStatus, RunId, RunTextKind,
 };
-use wharf_store::{ChangeSignal, StoreError, Writer};
+use wharf_store::{StoreError, Writer};
+
+use self::adoption::ADOPTION_LIMIT;
+use self::begin::StoreWatch;
+pub use self::begin::{Dispatcher, Prepare, Reign, Setup};
+use self::inbox::Envelope;
+pub use self::inbox::{Inbox, Told};
 
 use super::committed;
 use super::decide::late;
 use super::decide::{decide, sweep};
 use super::election::Elected;
-use super::input::{Fact, Input, Occurrence, Prepared, Recovery};
+use super::input::{Fact, Input, Occurrence, Prepared};
 use super::perform::{Perform, job};
 use super::recovery::Recovering;
 use crate::clock;
 use crate::process::kill_point::kill_point;
 
-/// Inputs that may wait; a full queue makes executors wait, never the loop.
-const QUEUE: usize = 4096;
 /// Inputs of one transaction.
 const BATCH: usize = 256;
 /// Time spent on deciding before a commit.
 const BATCH_TIME: Duration = Duration::from_millis(2);
 /// Least time between two commits, in which other processes can take the write lock.
 const BREATH: Duration = Duration::from_micros(500);
-/// Pause before a fact whose commit failed is reported again.
-const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Least time between two looks at the size of the journal.
 const TIDY: Duration = Duration::from_secs(1);
 /// Pause before a store that takes no writes is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
-/// Time after which sweeps begin although not every adoption has answered.
-const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait while a deadline is open, so that a step of the clock is noticed soon.
 const CLOCK_LOOK: Duration = Duration::from_mins(1);
 /// Why a reign ended that somebody asked to end.
 pub const ASKED_TO_STOP: &str = "asked to stop";
-
-enum Envelope {
-    Input(Input, Option<oneshot::Sender<Told>>),
-    Prepared(Box<RequestRow>, Prepared),
-    Wake,
-    Stop,
-}
-
-/// What was decided on a fact, as far as whoever told it must know.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Told {
-    /// Row of the workspace that was planned.
-    pub workspace: Option<WorkspaceId>,
-    /// The run it was about has ended, or is asked to stop: nothing new is to be begun for it.
-    pub over: bool,
-}
-
-/// A way to tell the dispatcher something.
-#[derive(Clone)]
-pub struct Inbox {
-    sender: mpsc::Sender<Envelope>,
-}
-
-impl Inbox {
-    /// Reports a fact; returns once it is durable. One whose commit failed is reported again. When the
-    /// dispatcher has ended this never returns: its successor observes everything anew, and whoever
-    /// reports must not act on an answer that nobody gave.
-    pub async fn tell(&self, fact: Fact) -> Told {
-        loop {
-            let (done, committed) = oneshot::channel();
-            if self.sender.send(Envelope::Input(Input::Fact(fact.clone()), Some(done))).await.is_err() {
-                return std::future::pending().await;
-            }
-            if let Ok(told) = committed.await {
-                return told;
-            }
-            tokio::time::sleep(TELL_AGAIN).await;
-        }
-    }
-
-    /// Asks the dispatcher to end after what it is doing.
-    pub async fn stop(&self) {
-        let _ended = self.sender.send(Envelope::Stop).await;
-    }
-
-    /// Says that requests may wait.
-    pub fn wake(&self) {
-        // A full queue is awake.
-        let _full = self.sender.try_send(Envelope::Wake);
-    }
-}
-
-/// What others may watch of a reign.
-#[derive(Debug, Clone, Default)]
-pub struct Reign {
-    /// Commits so far: rises with each, so that a screen knows when to ask again.
-    pub commits: u64,
-    /// Runs that are not in a terminal state.
-    pub live_runs: usize,
-    /// Services that are live.
-    pub live_services: usize,
-    /// Requests accepted but not finished, and actions under way.
-    pub busy: usize,
-    /// Whether everything that was open at the start has been looked at.
-    pub adopted: bool,
-    /// Why nothing can be written just now; it is tried again and again.
-    pub trouble: Option<String>,
-    /// Damage that was found in the store.
-    pub finding: Option<String>,
-    /// What the start found, once that is so.
-    pub recovery: Option<Arc<Recovery>>,
-    /// Why the reign ended.
-    pub ended: Option<String>,
-    /// Whether it ended because another one has begun.
-    pub deposed: bool,
-}
-
-/// A running dispatcher.
-pub struct Dispatcher {
-    /// Where facts go.
-    pub inbox: Inbox,
-    /// What it does.
-    pub reign: watch::Receiver<Reign>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-/// What a dispatcher needs beside the store.
-pub struct Setup {
-    /// Data directory.
-    pub data: PathBuf,
-    /// Runs that may run at once on this machine.
-    pub concurrent_runs: i64,
-    /// How the reign began, where it did not find the lock free.
-    pub began_by: Option<Occurrence>,
-}
-
-/// Reads what a request needs from outside, beside the loop.
-pub trait Prepare: Send + Sync + 'static {
-    /// Reads the config that `row` is about. `known` tells where projects stood so far.
-    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, String>) -> Prepared;
-}
-
-impl Dispatcher {
-    /// Begins a reign: takes the epoch, loads what is open and performs it anew.
-    ///
-    /// `performer` gets the inbox, so that its executors can report.
-    pub fn begin<P: Perform>(
-        setup: Setup,
-        mut elected: Elected,
-        prepare: Arc<dyn Prepare>,
-        performer: impl FnOnce(Inbox, i64) -> P,
-    ) -> Result<Self, StoreError> {
-        let mut writer = Writer::open(&setup.data)?;
-        let epoch = writer.begin_reign()?;
-        elected.begin(epoch).map_err(|e| StoreError::io(&super::election::path(&setup.data), "note the reign", e))?;
-        let mut state = writer.load_state()?;
-        state.epoch = epoch;
-        state.concurrent_runs = setup.concurrent_runs;
-        let (signal, check) = (ChangeSignal::open(&setup.data)?, !writer.ended_cleanly());
-        let data = setup.data.clone();
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let inbox = Inbox { sender };
-        let (publish, reign) = watch::channel(Reign::default());
-        let performer = performer(inbox.clone(), epoch);
-        let stopper = watch_store(signal, inbox.clone());
-        if check {
-            look_through(setup.data.clone(), inbox.clone());
-        }
-        let looped = Loop {
-            setup,
-            writer,
-            state,
-            receiver,
-            inbox: inbox.clone(),
-            publish,
-            performer: Box::new(performer),
-            prepare,
-            preparing: BTreeSet::new(),
-            looking: BTreeSet::new(),
-            recovering: None,
-            clocks: clock::read(),
-            adopted: false,
-            commits: 0,
-            data_version: None,
-            committed: None,
-            began: Instant::now(),
-            stop: false,
-            trouble: None,
-            tidied: Instant::now(),
-            untidy: false,
-            _elected: elected,
-            _store_watch: stopper,
-        };
-        let thread = std::thread::Builder::new()
-            .name("dispatch".into())
-            .spawn(move || looped.run())
-            .map_err(|e| StoreError::io(&data, "start the dispatch thread", e))?;
-        Ok(Self { inbox, reign, thread: Some(thread) })
-    }
-
-    /// Waits until the loop has ended and its lock is given back.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            // A panic was logged by the hook; the lock is free either way.
-            let _panicked = thread.join();
-        }
-    }
-}
-
-/// Wakes the loop whenever another process may have inserted a request.
-fn watch_store(mut signal: ChangeSignal, inbox: Inbox) -> StoreWatch {
-    let (alive, stopped) = std::sync::mpsc::channel::<()>();
-    let spawned = std::thread::Builder::new().name("store-watch".into()).spawn(move || {
-        loop {
-            match signal.wait(Duration::from_hours(1)) {
-                Ok(true) => inbox.wake(),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "watching the store failed; looking again in a second");
-                    std::thread::sleep(Duration::from_secs(1));
-                    inbox.wake();
-                }
-            }
-            if stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) || inbox.sender.is_closed() {
-                return;
-            }
-        }
-    });
-    if let Err(error) = spawned {
-        tracing::error!(%error, "cannot watch the store; requests of other processes are seen late");
-    }
-    StoreWatch { _alive: alive }
-}
-
-/// Looks for damage beside everything else: the reign before this one did not come to its end.
-fn look_through(data: PathBuf, inbox: Inbox) {
-    let look = move || {
-        let found = wharf_store::check(&data, || !inbox.sender.is_closed());
-        match found {
-            Ok(None) => tracing::info!("the store was looked through after an end out of order, and is whole"),
-            Ok(Some(finding)) => {
-                tracing::error!(%finding, "the store is damaged");
-                let fact = Fact::StoreDamageFound { finding };
-                // One that is refused for want of room is told again.
-                loop {
-                    let (done, committed) = oneshot::channel();
-                    let told = Envelope::Input(Input::Fact(fact.clone()), Some(done));
-                    if inbox.sender.blocking_send(told).is_err() || committed.blocking_recv().is_ok() {
-                        return;
-                    }
-                    std::thread::sleep(TELL_AGAIN);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the store cannot be looked through"),
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("store-check".into()).spawn(look) {
-        tracing::warn!(%error, "the store is not looked through");
-    }
-}
-
-struct StoreWatch {
-    _alive: std::sync::mpsc::Sender<()>,
-}
 
 struct Loop {
     setup: Setup,
@@ -521,77 +299,10 @@ impl Loop {
         }
     }
 
-    /// Tells what the start has found, in a row and to those who watch.
-    fn recovered(&mut self, batch: &mut Vec<Pending>) {
-        let Some(recovery) = self.recovering.take().map(|mut r| r.end()) else { return };
-        self.decide_into(batch, &Input::Occurred(Occurrence::Recovered(recovery.clone())), None);
-        self.publish.send_modify(|r| r.recovery = Some(Arc::new(recovery)));
-    }
-
     /// Whether another connection has committed since the last look, or that look left requests.
     fn others_wrote(&mut self) -> Result<bool, StoreError> {
         let found = self.writer.data_version()?;
         Ok(self.data_version.replace(found) != Some(found))
-    }
-
-    fn may_sweep(&mut self) -> bool {
-        if !self.adopted && (self.looking.is_empty() || self.began.elapsed() >= ADOPTION_LIMIT) {
-            self.adopted = true;
-            self.publish.send_modify(|r| r.adopted = true);
-            kill_point("elect.adopted");
-        }
-        self.adopted
-    }
-
-    /// The first word about an action of an earlier reign: it has been looked at.
-    fn note_adoption(&mut self, input: &Input) {
-        let Input::Fact(fact) = input else { return };
-        if self.adopted {
-            return;
-        }
-        if let Some(recovering) = &mut self.recovering {
-            recovering.heard(fact);
-        }
-        let state = &self.state;
-        let about = |entity: &str, id: String, attempt: u32| {
-            state
-                .actions
-                .values()
-                .filter(|a| a.entity_type == entity && a.entity_id == id && a.attempt == attempt)
-                .map(|a| a.id)
-                .collect::<Vec<_>>()
-        };
-        let seen = match fact {
-            Fact::RunStarted { run, attempt, .. }
-            | Fact::RunObserved { run, attempt, .. }
-            | Fact::WorkspacePlanned { run, attempt, .. }
-            | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
-            Fact::ServicePortReserved { service, generation, .. }
-            | Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
-            Fact::LeaseAcquired { action, .. }
-            | Fact::LeaseRefused { action, .. }
-            | Fact::LeaseReleased { action, .. }
-            | Fact::LeaseReleaseFailed { action, .. }
-            | Fact::WorkspaceRealised { action, .. }
-            | Fact::WorkspaceFailed { action, .. }
-            | Fact::RunEnded { action, .. }
-            | Fact::RunNotStarted { action, .. }
-            | Fact::RunLost { action, .. }
-            | Fact::LogSealed { action, .. }
-            | Fact::LogCompressed { action, .. }
-            | Fact::StoreBackedUp { action, .. }
-            | Fact::StoreNotBackedUp { action, .. }
-            | Fact::ServiceEnded { action, .. }
-            | Fact::ActionDone { action }
-            | Fact::ActionFailed { action, .. } => vec![*action],
-            Fact::OperationEnded { .. }
-            | Fact::ServiceReady { .. }
-            | Fact::AgentSaid { .. }
-            | Fact::StoreDamageFound { .. } => Vec::new(),
-        };
-        for action in seen {
-            self.looking.remove(&action);
-        }
     }
 
     fn take_request(&mut self, batch: &mut Vec<Pending>, row: RequestRow) -> Result<(), StoreError> {

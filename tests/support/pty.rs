@@ -111,6 +111,14 @@ struct Seen {
     over: bool,
 }
 
+/// A command that prints a line every 50 ms, longer than any test lasts.
+pub const PRINTER: &str = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.05; done";
+
+/// What is typed before a dialog can have been read is dropped: this lets that time pass.
+pub fn read() {
+    std::thread::sleep(Duration::from_millis(250));
+}
+
 /// A program in a pseudo-terminal.
 pub struct Console {
     pub child: Box<dyn Child + Send + Sync>,
@@ -192,6 +200,43 @@ impl Console {
         let mut writer = self.writer.lock().unwrap();
         writer.write_all(keys.as_bytes()).unwrap();
         writer.flush().unwrap();
+    }
+
+    /// Starts the first agent of the project by the new-run dialog.
+    pub fn start_run(&self) {
+        self.send("n");
+        self.see("New run");
+        self.see("slots used");
+        self.send("do something");
+        self.see("do something");
+        self.send("\r");
+        self.gone("New run");
+    }
+
+    /// Cancels the selected run: says yes once what is shown has been read, again where it was shown anew.
+    pub fn cancel(&self, run: &str) {
+        let asks = format!("y cancel {run}");
+        self.send("x");
+        self.see(&asks);
+        until(
+            || {
+                read();
+                if self.screen().contains(&asks) {
+                    self.send("y");
+                    None
+                } else {
+                    Some(())
+                }
+            },
+            || self.screen(),
+        );
+    }
+
+    /// Quits where nothing is live any more: else it would ask what becomes of a run that it still counts.
+    pub fn quit(&mut self) {
+        self.see("0 running");
+        self.send("q");
+        assert_eq!(self.wait_end(), 0);
     }
 
     /// Everything that was sent to the terminal.

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use wharf_model::{
     AgentRow, DeadlineKind, InvocationSource, Kind, RunId, RunRow, RunStatus, TriggerDetail, WakeupId, WakeupRow,
-    WakeupStatus,
 };
 
 use super::run_start::QUEUE_LIMIT_MS;
@@ -34,26 +33,10 @@ pub(crate) fn after_loss(d: &mut Deciding<'_, '_>, lost: &RunRow) {
     let wakeup: WakeupId = d.id();
     let next = d.tx.next_number("run");
     d.tx.put(WakeupRow {
-        id: wakeup,
-        company_id: lost.company_id,
-        agent_id: lost.agent_id,
-        source: InvocationSource::Automation,
-        trigger_detail: TriggerDetail::System,
         reason: Some("process_lost".into()),
         payload: Some(json!({ "issueId": lost.issue_id.map(wharf_model::IssueId::text), "retryOf": lost.id.text() })),
-        status: WakeupStatus::Queued,
-        coalesced_count: 0,
-        requested_by_actor_type: wharf_model::ActorType::System,
         requested_by_actor_id: Some("wharf".into()),
-        idempotency_key: None,
-        run_id: Some(id),
-        requested_at: now,
-        claimed_at: None,
-        finished_at: None,
-        error: None,
-        version: 0,
-        created_at: now,
-        updated_at: now,
+        ..WakeupRow::queued(wakeup, lost.company_id, lost.agent_id, id, now)
     });
     let due = now.plus(PAUSE_MS);
     // For the same work, with nothing of what has become of it.

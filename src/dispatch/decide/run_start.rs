@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use wharf_model::{
     AgentId, AgentRow, DeadlineKind, EnvironmentId, InvocationSource, IssueId, IssueRow, IssueStatus, Kind, Priority,
     ProjectRow, RequestOrigin, RequestRow, RunId, RunRow, RunTextKind, TriggerDetail, WakeupId, WakeupRow,
-    WakeupStatus,
 };
 
 use super::{Deciding, about};
@@ -55,26 +54,14 @@ pub(crate) fn accept(
     let wakeup: WakeupId = d.id();
     let run_number = d.tx.next_number("run");
     d.tx.put(WakeupRow {
-        id: wakeup,
-        company_id: agent.company_id,
-        agent_id,
         source: InvocationSource::OnDemand,
         trigger_detail: trigger(row.origin),
         reason: row.args.get("reason").and_then(Value::as_str).map(str::to_owned),
         payload: Some(json!({ "issueId": issue.as_ref().map(|i| i.id.text()), "request": row.id.text() })),
-        status: WakeupStatus::Queued,
-        coalesced_count: 0,
         requested_by_actor_type: row.actor_type,
         requested_by_actor_id: Some(row.actor_id.clone()),
         idempotency_key: row.idempotency_key.clone(),
-        run_id: Some(id),
-        requested_at: now,
-        claimed_at: None,
-        finished_at: None,
-        error: None,
-        version: 0,
-        created_at: now,
-        updated_at: now,
+        ..WakeupRow::queued(wakeup, agent.company_id, agent_id, id, now)
     });
     d.tx.put(RunRow {
         issue_id: issue.as_ref().map(|i| i.id),

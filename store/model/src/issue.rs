@@ -97,3 +97,31 @@ row! {
         error: Option<String>,
     }
 }
+
+impl WakeupRow {
+    /// A wake of `agent` that waits, and of which `run` is made; asked for by wharf itself.
+    pub const fn queued(id: WakeupId, company: CompanyId, agent: AgentId, run: RunId, now: UnixMillis) -> Self {
+        Self {
+            id,
+            company_id: company,
+            agent_id: agent,
+            source: InvocationSource::Automation,
+            trigger_detail: TriggerDetail::System,
+            reason: None,
+            payload: None,
+            status: WakeupStatus::Queued,
+            coalesced_count: 0,
+            requested_by_actor_type: ActorType::System,
+            requested_by_actor_id: None,
+            idempotency_key: None,
+            run_id: Some(run),
+            requested_at: now,
+            claimed_at: None,
+            finished_at: None,
+            error: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}

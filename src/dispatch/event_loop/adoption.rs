@@ -1,0 +1,80 @@
+//! What earlier reigns left open is looked at before anything is swept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Loop, Pending};
+use crate::dispatch::input::{Fact, Input, Occurrence};
+use crate::process::kill_point::kill_point;
+
+/// Time after which sweeps begin although not every adoption has answered.
+pub(super) const ADOPTION_LIMIT: Duration = Duration::from_secs(10);
+
+impl Loop {
+    /// Tells what the start has found, in a row and to those who watch.
+    pub(super) fn recovered(&mut self, batch: &mut Vec<Pending>) {
+        let Some(recovery) = self.recovering.take().map(|mut r| r.end()) else { return };
+        self.decide_into(batch, &Input::Occurred(Occurrence::Recovered(recovery.clone())), None);
+        self.publish.send_modify(|r| r.recovery = Some(Arc::new(recovery)));
+    }
+
+    pub(super) fn may_sweep(&mut self) -> bool {
+        if !self.adopted && (self.looking.is_empty() || self.began.elapsed() >= ADOPTION_LIMIT) {
+            self.adopted = true;
+            self.publish.send_modify(|r| r.adopted = true);
+            kill_point("elect.adopted");
+        }
+        self.adopted
+    }
+
+    /// The first word about an action of an earlier reign: it has been looked at.
+    pub(super) fn note_adoption(&mut self, input: &Input) {
+        let Input::Fact(fact) = input else { return };
+        if self.adopted {
+            return;
+        }
+        if let Some(recovering) = &mut self.recovering {
+            recovering.heard(fact);
+        }
+        let state = &self.state;
+        let about = |entity: &str, id: String, attempt: u32| {
+            state
+                .actions
+                .values()
+                .filter(|a| a.entity_type == entity && a.entity_id == id && a.attempt == attempt)
+                .map(|a| a.id)
+                .collect::<Vec<_>>()
+        };
+        let seen = match fact {
+            Fact::RunStarted { run, attempt, .. }
+            | Fact::RunObserved { run, attempt, .. }
+            | Fact::WorkspacePlanned { run, attempt, .. }
+            | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
+            Fact::ServicePortReserved { service, generation, .. }
+            | Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
+            Fact::LeaseAcquired { action, .. }
+            | Fact::LeaseRefused { action, .. }
+            | Fact::LeaseReleased { action, .. }
+            | Fact::LeaseReleaseFailed { action, .. }
+            | Fact::WorkspaceRealised { action, .. }
+            | Fact::WorkspaceFailed { action, .. }
+            | Fact::RunEnded { action, .. }
+            | Fact::RunNotStarted { action, .. }
+            | Fact::RunLost { action, .. }
+            | Fact::LogSealed { action, .. }
+            | Fact::LogCompressed { action, .. }
+            | Fact::StoreBackedUp { action, .. }
+            | Fact::StoreNotBackedUp { action, .. }
+            | Fact::ServiceEnded { action, .. }
+            | Fact::ActionDone { action }
+            | Fact::ActionFailed { action, .. } => vec![*action],
+            Fact::OperationEnded { .. }
+            | Fact::ServiceReady { .. }
+            | Fact::AgentSaid { .. }
+            | Fact::StoreDamageFound { .. } => Vec::new(),
+        };
+        for action in seen {
+            self.looking.remove(&action);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The way into the loop.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use wharf_model::{RequestRow, WorkspaceId};
+
+use crate::dispatch::input::{Fact, Input, Prepared};
+
+/// Pause before a fact whose commit failed is reported again.
+pub(super) const TELL_AGAIN: Duration = Duration::from_millis(200);
+
+pub(super) enum Envelope {
+    Input(Input, Option<oneshot::Sender<Told>>),
+    Prepared(Box<RequestRow>, Prepared),
+    Wake,
+    Stop,
+}
+
+/// What was decided on a fact, as far as whoever told it must know.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told {
+    /// Row of the workspace that was planned.
+    pub workspace: Option<WorkspaceId>,
+    /// The run it was about has ended, or is asked to stop: nothing new is to be begun for it.
+    pub over: bool,
+}
+
+/// A way to tell the dispatcher something.
+#[derive(Clone)]
+pub struct Inbox {
+    pub(super) sender: mpsc::Sender<Envelope>,
+}
+
+impl Inbox {
+    /// Reports a fact; returns once it is durable. One whose commit failed is reported again. When the
+    /// dispatcher has ended this never returns: its successor observes everything anew, and whoever
+    /// reports must not act on an answer that nobody gave.
+    pub async fn tell(&self, fact: Fact) -> Told {
+        loop {
+            let (done, committed) = oneshot::channel();
+            if self.sender.send(Envelope::Input(Input::Fact(fact.clone()), Some(done))).await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Ok(told) = committed.await {
+                return told;
+            }
+            tokio::time::sleep(TELL_AGAIN).await;
+        }
+    }
+
+    /// Asks the dispatcher to end after what it is doing.
+    pub async fn stop(&self) {
+        let _ended = self.sender.send(Envelope::Stop).await;
+    }
+
+    /// Says that requests may wait.
+    pub fn wake(&self) {
+        // A full queue is awake.
+        let _full = self.sender.try_send(Envelope::Wake);
+    }
+}

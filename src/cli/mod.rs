@@ -43,7 +43,7 @@ use error::{CliError, Result, exit};
 
 /// Runs agents on this machine, and shows and steers what they do.
 #[derive(Debug, Parser)]
-#[command(name = "wharf", version, about, disable_help_subcommand = true)]
+#[command(name = "wharf", version, about)]
 struct Cli {
     #[command(flatten)]
     global: Global,

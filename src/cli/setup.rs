@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use wharf_model::config::{ProjectConfig, executable_difference};
 use wharf_store::Reader;
+use wharf_ui::format;
 
 use super::context::{Context, print};
 use super::desk::{Ask, Desk};
@@ -174,11 +175,11 @@ fn check(context: &Context) -> Result<u8> {
         return Ok(exit::DONE);
     }
     let line = format!(
-        "{} is right: {} agents, {} environments, {} services\n",
+        "{} is right: {}, {}, {}\n",
         here.loaded.path.display(),
-        config.agents.len(),
-        config.environments.len(),
-        config.services.len()
+        format::plural(config.agents.len() as u64, "agent"),
+        format::plural(config.environments.len() as u64, "environment"),
+        format::plural(config.services.len() as u64, "service")
     );
     print(line.as_bytes())?;
     if !changes.is_empty() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wharf_model::{ActorType, RequestId, RequestOrigin, RequestRow, RequestStatus};
+use wharf_store::view::RunLine;
 use wharf_store::{NewRequest, Reader, RequestSender, StoreError};
 use wharf_ui::effect::Request;
 use wharf_ui::msg::RequestOutcome;
@@ -226,7 +227,11 @@ fn outcome(reader: &Reader, open: &Open, row: &RequestRow) -> Option<RequestOutc
         Some(RequestOutcome::Refused { code: row.error_code.clone().unwrap_or_else(|| code.to_owned()), words })
     };
     match row.status {
-        RequestStatus::Done => Some(RequestOutcome::Done { words: done(reader, &open.kind, row) }),
+        RequestStatus::Done => {
+            let run = begun(reader, &open.kind, row);
+            let number = run.as_ref().map(|r| r.number);
+            Some(RequestOutcome::Done { words: done(&open.kind, row, run.as_ref()), run: number })
+        }
         RequestStatus::Refused | RequestStatus::Failed => {
             refused("refused", row.error.clone().unwrap_or_else(|| row.status.to_string()))
         }
@@ -239,14 +244,19 @@ fn outcome(reader: &Reader, open: &Open, row: &RequestRow) -> Option<RequestOutc
     }
 }
 
+/// The run that a request has begun.
+fn begun(reader: &Reader, kind: &str, row: &RequestRow) -> Option<RunLine> {
+    if kind != "run.start" {
+        return None;
+    }
+    let text = row.result.as_ref()?.get("run_id")?.as_str()?;
+    reader.run_line(text.parse().ok()?).ok().flatten()
+}
+
 /// What was made or changed, in words.
-fn done(reader: &Reader, kind: &str, row: &RequestRow) -> String {
-    let run = || {
-        let text = row.result.as_ref()?.get("run_id")?.as_str()?;
-        reader.run_line(text.parse().ok()?).ok().flatten()
-    };
+fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
     match kind {
-        "run.start" => run().map_or_else(|| "queued".to_owned(), |r| format!("R-{} is {}", r.number, r.status)),
+        "run.start" => run.map_or_else(|| "queued".to_owned(), |r| format!("R-{} is {}", r.number, r.status)),
         "run.cancel" => "cancelled by operator".to_owned(),
         "run.resolve" => "decided".to_owned(),
         "lease.release" => "released".to_owned(),

@@ -118,6 +118,8 @@ pub enum RequestOutcome {
     Done {
         /// What it made or changed, in words: `R-1043 queued`.
         words: String,
+        /// Number of the run that it began.
+        run: Option<i64>,
     },
     /// It was refused, failed or expired.
     Refused {

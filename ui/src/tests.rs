@@ -117,6 +117,18 @@ fn marked_runs_are_cancelled_together() {
 }
 
 #[test]
+fn the_cursor_goes_to_the_run_that_was_started_unless_a_key_was_pressed_since() {
+    for (keys, at) in [("", 1041), ("j", 1045)] {
+        let mut bench = Bench::drawn(160, 45);
+        bench.keys("n Enter");
+        bench.keys(keys);
+        let outcome = RequestOutcome::Done { words: "R-1041 is queued".into(), run: Some(1041) };
+        bench.send(Msg::RequestAnswered { tag: 1, outcome });
+        assert_eq!(bench.app.ledger.run().map(|r| r.number), Some(at), "after {keys:?}");
+    }
+}
+
+#[test]
 fn a_new_run_is_asked_for_with_what_was_chosen() {
     let mut bench = Bench::drawn(80, 24);
     bench.keys("n Enter");

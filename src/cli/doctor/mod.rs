@@ -158,7 +158,12 @@ fn project(context: &Context) -> Check {
     match load_project(&found.config_path(), &Overrides::default()) {
         Ok(loaded) => Check::ok(
             name,
-            format!("{} {}, {} agents", loaded.config.project.key, loaded.path.display(), loaded.config.agents.len()),
+            format!(
+                "{} {}, {}",
+                loaded.config.project.key,
+                loaded.path.display(),
+                wharf_ui::format::plural(loaded.config.agents.len() as u64, "agent")
+            ),
         ),
         Err(errors) => Check::failed(name, errors.render(None), "wharf config check"),
     }

@@ -5,7 +5,7 @@ use crate::effect::Question;
 use crate::msg::{Answer, RequestOutcome, Tone};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::Confirm;
-use crate::screen::Screen;
+use crate::screen::{Screen, ScreenId};
 
 impl App {
     pub(super) fn answer(&mut self, question: &Question, answer: &Result<Answer, String>) {
@@ -64,7 +64,13 @@ impl App {
                     self.overlay = Some(Overlay::Confirm(Box::new(confirm)));
                 }
             }
-            RequestOutcome::Done { words } => self.say(Tone::Good, format!("{title}: {words}")),
+            RequestOutcome::Done { words, run } => {
+                self.say(Tone::Good, format!("{title}: {words}"));
+                // Whoever starts a run and waits for it wants to see what it does.
+                if let (Some(run), true) = (run, self.started == Some(tag) && self.screen == ScreenId::Ledger) {
+                    self.ledger.expect(run);
+                }
+            }
             RequestOutcome::Refused { words, .. } => self.say(Tone::Bad, format!("{title}: {words}")),
         }
         self.refresh();

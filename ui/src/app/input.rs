@@ -13,6 +13,7 @@ use crate::screen::Mouse;
 
 impl App {
     pub(super) fn key(&mut self, key: KeyEvent) {
+        self.started = None;
         if layout::bands(self.env.size.0, self.env.size.1, false).is_none() && self.overlay.is_none() {
             // Only one sentence is on the screen: nothing that cannot be seen is done.
             if matches!(key.code, KeyCode::Char('q' | 'Q')) {
@@ -67,6 +68,10 @@ impl App {
     }
 
     pub(super) fn mouse(&mut self, event: MouseEvent) {
+        // A pointer that only moves chooses nothing.
+        if event.kind != MouseEventKind::Moved {
+            self.started = None;
+        }
         if self.overlay.is_some() {
             // A click outside words of a dialog does nothing; the wheel scrolls it.
             let code = match event.kind {

@@ -109,6 +109,8 @@ pub struct App {
     chord: Vec<Key>,
     chord_at: UnixMillis,
     deferred: Option<&'static Command>,
+    /// The run that was asked for last, by its tag, as long as the operator has done nothing since.
+    pub started: Option<u64>,
     /// Confirmed requests that are not answered yet, to be shown again when things changed meanwhile.
     confirmed: BTreeMap<u64, Confirm>,
 }
@@ -148,6 +150,7 @@ impl App {
             chord: Vec::new(),
             chord_at: settings.now,
             deferred: None,
+            started: None,
             confirmed: BTreeMap::new(),
         };
         if !problems.is_empty() {

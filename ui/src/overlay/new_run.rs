@@ -222,7 +222,7 @@ impl NewRun {
             args.insert("environment".into(), name.clone().into());
         }
         let title = format!("Start {}", agent.name);
-        app.outbox.request(title, "run.start", None, Value::Object(args), Vec::new());
+        app.started = Some(app.outbox.request(title, "run.start", None, Value::Object(args), Vec::new()));
         After::Closes
     }
 

@@ -56,6 +56,11 @@ impl Ledger {
     pub fn run(&self) -> Option<&RunLine> {
         self.base.list.table.selected()
     }
+
+    /// Brings a run to the cursor that has just come into being.
+    pub fn expect(&mut self, number: i64) {
+        self.base.list.expect(number);
+    }
 }
 
 /// What has become of a run, where its output is not on the screen to tell it.

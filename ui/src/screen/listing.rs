@@ -249,6 +249,13 @@ impl<R: Row> Listing<R> {
         }
     }
 
+    /// Brings a row to the cursor that has just come into being; where the filter hides it, the list stays as it is.
+    pub fn expect(&mut self, number: i64) {
+        if !self.table.select(number) {
+            self.wanted = Some(Wanted { number, narrow: self.filter_text.clone(), missed: false });
+        }
+    }
+
     /// Where the list is, to come back to.
     pub fn spot(&self) -> Spot {
         Spot { filter: self.filter_text.clone(), number: self.table.selected().map(Row::number), detail: self.detail }

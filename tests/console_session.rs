@@ -305,9 +305,7 @@ fn what_goes_on_while_the_console_is_killed_is_whole() {
         console.see("slots used");
         // To the field of agents, and to the wanted one.
         console.send("\x1b[Z\x1b[Z\x1b[Z");
-        for _ in 0..n {
-            console.send("\x1b[C");
-        }
+        console.send(&format!("agent-{}", n + 3));
         console.see(&format!("same: wharf run agent-{}", n + 3));
         console.send("\t\t\tgo");
         console.see("--prompt …");

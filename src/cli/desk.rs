@@ -120,7 +120,7 @@ pub fn stand_or_take_over(context: &Context, sure: bool, ready: impl FnOnce() ->
         let _inside = runtime.enter();
         ready()?;
         if taking {
-            orchestrator::take_over(&context.data, &limits, &crate::user::name()).map_err(not_taken)?
+            orchestrator::take_over(&context.data, &limits, &crate::user::name(), None).map_err(not_taken)?
         } else {
             orchestrator::begin(&context.data, &limits)?
         }

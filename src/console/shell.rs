@@ -29,6 +29,7 @@ use super::retry::Retry;
 use super::{Options, changes, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
+use crate::dispatch::election::Holder;
 use crate::dispatch::orchestrator::MachineLimits;
 
 /// Time between two frames, at least.
@@ -430,10 +431,14 @@ impl Shell {
             Standing::Ours => tracing::info!("this console is the orchestrator"),
             other => tracing::info!(standing = ?other, "who the orchestrator is"),
         }
-        self.tell(Msg::Holder(match &standing {
-            Standing::Another(seat, silent) => reigning::holder_lines(seat, *silent, self.app.env.zone),
-            _ => Vec::new(),
-        }));
+        let (lines, token) = match &standing {
+            Standing::Another(seat, silent) => (
+                reigning::holder_lines(seat, *silent, self.app.env.zone),
+                seat.holder.as_ref().map(Holder::token).unwrap_or_default(),
+            ),
+            _ => Default::default(),
+        };
+        self.tell(Msg::Holder { lines, token });
         match &standing {
             Standing::Nobody(why) => {
                 let why = why.clone();

@@ -36,6 +36,13 @@ pub struct Holder {
     pub since: i64,
 }
 
+impl Holder {
+    /// Tells this reign from every other one of this machine.
+    pub fn token(&self) -> String {
+        format!("{}:{}:{}", self.pid, self.start_ticks, self.epoch)
+    }
+}
+
 /// The held lock. Dropping it gives the lock back.
 #[derive(Debug)]
 pub struct Elected {

@@ -198,6 +198,8 @@ mod tests {
             let _held = note(data.path(), change);
             let error = end_holder(data.path(), None).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+            let shown = end_holder(data.path(), Some("1:2:3")).unwrap_err().to_string();
+            assert!(shown.contains("not the one that was shown"), "{shown}");
         }
         assert!(bystander.try_wait().unwrap().is_none(), "it was left alone");
         bystander.kill().unwrap();

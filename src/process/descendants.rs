@@ -11,6 +11,9 @@ use super::stat::{self, ProcStat};
 /// Bytes of one environment that are searched for a tag; the kernel's own limit for arguments
 /// and environment together is a few MiB.
 const ENVIRONMENT_MAX_BYTES: u64 = 8 << 20;
+/// Looks at a process that is just executing another program, and the pause between them.
+const EXEC_LOOKS: u32 = 20;
+const EXEC_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// All processes below `pid`, zombies included, parents before their children.
 ///
@@ -93,11 +96,26 @@ fn tagged(tag: &str, first: Option<ProcessRef>) -> io::Result<Tagged> {
 }
 
 fn environment_has(pid: i32, entry: &[u8]) -> io::Result<bool> {
-    use std::io::Read;
-    let file = std::fs::File::open(format!("/proc/{pid}/environ"))?;
-    let mut environment = Vec::new();
-    file.take(ENVIRONMENT_MAX_BYTES).read_to_end(&mut environment)?;
+    let mut environment = read_some(pid, "environ")?;
+    // In the middle of an exec a process has neither arguments nor an environment; kernel threads have no program.
+    for _ in 0..EXEC_LOOKS {
+        if !environment.is_empty()
+            || !read_some(pid, "cmdline")?.is_empty()
+            || std::fs::read_link(format!("/proc/{pid}/exe")).is_err()
+        {
+            break;
+        }
+        std::thread::sleep(EXEC_PAUSE);
+        environment = read_some(pid, "environ")?;
+    }
     Ok(environment.split(|&b| b == 0).any(|one| one == entry))
+}
+
+fn read_some(pid: i32, what: &str) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(format!("/proc/{pid}/{what}"))?.take(ENVIRONMENT_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn pids() -> io::Result<Vec<i32>> {

@@ -162,3 +162,42 @@ fn twelve_consoles_and_one_reigns_while_the_first_are_killed() {
     }
     place.wait_empty();
 }
+
+#[test]
+fn a_terminal_that_is_torn_away_ends_the_console_in_order_and_no_run() {
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no `script` here, whose end takes a terminal away");
+        return;
+    }
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let wharf = env!("CARGO_BIN_EXE_wharf");
+    let command = |program: &str, args: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.args(args).current_dir(place.project()).env("HOME", &place.path).env("WHARF_DATA_DIR", place.data());
+        command.env("TERM", "xterm-256color").env("XDG_CONFIG_HOME", place.path.join("config"));
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+        command
+    };
+    // It owns the other side of the terminal: killed, it leaves neither a word nor a terminal behind.
+    let mut owner = command("script", &["-qec", &format!("exec {wharf}"), "/dev/null"]).spawn().unwrap();
+    let holder = || wharf::dispatch::election::holder(&place.data()).unwrap().flatten().filter(|h| h.epoch > 0);
+    let first = until(holder, || log(&place));
+    let started = command(wharf, &["run", "printer", "--prompt", "x"]).output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+    let reader = Reader::open(&place.data()).unwrap();
+    let run = || reader.runs(&wharf_store::view::RunQuery::default(), None, 9).unwrap().rows.remove(0);
+    until(|| (run().status == wharf_model::RunStatus::Running).then_some(()), || log(&place));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    until(|| (!place.processes().contains(&first.pid)).then_some(()), || log(&place));
+    // In order: nobody need look through the store, and the run lives.
+    assert!(holder().is_none(), "{:?}", holder());
+    assert_eq!(run().status, wharf_model::RunStatus::Running);
+    let said = log(&place);
+    assert!(!said.contains("panicked"), "{said}");
+    let cancelled = command(wharf, &["cancel", "R-1"]).output().unwrap();
+    assert!(cancelled.status.success(), "{cancelled:?}");
+    assert_eq!(run().status, wharf_model::RunStatus::Cancelled);
+    assert_eq!(acts(&place, "store.damaged"), 0);
+    place.wait_empty();
+}

@@ -1,5 +1,6 @@
 //! Every fact of one run, in blocks.
 
+use wharf_model::shim::LimitsReport;
 use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
@@ -155,6 +156,11 @@ fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
     if let Some(group) = run.process_group_id {
         out.push(fact("group", group.to_string(), ""));
     }
+    let execute = detail.steps.iter().find(|s| s.step == wharf_model::Step::Execute);
+    if let Some(limits) = execute.and_then(|s| LimitsReport::of_step(s.detail.as_ref())) {
+        let bad = !limits.unenforced.is_empty();
+        out.push(Fact { bad, ..fact("limits", limits.words(), limits.killed_words().unwrap_or_default()) });
+    }
     let evidence = run.observation_evidence.clone().unwrap_or_default();
     // What was last observed of one that has ended is its end, which has its own block.
     if !run.status.is_terminal() {
@@ -187,7 +193,9 @@ fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
         out.push(Fact { bad: true, ..fact("error", code.replace('_', " "), run.error.clone().unwrap_or_default()) });
     }
     if run.oom {
-        out.push(Fact { bad: true, ..fact("memory", "the kernel ended it for want of memory", "") });
+        let probably = run.signal_reason.as_deref().is_some_and(|why| why.starts_with("probably"));
+        let words = format!("the kernel {}ended it for want of memory", if probably { "probably " } else { "" });
+        out.push(Fact { bad: true, ..fact("memory", words, "") });
     }
     if let Some(survivors) = run.survivors.as_ref().filter(|s| s.as_array().is_none_or(|a| !a.is_empty())) {
         out.push(Fact { bad: true, ..fact("survivors", rows::details(survivors), "") });

@@ -142,6 +142,32 @@ fn a_stop_reaches_what_left_its_session_and_its_environment() {
     none_left(&place);
 }
 
+#[test]
+fn whoever_is_in_the_group_ends_with_it_wherever_it_comes_from() {
+    if !can_keep(&[Cap::Processes]) {
+        return;
+    }
+    for keep in [Vec::new(), vec!["nobody".to_owned()]] {
+        let mut place =
+            limited(Place::sh("trap '' TERM; echo up; while :; do sleep 1; done"), &[(limit::PROCESSES, 50)]);
+        place.spec.keep = keep;
+        place.start();
+        let mut client = place.watch();
+        place.wait_for_text("up");
+        // No descendant of the shim, and without its tag: only the group tells that it belongs there.
+        let mut other = std::process::Command::new("sleep").arg("60").env_clear().spawn().unwrap();
+        for dir in groups_in_id(&place) {
+            std::fs::write(dir.join("cgroup.procs"), other.id().to_string()).unwrap();
+        }
+        let stop = Control::Stop { reason: "operator".to_owned(), grace_ms: 50 };
+        assert_eq!(client.ask(&stop).unwrap(), ControlReply::Ok);
+        place.finish();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&other.wait().unwrap());
+        assert_eq!(signal, Some(9));
+        none_left(&place);
+    }
+}
+
 /// Numbers in the groups.
 fn inside(dirs: &[PathBuf]) -> Vec<String> {
     let mut all: Vec<String> = dirs
@@ -238,7 +264,11 @@ fn what_the_kernel_does_not_offer_is_told_and_the_run_goes_on() {
     groups.make();
     let report = groups.report().unwrap();
     assert_eq!((report.by.as_deref(), report.unenforced.len()), (None, 2));
-    assert!(report.words().contains("5 processes not enforced: the control group /nowhere/"), "{}", report.words());
+    assert!(
+        report.words().contains("5 processes not enforced: no control group can be made in /nowhere: "),
+        "{}",
+        report.words()
+    );
     assert!(groups.is_empty() && std::fs::read_dir(root.path()).unwrap().next().is_none());
     // Nor does anything else go wrong on the way to the end.
     groups.enter(1);

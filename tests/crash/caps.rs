@@ -87,6 +87,27 @@ fn what_a_dead_shim_left_ends_by_its_group_while_somebody_reigns_and_at_the_next
 }
 
 #[test]
+fn a_run_that_is_adopted_keeps_its_limits_and_they_are_told_once() {
+    let script = "echo up >> $ROOT/starts; read go < $ROOT/gate; exit 3";
+    let site = Site::plain(&agent("waits", "limits = { processes = 64 }", script));
+    site.gate("gate");
+    let it = site.start();
+    let run = site.begin_run("waits");
+    site.started(run);
+    let told = wait_until_told(&site, run);
+    let dirs = groups(&site, run);
+    it.kill();
+    let _next = site.start();
+    eventually("its start", || (site.lines("starts").len() == 1).then_some(()));
+    assert_eq!(inside(&dirs) > 0, told.by.is_some());
+    site.open_gate("gate");
+    assert_eq!(site.settled(run).exit_code, Some(3));
+    assert_eq!(report(&site, run), Some(told));
+    assert_eq!(site.events(run).iter().filter(|e| e.event_type == "limits").count(), 1);
+    assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?} are left");
+}
+
+#[test]
 fn a_shim_that_dies_before_its_child_is_in_its_groups_leaves_none() {
     let limits = "grace = \"100ms\"\nlimits = { processes = 64, memory = \"512MiB\" }";
     let site = Site::plain(&agent("one", limits, "exit 0"));

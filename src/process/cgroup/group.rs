@@ -119,7 +119,7 @@ impl Groups {
             // Without an id of the run nobody else may look into it; reading is everyone's, as in the group above.
             if let Err(error) = std::fs::DirBuilder::new().mode(0o755).create(&group.dir) {
                 for cap in group.caps {
-                    self.refuse(cap, format!("the control group {} cannot be made: {error}", group.dir.display()));
+                    self.refuse(cap, format!("no control group can be made in {}: {error}", place.parent.display()));
                 }
                 continue;
             }

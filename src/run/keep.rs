@@ -16,7 +16,7 @@ use wharf_model::shim::{
 };
 
 use crate::process::adopt::{self, Verdict};
-use crate::process::{cgroup, holder, identity, shim_dir, signal, spawn, terminate};
+use crate::process::{cgroup, holder, shim_dir, signal, spawn, terminate};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -167,7 +167,7 @@ impl Keeper {
     async fn ended(&self, dir: &str, path: &Path, exit: Box<ExitFrame>) -> End {
         let (place, name) = (path.to_owned(), dir.to_owned());
         // One that was killed behind its last word, or that outlived a process which would not end.
-        let removed = tokio::task::spawn_blocking(move || groups_of(&place, &name).remove());
+        let removed = tokio::task::spawn_blocking(move || cgroup::of_directory(&place, &name).remove());
         if let Ok(left) = removed.await
             && !left.is_empty()
         {
@@ -452,31 +452,13 @@ fn stop_tagged(path: &Path, dir: &str) -> Result<terminate::Terminated, String> 
             None => return Err(error),
         },
     };
-    let groups = groups_of(path, dir);
+    let groups = cgroup::of_directory(path, dir);
     let done = terminate::together(&tag, &groups, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string());
     let left = groups.remove();
     if !left.is_empty() {
         tracing::warn!(dir, ?left, "control groups of a lost run hold processes");
     }
     done
-}
-
-/// The control groups of a directory's shim: those it wrote down, if this is the boot it wrote in. Where
-/// nothing can be read any more, those of its name where this process would make some.
-fn groups_of(path: &Path, dir: &str) -> cgroup::Named {
-    let Some((kind, id, n)) = shim_dir::named(dir) else { return cgroup::Named::default() };
-    let name = cgroup::name(kind, &id, n);
-    let written = std::fs::read(path.join(shim_dir::names::ID)).ok();
-    let paths = match written.and_then(|text| serde_json::from_slice::<IdFile>(&text).ok()) {
-        Some(id) if identity::boot_id().is_ok_and(|boot| boot == id.boot_id) => id.cgroups,
-        Some(_) => Vec::new(),
-        None if path.exists() => Vec::new(),
-        None => {
-            let places = cgroup::places(None, &cgroup::Cap::ALL).places;
-            places.iter().filter_map(|p| p.parent.join(&name).to_str().map(str::to_owned)).collect()
-        }
-    };
-    cgroup::sweep_named(&paths, &name)
 }
 
 fn found_words(done: &terminate::Terminated) -> String {

@@ -5,11 +5,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use wharf_model::shim::IdFile;
+
 use super::group::remove_soon;
 use super::place::{Cap, places};
 use super::{files, parse_name};
 use crate::clock;
 use crate::process::stat::{self, ProcStat};
+use crate::process::{identity, shim_dir};
 
 /// Kinds of file system on which control groups are.
 const MAGIC: [u64; 2] = [0x0027_e0eb, 0x6367_7270];
@@ -53,6 +56,24 @@ impl Named {
     pub fn remove(&self) -> Vec<String> {
         self.dirs.iter().filter(|dir| !remove_soon(dir)).map(|dir| dir.display().to_string()).collect()
     }
+}
+
+/// The control groups of a directory's shim: those it wrote down, if this is the boot it wrote in. Where
+/// nothing can be read any more, those of its name where this process would make some.
+pub fn of_directory(path: &Path, dir: &str) -> Named {
+    let Some((kind, id, n)) = shim_dir::named(dir) else { return Named::default() };
+    let name = super::name(kind, &id, n);
+    let written = std::fs::read(path.join(shim_dir::names::ID)).ok();
+    let paths = match written.and_then(|text| serde_json::from_slice::<IdFile>(&text).ok()) {
+        Some(id) if identity::boot_id().is_ok_and(|boot| boot == id.boot_id) => id.cgroups,
+        Some(_) => Vec::new(),
+        None if path.exists() => Vec::new(),
+        None => {
+            let places = places(None, &Cap::ALL).places;
+            places.iter().filter_map(|p| p.parent.join(&name).to_str().map(str::to_owned)).collect()
+        }
+    };
+    sweep_named(&paths, &name)
 }
 
 /// The living among processes by number.

@@ -14,7 +14,7 @@ mod place;
 
 pub use group::Groups;
 pub(crate) use left::members;
-pub use left::{Leftover, Named, leftovers, remove_leftovers, sweep_named};
+pub use left::{Leftover, Named, leftovers, of_directory, remove_leftovers, sweep_named};
 pub use mounts::Version;
 pub use oom::{Enclosing, Since};
 pub use place::{Cap, Place, Places, places};

@@ -246,6 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_of_the_service_manager_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_delegated(dir.path()));
+        let set =
+            |value: &[u8]| rustix::fs::setxattr(dir.path(), "user.delegate", value, rustix::fs::XattrFlags::empty());
+        if set(b"0").is_err() {
+            // The file system keeps no such marks.
+            return;
+        }
+        assert!(!is_delegated(dir.path()));
+        set(b"1").unwrap();
+        assert!(is_delegated(dir.path()));
+        set(b"1 and much more than a mark").unwrap();
+        assert!(!is_delegated(dir.path()));
+    }
+
+    #[test]
     fn the_root_of_a_container_holds_processes_and_divides_nothing() {
         let root = tree(&[("", "memory pids", "")]);
         std::fs::write(root.path().join("cgroup.type"), "domain\n").unwrap();

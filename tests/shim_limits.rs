@@ -49,13 +49,9 @@ fn none_left(place: &Place) {
     }
 }
 
-fn by_itself(command: &[&str]) -> Place {
-    Place::new(command)
-}
-
 /// A program that takes 200 MB and touches all of it.
 fn eater() -> Place {
-    by_itself(&["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"])
+    Place::new(&["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"])
 }
 
 #[test]
@@ -277,8 +273,14 @@ fn what_the_kernel_does_not_offer_is_told_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_limit_of_a_later_version_is_refused_in_words() {
-    let mut place = limited(Place::sh("exit 0"), &[("files", 3)]);
-    let error = place.run().spawn_error.unwrap();
-    assert!(error.message.contains("\"files\"") && error.message.contains("memory_bytes"), "{}", error.message);
+fn memory_that_is_not_enough_to_start_in_is_no_riddle() {
+    if !can_keep(&[Cap::Memory]) {
+        return;
+    }
+    let frame = limited(Place::new(&["true"]), &[(limit::MEMORY, 4_096)]).run();
+    assert_eq!(
+        (frame.signal.as_deref(), frame.oom_evidence),
+        (Some("SIGKILL"), Some(OomEvidence::OwnGroup)),
+        "{frame:?}"
+    );
 }

@@ -13,6 +13,8 @@ mod agent_socket;
 mod bad_input;
 #[path = "crash/cancel.rs"]
 mod cancel;
+#[path = "crash/caps.rs"]
+mod caps;
 #[path = "crash/clock.rs"]
 mod clock;
 #[path = "crash/doubt.rs"]

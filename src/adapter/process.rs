@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use wharf_model::config::{AdapterConfig, AgentConfig, ProcessConfig, Prompt, Stdin};
-use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode, TtySize};
+use wharf_model::config::{AdapterConfig, AgentConfig, ProcessConfig, Prompt, RunLimits, Stdin};
+use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode, TtySize, limit};
 
 use super::secret::REDACTED_FROM_BYTES;
 use super::small_file;
@@ -215,7 +215,7 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         timeout_ms: agent.timeout_ms,
         grace_ms: agent.grace_ms,
         log: start.log,
-        limits: BTreeMap::new(),
+        limits: caps(&agent.limits),
         tag: start.tag,
         redact_count: redact.len() as u32,
         stop_signal: None,
@@ -223,6 +223,14 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         boot_id: None,
     };
     Ok((spec, StartMessage { env: start.env, stdin, redact, token: start.token }))
+}
+
+/// The caps of an agent as a shim is told them.
+fn caps(limits: &RunLimits) -> BTreeMap<String, u64> {
+    [(limit::PROCESSES, limits.processes), (limit::MEMORY, limits.memory_bytes)]
+        .into_iter()
+        .filter_map(|(name, n)| Some((name.to_owned(), n?)))
+        .collect()
 }
 
 /// Refuses what the kernel would refuse without a word of help, and secrets in plain sight.

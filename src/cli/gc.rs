@@ -11,11 +11,13 @@ use wharf_ui::format;
 
 use super::context::{Context, print};
 use super::desk::{Ask, Desk};
+use super::doctor::holder_pid;
 use super::error::{CliError, Result, exit};
 use crate::clock;
 use crate::dispatch::input::GcPlan;
 use crate::dispatch::prepare;
 use crate::gc::plan;
+use crate::process::cgroup;
 
 /// How long one pass may take.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -40,6 +42,8 @@ struct GcDoc {
     bytes: u64,
     cache: Vec<String>,
     orphans: Vec<String>,
+    /// Empty control groups that ended runs left behind.
+    groups: Vec<String>,
     /// More is due than is listed here.
     more: bool,
 }
@@ -70,7 +74,10 @@ fn listed(context: &Context) -> Result<GcDoc> {
         plan::plan(&context.data, &reader, clock::now(), retention.run_logs_ms)?;
     let bytes = logs.iter().map(|l| l.bytes).sum();
     let logs = logs.into_iter().map(|l| LogDoc { id: l.id.text(), number: l.run, bytes: l.bytes }).collect();
-    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, bytes, cache, orphans, more })
+    let left = cgroup::leftovers(holder_pid(&context.data), &context.data.join("live"));
+    let empty = left.iter().filter(|group| group.processes == Some(0));
+    let groups = empty.map(|group| group.dir.display().to_string()).collect();
+    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, bytes, cache, orphans, groups, more })
 }
 
 fn wrong_config(message: String) -> CliError {
@@ -97,6 +104,8 @@ fn removed(context: &Context) -> Result<GcDoc> {
         }
     }
     desk.close();
+    // No rows know of them: what a run's shim could not remove, whoever may remove it now does.
+    all.groups = cgroup::remove_leftovers(holder_pid(&context.data), &context.data.join("live"));
     Ok(all)
 }
 
@@ -110,6 +119,7 @@ const fn nothing_yet() -> GcDoc {
         bytes: 0,
         cache: Vec::new(),
         orphans: Vec::new(),
+        groups: Vec::new(),
         more: true,
     }
 }
@@ -143,6 +153,9 @@ fn words(done: &GcDoc) -> String {
     }
     for dir in &done.orphans {
         out.push_str(&format!("{dir}  stays: no row knows it; look into it, then remove it by hand\n"));
+    }
+    for group in &done.groups {
+        out.push_str(&format!("{group}  {verb}: its run has ended and nothing is in it\n"));
     }
     let kept = done.keep_ms.map_or_else(
         || "logs are kept for ever".to_owned(),

@@ -1,6 +1,7 @@
 //! A run as documents and lists show it.
 
 use serde::Serialize;
+use wharf_model::shim::LimitsReport;
 use wharf_model::{Kind, RunStatus, UnixMillis};
 use wharf_store::view::RunLine;
 use wharf_ui::glyph::Class;
@@ -163,12 +164,19 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
 pub struct RunDocument {
     schema: &'static str,
     run: RunDoc,
+    /// How its limits are kept; null where none are known.
+    limits: Option<LimitsReport>,
 }
 
 impl RunDocument {
     /// A run as it is now.
     pub fn new(line: &RunLine, now: UnixMillis) -> Self {
-        Self { schema: "wharf.run/1", run: RunDoc::new(line, now) }
+        Self { schema: "wharf.run/1", run: RunDoc::new(line, now), limits: None }
+    }
+
+    /// The same with how its limits are kept.
+    pub fn with_limits(self, limits: Option<LimitsReport>) -> Self {
+        Self { limits, ..self }
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use wharf_model::shim::LimitsReport;
 use wharf_model::*;
 use wharf_store::Reader;
 use wharf_store::log::{LogLines, Stream, StreamSet};
@@ -197,8 +198,10 @@ fn print_tidy(context: &Context, text: &str) -> Result<u8> {
 fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     let detail = reader.run_detail(id)?.ok_or_else(|| CliError::internal("the run is not in the store any more"))?;
     let now = clock::now();
+    let execute = detail.steps.iter().find(|s| s.step == Step::Execute);
+    let limits = execute.and_then(|s| LimitsReport::of_step(s.detail.as_ref()));
     if context.global.json {
-        context.document(&RunDocument::new(&detail.line, now))?;
+        context.document(&RunDocument::new(&detail.line, now).with_limits(limits))?;
         return Ok(exit::DONE);
     }
     let zone = context.zone();
@@ -242,6 +245,10 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
         let right = pair.get(1).map(|(key, value)| format!("{key:<10} {value}")).unwrap_or_default();
         out.push_str(format!("{left:<46}  {right}").trim_end());
         out.push('\n');
+    }
+    if let Some(limits) = &limits {
+        let cost = limits.killed_words().map_or_else(String::new, |words| format!("; {words}"));
+        out.push_str(&format!("limits     {}{cost}\n", limits.words()));
     }
     if let Some(chain) = chain_words(&detail) {
         out.push_str(&format!("lineage    {chain}\n"));

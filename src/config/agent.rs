@@ -1,10 +1,11 @@
 //! `[[agent]]` and its adapter's settings.
 
-use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, ProcessConfig, Stdin};
+use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, ProcessConfig, RunLimits, Stdin};
 
 use super::parts::{directory, env, only_text, prompt};
 use super::project::References;
 use super::reader::{Reader, Section, filled, integer, strings};
+use super::text;
 
 /// Reads one agent. `None` when it lacks what an agent cannot be without; that is a problem then.
 pub(super) fn agent<'t>(
@@ -58,6 +59,9 @@ pub(super) fn agent<'t>(
     agent.pass_ssh_agent = reader.boolean(s, "pass_ssh_agent").unwrap_or(agent.pass_ssh_agent);
     agent.keep = reader.strings(s, "keep").unwrap_or_default();
     agent.services = services(reader, s, references);
+    if let Some(section) = reader.table(s, "limits", "agent.limits") {
+        agent.limits = limits(reader, section);
+    }
     agent.env = env(reader, s, references);
     reader.close(section);
     is_whole.then_some(agent)
@@ -124,6 +128,28 @@ fn process<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> Option<
     });
     reader.close(section);
     Some(ProcessConfig { command: command?, args, shell, cwd, stdin: stdin.unwrap_or(Stdin::Prompt) })
+}
+
+/// Most processes and threads that the kernel can number.
+const PROCESSES_MAX: u64 = 4_194_304;
+
+/// Least memory with which a program can be started at all.
+const MEMORY_MIN_BYTES: u64 = 4 << 20;
+
+fn limits<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> RunLimits {
+    let s = &mut section;
+    let processes = reader.number(s, "processes", 1, PROCESSES_MAX);
+    let expected = "at least \"4MiB\", with KiB, MiB or GiB";
+    let memory_bytes = reader.read(s, "memory", "a size of memory", expected, |value| {
+        // Above it no kernel counts.
+        value.as_str().and_then(text::size).filter(|n| (MEMORY_MIN_BYTES..1 << 62).contains(n))
+    });
+    if !s.has("processes") && !s.has("memory") {
+        let expected = "expected processes = 64, memory = \"512MiB\", or no limits at all";
+        reader.wrong(s.span(), "limits caps nothing", expected);
+    }
+    reader.close(section);
+    RunLimits { processes, memory_bytes }
 }
 
 fn budget<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> Budget {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use wharf_model::config::ProjectConfig;
-use wharf_model::shim::{ChildRef, ExitFrame};
+use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{ActionId, ActorType, OperationId, OperationPhase, OperationStatus, RequestRow, RunId, ServiceId};
 use wharf_model::{LeaseId, RequestId, UnixMillis, WorkspaceMode, WorkspaceStrategy};
 
@@ -265,6 +265,8 @@ pub enum Fact {
         at: UnixMillis,
         /// Somebody else had started it; its output goes on at this byte.
         adopted: Option<u64>,
+        /// How its limits are kept; absent when it has none.
+        limits: Option<Box<LimitsReport>>,
     },
     /// The adapter ended; its tree is gone.
     RunEnded { action: ActionId, run: RunId, attempt: u32, exit: Box<ExitFrame>, output: RunOutput },

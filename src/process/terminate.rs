@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Named;
 use super::descendants;
 use super::signal::{self, Signal};
 use super::stat::ProcStat;
@@ -29,6 +30,8 @@ pub fn is_kept(process: &ProcStat, keep: &[String]) -> bool {
 pub struct Terminated {
     /// Processes that were asked to end.
     pub asked: u32,
+    /// Whether control groups were looked through beside the tag.
+    pub by_group: bool,
     /// Processes that needed SIGKILL.
     pub killed: u32,
     /// The first few of those asked, by name and number.
@@ -38,15 +41,26 @@ pub struct Terminated {
     pub survivors: Vec<String>,
 }
 
-/// Stops all processes that carry a tag: SIGTERM and SIGCONT, up to `grace`, then SIGKILL again
+/// [`together`] for processes that have no groups.
+///
+/// # Errors
+/// As there.
+pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Terminated> {
+    together(tag, &Named::default(), grace, keep)
+}
+
+/// Stops all processes that carry a tag or are in these groups: SIGTERM and SIGCONT, up to `grace`, then SIGKILL again
 /// and again until two looks in a row find none. Blocks for at most `grace` and [`KILL_LIMIT`].
 /// May be repeated.
 ///
 /// # Errors
 /// What the kernel says when `/proc` cannot be read, and an empty tag.
-pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Terminated> {
-    let mut done = Terminated::default();
-    let first = to_stop(tag, keep)?;
+pub fn together(tag: &str, groups: &Named, grace: Duration, keep: &[String]) -> io::Result<Terminated> {
+    let mut done = Terminated { by_group: !groups.is_empty(), ..Terminated::default() };
+    let to_stop = || -> io::Result<Vec<ProcStat>> {
+        Ok(belonging(tag, groups)?.into_iter().filter(|p| !is_kept(p, keep)).collect())
+    };
+    let first = to_stop()?;
     for process in &first {
         let _ = signal::send(process.id, Signal::TERM)?;
         let _ = signal::send(process.id, Signal::CONT)?;
@@ -54,14 +68,14 @@ pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Termina
     done.asked = first.len() as u32;
     done.found = first.iter().take(NAMED).map(|p| format!("{} {}", p.comm, p.id.pid)).collect();
     let kill_at = Instant::now() + grace;
-    while Instant::now() < kill_at && !to_stop(tag, keep)?.is_empty() {
+    while Instant::now() < kill_at && !to_stop()?.is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let mut killed: BTreeSet<(i32, u64)> = BTreeSet::new();
     let give_up = Instant::now() + KILL_LIMIT;
     let mut empty_looks = 0;
     while empty_looks < 2 && Instant::now() < give_up {
-        let left = to_stop(tag, keep)?;
+        let left = to_stop()?;
         empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
         for ProcessRef { pid, start_ticks } in left.iter().map(|p| p.id) {
             // Refused for one process (another user's) must not spare the others.
@@ -74,12 +88,17 @@ pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Termina
         }
     }
     done.killed = killed.len() as u32;
-    done.survivors = descendants::by_tag(tag)?.found.into_iter().map(|p| p.comm).collect();
+    done.survivors = belonging(tag, groups)?.into_iter().map(|p| p.comm).collect();
     Ok(done)
 }
 
-fn to_stop(tag: &str, keep: &[String]) -> io::Result<Vec<ProcStat>> {
-    Ok(descendants::by_tag(tag)?.found.into_iter().filter(|p| !is_kept(p, keep)).collect())
+/// Whoever carries the tag, and whoever is in a group, also without it: an environment can be
+/// overwritten, a group of the kernel's cannot be left like that.
+fn belonging(tag: &str, groups: &Named) -> io::Result<Vec<ProcStat>> {
+    let mut all = descendants::by_tag(tag)?.found;
+    let inside = groups.living()?;
+    all.extend(inside.into_iter().filter(|p| !all.iter().any(|known| known.id == p.id)).collect::<Vec<_>>());
+    Ok(all)
 }
 
 #[cfg(test)]

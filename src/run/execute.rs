@@ -93,9 +93,10 @@ impl Heard {
     async fn on(&mut self, seen: Seen, boot_id: &str) {
         let (run, attempt) = (self.run, self.attempt);
         let fact = match seen {
-            Seen::Started { child, at_ms, adopted } => {
+            Seen::Started { child, at_ms, adopted, limits } => {
                 kill_point("run.started_seen");
-                Fact::RunStarted { run, attempt, child, boot_id: boot_id.to_owned(), at: UnixMillis(at_ms), adopted }
+                let (boot_id, at) = (boot_id.to_owned(), UnixMillis(at_ms));
+                Fact::RunStarted { run, attempt, child, boot_id, at, adopted, limits }
             }
             Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },
             Seen::Known => Fact::RunObserved { run, attempt, unknown: None },

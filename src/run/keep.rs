@@ -12,11 +12,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use wharf_model::shim::{
-    ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, PROTOCOL, Spec, StartMessage,
+    ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, LimitsReport, PROTOCOL, Spec, StartMessage,
 };
 
 use crate::process::adopt::{self, Verdict};
-use crate::process::{holder, shim_dir, signal, spawn, terminate};
+use crate::process::{cgroup, holder, shim_dir, signal, spawn, terminate};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ pub struct Keeper {
 #[derive(Debug, Clone)]
 pub enum Seen {
     /// The child runs; `adopted` when somebody else had started it, with the byte at which its output goes on.
-    Started { child: ChildRef, at_ms: i64, adopted: Option<u64> },
+    Started { child: ChildRef, at_ms: i64, adopted: Option<u64>, limits: Option<Box<LimitsReport>> },
     /// It holds its lock and does not answer.
     Unknown(String),
     /// It answers again.
@@ -103,7 +103,7 @@ impl Keeper {
         loop {
             match (verdict(&path).await, build.take()) {
                 (Ok(Verdict::Live(_)), _) => break,
-                (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, exit),
+                (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, &path, exit).await,
                 (Ok(Verdict::ShimLost { id }), _) => return self.lost(dir, &path, Gone::Shim(id)).await,
                 (Ok(Verdict::OtherBoot), _) => return End::Lost("the machine was restarted while it ran".into()),
                 (Ok(Verdict::NeverStarted), Some(build)) => {
@@ -164,13 +164,21 @@ impl Keeper {
         begun || live_link(&self.data, dir).is_some_and(|link| link.is_symlink())
     }
 
-    fn ended(&self, dir: &str, exit: Box<ExitFrame>) -> End {
+    async fn ended(&self, dir: &str, path: &Path, exit: Box<ExitFrame>) -> End {
+        let (place, name) = (path.to_owned(), dir.to_owned());
+        // One that was killed behind its last word, or that outlived a process which would not end.
+        let removed = tokio::task::spawn_blocking(move || cgroup::of_directory(&place, &name).remove());
+        if let Ok(left) = removed.await
+            && !left.is_empty()
+        {
+            tracing::warn!(dir, ?left, "control groups of an ended run hold processes");
+        }
         self.unlink(dir, None);
         End::Exited(exit)
     }
 
-    /// Its keeper died: what it started is found by its tag and stopped, and the end is recorded as lost,
-    /// with what was judged.
+    /// Its keeper died: what it started is found by its tag and its groups and stopped, and the end is
+    /// recorded as lost, with what was judged.
     async fn lost(&self, dir: &str, path: &Path, gone: Gone) -> End {
         let (place, name) = (path.to_owned(), dir.to_owned());
         let stopped = tokio::task::spawn_blocking(move || stop_tagged(&place, &name)).await;
@@ -331,14 +339,14 @@ impl Keeper {
         loop {
             match link.next().await? {
                 None => return Ok(None),
-                Some(ControlReply::Started { child, at_ms }) => {
+                Some(ControlReply::Started { child, at_ms, limits }) => {
                     if !std::mem::replace(told_started, true) {
-                        seen(Seen::Started { child, at_ms, adopted }).await;
+                        seen(Seen::Started { child, at_ms, adopted, limits }).await;
                     }
                 }
-                Some(ControlReply::Status { child: Some(child), .. }) => {
+                Some(ControlReply::Status { child: Some(child), limits, .. }) => {
                     if !std::mem::replace(told_started, true) {
-                        seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted }).await;
+                        seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted, limits }).await;
                     }
                 }
                 Some(ControlReply::Message { .. }) => seen(Seen::Message).await,
@@ -444,12 +452,19 @@ fn stop_tagged(path: &Path, dir: &str) -> Result<terminate::Terminated, String> 
             None => return Err(error),
         },
     };
-    terminate::tagged(&tag, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string())
+    let groups = cgroup::of_directory(path, dir);
+    let done = terminate::together(&tag, &groups, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string());
+    let left = groups.remove();
+    if !left.is_empty() {
+        tracing::warn!(dir, ?left, "control groups of a lost run hold processes");
+    }
+    done
 }
 
 fn found_words(done: &terminate::Terminated) -> String {
+    let by = if done.by_group { "its tag or control group" } else { "its tag" };
     if done.asked == 0 {
-        return "none of its processes was found by its tag".to_owned();
+        return format!("none of its processes was found by {by}");
     }
     let more = if done.found.len() < done.asked as usize { " …" } else { "" };
     let left = match done.survivors.as_slice() {
@@ -457,7 +472,7 @@ fn found_words(done: &terminate::Terminated) -> String {
         left => format!("; {} live on", left.join(", ")),
     };
     format!(
-        "{} of its processes were found by its tag and stopped, {} by force: {}{more}{left}",
+        "{} of its processes were found by {by} and stopped, {} by force: {}{more}{left}",
         done.asked,
         done.killed,
         done.found.join(", ")

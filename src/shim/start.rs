@@ -95,6 +95,8 @@ pub struct Keeper {
     pub lock: File,
     /// This process.
     pub me: ProcessRef,
+    /// Control groups of the child, named before they are made.
+    pub cgroups: Vec<String>,
     boot_id: String,
 }
 
@@ -130,7 +132,7 @@ pub fn begin(dir: &Path) -> Result<Keeper, Refusal> {
         .map_err(other(&format!("lock {}", dir.display())))?
         .ok_or_else(|| Refusal::Used(dir.to_owned()))?;
     kill_point("shim.locked");
-    let keeper = Keeper { dir: open, spec, message, signals, lock, me, boot_id };
+    let keeper = Keeper { dir: open, spec, message, signals, lock, me, cgroups: Vec::new(), boot_id };
     keeper.write_id(None).map_err(other("write the identity"))?;
     kill_point("shim.id_written");
     Ok(keeper)
@@ -147,6 +149,7 @@ impl Keeper {
             shim: self.me,
             boot_id: self.boot_id.clone(),
             child,
+            cgroups: self.cgroups.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wharf::process::identity;
 use wharf::process::signal::{self, Signal};
+use wharf_model::shim::{LimitsReport, limit};
 use wharf_model::*;
 use wharf_store::log::LogReader;
 
@@ -342,64 +343,38 @@ pub fn f16_state_of_another_boot() {
 
 #[test]
 pub fn f17_memory_runs_out() {
-    // Without root: what the kernel does in the end is a SIGKILL that nobody of ours sent.
+    // What the kernel does in the end is a SIGKILL that nobody of ours sent; one of somebody else's is none.
     let killed = Plan::new(17).lines(300, 30).end(End::Signal(9));
-    let eater = "ulimit -v 1000000; echo $$ > $CGROUP/cgroup.procs && exec perl -e 'my ($i, @m) = 0; push @m, \"x\" x (1000000 + $i++) while 1'";
-    let group = MemoryGroup::new(32 << 20);
-    let eater = group.as_ref().map_or_else(|| "exit 0".to_owned(), |g| eater.replace("$CGROUP", &g.path));
-    let mut ground = Ground::new("f17", 17, &(config(&[("killed", "", &killed)]) + &agent("eater", "", &eater)));
+    let limits = "retry_lost = false\nlimits = { memory = \"32MiB\" }";
+    let eater = "ulimit -v 1000000; exec perl -e 'my ($i, @m) = 0; push @m, \"x\" x (1000000 + $i++) while 1'";
+    let mut ground = Ground::new("f17", 17, &(config(&[("killed", "", &killed)]) + &agent("eater", limits, eater)));
     ground.reign();
-    let (killed, eater) = (ground.begin("killed", 1)[0], ground.begin("eater", 1)[0]);
-    let world = ground.settle(&[killed, eater]);
-    let row = &world.runs[0].row;
+    let eater = ground.begin("eater", 1)[0];
+    ground.settle(&[eater]);
+    let killed = ground.begin("killed", 1)[0];
+    let world = ground.settle(&[eater, killed]);
+    let row = &world.runs[1].row;
     assert_eq!((row.status, row.signal.as_deref(), row.exit_code), (RunStatus::Failed, Some("SIGKILL"), None));
-    if group.is_none() {
-        ground.skipped("no memory-limited cgroup can be made here; only a SIGKILL from outside was tried");
+    assert!(!row.oom, "{:?}", row.error);
+    let (row, report) = (&world.runs[0].row, limits_of(&ground, eater));
+    let told = ground.site.events(eater).into_iter().filter(|e| e.event_type == "limits").count();
+    if let Some(why) = report.unenforced.get(limit::MEMORY) {
+        assert_eq!((row.status, row.oom, told), (RunStatus::Failed, false, 1), "it goes on without: {:?}", row.error);
+        ground
+            .skipped(&format!("the kernel keeps no cap of memory here ({why}); only a SIGKILL from outside was tried"));
         return;
     }
-    let row = &world.runs[1].row;
     assert_eq!((row.status, row.signal.as_deref(), row.oom), (RunStatus::Failed, Some("SIGKILL"), true));
-    assert!(row.error.as_ref().is_some_and(|e| e.contains("out of memory")), "{:?}", row.error);
+    assert_eq!(row.signal_reason.as_deref(), Some("out_of_memory"));
+    assert!(row.error.as_ref().is_some_and(|e| e.contains("(out of memory)")), "{:?}", row.error);
+    assert!(report.oom_kills >= 1 && report.by.is_some() && told == 2, "{told} {report:?}");
 }
 
-/// A cgroup with a limit of memory, gone when dropped.
-struct MemoryGroup {
-    path: String,
-}
-
-impl MemoryGroup {
-    fn new(bytes: u64) -> Option<Self> {
-        let roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
-        let name = format!("wharf-test-{}", uuid::Uuid::now_v7());
-        for (root, limit) in roots.iter().zip(["memory.limit_in_bytes", "memory.max"]) {
-            let path = format!("{root}/{name}");
-            if std::fs::create_dir(&path).is_err() {
-                continue;
-            }
-            let group = Self { path };
-            // A directory on what only holds the mounts is no group.
-            if std::path::Path::new(&format!("{}/cgroup.procs", group.path)).exists()
-                && std::fs::write(format!("{}/{limit}", group.path), bytes.to_string()).is_ok()
-            {
-                // What was swapped out would not count; where there is no swap there is no such file.
-                let _ = std::fs::write(format!("{}/memory.swap.max", group.path), "0");
-                return Some(group);
-            }
-        }
-        None
-    }
-}
-
-impl Drop for MemoryGroup {
-    fn drop(&mut self) {
-        // The kernel lets it go a moment after its last process.
-        for _ in 0..100 {
-            if std::fs::remove_dir(&self.path).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
+/// What the execute step of a run keeps of its limits.
+fn limits_of(ground: &Ground, run: RunId) -> LimitsReport {
+    let detail = ground.site.run(run);
+    let step = detail.steps.iter().find(|s| s.step == Step::Execute).unwrap();
+    LimitsReport::of_step(step.detail.as_ref()).unwrap()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Every fact of one run, in blocks.
 
+use wharf_model::shim::LimitsReport;
 use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
@@ -155,6 +156,8 @@ fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
     if let Some(group) = run.process_group_id {
         out.push(fact("group", group.to_string(), ""));
     }
+    let execute = detail.steps.iter().find(|s| s.step == wharf_model::Step::Execute);
+    out.extend(execute.and_then(|s| LimitsReport::of_step(s.detail.as_ref())).map(|report| limits(&report)));
     let evidence = run.observation_evidence.clone().unwrap_or_default();
     // What was last observed of one that has ended is its end, which has its own block.
     if !run.status.is_terminal() {
@@ -162,6 +165,12 @@ fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
         out.push(Fact { bad, ..fact("observed", run.observation.as_str(), evidence) });
     }
     out
+}
+
+/// What is capped, by what, and what is not although it was asked.
+fn limits(report: &LimitsReport) -> Fact {
+    let bad = !report.unenforced.is_empty() || report.oom_kills > 0;
+    Fact { bad, ..fact("limits", report.words(), report.killed_words().unwrap_or_default()) }
 }
 
 fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
@@ -187,7 +196,9 @@ fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
         out.push(Fact { bad: true, ..fact("error", code.replace('_', " "), run.error.clone().unwrap_or_default()) });
     }
     if run.oom {
-        out.push(Fact { bad: true, ..fact("memory", "the kernel ended it for want of memory", "") });
+        let probably = run.signal_reason.as_deref().is_some_and(|why| why.starts_with("probably"));
+        let words = format!("the kernel {}ended it for want of memory", if probably { "probably " } else { "" });
+        out.push(Fact { bad: true, ..fact("memory", words, "") });
     }
     if let Some(survivors) = run.survivors.as_ref().filter(|s| s.as_array().is_none_or(|a| !a.is_empty())) {
         out.push(Fact { bad: true, ..fact("survivors", rows::details(survivors), "") });
@@ -266,4 +277,28 @@ fn usage(detail: &view::RunDetail) -> Vec<Fact> {
         out.push(fact("CPU", words, memory.unwrap_or_default()));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_model::shim::limit;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_told_as_they_are_kept() {
+        let asked = [(limit::PROCESSES.to_owned(), 64), (limit::MEMORY.to_owned(), 2 << 30)].into();
+        let kept = LimitsReport { asked, by: Some("cgroup v2".into()), ..LimitsReport::default() };
+        let told = |report: &LimitsReport| {
+            let fact = limits(report);
+            (fact.bad, fact.value, fact.remark)
+        };
+        assert_eq!(told(&kept), (false, "64 processes, 2 GiB (cgroup v2)".into(), String::new()));
+        let killed = LimitsReport { oom_kills: 1, ..kept.clone() };
+        let cost = "the kernel ended 1 process of it for want of memory";
+        assert_eq!(told(&killed), (true, "64 processes, 2 GiB (cgroup v2)".into(), cost.into()));
+        let unenforced = [(limit::MEMORY.to_owned(), "no controller".to_owned())].into();
+        let (bad, words, _) = told(&LimitsReport { unenforced, ..kept });
+        assert_eq!((bad, words.as_str()), (true, "64 processes (cgroup v2); 2 GiB not enforced: no controller"));
+    }
 }

@@ -23,6 +23,7 @@ pub mod finish;
 pub mod gc;
 pub mod late;
 mod lease;
+mod limits;
 pub mod occurrence;
 pub mod release;
 pub mod request;
@@ -251,8 +252,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
             workspace::failed(d, *action, *run, *attempt, message, cause.as_deref());
         }
-        Fact::RunStarted { run, attempt, child, boot_id, at, adopted } => {
+        Fact::RunStarted { run, attempt, child, boot_id, at, adopted, limits: caps } => {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
+            limits::told(d, *run, *attempt, caps.as_deref());
         }
         Fact::RunEnded { action, run, attempt, exit, output } => {
             finish::ended(d, *action, *run, *attempt, exit, output);

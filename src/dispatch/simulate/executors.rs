@@ -234,6 +234,7 @@ impl Sim {
                 boot_id: "boot".into(),
                 at,
                 adopted: adopted.then_some(7),
+                limits: None,
             },
             Owner::Service => Fact::ServiceStarted {
                 service: ServiceId(dir.1),

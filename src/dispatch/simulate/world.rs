@@ -169,6 +169,8 @@ pub fn exit_frame(shim: &Shim, how: How, killed: u32, now_ms: i64) -> ExitFrame 
         ended_ms: now_ms,
         rusage: Usage::default(),
         oom,
+        oom_evidence: None,
+        limits: None,
         spawn_error: None,
     }
 }
@@ -189,6 +191,8 @@ pub fn spawn_failed(now_ms: i64) -> ExitFrame {
         ended_ms: now_ms,
         rusage: Usage::default(),
         oom: false,
+        oom_evidence: None,
+        limits: None,
         spawn_error: Some(SpawnError {
             code: "command_not_found".into(),
             message: "no such program".into(),

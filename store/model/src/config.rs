@@ -254,8 +254,28 @@ pub struct AgentConfig {
     /// were accepted before there was this key.
     #[serde(default)]
     pub services: Vec<String>,
+    /// Caps of one run. Left out where there are none, so that a config accepted before there was
+    /// this key stays the same.
+    #[serde(default, skip_serializing_if = "RunLimits::is_empty")]
+    pub limits: RunLimits,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
+}
+
+/// `limits` of an agent: what one run of it may have at once; `None` = no cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Processes, threads counted.
+    pub processes: Option<u64>,
+    /// Memory of all its processes together.
+    pub memory_bytes: Option<u64>,
+}
+
+impl RunLimits {
+    /// Whether nothing is capped.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl AgentConfig {
@@ -279,6 +299,7 @@ impl AgentConfig {
             pass_ssh_agent: false,
             keep: Vec::new(),
             services: Vec::new(),
+            limits: RunLimits::default(),
             env: BTreeMap::new(),
         }
     }

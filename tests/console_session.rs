@@ -336,3 +336,21 @@ fn what_goes_on_while_the_console_is_killed_is_whole() {
     }
     place.wait_empty();
 }
+
+#[test]
+fn a_light_terminal_is_drawn_for_light_and_its_answer_is_no_key() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut console = Console::open_with(&place, 160, 45, &[("COLORTERM", "truecolor")]);
+    console.see("No runs yet.");
+    let asked = |console: &Console, what: &[u8]| console.sent().windows(what.len()).any(|w| w == what);
+    until(|| asked(&console, b"\x1b]11;?\x1b\\").then_some(()), || console.screen());
+    let (dark, light) = (b"38;2;215;218;224".as_slice(), b"38;2;34;38;46".as_slice());
+    assert!(asked(&console, dark) && !asked(&console, light));
+    console.send("\x1b]11;rgb:fdfd/f6f6/e3e3\x1b\\");
+    until(|| asked(&console, light).then_some(()), || console.screen());
+    // Its figures would have shown other screens.
+    console.see("[1 Ledger]");
+    console.see("No runs yet.");
+    console.quit();
+    console.assert_restored();
+}

@@ -50,6 +50,11 @@ pub enum Event {
     Trouble(Trouble, Option<String>),
     /// A request was answered.
     Request(u64, RequestOutcome),
+    /// The terminal has said whether its background is light.
+    Ground {
+        /// It is.
+        light: bool,
+    },
     /// Something to say.
     Toast(Tone, String),
     /// The directory's project is known to the store, or cannot be.

@@ -10,6 +10,7 @@ mod background;
 mod changes;
 mod checkouts;
 mod events;
+mod ground;
 mod handover;
 mod input;
 mod live;

@@ -26,7 +26,7 @@ use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
 use super::retry::Retry;
-use super::{Options, changes, logging, reigning, settings, signals, terminal};
+use super::{Options, changes, ground, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
 use crate::dispatch::election::Holder;
@@ -96,7 +96,8 @@ impl Shell {
         let mut terminal = terminal::Terminal::take(chosen.mouse)?;
         terminal.draw(size, |buffer| app.draw(buffer))?;
 
-        let keys = Keys::start(events.clone())?;
+        let asked = chosen.ask_ground && terminal::say(ground::QUESTION).is_ok();
+        let keys = Keys::start(events.clone(), ground::Listener::new(asked))?;
         let found = find::find(&options.directory).map_err(io::Error::other)?;
         let live = LiveRuns::new(&options.data);
         let growth = Growth::start(events.clone())?;
@@ -328,6 +329,7 @@ impl Shell {
                     tracing::info!(%words, "not stopped");
                 }
             }
+            Event::Ground { light } => self.tell(Msg::Ground { light }),
             Event::Toast(tone, words) => self.tell(Msg::Toast(tone, words)),
             Event::Project(known) => self.project_told(known),
         }

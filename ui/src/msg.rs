@@ -40,6 +40,11 @@ pub enum Msg {
         /// Its fate.
         outcome: RequestOutcome,
     },
+    /// The terminal has said whether its background is light.
+    Ground {
+        /// It is.
+        light: bool,
+    },
     /// The text that came back from `$EDITOR`; none when it failed.
     Edited(Option<String>),
     /// The process that orchestrates in the place of this console, in lines; none when none does.

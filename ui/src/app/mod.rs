@@ -29,7 +29,7 @@ use crate::screen::ledger::Ledger;
 use crate::screen::services::Services;
 use crate::screen::workspaces::Workspaces;
 use crate::screen::{FocusMove, Motion, Screen, ScreenId};
-use crate::theme::Theme;
+use crate::theme::{Theme, Variant};
 
 mod answers;
 mod input;
@@ -180,6 +180,9 @@ impl App {
                 screen.output_grew(owner, out);
             }
             Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
+            Msg::Ground { light } => {
+                self.env.theme.variant = if light { Variant::Light } else { Variant::Dark };
+            }
             Msg::Edited(words) => self.edited(words),
             Msg::Toast(tone, words) => self.say(tone, words),
             Msg::Holder { lines, token } => (self.holder, self.holder_token) = (lines, token),

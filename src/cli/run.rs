@@ -121,7 +121,7 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
     }
     let line = finish(desk, id)?.unwrap_or(line);
     if context.global.json {
-        context.document(&RunDocument::new(&line, clock::now()))?;
+        context.document(&RunDocument::new(&context.data, &line, clock::now()))?;
     } else {
         last_words(context, &line);
     }
@@ -184,7 +184,7 @@ fn begun(context: &Context, desk: &mut Desk, id: RunId) -> Result<u8> {
 fn started(context: &Context, line: &RunLine) -> Result<u8> {
     let number = Kind::Run.number(line.number);
     if context.global.json {
-        context.document(&RunDocument::new(line, clock::now()))?;
+        context.document(&RunDocument::new(&context.data, line, clock::now()))?;
     } else {
         super::context::print(format!("{number}\n").as_bytes())?;
     }
@@ -204,7 +204,7 @@ fn started(context: &Context, line: &RunLine) -> Result<u8> {
 /// Status, outcome, time and the next commands of an ended run.
 fn last_words(context: &Context, line: &RunLine) {
     let number = Kind::Run.number(line.number);
-    let words = shown(line);
+    let words = shown(&context.data, line);
     let (class, word) = words.state();
     let outcome = match line.status {
         RunStatus::Succeeded => line.exit_code.map_or_else(|| "done".to_owned(), |code| format!("exit {code}")),

@@ -198,12 +198,12 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     let detail = reader.run_detail(id)?.ok_or_else(|| CliError::internal("the run is not in the store any more"))?;
     let now = clock::now();
     if context.global.json {
-        context.document(&RunDocument::new(&detail.line, now))?;
+        context.document(&RunDocument::new(&context.data, &detail.line, now))?;
         return Ok(exit::DONE);
     }
     let zone = context.zone();
     let (run, line) = (&detail.run, &detail.line);
-    let words = shown(line);
+    let words = shown(&context.data, line);
     let (class, word) = words.state();
     let number = Kind::Run.number(run.number);
     let after = words.took_ms().map_or_else(String::new, |ms| format!(" after {}", format::took(ms)));
@@ -237,12 +237,14 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     pairs.push(("output", format!("stdout {}, stderr {}", size(run.stdout_bytes), size(run.stderr_bytes))));
     let process = run.process_pid.filter(|_| !run.status.is_terminal());
     pairs.push(("process", process.map_or_else(|| "–".to_owned(), |pid| pid.to_string())));
+    let halted = words.halted.as_ref().map(|h| format!("state      {}; {}\n", h.words(now, zone), h.advice()));
     for pair in pairs.chunks(2) {
         let left = format!("{:<10} {}", pair[0].0, pair[0].1);
         let right = pair.get(1).map(|(key, value)| format!("{key:<10} {value}")).unwrap_or_default();
         out.push_str(format!("{left:<46}  {right}").trim_end());
         out.push('\n');
     }
+    out.push_str(&halted.unwrap_or_default());
     if let Some(chain) = chain_words(&detail) {
         out.push_str(&format!("lineage    {chain}\n"));
     }

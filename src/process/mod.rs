@@ -10,6 +10,7 @@ pub mod client;
 pub mod descendants;
 pub mod exec;
 pub mod foreground;
+pub mod halted;
 pub mod holder;
 pub mod identity;
 pub mod idle;

@@ -10,6 +10,7 @@ mod clock;
 mod control;
 mod disk;
 mod exit_record;
+mod halt;
 mod journal;
 mod lines;
 mod pump;
@@ -37,6 +38,7 @@ use agent::AgentDesk;
 use clock::StepWatch;
 use control::Peer;
 use exit_record::Recording;
+use halt::Halts;
 use journal::Journal;
 use lines::Server;
 use pump::{Feed, Pump};
@@ -114,6 +116,7 @@ struct Shim {
     tree: Tree,
     life: Life,
     stop: Option<Stop>,
+    halts: Halts,
     /// End of the child's time, awake nanoseconds.
     deadline: Option<u64>,
     control: Server<Peer>,
@@ -169,6 +172,7 @@ impl Shim {
             tree: Tree::new(keeper.me, spec.keep.clone(), spec.tag.clone()),
             life: Life::Starting,
             stop: None,
+            halts: Halts::default(),
             deadline: None,
             control,
             agents,
@@ -211,7 +215,7 @@ impl Shim {
                 sid: if self.spec.tty.is_some() { pid } else { child.sid },
                 ..child
             };
-            self.keeper.write_id(Some(child))?;
+            self.keeper.write_id(Some(child), None)?;
             Ok(child)
         });
         let child = match recorded {
@@ -283,6 +287,7 @@ impl Shim {
         self.journal.sync_if_due(now);
         if matches!(self.life, Life::Running) {
             self.look_for_end(now);
+            self.tell_halts(now);
         }
         match self.life {
             Life::Running => self.tick_running(now),

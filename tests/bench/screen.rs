@@ -173,6 +173,7 @@ fn run(number: i64) -> RunLine {
         finished_at: (!live).then(|| NOW.plus(-1_000)),
         last_output_at: Some(NOW.plus(-500)),
         liveness: None,
+        halted: None,
         question: None,
         doing: None,
         waits_for: None,

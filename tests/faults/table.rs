@@ -124,8 +124,14 @@ const FAULTS: &[Fault] = &[
     fault!(15, "a number that is used again", [trees::f15_a_number_that_a_stranger_has_now]),
     fault!(16, "another boot", [trees::f16_state_of_another_boot]),
     fault!(17, "memory runs out", [trees::f17_memory_runs_out]),
-    fault!(18, "a child stops itself", [trees::f18_a_child_that_is_stopped_or_has_dead_children],
-        not_yet: "a stopped or traced child is not shown as such: no row and no screen tells of it"),
+    fault!(
+        18,
+        "a child stops itself, is traced",
+        [
+            trees::f18_a_child_that_is_stopped_or_has_dead_children,
+            trees::f18_a_child_that_is_stopped_or_traced_is_shown_so,
+        ]
+    ),
     fault!(19, "what cannot be started", [trees::f19_what_cannot_be_started]),
     fault!(20, "many starts and stops", [trees::f20_many_starts_and_stops_leave_nothing]),
     fault!(21, "floods", [output::f21_eight_floods_at_once],

@@ -216,7 +216,7 @@ impl Asking<'_> {
             Question::Runs { filter, after, limit } => Answer::Runs(self.runs(filter, *after, *limit as usize)?),
             Question::RunDetail(id) => {
                 let found = reader.run_detail(*id)?;
-                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, now, self.scope.zone))))
+                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &self.scope.data, now, self.scope.zone))))
             }
             Question::Leases { filter, after, limit } => {
                 Answer::Leases(self.leases(filter, *after, *limit as usize)?)
@@ -345,7 +345,7 @@ impl Asking<'_> {
         Ok(Page { rows: lines, total, hidden: all.saturating_sub(total), more })
     }
 
-    /// What live runs hold and use, and when they last printed.
+    /// What live runs hold and use, when they last printed, and which of them stand still.
     fn around(&self, found: &[wharf_store::view::RunLine], lines: &mut [RunLine]) -> Result<(), StoreError> {
         if found.iter().all(|r| r.status.is_terminal()) {
             self.scope.live.show(&[]);
@@ -360,11 +360,13 @@ impl Asking<'_> {
         let mut services = self.services_of_runs()?;
         let running: Vec<(RunId, u32)> =
             found.iter().filter(|r| r.status == RunStatus::Running).map(|r| (r.id, r.attempt)).collect();
-        let printed = self.scope.live.show(&running);
+        let mut sights = self.scope.live.show(&running);
         for (row, line) in found.iter().zip(lines).filter(|(row, _)| !row.status.is_terminal()) {
             line.lease = row.lease_id.and_then(|id| leases.get(&id).copied());
             line.services = services.remove(&row.id).unwrap_or_default();
-            line.last_output_at = printed.get(&row.id).copied().flatten().max(line.last_output_at);
+            let sight = sights.remove(&row.id).unwrap_or_default();
+            line.last_output_at = sight.printed.max(line.last_output_at);
+            line.halted = sight.halted.map(rows::halted_words);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod holder;
 pub mod identity;
 pub mod idle;
 pub mod kill_point;
+pub mod kin;
 pub mod lock;
 mod numbers;
 pub mod reap;

@@ -22,6 +22,8 @@ const ELSEWHERE: &[(usize, &str, &str)] = &[
     (5, "tests/crash/take_over.rs", "the_lock_file_of_a_copied_directory_names_a_process_that_is_left_alone"),
     (5, "tests/console_reign.rs", "a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal"),
     (6, "tests/shim_control.rs", "welcome_and_status_say_what_is"),
+    (9, "tests/crash/left.rs", "whoever_the_child_proves_is_stopped_without_a_tag"),
+    (9, "tests/crash/left.rs", "without_the_child_they_are_named_and_left_alone"),
     (10, "tests/shim_crash.rs", "a_shim_that_dies_anywhere_is_recognised"),
     (12, "tests/shim_stop.rs", "a_tree_that_hides_and_ignores_is_gone_in_time"),
     (19, "tests/crash/bad_input.rs", "a_run_that_cannot_be_says_why_and_leaves_nothing"),

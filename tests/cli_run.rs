@@ -48,6 +48,35 @@ fn following_gives_both_streams_byte_for_byte() {
 }
 
 #[test]
+fn a_prompt_that_nobody_would_read_is_refused_and_makes_no_run() {
+    let place = Place::new();
+    let more = "[[agent]]\nname = \"deaf\"\nadapter = \"process\"\n[agent.config]\ncommand = \"true\"\nstdin = \"none\"\n\
+                [[agent]]\nname = \"told\"\nadapter = \"process\"\n[agent.config]\ncommand = \"cat\"\nstdin = { text = \"own\" }\n";
+    place.config(&format!("{CONFIG}\n{more}"));
+    for (agent, why) in [("deaf", "its stdin is \"none\""), ("told", "its stdin holds a text of its own")] {
+        let refused = place.wharf(&["run", agent, "--prompt", "hello", "--wait"]).expect(4);
+        assert!(refused.err.contains(&format!("agent {agent} takes no prompt: {why}")), "{}", refused.err);
+        assert!(refused.err.contains("set stdin = \"prompt\" in its [agent.config]"), "{}", refused.err);
+    }
+    let runs = place.wharf(&["runs", "--json"]).expect(0).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 0, "{runs}");
+    place.wharf(&["run", "deaf", "--wait"]).expect(0);
+    assert_eq!(place.wharf(&["run", "told", "--follow", "-q"]).expect(0).out, "own");
+    // In the config it is a mistake at its line.
+    place.config(&format!(
+        "{CONFIG}\n{}",
+        more.replace("stdin = \"none\"", "stdin = \"none\"\n").replacen(
+            "adapter = \"process\"\n",
+            "adapter = \"process\"\nprompt = { text = \"hello\" }\n",
+            1,
+        )
+    ));
+    let wrong = place.wharf(&["config", "check"]).expect(5);
+    assert!(wrong.err.contains("an agent with stdin = \"none\" is sent no prompt"), "{}", wrong.err);
+    assert!(wrong.err.contains("prompt = { text = \"hello\" }"), "{}", wrong.err);
+}
+
+#[test]
 fn a_run_goes_on_without_an_orchestrator_and_the_next_command_finishes_it() {
     let place = Place::new();
     let started = place.wharf(&["run", "slow"]).expect(0);

@@ -8,7 +8,7 @@ use wharf_store::view::RunLine;
 use wharf_ui::glyph::Class;
 use wharf_ui::rows::{self, HaltedBy};
 
-use crate::console::{halted_now, run_line};
+use crate::console::{halted_now, has_terminal_now, run_line};
 
 /// A run in a document. Every key is always there.
 #[derive(Debug, Clone, Serialize)]
@@ -65,6 +65,8 @@ pub struct RunDoc {
     pub halted_at: Option<String>,
     /// Process that traces it, when it can be told.
     pub tracer_pid: Option<i32>,
+    /// Whether its process has a terminal that can be attached to now.
+    pub terminal: bool,
     /// What it named as its next action.
     pub next_action: Option<String>,
     /// `L-4`.
@@ -149,6 +151,7 @@ impl RunDoc {
             halted_signal,
             halted_at: time(halted_at),
             tracer_pid,
+            terminal: shown.terminal,
             next_action: line.next_action.clone(),
             lease: line.lease_number.map(|n| Kind::Lease.number(n)),
             workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
@@ -176,7 +179,7 @@ fn since(line: &RunLine) -> Option<UnixMillis> {
 
 /// The run in the words that the screens have for it, with what its process does now.
 pub fn shown(data: &Path, line: &RunLine) -> rows::RunLine {
-    rows::RunLine { halted: halted_now(data, line), ..run_line(line) }
+    rows::RunLine { halted: halted_now(data, line), terminal: has_terminal_now(data, line), ..run_line(line) }
 }
 
 /// The document of one run.

@@ -237,6 +237,7 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     pairs.push(("output", format!("stdout {}, stderr {}", size(run.stdout_bytes), size(run.stderr_bytes))));
     let process = run.process_pid.filter(|_| !run.status.is_terminal());
     pairs.push(("process", process.map_or_else(|| "–".to_owned(), |pid| pid.to_string())));
+    let terminal = words.terminal.then(|| format!("terminal   tty = true; wharf attach {number}\n"));
     let halted = words.halted.as_ref().map(|h| format!("state      {}; {}\n", h.words(now, zone), h.advice()));
     for pair in pairs.chunks(2) {
         let left = format!("{:<10} {}", pair[0].0, pair[0].1);
@@ -244,6 +245,7 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
         out.push_str(format!("{left:<46}  {right}").trim_end());
         out.push('\n');
     }
+    out.push_str(&terminal.unwrap_or_default());
     out.push_str(&halted.unwrap_or_default());
     if let Some(chain) = chain_words(&detail) {
         out.push_str(&format!("lineage    {chain}\n"));

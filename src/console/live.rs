@@ -19,6 +19,7 @@ use wharf_ui::effect::Owner;
 use super::events::{Event, Sender};
 use crate::dispatch::perform::shim_dir;
 use crate::process::halted::{self, Halted};
+use crate::process::shim_dir::read_spec;
 
 /// Live runs whose logs are looked at, at most: more do not fit on a screen.
 const RUNS_MAX: usize = 200;
@@ -42,20 +43,40 @@ pub struct Sight {
     pub printed: Option<UnixMillis>,
     /// How its process stands still, when it does.
     pub halted: Option<Halted>,
+    /// It has a terminal.
+    pub terminal: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Seen {
     run: RunId,
     dir: PathBuf,
-    /// Its process, once it is known; it stays the same for an attempt.
-    child: Option<ProcessRef>,
+    /// What stays the same for an attempt, once it is known.
+    fixed: Option<Fixed>,
     sight: Sight,
+}
+
+/// What never changes of a process.
+#[derive(Debug, Clone, Copy)]
+struct Fixed {
+    child: ProcessRef,
+    terminal: bool,
+}
+
+impl Fixed {
+    fn read(dir: &Path) -> Option<Self> {
+        let child = halted::child(dir)?;
+        Some(Self { child, terminal: read_spec(dir).is_ok_and(|spec| spec.tty.is_some()) })
+    }
 }
 
 impl Seen {
     fn look(&self) -> Sight {
-        Sight { printed: last_output(&self.dir), halted: self.child.and_then(|child| halted::look(&self.dir, child)) }
+        Sight {
+            printed: last_output(&self.dir),
+            halted: self.fixed.and_then(|fixed| halted::look(&self.dir, fixed.child)),
+            terminal: self.fixed.is_some_and(|fixed| fixed.terminal),
+        }
     }
 }
 
@@ -67,15 +88,14 @@ impl LiveRuns {
 
     /// Says which runs are shown, each with its attempt; gives what is seen of them.
     pub fn show(&self, runs: &[(RunId, u32)]) -> HashMap<RunId, Sight> {
-        let known: HashMap<PathBuf, ProcessRef> =
-            self.seen().into_iter().filter_map(|s| Some((s.dir, s.child?))).collect();
+        let known: HashMap<PathBuf, Fixed> = self.seen().into_iter().filter_map(|s| Some((s.dir, s.fixed?))).collect();
         let found: Vec<Seen> = runs
             .iter()
             .take(RUNS_MAX)
             .filter_map(|(run, attempt)| {
                 let dir = self.data.join(shim_dir("run", &run.text(), *attempt)?);
-                let child = known.get(&dir).copied().or_else(|| halted::child(&dir));
-                let seen = Seen { run: *run, dir, child, sight: Sight::default() };
+                let fixed = known.get(&dir).copied().or_else(|| Fixed::read(&dir));
+                let seen = Seen { run: *run, dir, fixed, sight: Sight::default() };
                 Some(Seen { sight: seen.look(), ..seen })
             })
             .collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use wharf_model::shim::{ChildRef, IdFile, Spec};
+use wharf_model::shim::{ChildRef, IdFile};
 
 use crate::process::{identity, shim_dir, terminate};
 
@@ -21,12 +21,12 @@ pub fn child_of(id: &IdFile) -> Option<ChildRef> {
 /// # Errors
 /// In words: there is no tag to look for, or processes cannot be looked at.
 pub fn stop_left(path: &Path, dir: &str, child: Option<ChildRef>) -> Result<terminate::Terminated, String> {
-    let (tag, grace_ms, keep) = match read_spec(path) {
+    let (tag, grace_ms, keep) = match shim_dir::read_spec(path) {
         Ok(spec) => (spec.tag, spec.grace_ms.min(GRACE_MS_MAX), spec.keep),
         Err(error) => match shim_dir::named(dir) {
             Some(("operation", id, _)) => (format!("operation/{id}"), GRACE_MS_MAX, Vec::new()),
             Some((kind, id, n)) => (format!("{kind}/{id}/{n}"), GRACE_MS_MAX, Vec::new()),
-            None => return Err(error),
+            None => return Err(format!("{}: {error}", path.display())),
         },
     };
     terminate::all_of(&tag, child, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string())
@@ -62,11 +62,6 @@ pub fn found_words(done: &terminate::Terminated, child: Option<ChildRef>) -> Str
         done.killed,
         done.found.join(", ")
     )
-}
-
-fn read_spec(path: &Path) -> Result<Spec, String> {
-    let text = std::fs::read(path.join(shim_dir::names::SPEC)).map_err(|e| format!("{}: {e}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ fn run(number: i64) -> RunLine {
         last_output_at: Some(NOW.plus(-500)),
         liveness: None,
         halted: None,
+        terminal: false,
         question: None,
         doing: None,
         waits_for: None,

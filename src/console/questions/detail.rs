@@ -5,7 +5,7 @@ use std::path::Path;
 use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
-use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, Halted, RunDetail, SpanLine, StepLine};
+use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, RunLine, SpanLine, StepLine};
 
 use super::rows::{self, fact, phase_words, step_words};
 
@@ -13,9 +13,10 @@ use super::rows::{self, fact, phase_words, step_words};
 pub fn run(detail: &view::RunDetail, data: &Path, now: UnixMillis, zone: Zone) -> RunDetail {
     let mut line = rows::run(&detail.line);
     line.halted = rows::halted_now(data, &detail.line);
+    line.terminal = rows::has_terminal_now(data, &detail.line);
     line.limit_ms = detail.run.timeout_ms;
     RunDetail {
-        facts: facts(detail, line.halted.as_ref(), now, zone),
+        facts: facts(detail, &line, now, zone),
         line,
         steps: detail.steps.iter().map(|s| step(s, detail)).collect(),
         spans: spans(detail),
@@ -103,10 +104,10 @@ fn deadlines(detail: &view::RunDetail) -> Vec<DeadlineLine> {
     out
 }
 
-fn facts(detail: &view::RunDetail, halted: Option<&Halted>, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
+fn facts(detail: &view::RunDetail, line: &RunLine, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
     let blocks = [
         asked(detail, now, zone),
-        process(detail, halted, now, zone),
+        process(detail, line, now, zone),
         ended(detail, now, zone),
         place(detail, zone),
         output(detail),
@@ -150,12 +151,15 @@ fn asked(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     out
 }
 
-fn process(detail: &view::RunDetail, halted: Option<&Halted>, now: UnixMillis, zone: Zone) -> Vec<Fact> {
+fn process(detail: &view::RunDetail, line: &RunLine, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     let run = &detail.run;
     let Some(pid) = run.process_pid else { return Vec::new() };
     let started = run.process_started_at.map(|at| format!("started {}", format::clock_millis(at, zone)));
     let mut out = vec![fact("PROCESS", format!("pid {pid}"), started.unwrap_or_default())];
-    if let Some(halted) = halted {
+    if line.terminal {
+        out.push(fact("terminal", "tty = true", format!("a attaches, or: wharf attach {}", line.name())));
+    }
+    if let Some(halted) = &line.halted {
         out.push(Fact { bad: true, ..fact("state", halted.words(now, zone), halted.advice()) });
     }
     if let Some(group) = run.process_group_id {

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use wharf_model::config::AgentConfig;
 use wharf_model::filter::Filter;
 use wharf_model::{AgentStatus, CompanyId, IssueStatus, Kind, RunId, RunStatus, UnixMillis};
 use wharf_store::view::{
@@ -367,6 +368,7 @@ impl Asking<'_> {
             let sight = sights.remove(&row.id).unwrap_or_default();
             line.last_output_at = sight.printed.max(line.last_output_at);
             line.halted = sight.halted.map(rows::halted_words);
+            line.terminal = sight.terminal;
         }
         Ok(())
     }
@@ -551,7 +553,9 @@ impl Asking<'_> {
                 // The first run of a project accepts its config, and its agents with it.
                 let fresh = project.accepted_at.is_none() && row.status == AgentStatus::PendingApproval;
                 let why = row.status_reason.clone().map(|r| format!(": {r}")).unwrap_or_default();
+                let config = serde_json::from_value::<AgentConfig>(row.config.clone()).ok();
                 FormAgent {
+                    no_prompt: config.and_then(|config| config.takes_no_prompt()).map(|why| why.cause().to_owned()),
                     name: row.name.clone(),
                     adapter: row.adapter_type.clone(),
                     slots: (slots(item.running), slots(row.concurrent_runs)),

@@ -19,6 +19,7 @@ use wharf_ui::rows::{
 use super::filter::{Facts, run_words};
 use crate::dispatch::perform::shim_dir;
 use crate::process::halted::{self, Halted, HaltedBy};
+use crate::process::shim_dir::read_spec;
 
 /// A fact.
 pub fn fact(label: &str, value: impl Into<String>, remark: impl Into<String>) -> Fact {
@@ -69,6 +70,7 @@ pub fn run(line: &view::RunLine) -> RunLine {
         last_output_at: line.last_output_at,
         liveness: None,
         halted: None,
+        terminal: false,
         question: None,
         doing: None,
         waits_for,
@@ -106,6 +108,13 @@ pub fn halted_now(data: &Path, line: &view::RunLine) -> Option<rows::Halted> {
     }
     let dir = shim_dir("run", &line.id.text(), line.attempt)?;
     halted::of(&data.join(dir)).map(halted_words)
+}
+
+/// Whether a run's process has a terminal that can be attached to now: looked up in the run's directory.
+pub fn has_terminal_now(data: &Path, line: &view::RunLine) -> bool {
+    line.status == RunStatus::Running
+        && shim_dir("run", &line.id.text(), line.attempt)
+            .is_some_and(|dir| read_spec(&data.join(dir)).is_ok_and(|spec| spec.tty.is_some()))
 }
 
 /// What a filter compares of a run.

@@ -44,6 +44,8 @@ pub struct RunLine {
     pub liveness: Option<Liveness>,
     /// Its process lives and stands still.
     pub halted: Option<Halted>,
+    /// Its process has a terminal, which can be attached to.
+    pub terminal: bool,
     /// What it asks a person, when it does.
     pub question: Option<String>,
     /// Open tool or command, when known.

@@ -21,6 +21,8 @@ mod clock;
 mod doubt;
 #[path = "crash/election.rs"]
 mod election;
+#[path = "crash/left.rs"]
+mod left;
 #[path = "crash/limits.rs"]
 mod limits;
 #[path = "crash/retry.rs"]

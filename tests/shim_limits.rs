@@ -204,7 +204,7 @@ fn whoever_finds_the_shim_dead_ends_what_hides_from_its_tag() {
     let groups = cgroup::sweep_named(&id.cgroups, &cgroup::name("run", &place.spec.id, 1));
     let grace = Duration::from_millis(50);
     assert_eq!(terminate::tagged(&place.spec.tag, grace, &[]).unwrap().asked, 0, "none is found by the tag");
-    let done = terminate::together(&place.spec.tag, &groups, grace, &[]).unwrap();
+    let done = terminate::all_of(&place.spec.tag, &groups, None, grace, &[]).unwrap();
     assert!(done.asked >= 2 && done.killed >= 1 && done.survivors.is_empty(), "{done:?}");
     assert_eq!(groups.remove(), Vec::<String>::new());
     none_left(&place);

@@ -16,6 +16,7 @@ use super::docs::{ServiceDoc, service_state};
 use super::error::{CliError, Result, exit};
 use super::logs::{LogsArgs, parse_name, print_log};
 use super::project::{find_here, here};
+use super::signals::CUT_OFF;
 use crate::dispatch::perform::shim_dir;
 
 /// How long a start, with the services it needs, or a stop is waited for.
@@ -177,6 +178,7 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
             )
             .next(format!("wharf show {number}"))
             .entity(number)),
+            Err(error) if error.code == CUT_OFF => Err(error),
             // It was accepted and then failed: the thing itself is not as wanted.
             Err(error) => {
                 let mut error = error;

@@ -201,12 +201,12 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     let execute = detail.steps.iter().find(|s| s.step == Step::Execute);
     let limits = execute.and_then(|s| LimitsReport::of_step(s.detail.as_ref()));
     if context.global.json {
-        context.document(&RunDocument::new(&detail.line, now).with_limits(limits))?;
+        context.document(&RunDocument::new(&context.data, &detail.line, now).with_limits(limits))?;
         return Ok(exit::DONE);
     }
     let zone = context.zone();
     let (run, line) = (&detail.run, &detail.line);
-    let words = shown(line);
+    let words = shown(&context.data, line);
     let (class, word) = words.state();
     let number = Kind::Run.number(run.number);
     let after = words.took_ms().map_or_else(String::new, |ms| format!(" after {}", format::took(ms)));
@@ -240,6 +240,8 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     pairs.push(("output", format!("stdout {}, stderr {}", size(run.stdout_bytes), size(run.stderr_bytes))));
     let process = run.process_pid.filter(|_| !run.status.is_terminal());
     pairs.push(("process", process.map_or_else(|| "–".to_owned(), |pid| pid.to_string())));
+    let terminal = words.terminal.then(|| format!("terminal   tty = true; wharf attach {number}\n"));
+    let halted = words.halted.as_ref().map(|h| format!("state      {}; {}\n", h.words(now, zone), h.advice()));
     for pair in pairs.chunks(2) {
         let left = format!("{:<10} {}", pair[0].0, pair[0].1);
         let right = pair.get(1).map(|(key, value)| format!("{key:<10} {value}")).unwrap_or_default();
@@ -250,6 +252,8 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
         let cost = limits.killed_words().map_or_else(String::new, |words| format!("; {words}"));
         out.push_str(&format!("limits     {}{cost}\n", limits.words()));
     }
+    out.push_str(&terminal.unwrap_or_default());
+    out.push_str(&halted.unwrap_or_default());
     if let Some(chain) = chain_words(&detail) {
         out.push_str(&format!("lineage    {chain}\n"));
     }

@@ -1,6 +1,6 @@
 //! `[[agent]]` and its adapter's settings.
 
-use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, ProcessConfig, RunLimits, Stdin};
+use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, NoPrompt, ProcessConfig, RunLimits, Stdin};
 
 use super::parts::{directory, env, only_text, prompt};
 use super::project::References;
@@ -31,7 +31,7 @@ pub(super) fn agent<'t>(
         None
     };
     let placeholder =
-        ProcessConfig { command: String::new(), args: Vec::new(), shell: false, cwd: ".".into(), stdin: Stdin::None };
+        ProcessConfig { command: String::new(), args: Vec::new(), shell: false, cwd: ".".into(), stdin: Stdin::Prompt };
     let is_whole = process.is_some();
     let mut agent = AgentConfig::new(name, AdapterConfig::Process(process.unwrap_or(placeholder)));
     if let Some(value) = reader.take(s, "environment") {
@@ -48,9 +48,7 @@ pub(super) fn agent<'t>(
     reader.limit(s, "silence", &mut agent.silence_ms);
     agent.tty = reader.boolean(s, "tty").unwrap_or(agent.tty);
     agent.prompt = prompt(reader, s, "prompt");
-    if agent.tty {
-        without_input(reader, s, &mut agent);
-    }
+    without_input(reader, s, &agent);
     agent.bootstrap = prompt(reader, s, "bootstrap");
     reader.limit(s, "timer", &mut agent.timer_ms);
     agent.wake_on_demand = reader.boolean(s, "wake_on_demand").unwrap_or(agent.wake_on_demand);
@@ -67,13 +65,31 @@ pub(super) fn agent<'t>(
     is_whole.then_some(agent)
 }
 
-/// A terminal is typed into; nothing is sent to it from the config.
-fn without_input<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, agent: &mut AgentConfig) {
-    let expected = "expected no prompt beside tty = true; whoever attaches types it, or the command carries it";
-    let AdapterConfig::Process(process) = &mut agent.adapter;
+/// What is sent nothing must not be promised anything: a prompt that nobody reads is a mistake. A terminal
+/// is typed into; nothing is sent to it from the config.
+fn without_input<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, agent: &AgentConfig) {
+    let Some(why) = agent.takes_no_prompt() else { return };
     if let Some(value) = reader.take(section, "prompt") {
-        reader.wrong(value.span(), "an agent with a terminal is sent no prompt", expected);
-    } else if matches!(process.stdin, Stdin::Text(_))
+        let (message, expected) = match why {
+            NoPrompt::Terminal => (
+                "an agent with a terminal is sent no prompt",
+                "expected no prompt beside tty = true; whoever attaches types it, or the command carries it",
+            ),
+            NoPrompt::NoInput => (
+                "an agent with stdin = \"none\" is sent no prompt",
+                "expected stdin = \"prompt\" in [agent.config], or no prompt",
+            ),
+            NoPrompt::OwnText => (
+                "an agent whose stdin holds a text of its own is sent no prompt",
+                "expected stdin = \"prompt\" in [agent.config], or no prompt",
+            ),
+        };
+        reader.wrong(value.span(), message, expected);
+        return;
+    }
+    let AdapterConfig::Process(process) = &agent.adapter;
+    if agent.tty
+        && matches!(process.stdin, Stdin::Text(_))
         && let Some(value) = reader.take(section, "tty")
     {
         let message = "stdin = { text = … } cannot stand beside tty = true";

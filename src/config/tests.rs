@@ -242,6 +242,38 @@ fn an_agent_names_services_that_are_there_each_once() {
 }
 
 #[test]
+fn a_prompt_that_nobody_would_read_is_a_mistake_at_its_line() {
+    let file = |agent: &str, stdin: &str| {
+        format!(
+            "[[agent]]\nname = \"a\"\nadapter = \"process\"\nprompt = {{ text = \"do\" }}\n{agent}[agent.config]\n\
+             command = \"x\"\n{stdin}"
+        )
+    };
+    assert!(project(&file("", "")).is_ok() && project(&file("", "stdin = \"prompt\"\n")).is_ok());
+    let table = [
+        ("", "stdin = \"none\"\n", "an agent with stdin = \"none\" is sent no prompt"),
+        ("", "stdin = { text = \"t\" }\n", "an agent whose stdin holds a text of its own is sent no prompt"),
+        ("tty = true\n", "", "an agent with a terminal is sent no prompt"),
+        ("tty = true\n", "stdin = \"none\"\n", "an agent with a terminal is sent no prompt"),
+    ];
+    for (agent, stdin, message) in table {
+        let error = project(&file(agent, stdin)).unwrap_err();
+        let [problem] = error.problems() else { panic!("{error}") };
+        assert_eq!((problem.message.as_str(), problem.line), (message, 4), "{error}");
+        assert!(error.to_string().contains("or no prompt") || error.to_string().contains("no prompt beside tty"));
+    }
+    // Without a prompt each of them is an agent; a text of its own cannot be sent to a terminal.
+    for (agent, stdin, _) in table {
+        let text = file(agent, stdin).replace("prompt = { text = \"do\" }\n", "");
+        assert!(project(&text).is_ok(), "{text}");
+    }
+    let both = file("tty = true\n", "stdin = { text = \"t\" }\n").replace("prompt = { text = \"do\" }\n", "");
+    assert_eq!(messages(&both), ["stdin = { text = … } cannot stand beside tty = true"]);
+    // A config that is broken elsewhere is told that, and nothing about a stdin it does not have.
+    assert_eq!(messages("[[agent]]\nname = \"a\"\nadapter = \"process\"\nprompt = \"p.md\"\n").len(), 1);
+}
+
+#[test]
 fn comments_and_spelling_do_not_change_the_hashes() {
     let hashes = |text: &str| {
         let config = project(text).unwrap();

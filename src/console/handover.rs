@@ -8,14 +8,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use wharf_model::shim::Spec;
 use wharf_model::{Kind, RunId};
 use wharf_store::Reader;
 use wharf_store::log::{LineKey, LogLines, LogReader, StreamSet, copy_to};
 use wharf_ui::effect::{LinePlace, Owner, Streams};
 
 use super::output::{self, set};
-use crate::process::shim_dir::names;
+use crate::process::shim_dir;
 
 /// Bytes of output handed to the pager or into a file, at most.
 const COPY_MAX_BYTES: u64 = 4 << 30;
@@ -75,9 +74,7 @@ pub fn attach(data: &Path, reader: &Reader, id: RunId) -> Result<(Command, Strin
         return Err(format!("{name} has ended"));
     }
     let place = output::place(reader, data, Owner::Run(id)).map_err(|e| e.to_string())?.ok_or_else(gone)?;
-    let spec = std::fs::read(place.dir.join(names::SPEC)).ok();
-    let spec: Option<Spec> = spec.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    match spec {
+    match shim_dir::read_spec(&place.dir).ok() {
         None => Err(format!("the process of {name} has not been started yet")),
         Some(spec) if spec.tty.is_none() => Err(format!("{name} has no terminal; its agent needs tty = true")),
         Some(_) => {

@@ -249,7 +249,7 @@ impl Shell {
         if ages && self.app.screen == ScreenId::Workspaces {
             self.checkouts.look();
         }
-        if ages && self.live.printed() {
+        if ages && self.live.changed() {
             self.refresh_due = true;
         }
         self.refresh_due |= self.retry.take(now);

@@ -24,10 +24,8 @@ const EXEC_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 /// What the kernel says when `/proc` cannot be read: the tree is then unknown, not empty.
 pub fn of(pid: i32) -> io::Result<Vec<ProcStat>> {
     let mut children: BTreeMap<i32, Vec<ProcStat>> = BTreeMap::new();
-    for other in pids()? {
-        if let Some(process) = stat::read(other)? {
-            children.entry(process.ppid).or_default().push(process);
-        }
+    for process in all()? {
+        children.entry(process.ppid).or_default().push(process);
     }
     let mut found = children.remove(&pid).unwrap_or_default();
     let mut next = 0;
@@ -38,6 +36,18 @@ pub fn of(pid: i32) -> io::Result<Vec<ProcStat>> {
         next += 1;
     }
     Ok(found)
+}
+
+/// Every process, zombies included.
+///
+/// # Errors
+/// What the kernel says when `/proc` cannot be read.
+pub(super) fn all() -> io::Result<Vec<ProcStat>> {
+    let mut all = Vec::new();
+    for pid in pids()? {
+        all.extend(stat::read(pid)?);
+    }
+    Ok(all)
 }
 
 /// What a search by tag saw.

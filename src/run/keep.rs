@@ -15,8 +15,9 @@ use wharf_model::shim::{
     ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, LimitsReport, PROTOCOL, Spec, StartMessage,
 };
 
+use super::left::{child_of, found_words, stop_left};
 use crate::process::adopt::{self, Verdict};
-use crate::process::{cgroup, holder, shim_dir, signal, spawn, terminate};
+use crate::process::{cgroup, holder, shim_dir, signal, spawn};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -177,14 +178,18 @@ impl Keeper {
         End::Exited(exit)
     }
 
-    /// Its keeper died: what it started is found by its tag and its groups and stopped, and the end is
-    /// recorded as lost, with what was judged.
+    /// Its keeper died: what it started is found by its tag, its groups and the child that its keeper had
+    /// named, and stopped; the end is recorded as lost, with what was judged.
     async fn lost(&self, dir: &str, path: &Path, gone: Gone) -> End {
         let (place, name) = (path.to_owned(), dir.to_owned());
-        let stopped = tokio::task::spawn_blocking(move || stop_tagged(&place, &name)).await;
+        let child = match &gone {
+            Gone::Shim(Some(id)) => child_of(id),
+            _ => None,
+        };
+        let stopped = tokio::task::spawn_blocking(move || stop_left(&place, &name, child)).await;
         self.unlink(dir, None);
         let found = match stopped {
-            Ok(Ok(done)) => found_words(&done),
+            Ok(Ok(done)) => found_words(&done, child),
             Ok(Err(error)) => format!("its processes could not be looked for: {error}"),
             Err(panic) => panic.to_string(),
         };
@@ -384,18 +389,21 @@ impl Keeper {
     pub async fn stop_by_force(&self, dir: &str) -> Result<(), String> {
         let (path, name) = (self.path(dir), dir.to_owned());
         let done = tokio::task::spawn_blocking(move || {
+            let mut child = None;
             match adopt::judge(&path) {
                 Ok(Verdict::Live(Some(id))) => {
+                    child = child_of(&id);
                     signal::send(id.shim, signal::Signal::KILL)
                         .map_err(|e| format!("its shim cannot be killed: {e}"))?;
                 }
+                Ok(Verdict::ShimLost { id: Some(id) }) => child = child_of(&id),
                 // One that is just starting must not come after.
                 Ok(Verdict::NeverStarted) => {
                     shim_dir::forbid(&path).map_err(|e| format!("its directory cannot be closed: {e}"))?;
                 }
                 _ => {}
             }
-            stop_tagged(&path, &name)
+            stop_left(&path, &name, child)
         });
         let done = done.await.map_err(|e| e.to_string())??;
         if done.survivors.is_empty() { Ok(()) } else { Err(format!("{} live on", done.survivors.join(", "))) }
@@ -442,43 +450,6 @@ fn is_output(stream: &str) -> bool {
     matches!(stream, "stdout" | "stderr" | "terminal")
 }
 
-/// Stops all that carries the tag of a directory, whether its spec can still be read or not.
-fn stop_tagged(path: &Path, dir: &str) -> Result<terminate::Terminated, String> {
-    let (tag, grace_ms, keep) = match read_spec(path) {
-        Ok(spec) => (spec.tag, spec.grace_ms.min(2_000), spec.keep),
-        Err(error) => match shim_dir::named(dir) {
-            Some(("operation", id, _)) => (format!("operation/{id}"), 2_000, Vec::new()),
-            Some((kind, id, n)) => (format!("{kind}/{id}/{n}"), 2_000, Vec::new()),
-            None => return Err(error),
-        },
-    };
-    let groups = cgroup::of_directory(path, dir);
-    let done = terminate::together(&tag, &groups, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string());
-    let left = groups.remove();
-    if !left.is_empty() {
-        tracing::warn!(dir, ?left, "control groups of a lost run hold processes");
-    }
-    done
-}
-
-fn found_words(done: &terminate::Terminated) -> String {
-    let by = if done.by_group { "its tag or control group" } else { "its tag" };
-    if done.asked == 0 {
-        return format!("none of its processes was found by {by}");
-    }
-    let more = if done.found.len() < done.asked as usize { " …" } else { "" };
-    let left = match done.survivors.as_slice() {
-        [] => String::new(),
-        left => format!("; {} live on", left.join(", ")),
-    };
-    format!(
-        "{} of its processes were found by {by} and stopped, {} by force: {}{more}{left}",
-        done.asked,
-        done.killed,
-        done.found.join(", ")
-    )
-}
-
 async fn verdict(path: &Path) -> Result<Verdict, String> {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -501,11 +472,6 @@ fn said(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path.join(shim_dir::names::ERRORS)).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.chars().take(2_000).collect())
-}
-
-fn read_spec(path: &Path) -> Result<Spec, String> {
-    let text = std::fs::read(path.join(shim_dir::names::SPEC)).map_err(|e| format!("{}: {e}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The link of a directory `runs/<xx>/<uuid>/a<n>`, as it is named in `live/`.

@@ -10,6 +10,7 @@ mod clock;
 mod control;
 mod disk;
 mod exit_record;
+mod halt;
 mod journal;
 mod lines;
 mod pump;
@@ -38,6 +39,7 @@ use agent::AgentDesk;
 use clock::StepWatch;
 use control::Peer;
 use exit_record::Recording;
+use halt::Halts;
 use journal::Journal;
 use lines::Server;
 use pump::{Feed, Pump};
@@ -115,6 +117,7 @@ struct Shim {
     tree: Tree,
     life: Life,
     stop: Option<Stop>,
+    halts: Halts,
     /// End of the child's time, awake nanoseconds.
     deadline: Option<u64>,
     control: Server<Peer>,
@@ -171,6 +174,7 @@ impl Shim {
             tree: Tree::new(keeper.me, spec.keep.clone(), spec.tag.clone()),
             life: Life::Starting,
             stop: None,
+            halts: Halts::default(),
             deadline: None,
             control,
             agents,
@@ -215,7 +219,7 @@ impl Shim {
                 sid: if self.spec.tty.is_some() { pid } else { child.sid },
                 ..child
             };
-            self.keeper.write_id(Some(child))?;
+            self.keeper.write_id(Some(child), None)?;
             Ok(child)
         });
         let child = match recorded {
@@ -261,7 +265,7 @@ impl Shim {
         let groups = Groups::plan(&cgroup::name(kind.as_str(), id, *attempt), limits);
         self.keeper.cgroups = groups.paths();
         if !self.keeper.cgroups.is_empty() {
-            let written = self.keeper.write_id(None);
+            let written = self.keeper.write_id(None, None);
             written
                 .map_err(|e| spawn_child::refused(format!("the child's control groups could not be recorded: {e}")))?;
         }
@@ -303,6 +307,7 @@ impl Shim {
         self.journal.sync_if_due(now);
         if matches!(self.life, Life::Running) {
             self.look_for_end(now);
+            self.tell_halts(now);
         }
         match self.life {
             Life::Running => self.tick_running(now),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use wharf_model::shim::{ChildRef, EXIT_DIRECTORY_USED, IdFile, PROTOCOL, ProcessRef, Spec, StartMessage};
+use wharf_model::shim::{ChildRef, EXIT_DIRECTORY_USED, IdFile, PROTOCOL, ProcessRef, Spec, StartMessage, Stopped};
 
 use super::clock;
 use crate::process::kill_point::kill_point;
@@ -133,17 +133,18 @@ pub fn begin(dir: &Path) -> Result<Keeper, Refusal> {
         .ok_or_else(|| Refusal::Used(dir.to_owned()))?;
     kill_point("shim.locked");
     let keeper = Keeper { dir: open, spec, message, signals, lock, me, cgroups: Vec::new(), boot_id };
-    keeper.write_id(None).map_err(other("write the identity"))?;
+    keeper.write_id(None, None).map_err(other("write the identity"))?;
     kill_point("shim.id_written");
     Ok(keeper)
 }
 
 impl Keeper {
-    /// Writes `id.json`: without the child before it is spawned, with it after.
+    /// Writes `id.json`: without the child before it is spawned, with it after, and with its halt while
+    /// it is stopped.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn write_id(&self, child: Option<ChildRef>) -> io::Result<()> {
+    pub fn write_id(&self, child: Option<ChildRef>, stopped: Option<Stopped>) -> io::Result<()> {
         let id = IdFile {
             v: 1,
             shim: self.me,
@@ -152,6 +153,7 @@ impl Keeper {
             cgroups: self.cgroups.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
+            stopped,
         };
         replace_file(self.dir.path(), names::ID, &serde_json::to_vec(&id)?, false)
     }

@@ -95,6 +95,13 @@ impl Tree {
         Ok(None)
     }
 
+    /// What the child did last beside ending, if that was not asked before.
+    pub fn take_change(&self) -> Option<reap::Change> {
+        let child = self.child.filter(|_| !self.reaped)?;
+        // An error means that it has ended, which is looked for elsewhere.
+        reap::take_change(child.pid).ok().flatten()
+    }
+
     /// Reaps what ended, except the child. Bounded: what ends during it comes with the next signal.
     fn reap_orphans(&mut self) -> io::Result<()> {
         for _ in 0..4096 {

@@ -22,6 +22,8 @@ const ELSEWHERE: &[(usize, &str, &str)] = &[
     (5, "tests/crash/take_over.rs", "the_lock_file_of_a_copied_directory_names_a_process_that_is_left_alone"),
     (5, "tests/console_reign.rs", "a_console_that_wakes_up_too_late_says_so_and_keeps_its_terminal"),
     (6, "tests/shim_control.rs", "welcome_and_status_say_what_is"),
+    (9, "tests/crash/left.rs", "whoever_the_child_proves_is_stopped_without_a_tag"),
+    (9, "tests/crash/left.rs", "without_the_child_they_are_named_and_left_alone"),
     (10, "tests/shim_crash.rs", "a_shim_that_dies_anywhere_is_recognised"),
     (12, "tests/shim_stop.rs", "a_tree_that_hides_and_ignores_is_gone_in_time"),
     (19, "tests/crash/bad_input.rs", "a_run_that_cannot_be_says_why_and_leaves_nothing"),
@@ -124,8 +126,14 @@ const FAULTS: &[Fault] = &[
     fault!(15, "a number that is used again", [trees::f15_a_number_that_a_stranger_has_now]),
     fault!(16, "another boot", [trees::f16_state_of_another_boot]),
     fault!(17, "memory runs out", [trees::f17_memory_runs_out]),
-    fault!(18, "a child stops itself", [trees::f18_a_child_that_is_stopped_or_has_dead_children],
-        not_yet: "a stopped or traced child is not shown as such: no row and no screen tells of it"),
+    fault!(
+        18,
+        "a child stops itself, is traced",
+        [
+            trees::f18_a_child_that_is_stopped_or_has_dead_children,
+            trees::f18_a_child_that_is_stopped_or_traced_is_shown_so,
+        ]
+    ),
     fault!(19, "what cannot be started", [trees::f19_what_cannot_be_started]),
     fault!(20, "many starts and stops", [trees::f20_many_starts_and_stops_leave_nothing]),
     fault!(21, "floods", [output::f21_eight_floods_at_once],

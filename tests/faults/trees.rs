@@ -1,5 +1,6 @@
 //! F9 to F20: shims die, trees of processes resist, and starts go wrong.
 
+use std::io::BufRead as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use wharf_store::log::LogReader;
 
 use super::child::{Also, End, Plan};
 use super::ground::{Ground, Note, config, is_exhaustive, is_quiet, within_criterion};
-use crate::orchestrator::{Site, agent, eventually};
+use crate::orchestrator::{Site, WHARF, agent, eventually};
 
 /// Control records of a run's log with their times, nanoseconds since the shim's start.
 fn records(ground: &Ground, run: RunId, t: &str) -> Vec<(u64, Value)> {
@@ -406,6 +407,108 @@ pub fn f18_a_child_that_is_stopped_or_has_dead_children() {
     assert!(began.elapsed() < Duration::from_secs(50), "the stop rule works on both");
     assert!(world.runs.iter().all(|r| r.row.status == RunStatus::Cancelled));
     assert_eq!(world.runs[0].row.signal.as_deref(), Some("SIGTERM"));
+}
+
+/// What `wharf show` says of a run: its document, and its words.
+fn shown(ground: &Ground, run: RunId) -> (Value, String) {
+    let wharf = |more: &[&str]| {
+        let mut command = Command::new(WHARF);
+        command.args(["show", &run.text()]).args(more).env("WHARF_DATA_DIR", &ground.site.data);
+        let output = command.current_dir(&ground.site.project).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let document: Value = serde_json::from_str(&wharf(&["--json"])).unwrap();
+    (document["run"].clone(), wharf(&[]))
+}
+
+/// Holds a process as a debugger does, until it is dropped; none where that cannot be done.
+fn trace(pid: i32) -> Result<std::process::Child, String> {
+    // PTRACE_ATTACH; every kind of child is waited for. The second wait ends with the child.
+    let script = format!(
+        "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n\
+         e = c.ptrace(16, {pid}, None, None)\n\
+         print('refused' if e else 'held', ctypes.get_errno(), flush=True)\n\
+         e or (os.waitpid({pid}, 0x40000000), os.waitpid({pid}, 0x40000000))\n"
+    );
+    let mut tracer = Command::new("python3")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| format!("there is no python3 to trace with: {e}"))?;
+    let mut said = String::new();
+    std::io::BufReader::new(tracer.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    if said.starts_with("held") {
+        return Ok(tracer);
+    }
+    let _ = tracer.wait();
+    Err(format!("a process may not be traced here: {said:?}"))
+}
+
+#[test]
+pub fn f18_a_child_that_is_stopped_or_traced_is_shown_so() {
+    let stopped = Plan::new(18).lines(5, 5).end(End::StopSelf);
+    let waits = agent("waits", "timeout = \"0s\"", "exec perl -e '$| = 1; print \"up\\n\"; sleep 600'");
+    let late = agent("late", "timeout = \"1s\"\ngrace = \"200ms\"", "kill -STOP $$; trap '' TERM; sleep 600");
+    let mut ground = Ground::new("f18-shown", 18, &(config(&[("stopped", "", &stopped)]) + &waits + &late));
+    ground.reign();
+    let (one, other) = (ground.begin("stopped", 1)[0], ground.begin("waits", 1)[0]);
+    let pid = ground.site.started(one).process_pid.unwrap();
+    let root = ground.site.root.path().canonicalize().unwrap();
+    let mut console = crate::pty::Console::open_at(&root, 160, 45, &[], &[]);
+    let (document, words) = eventually("the halt in the document", || {
+        Some(shown(&ground, one)).filter(|(document, _)| document["halted_at"].is_string())
+    });
+    assert_eq!((&document["halted"], &document["halted_signal"]), (&"stopped".into(), &"SIGSTOP".into()));
+    assert_eq!((&document["class"], &document["status"]), (&"doubtful".into(), &"running".into()));
+    assert!(words.contains("stopped by SIGSTOP since "), "{words}");
+    assert!(words.contains(&format!("wharf does nothing; `kill -CONT {pid}` lets it go on")), "{words}");
+    // Nothing is committed when a process is stopped: the console sees it by itself.
+    console.see("◐ stopped");
+    console.see("SIGSTOP ");
+    console.send("jtd");
+    console.see("stopped by SIGSTOP since ");
+    console.see(&format!("kill -CONT {pid}"));
+    assert_eq!(records(&ground, one, "child_stopped").len(), 1);
+
+    let held_pid = ground.site.started(other).process_pid.unwrap();
+    match trace(held_pid) {
+        Err(why) => {
+            ground.skipped(&why);
+            ground.site.cancel(other, 200);
+        }
+        Ok(mut tracer) => {
+            let (document, words) = eventually("the tracer in the document", || {
+                Some(shown(&ground, other)).filter(|(document, _)| document["halted"] == "traced")
+            });
+            assert_eq!(document["tracer_pid"].as_u64(), Some(u64::from(tracer.id())), "{document}");
+            assert!(words.contains(&format!("traced by pid {}", tracer.id())), "{words}");
+            console.see("◐ traced");
+            console.see(&format!("by pid {}", tracer.id()));
+            // The kill of the stop rule reaches one that is traced as well.
+            ground.site.cancel(other, 200);
+            let row = ground.site.settled(other);
+            assert_eq!((row.status, row.signal.as_deref()), (RunStatus::Cancelled, Some("SIGKILL")));
+            tracer.wait().unwrap();
+        }
+    }
+
+    // Let go, it is as any other; and it ends as it would have.
+    let child = identity::process(pid).unwrap().unwrap();
+    assert!(signal::send(child, Signal::CONT).unwrap());
+    let row = ground.site.settled(one);
+    assert_eq!((row.status, row.exit_code), (RunStatus::Succeeded, Some(0)));
+    assert_eq!(shown(&ground, one).0["halted"], Value::Null);
+    console.gone("◐ stopped");
+
+    // The time of one that stands still runs out as that of any other.
+    let late = ground.begin("late", 1)[0];
+    let world = ground.settle(&[one, other, late]);
+    assert_eq!(world.runs[2].row.status, RunStatus::TimedOut);
+    assert_eq!(records(&ground, late, "child_stopped").len(), 1);
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
 }
 
 #[test]

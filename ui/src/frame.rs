@@ -191,6 +191,10 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
         // An empty screen teaches what can be done at all; else hints stay where they are, legal or not.
         let empty = app.current().is_empty();
         let told = |c: &Command| {
+            // Few runs have a terminal: where one has, this is what the operator came for.
+            if c.name == "run.attach" && !app.ledger.run().is_some_and(|run| run.terminal && run.is_running()) {
+                return false;
+            }
             if c.name == "shell.open" && !app.current().has_places() {
                 return false;
             }

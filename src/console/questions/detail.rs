@@ -1,22 +1,26 @@
 //! Every fact of one run, in blocks.
 
+use std::path::Path;
+
 use wharf_model::shim::LimitsReport;
 use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
-use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, SpanLine, StepLine};
+use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, RunLine, SpanLine, StepLine};
 
 use super::rows::{self, fact, phase_words, step_words};
 
 /// Everything known of a run.
-pub fn run(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> RunDetail {
+pub fn run(detail: &view::RunDetail, data: &Path, now: UnixMillis, zone: Zone) -> RunDetail {
     let mut line = rows::run(&detail.line);
+    line.halted = rows::halted_now(data, &detail.line);
+    line.terminal = rows::has_terminal_now(data, &detail.line);
     line.limit_ms = detail.run.timeout_ms;
     RunDetail {
+        facts: facts(detail, &line, now, zone),
         line,
         steps: detail.steps.iter().map(|s| step(s, detail)).collect(),
         spans: spans(detail),
-        facts: facts(detail, now, zone),
         deadlines: deadlines(detail),
         activity: detail.activity.iter().rev().map(event).collect(),
     }
@@ -101,10 +105,10 @@ fn deadlines(detail: &view::RunDetail) -> Vec<DeadlineLine> {
     out
 }
 
-fn facts(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
+fn facts(detail: &view::RunDetail, line: &RunLine, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
     let blocks = [
         asked(detail, now, zone),
-        process(detail, zone),
+        process(detail, line, now, zone),
         ended(detail, now, zone),
         place(detail, zone),
         output(detail),
@@ -148,11 +152,17 @@ fn asked(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     out
 }
 
-fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
+fn process(detail: &view::RunDetail, line: &RunLine, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     let run = &detail.run;
     let Some(pid) = run.process_pid else { return Vec::new() };
     let started = run.process_started_at.map(|at| format!("started {}", format::clock_millis(at, zone)));
     let mut out = vec![fact("PROCESS", format!("pid {pid}"), started.unwrap_or_default())];
+    if line.terminal {
+        out.push(fact("terminal", "tty = true", format!("a attaches, or: wharf attach {}", line.name())));
+    }
+    if let Some(halted) = &line.halted {
+        out.push(Fact { bad: true, ..fact("state", halted.words(now, zone), halted.advice()) });
+    }
     if let Some(group) = run.process_group_id {
         out.push(fact("group", group.to_string(), ""));
     }

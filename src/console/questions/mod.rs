@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use wharf_model::config::AgentConfig;
 use wharf_model::filter::Filter;
 use wharf_model::{AgentStatus, CompanyId, IssueStatus, Kind, RunId, RunStatus, UnixMillis};
 use wharf_store::view::{
@@ -225,7 +226,7 @@ impl Asking<'_> {
             Question::Runs { filter, after, limit } => Answer::Runs(self.runs(filter, *after, *limit as usize)?),
             Question::RunDetail(id) => {
                 let found = reader.run_detail(*id)?;
-                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, now, self.scope.zone))))
+                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &self.scope.data, now, self.scope.zone))))
             }
             Question::Leases { filter, after, limit } => {
                 Answer::Leases(self.leases(filter, *after, *limit as usize)?)
@@ -354,7 +355,7 @@ impl Asking<'_> {
         Ok(Page { rows: lines, total, hidden: all.saturating_sub(total), more })
     }
 
-    /// What live runs hold and use, and when they last printed.
+    /// What live runs hold and use, when they last printed, and which of them stand still.
     fn around(&self, found: &[wharf_store::view::RunLine], lines: &mut [RunLine]) -> Result<(), StoreError> {
         if found.iter().all(|r| r.status.is_terminal()) {
             self.scope.live.show(&[]);
@@ -369,11 +370,14 @@ impl Asking<'_> {
         let mut services = self.services_of_runs()?;
         let running: Vec<(RunId, u32)> =
             found.iter().filter(|r| r.status == RunStatus::Running).map(|r| (r.id, r.attempt)).collect();
-        let printed = self.scope.live.show(&running);
+        let mut sights = self.scope.live.show(&running);
         for (row, line) in found.iter().zip(lines).filter(|(row, _)| !row.status.is_terminal()) {
             line.lease = row.lease_id.and_then(|id| leases.get(&id).copied());
             line.services = services.remove(&row.id).unwrap_or_default();
-            line.last_output_at = printed.get(&row.id).copied().flatten().max(line.last_output_at);
+            let sight = sights.remove(&row.id).unwrap_or_default();
+            line.last_output_at = sight.printed.max(line.last_output_at);
+            line.halted = sight.halted.map(rows::halted_words);
+            line.terminal = sight.terminal;
         }
         Ok(())
     }
@@ -569,7 +573,9 @@ impl Asking<'_> {
                 // The first run of a project accepts its config, and its agents with it.
                 let fresh = project.accepted_at.is_none() && row.status == AgentStatus::PendingApproval;
                 let why = row.status_reason.clone().map(|r| format!(": {r}")).unwrap_or_default();
+                let config = serde_json::from_value::<AgentConfig>(row.config.clone()).ok();
                 FormAgent {
+                    no_prompt: config.and_then(|config| config.takes_no_prompt()).map(|why| why.cause().to_owned()),
                     name: row.name.clone(),
                     adapter: row.adapter_type.clone(),
                     slots: (slots(item.running), slots(row.concurrent_runs)),

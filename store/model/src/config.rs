@@ -303,6 +303,47 @@ impl AgentConfig {
             env: BTreeMap::new(),
         }
     }
+
+    /// Why a run of it is sent no prompt; `None` when it is sent one.
+    pub const fn takes_no_prompt(&self) -> Option<NoPrompt> {
+        let AdapterConfig::Process(process) = &self.adapter;
+        match &process.stdin {
+            _ if self.tty => Some(NoPrompt::Terminal),
+            Stdin::None => Some(NoPrompt::NoInput),
+            Stdin::Text(_) => Some(NoPrompt::OwnText),
+            Stdin::Prompt => None,
+        }
+    }
+}
+
+/// Why a run is sent no prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPrompt {
+    /// It has a terminal: programs drop what was typed before they were ready to read it.
+    Terminal,
+    /// Its standard input is empty.
+    NoInput,
+    /// Its standard input holds a text of its own.
+    OwnText,
+}
+
+impl NoPrompt {
+    /// What stands in the way, after the agent's name and "takes no prompt:".
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Terminal => "it has a terminal (tty = true)",
+            Self::NoInput => "its stdin is \"none\"",
+            Self::OwnText => "its stdin holds a text of its own",
+        }
+    }
+
+    /// What to do instead.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Terminal => "start it without one and type it with wharf attach",
+            Self::NoInput | Self::OwnText => "start it without one, or set stdin = \"prompt\" in its [agent.config]",
+        }
+    }
 }
 
 /// An agent's adapter and what it needs to know.

@@ -181,6 +181,19 @@ pub struct IdFile {
     pub version: String,
     /// Control protocol.
     pub protocol: u32,
+    /// The child's halt, while it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// A child that was stopped by a signal and not let go yet. Whoever reads it asks the kernel whether
+/// that still holds: the shim may be the one that is stopped by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Name of the signal, such as `SIGSTOP`.
+    pub signal: String,
+    /// Since when, wall time in milliseconds.
+    pub at_ms: i64,
 }
 
 words! {

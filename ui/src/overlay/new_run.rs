@@ -227,6 +227,10 @@ impl NewRun {
             return After::Stays;
         }
         let prompt = self.prompt.text().trim();
+        if !prompt.is_empty() && agent.no_prompt.is_some() {
+            self.wrong = Some(format!("{} takes no prompt: empty it (ctrl-u), or choose another agent", agent.name));
+            return After::Stays;
+        }
         let issue = self.issue.checked_sub(1).and_then(|i| form.issues.get(i));
         let mut args = Map::new();
         args.insert("agent".into(), agent.name.clone().into());
@@ -351,6 +355,9 @@ impl NewRun {
         let warn = ground.patch(canvas.ink(Ink::Warn));
         let mut warnings: Vec<String> = self.wrong.iter().cloned().collect();
         if let Some(agent) = self.agent() {
+            if let Some(why) = &agent.no_prompt {
+                warnings.push(format!("{} takes no prompt: {why}.", agent.name));
+            }
             if let Some(why) = &agent.blocked {
                 warnings.push(format!("{} cannot start: {why}.", agent.name));
             } else if agent.slots.1 > 0 && agent.slots.0 >= agent.slots.1 {

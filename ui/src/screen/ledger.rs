@@ -69,6 +69,7 @@ fn state_words(run: &RunLine, env: &Env) -> (String, Ink) {
     match run.finished_at {
         Some(_) if run.status == RunStatus::Lost => (word.to_owned(), Ink::Bad),
         Some(at) => (format!("ended {}", format::moment(at, env.now, env.zone)), Ink::Dim),
+        None if run.halted.is_some() => (word.to_owned(), class.ink()),
         None if run.is_running() => live_words(run.silent_ms(env.now)),
         None => (word.to_owned(), class.ink()),
     }
@@ -194,8 +195,9 @@ impl Browse for Ledger {
         let begun = run.finished_at.is_some() || run.is_running();
         let pane = self.base.streams.shown(Owner::Run(run.id)).filter(|_| self.base.tab == OUTPUT && begun);
         let (words, ink) = match pane {
-            Some(pane) => pane.state_words(env, run.silent_ms(env.now)),
-            None => state_words(run, env),
+            // Why nothing comes says more than that nothing comes.
+            Some(pane) if run.halted.is_none() => pane.state_words(env, run.silent_ms(env.now)),
+            _ => state_words(run, env),
         };
         (title, words, ink)
     }

@@ -23,12 +23,12 @@ pub struct Halts {
 }
 
 impl Halts {
-    /// Notes a change; one to the same again changes nothing.
+    /// Notes a change. A stop after a stop is a new one: the kernel tells each once, and forgets that the
+    /// child went on in between when it has stopped again before anybody asked.
     fn note(&mut self, change: Change, wall_ms: i64) {
-        self.seen = match (change, self.seen.take()) {
-            (Change::Stopped(number), None) => Some(Stopped { signal: signal::name(number), at_ms: wall_ms }),
-            (Change::Stopped(_), seen @ Some(_)) => seen,
-            (Change::Continued, _) => None,
+        self.seen = match change {
+            Change::Stopped(number) => Some(Stopped { signal: signal::name(number), at_ms: wall_ms }),
+            Change::Continued => None,
         };
     }
 
@@ -90,9 +90,9 @@ mod tests {
         let (before, now) = halts.take_due(5).unwrap();
         assert_eq!((before, now.as_ref().map(|s| (s.signal.as_str(), s.at_ms))), (None, Some(("SIGSTOP", 1_000))));
         assert_eq!(halts.next_due(), None);
-        // Stopped a second time without having gone on: since when it has stood is what counts.
-        halts.note(STOP, 1_500);
-        assert_eq!(halts.next_due(), None);
+        // It went on and stopped again before anybody looked.
+        halts.note(Change::Stopped(20), 1_500);
+        assert_eq!(halts.next_due(), Some(5 + PACE_NS));
         for at in 0..1_000 {
             halts.note(Change::Continued, 2_000 + at);
             halts.note(STOP, 2_000 + at);

@@ -21,7 +21,7 @@ use super::committed;
 use super::decide::late;
 use super::decide::{decide, sweep};
 use super::election::Elected;
-use super::input::{Fact, Input, Occurrence, Prepared, Recovery};
+use super::input::{Fact, Input, LogOwner, Occurrence, Prepared, Recovery};
 use super::perform::{Perform, job};
 use super::recovery::Recovering;
 use crate::clock;
@@ -417,7 +417,7 @@ impl Loop {
                     self.preparing.remove(&row.id);
                     self.ensure(&row)?;
                     if let Prepared::Gc(plan) = &prepared {
-                        plan.logs.iter().try_for_each(|log| self.ensure_run(log.id))?;
+                        plan.logs.iter().try_for_each(|log| self.ensure_owner(log.owner))?;
                     }
                     self.decide_into(&mut batch, &Input::Request(row, prepared), None);
                 }
@@ -658,6 +658,19 @@ impl Loop {
             let seq = self.writer.last_event(id)?;
             self.state.load(row);
             self.state.event_seq.insert(id, seq);
+        }
+        Ok(())
+    }
+
+    /// Loads whose log may be removed, where it has ended and left memory.
+    fn ensure_owner(&mut self, owner: LogOwner) -> Result<(), StoreError> {
+        let here = match owner {
+            LogOwner::Run(id) => return self.ensure_run(id),
+            LogOwner::Operation(id) => self.state.operations.contains_key(&id),
+            LogOwner::Service(id, _) => self.state.services.contains_key(&id),
+        };
+        if !here && let Some(row) = self.writer.load_entity(owner.entity(), &owner.id())? {
+            self.state.load(row);
         }
         Ok(())
     }

@@ -135,15 +135,54 @@ pub struct GcPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GcLog {
     /// Whose.
-    pub id: RunId,
-    /// Its number: `R-12`.
-    pub run: String,
+    pub owner: LogOwner,
+    /// Its number: `R-12`, `O-3`, `S-2`.
+    pub number: String,
     /// Its directory, relative to the data directory.
     pub dir: String,
     /// Bytes of its files.
     pub bytes: u64,
-    /// When the run ended.
+    /// When the process ended.
     pub finished_at: UnixMillis,
+}
+
+/// Whose log one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOwner {
+    /// Of a run.
+    Run(RunId),
+    /// Of an operation.
+    Operation(OperationId),
+    /// Of one start of a service.
+    Service(ServiceId, u32),
+}
+
+impl LogOwner {
+    /// Kind of the entity, as in actions.
+    pub const fn entity(self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Operation(_) => "operation",
+            Self::Service(..) => "service",
+        }
+    }
+
+    /// UUID of the entity.
+    pub fn id(self) -> String {
+        match self {
+            Self::Run(id) => id.text(),
+            Self::Operation(id) => id.text(),
+            Self::Service(id, _) => id.text(),
+        }
+    }
+
+    /// Which start of a service it is of.
+    pub const fn start(self) -> Option<u32> {
+        match self {
+            Self::Service(_, generation) => Some(generation),
+            Self::Run(_) | Self::Operation(_) => None,
+        }
+    }
 }
 
 /// A project's config, read and validated.

@@ -242,7 +242,13 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::OperationPlanned { run, attempt, operation } => {
             workspace::operation_planned(d, *run, *attempt, operation);
         }
-        Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
+        Fact::OperationEnded { operation, end } => {
+            // What was skipped has no log.
+            if end.status != wharf_model::OperationStatus::Skipped {
+                seal::ended(d, "operation", &operation.text(), workspace::OPERATION_ATTEMPT);
+            }
+            workspace::operation_ended(d, *operation, end);
+        }
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
             let made =
                 workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };

@@ -112,6 +112,8 @@ row! {
         signal: Option<String>,
         error: Option<String>,
         log_ref: Option<String>,
+        log_deleted_at: Option<UnixMillis>,
+        log_deleted_reason: Option<String>,
         stdout_excerpt: Option<String>,
         stderr_excerpt: Option<String>,
         metadata: Option<Value>,

@@ -45,7 +45,7 @@ pub fn holder_lines(seat: &Seat, silent: Option<i64>, zone: Zone) -> Vec<String>
 pub fn recovery(recovery: &Recovery, now: wharf_model::UnixMillis) -> Notice {
     let mut lines = Vec::new();
     let verdicts = [Verdict::Adopted, Verdict::Ended, Verdict::Started, Verdict::Lost, Verdict::Unknown];
-    for (verdict, entity) in verdicts.into_iter().flat_map(|v| [(v, "run"), (v, "service")]) {
+    for (verdict, entity) in verdicts.into_iter().flat_map(|v| [(v, "run"), (v, "service"), (v, "operation")]) {
         let of: Vec<&Found> = recovery.found.iter().filter(|f| f.verdict == verdict && f.entity == entity).collect();
         if of.is_empty() {
             continue;
@@ -55,14 +55,21 @@ pub fn recovery(recovery: &Recovery, now: wharf_model::UnixMillis) -> Notice {
             Verdict::Ended => ("\u{2713}", "ended meanwhile", Ink::Text),
             Verdict::Started => ("\u{25cf}", "started now, as was intended", Ink::Text),
             Verdict::Lost => ("\u{2717}", "lost", Ink::Bad),
-            Verdict::Unknown => ("?", "unknown: decide with u x (lost) or u s (keep)", Ink::Warn),
+            Verdict::Unknown if entity == "run" => ("?", "unknown: decide with u x (lost) or u s (keep)", Ink::Warn),
+            Verdict::Unknown => ("?", "unknown: nothing is done to it before its deadline", Ink::Warn),
         };
         let count = format::plural(of.len() as u64, entity);
         lines.push(NoticeLine { ink, words: format!("{mark} {count} {words}"), goes: None });
         for found in of.iter().take(LINES_MAX) {
-            let screen = if entity == "run" { ScreenId::Ledger } else { ScreenId::Services };
+            let screen = match entity {
+                "run" => Some(ScreenId::Ledger),
+                "service" => Some(ScreenId::Services),
+                // It stands in the timeline of its run.
+                _ => None,
+            };
             let words = format!("  {}  {}", found.number, found.words);
-            lines.push(NoticeLine { ink: Ink::Text, words, goes: Some((screen, vec![found.number.clone()])) });
+            let goes = screen.map(|screen| (screen, vec![found.number.clone()]));
+            lines.push(NoticeLine { ink: Ink::Text, words, goes });
         }
         if of.len() > LINES_MAX {
             lines.push(NoticeLine::plain(format!("  and {} more", of.len() - LINES_MAX)));

@@ -393,10 +393,16 @@ impl Loop {
         if self.untidy {
             return Some(TIDY);
         }
-        let due = sweep::next_deadline(&self.state)?;
-        let ms = clock::now().until(due).max(1);
-        // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
-        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK))
+        let told = self
+            .recovering
+            .as_ref()
+            .map(|_| ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
+        let due = sweep::next_deadline(&self.state).map(|due| {
+            let ms = clock::now().until(due).max(1);
+            // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
+            Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK)
+        });
+        [told, due].into_iter().flatten().min()
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -456,7 +462,9 @@ impl Loop {
             }
         }
         let may_sweep = self.may_sweep();
-        if may_sweep && self.recovering.is_some() {
+        // What prepares a workspace is judged last: its run is looked at before it.
+        let all_told = self.recovering.as_ref().is_some_and(Recovering::is_settled);
+        if may_sweep && (all_told || self.began.elapsed() >= ADOPTION_LIMIT) {
             self.recovered(&mut batch);
         }
         if may_sweep && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
@@ -546,11 +554,11 @@ impl Loop {
     /// The first word about an action of an earlier reign: it has been looked at.
     fn note_adoption(&mut self, input: &Input) {
         let Input::Fact(fact) = input else { return };
-        if self.adopted {
-            return;
-        }
         if let Some(recovering) = &mut self.recovering {
             recovering.heard(fact);
+        }
+        if self.adopted {
+            return;
         }
         let state = &self.state;
         let about = |entity: &str, id: String, attempt: u32| {
@@ -584,7 +592,8 @@ impl Loop {
             | Fact::ServiceEnded { action, .. }
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],
-            Fact::OperationEnded { .. }
+            Fact::OperationObserved { .. }
+            | Fact::OperationEnded { .. }
             | Fact::ServiceReady { .. }
             | Fact::AgentSaid { .. }
             | Fact::StoreDamageFound { .. } => Vec::new(),

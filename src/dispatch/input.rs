@@ -47,20 +47,20 @@ pub enum Occurrence {
 pub struct Recovery {
     /// Time it took.
     pub took_ms: i64,
-    /// Each run and service that was looked at.
+    /// Each run, service and operation that was looked at.
     pub found: Vec<Found>,
     /// Requests that had waited and were answered meanwhile.
     pub requests: u64,
 }
 
-/// What became of one run or service.
+/// What became of one run, service or operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// `run` or `service`.
+    /// `run`, `service` or `operation`.
     pub entity: &'static str,
     /// UUID.
     pub id: String,
-    /// `R-12`, `S-3`.
+    /// `R-12`, `S-3`, `O-4`.
     pub number: String,
     /// The verdict.
     pub verdict: Verdict,
@@ -280,6 +280,8 @@ pub enum Fact {
     WorkspacePlanned { run: RunId, attempt: u32, plan: PlannedWorkspace },
     /// An operation is about to begin.
     OperationPlanned { run: RunId, attempt: u32, operation: PlannedOperation },
+    /// An operation that an earlier reign left under way was looked at. It changes no row.
+    OperationObserved { operation: OperationId, verdict: Verdict, words: String },
     /// An operation ended.
     OperationEnded { operation: OperationId, end: OperationEnd },
     /// The run's workspace is ready.

@@ -198,7 +198,11 @@ impl Keeper {
 
     /// Stays with what an earlier reign started, to its end; `None` when it started nothing, and then
     /// nothing will be started any more.
-    pub async fn stay(&self, dir: &str) -> Option<End> {
+    pub async fn stay<S, F>(&self, dir: &str, seen: S) -> Option<End>
+    where
+        S: FnMut(Seen) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
         let (path, keeper, name) = (self.path(dir), self.clone(), dir.to_owned());
         let forbidden = tokio::task::spawn_blocking(move || {
             let unused = !path.exists() || shim_dir::forbid(&path)?;
@@ -214,7 +218,7 @@ impl Keeper {
             Err(panic) => return Some(End::Lost(panic.to_string())),
         }
         let never = || Err(CannotStart { code: "internal".into(), message: "it was not to be started".into() });
-        Some(self.keep(dir, false, never, |_| std::future::ready(())).await)
+        Some(self.keep(dir, false, never, seen).await)
     }
 
     fn unlink(&self, dir: &str, link: Option<PathBuf>) {

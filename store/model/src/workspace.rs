@@ -85,7 +85,13 @@ words! {
 
 words! {
     /// How an operation went.
-    pub enum OperationStatus { Running = "running", Succeeded = "succeeded", Failed = "failed", Skipped = "skipped" }
+    pub enum OperationStatus {
+        Running = "running",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Skipped = "skipped",
+        Lost = "lost",
+    }
 }
 
 #[expect(clippy::derivable_impls, reason = "the macro that declares the words derives no default")]

@@ -255,7 +255,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
             }
             for line in &window.lines {
                 // A line that may still grow is printed when it is whole.
-                if line.unterminated && !over {
+                if line.unterminated && !line.broken && !over {
                     continue;
                 }
                 if !context.global.json {
@@ -266,7 +266,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
                     documents.push(document(line));
                 }
             }
-            let open = window.lines.iter().find(|line| line.unterminated && !over).map(|line| line.key);
+            let open = window.lines.iter().find(|line| line.unterminated && !line.broken && !over).map(|line| line.key);
             let next = open.unwrap_or(window.next);
             let moved = next != key;
             key = next;
@@ -309,8 +309,8 @@ fn shown(context: &Context, line: &wharf_store::log::Line, stamped: bool) -> Vec
         out.extend_from_slice(format!("{at} {:<6} ", stream_word(line.stream)).as_bytes());
     }
     out.extend_from_slice(&line.bytes);
-    // Without stamps, the bytes are those that were printed.
-    if stamped || !line.unterminated {
+    // Without stamps, the bytes are those that were printed; two halves around a gap stay two lines.
+    if stamped || line.broken || !line.unterminated {
         out.push(b'\n');
     }
     out

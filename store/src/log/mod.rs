@@ -17,6 +17,7 @@ mod number;
 pub mod raw;
 pub mod read;
 mod relist;
+mod salvage;
 mod scan;
 pub mod seal;
 mod sealed;

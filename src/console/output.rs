@@ -218,6 +218,8 @@ impl Desk {
             at_end = true;
             window = open.lines.tail_lines(1, set).map_err(|e| e.to_string())?;
         }
+        // Of a bar that writes over itself, what stands there last.
+        open.lines.show_last_states(&mut window).map_err(|e| e.to_string())?;
         let backward = matches!(from, Position::End | Position::Before(_));
         let first = from == Position::Start
             || (backward && window.lines.len() < wanted && !window.limited)

@@ -133,8 +133,7 @@ const FAULTS: &[Fault] = &[
     fault!(22, "an endless line, nothing but newlines", [output::f22_one_endless_line_and_nothing_but_newlines]),
     fault!(23, "bytes that are no text", [output::f23_bytes_that_are_no_text]),
     fault!(24, "orders to the terminal", [output::f24_orders_to_a_terminal_never_reach_the_operators]),
-    fault!(25, "wide, joined and overwritten text", [output::f25_wide_joined_and_overwritten_text],
-        not_yet: "of a line that is overwritten for more than 16 KiB the state at the cut is shown, not the last one"),
+    fault!(25, "wide, joined and overwritten text", [output::f25_wide_joined_and_overwritten_text]),
     fault!(26, "the order of two streams", [output::f26_the_order_of_two_streams]),
     fault!(
         27,

@@ -14,6 +14,7 @@ mod index;
 pub mod item;
 pub mod line;
 mod number;
+mod overwritten;
 pub mod raw;
 pub mod read;
 mod relist;

@@ -5,6 +5,7 @@ use wharf_ui::overlay::notice::{Notice, NoticeLine};
 use wharf_ui::screen::ScreenId;
 use wharf_ui::theme::Ink;
 
+use crate::dispatch::election::DiskNeed;
 use crate::dispatch::input::{Found, Recovery, Verdict};
 use crate::dispatch::take_over::Seat;
 
@@ -26,6 +27,19 @@ pub fn trouble(seat: &Seat, silent: Option<i64>, zone: Zone) -> (String, String)
     let mut advice = holder_lines(seat, silent, zone);
     advice.push("`g t` shows what taking over does; `kill -CONT` lets a stopped one go on".to_owned());
     (text, advice.join("\n"))
+}
+
+/// The banner about what cannot write its output for want of room; none when everything can.
+pub fn waits_for_room(need: Option<&DiskNeed>, zone: Zone) -> Option<(String, String)> {
+    let need = need.filter(|need| !need.waiting.is_empty())?;
+    let since = format::clock(wharf_model::UnixMillis(need.since), zone);
+    let mut names = need.waiting.join(", ");
+    if need.more > 0 {
+        names.push_str(&format!(" and {} more", need.more));
+    }
+    let verb = if need.waiting.len() + need.more == 1 { "waits" } else { "wait" };
+    let text = format!("Disk full since {since}: {names} {verb} for room, nothing is lost");
+    Some((text, "Make room below the data directory; what waits goes on by itself".to_owned()))
 }
 
 /// What is known of the holder, a line each.

@@ -20,10 +20,11 @@ use wharf_store::{ChangeSignal, StoreError, Writer};
 use super::committed;
 use super::decide::late;
 use super::decide::{decide, sweep};
-use super::election::Elected;
+use super::election::{DiskNeed, Elected};
 use super::input::{Fact, Input, LogOwner, Occurrence, Prepared, Recovery};
 use super::perform::{Perform, job};
 use super::recovery::Recovering;
+use super::room::Room;
 use crate::clock;
 use crate::process::kill_point::kill_point;
 
@@ -114,6 +115,8 @@ pub struct Reign {
     pub adopted: bool,
     /// Why nothing can be written just now; it is tried again and again.
     pub trouble: Option<String>,
+    /// What waits for room on the disk.
+    pub need: Option<DiskNeed>,
     /// Damage that was found in the store.
     pub finding: Option<String>,
     /// What the start found, once that is so.
@@ -197,7 +200,8 @@ impl Dispatcher {
             trouble: None,
             tidied: Instant::now(),
             untidy: false,
-            _elected: elected,
+            elected,
+            room: Room::default(),
             _store_watch: stopper,
         };
         let thread = std::thread::Builder::new()
@@ -302,7 +306,8 @@ struct Loop {
     /// When the journal was looked at, and whether it was too large and somebody in the way.
     tidied: Instant,
     untidy: bool,
-    _elected: Elected,
+    elected: Elected,
+    room: Room,
     _store_watch: StoreWatch,
 }
 
@@ -516,6 +521,19 @@ impl Loop {
         }
         self.trouble.clone_from(&trouble);
         self.publish.send_modify(|r| r.trouble = trouble);
+        self.declare();
+    }
+
+    /// Tells what waits for the disk: to the screen of this process, and in the lock file to all others.
+    fn declare(&mut self) {
+        if !self.room.changes(self.trouble.as_deref()) {
+            return;
+        }
+        let need = self.room.need();
+        self.publish.send_modify(|r| r.need.clone_from(&need));
+        if let Err(error) = self.elected.declare(need) {
+            tracing::warn!(%error, "other consoles are not told what waits for the disk");
+        }
     }
 
     /// Compares the clocks; what they moved by is dealt with before anything is overdue by it.
@@ -593,6 +611,7 @@ impl Loop {
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],
             Fact::OperationObserved { .. }
+            | Fact::DiskWaited { .. }
             | Fact::OperationEnded { .. }
             | Fact::ServiceReady { .. }
             | Fact::AgentSaid { .. }
@@ -687,6 +706,11 @@ impl Loop {
     fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
         if let Input::Fact(Fact::StoreDamageFound { finding }) = input {
             self.publish.send_modify(|r| r.finding = Some(finding.clone()));
+        }
+        if let Input::Fact(fact) = input
+            && self.room.heard(fact, &self.state)
+        {
+            self.declare();
         }
         let mut new_id = Uuid::now_v7;
         let (decided, defect) = decide(&mut self.state, input, clock::now(), &mut new_id);

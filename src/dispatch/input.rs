@@ -280,6 +280,9 @@ pub enum Fact {
     WorkspacePlanned { run: RunId, attempt: u32, plan: PlannedWorkspace },
     /// An operation is about to begin.
     OperationPlanned { run: RunId, attempt: u32, operation: PlannedOperation },
+    /// A shim waits for room on the disk of its log, or does no more. It changes no row: the disk of the
+    /// store may be the same one.
+    DiskWaited { entity: &'static str, id: String, waits: bool },
     /// An operation that an earlier reign left under way was looked at. It changes no row.
     OperationObserved { operation: OperationId, verdict: Verdict, words: String },
     /// An operation ended.

@@ -49,6 +49,8 @@ pub enum Seen {
     Unknown(String),
     /// It answers again.
     Known,
+    /// It waits for room on the disk, or does not.
+    Disk(bool),
     /// A `wharf` inside said something: frames up to this number are to be read.
     Message,
 }
@@ -340,7 +342,10 @@ impl Keeper {
                         seen(Seen::Started { child, at_ms, adopted }).await;
                     }
                 }
-                Some(ControlReply::Status { child: Some(child), .. }) => {
+                Some(ControlReply::DiskFull) => seen(Seen::Disk(true)).await,
+                Some(ControlReply::DiskOk) => seen(Seen::Disk(false)).await,
+                Some(ControlReply::Status { child: Some(child), disk, .. }) => {
+                    seen(Seen::Disk(disk != "ok")).await;
                     if !std::mem::replace(told_started, true) {
                         seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted }).await;
                     }
@@ -349,12 +354,7 @@ impl Keeper {
                 Some(ControlReply::Exited { exit }) => return Ok(Some(*exit)),
                 Some(ControlReply::Error { code, message }) => return Err(format!("{code}: {message}")),
                 Some(
-                    ControlReply::Ok
-                    | ControlReply::Welcome { .. }
-                    | ControlReply::Status { .. }
-                    | ControlReply::DiskFull
-                    | ControlReply::DiskOk
-                    | ControlReply::Leaky,
+                    ControlReply::Ok | ControlReply::Welcome { .. } | ControlReply::Status { .. } | ControlReply::Leaky,
                 ) => {}
             }
         }

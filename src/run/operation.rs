@@ -56,7 +56,8 @@ pub async fn carry_out_once(
 pub async fn settle(ctx: &Context, job: &RunJob, phase: OperationPhase) -> Result<(), String> {
     for open in job.operations.iter().filter(|o| o.phase == phase) {
         let Some(dir) = shim_dir("operation", &open.id.text(), open.attempt) else { continue };
-        let seen = |seen| observed(ctx, open.id, seen);
+        let mut waits = false;
+        let seen = |seen| observed(ctx, open.id, true, changed(seen, &mut waits));
         let end = ctx.keeper.stay(&dir, seen).await.unwrap_or_else(|| End::NotStarted {
             code: "internal".into(),
             message: "it was not started before the orchestrator ended".into(),
@@ -71,15 +72,27 @@ pub async fn settle(ctx: &Context, job: &RunJob, phase: OperationPhase) -> Resul
     Ok(())
 }
 
-/// Tells what was seen of an operation that an earlier reign left under way.
-async fn observed(ctx: &Context, operation: OperationId, seen: Seen) {
+/// What was seen, unless it says of the disk what was said before.
+fn changed(seen: Seen, waits: &mut bool) -> Option<Seen> {
+    let is_new = !matches!(seen, Seen::Disk(now) if std::mem::replace(waits, now) == now);
+    is_new.then_some(seen)
+}
+
+/// Tells what was seen of an operation; of one that an earlier reign `left` under way, what became of it.
+async fn observed(ctx: &Context, operation: OperationId, left: bool, seen: Option<Seen>) {
     let (verdict, words) = match seen {
-        Seen::Started { adopted: Some(byte), .. } => (Judged::Adopted, format!("from byte {byte}")),
-        Seen::Started { adopted: None, .. } => (Judged::Started, "started now".to_owned()),
-        Seen::Unknown(why) => (Judged::Unknown, why),
-        Seen::Known | Seen::Message => return,
+        Some(Seen::Disk(waits)) => {
+            ctx.inbox.tell(Fact::DiskWaited { entity: "operation", id: operation.text(), waits }).await;
+            return;
+        }
+        Some(Seen::Started { adopted: Some(byte), .. }) => (Judged::Adopted, format!("from byte {byte}")),
+        Some(Seen::Started { adopted: None, .. }) => (Judged::Started, "started now".to_owned()),
+        Some(Seen::Unknown(why)) => (Judged::Unknown, why),
+        Some(Seen::Known | Seen::Message) | None => return,
     };
-    ctx.inbox.tell(Fact::OperationObserved { operation, verdict, words }).await;
+    if left {
+        ctx.inbox.tell(Fact::OperationObserved { operation, verdict, words }).await;
+    }
 }
 
 /// The one id of an operation of an attempt: made of its run's, so that it is found again.
@@ -133,11 +146,8 @@ async fn perform(
     let (epoch, tag) = (ctx.keeper.epoch, format!("operation/{id}"));
     let build = move || spec(id, epoch, tag, &command, timeout_ms);
     let left = job.operations.iter().any(|o| o.id == id);
-    let seen = |seen| async move {
-        if left {
-            observed(ctx, id, seen).await;
-        }
-    };
+    let mut waits = false;
+    let seen = |seen| observed(ctx, id, left, changed(seen, &mut waits));
     let end = ctx.keeper.keep(&dir, false, build, seen).await;
     close(ctx, id, &dir, &shown, end, &limit(timeout_ms)).await
 }

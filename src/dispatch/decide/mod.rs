@@ -242,8 +242,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::OperationPlanned { run, attempt, operation } => {
             workspace::operation_planned(d, *run, *attempt, operation);
         }
-        // Whoever recovers hears it.
-        Fact::OperationObserved { .. } => {}
+        // Told beside the rows: what a start has found, what waits for the disk.
+        Fact::OperationObserved { .. } | Fact::DiskWaited { .. } => {}
         Fact::OperationEnded { operation, end } => {
             // What was skipped has no log.
             if end.status != wharf_model::OperationStatus::Skipped {

@@ -44,7 +44,7 @@ const ELSEWHERE: &[(usize, &str, &str)] = &[
     (32, "store/tests/damage.rs", "a_database_cut_behind_its_journal_is_noticed_at_once"),
     (33, "store/src/journal_test.rs", "a_reader_that_holds_on_is_stopped_and_the_journal_stays_bounded"),
     (36, "store/tests/backup.rs", "a_store_whose_making_is_killed_anywhere_is_made_by_the_next_start"),
-    (37, "tests/console_reign.rs", "twelve_consoles_and_one_reigns_while_the_first_are_killed"),
+    (37, "tests/console_reign.rs", "twenty_consoles_and_one_reigns_while_the_first_are_killed"),
     (40, "tests/crash/clock.rs", "a_step_and_a_sleep_move_the_deadlines_of_what_is_awake"),
     (40, "tests/crash/clock.rs", "a_time_out_still_comes_when_its_time_awake_is_over"),
     (32, "store/tests/hostile.rs", "damaged_files_are_refused_and_kept"),

@@ -169,6 +169,8 @@ fn what_a_start_has_found_is_told_and_gone_with_a_key() {
     second.see("R-1  from byte");
     second.send("\x1b");
     second.gone("Recovered");
+    // The row that is cancelled is there.
+    second.see("● running");
     // It can be read again, and any other key means what it always does.
     second.send("gv");
     second.see("Recovered");

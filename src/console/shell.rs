@@ -479,7 +479,7 @@ impl Shell {
         // What the one that reigns has declared; of its own reign this console is told as it happens.
         let declared = match &standing {
             Standing::Another(seat, _) => Some(seat.holder.as_ref().and_then(|h| h.disk.clone())),
-            Standing::Ours if matches!(self.standing, Some(Standing::Another(..))) => Some(None),
+            _ if matches!(self.standing, Some(Standing::Another(..))) => Some(None),
             Standing::Ours | Standing::Nobody(_) | Standing::Deposed(_) => None,
         };
         if let Some(need) = declared {

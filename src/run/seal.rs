@@ -116,3 +116,56 @@ fn tidy(path: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_store::log::{LogOwner, LogWriter, Stream};
+
+    use super::*;
+
+    /// The directory of a service's start that has printed so much.
+    fn printed(data: &Path, bytes: usize) -> String {
+        let dir = "services/a1/x/g1".to_owned();
+        let path = data.join(&dir);
+        std::fs::create_dir_all(&path).unwrap();
+        let mut log = LogWriter::create(&path, LogOwner { uuid: [1; 16], attempt: 1 }, 0, 1 << 20).unwrap();
+        log.append(Stream::Stdout, 0, &vec![b'x'; bytes], 1).unwrap();
+        for name in [names::LOCK, names::ID, names::SPEC, names::EXIT] {
+            std::fs::write(path.join(name), "{}").unwrap();
+        }
+        dir
+    }
+
+    fn left(path: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_has_ended_leaves_its_log_and_what_lives_is_left_alone() {
+        for (bytes, log) in [(100, "out.000001.wlog"), (200_000, "out.000001.wlog.zst")] {
+            let data = tempfile::tempdir().unwrap();
+            let dir = printed(data.path(), bytes);
+            let path = data.path().join(&dir);
+            let before = left(&path);
+            let held = std::fs::File::options().write(true).open(path.join(names::LOCK)).unwrap();
+            assert!(lock::try_lock(&held).unwrap());
+            let refused = pack(data.path(), ActionId::NIL, &dir);
+            assert!(matches!(refused, Fact::ActionFailed { .. }), "{refused:?}");
+            assert_eq!(left(&path), before, "its shim lives");
+            drop(held);
+            // As often as it is asked for.
+            for _ in 0..2 {
+                assert_eq!(pack(data.path(), ActionId::NIL, &dir), Fact::ActionDone { action: ActionId::NIL });
+                assert_eq!(left(&path), [log, names::LOCK]);
+            }
+            let end = LogReader::open(&path).unwrap().end().unwrap();
+            assert_eq!(end.offset(Stream::Stdout), Some(bytes as u64));
+        }
+        let data = tempfile::tempdir().unwrap();
+        let gone = pack(data.path(), ActionId::NIL, "services/a1/x/g1");
+        assert_eq!(gone, Fact::ActionDone { action: ActionId::NIL });
+    }
+}

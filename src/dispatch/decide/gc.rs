@@ -72,10 +72,10 @@ fn is_due(d: &Deciding<'_, '_>, owner: LogOwner) -> bool {
     let open = |run| d.tx.get::<RunRow>(run).is_some_and(|r| !r.status.is_terminal());
     !busy
         && match owner {
-            LogOwner::Run(id) => {
-                d.tx.get::<RunRow>(id)
-                    .is_some_and(|r| r.status.is_terminal() && r.log_ref.is_some() && r.log_deleted_at.is_none())
-            }
+            LogOwner::Run(id) => d.tx.get::<RunRow>(id).is_some_and(|r| {
+                let ended = r.status.is_terminal() && r.log_ref.is_some() && r.log_deleted_at.is_none();
+                ended && !d.state().runs.values().any(|o| o.lineage == r.lineage && !o.status.is_terminal())
+            }),
             LogOwner::Operation(id) => d.tx.get::<OperationRow>(id).is_some_and(|o| {
                 o.status != OperationStatus::Running && o.log_deleted_at.is_none() && !o.run_id.is_some_and(open)
             }),

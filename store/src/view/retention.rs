@@ -12,10 +12,11 @@ use crate::{Reader, StoreError};
 /// Rows looked up in one transaction.
 const AT_ONCE: usize = 500;
 
-/// Logs that are kept, of runs for which nothing is left to do.
+/// Logs that are kept, of runs for which nothing is left to do; those that an open run goes on from stay.
 const KEPT: &str = "SELECT id, number, finished_at FROM runs \
      WHERE log_ref IS NOT NULL AND log_deleted_at IS NULL AND finished_at <= ?1 \
      AND status NOT IN ('queued', 'scheduled_retry', 'running') \
+     AND lineage NOT IN (SELECT lineage FROM runs WHERE status IN ('queued', 'scheduled_retry', 'running')) \
      AND id NOT IN (SELECT entity_id FROM actions WHERE status IN ('pending', 'performing')) \
      ORDER BY finished_at LIMIT ?2";
 
@@ -151,6 +152,9 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use wharf_model::state::Tx;
+    use wharf_model::*;
+
     use super::*;
     use crate::state_test::make;
 
@@ -175,6 +179,93 @@ mod tests {
                 "{plan:?}"
             );
         }
+    }
+
+    /// An operation of a run that has ended, or of none.
+    fn operation(n: u128, run: Option<RunId>) -> OperationRow {
+        OperationRow {
+            id: make::id(n),
+            number: n as i64,
+            company_id: make::id(1),
+            project_id: make::id(1),
+            execution_workspace_id: None,
+            run_id: run,
+            phase: OperationPhase::WorkspaceProvision,
+            command: None,
+            cwd: None,
+            status: OperationStatus::Succeeded,
+            attempt: 1,
+            exit_code: Some(0),
+            signal: None,
+            error: None,
+            log_ref: Some("somewhere".into()),
+            log_deleted_at: None,
+            log_deleted_reason: None,
+            stdout_excerpt: None,
+            stderr_excerpt: None,
+            metadata: None,
+            started_at: UnixMillis(0),
+            finished_at: Some(UnixMillis(10)),
+            deadline_at: None,
+            version: 0,
+            created_at: UnixMillis(0),
+            updated_at: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn what_lives_and_what_an_open_run_needs_is_not_among_what_may_go() {
+        let (dir, mut writer, mut state) = make::store();
+        let run = |n: u128, lineage: u128| RunRow { lineage: make::id(lineage), ..make::run(n, n as i64) };
+        let service = |n: u128, generation, by: Option<u128>| ServiceRow {
+            status: ServiceStatus::Stopped,
+            generation,
+            started_by_run_id: by.map(make::id),
+            ..make::service(n, n as i64)
+        };
+        let mut tx = Tx::new(&mut state, UnixMillis(20));
+        // Runs 21 and 24 are open, and 24 goes on from 22.
+        for (n, lineage) in [(21, 21), (22, 22), (23, 23), (24, 22)] {
+            tx.put(run(n, lineage));
+        }
+        for ended in [22, 23] {
+            tx.update::<RunRow>(make::id(ended), |r| r.status = RunStatus::Running);
+            tx.update::<RunRow>(make::id(ended), |r| {
+                r.status = RunStatus::Succeeded;
+                r.log_ref = Some("somewhere".into());
+                r.finished_at = Some(UnixMillis(10));
+            });
+        }
+        tx.put(operation(31, Some(make::id(21))));
+        tx.put(operation(32, Some(make::id(23))));
+        tx.put(operation(33, None));
+        // One that lives in its third start, one that has ended, one with a user, one that an open run started,
+        // one whose second start has something left to do, one that never started.
+        tx.put(service(41, 3, None));
+        tx.update::<ServiceRow>(make::id(41), |s| s.status = ServiceStatus::Starting);
+        tx.put(ServiceRow { log_deleted_generation: Some(1), ..service(42, 3, Some(23)) });
+        tx.put(service(43, 1, None));
+        tx.put(service(44, 1, Some(21)));
+        tx.put(service(45, 3, None));
+        tx.put(service(46, 0, None));
+        tx.add_user(make::id(43), make::id(21), false);
+        let seal = make::action(51, make::id(45));
+        tx.put(ActionRow { kind: ActionKind::SealLog, entity_type: "service".into(), attempt: 2, ..seal });
+        let changes = tx.finish().unwrap().changes;
+        assert_eq!(writer.commit(&[changes]).unwrap(), vec![Ok(())]);
+
+        let reader = Reader::open(dir.path()).unwrap();
+        let runs: Vec<i64> = reader.logs_kept_since(UnixMillis(10), 9).unwrap().0.iter().map(|l| l.number).collect();
+        assert_eq!(runs, [23]);
+        let (operations, more) = reader.operation_logs_kept_since(UnixMillis(10), 1).unwrap();
+        assert!(operations.len() == 1 && more, "{operations:?}");
+        let operations = reader.operation_logs_kept_since(UnixMillis(10), 9).unwrap().0;
+        let mut found: Vec<i64> = operations.iter().map(|l| l.number).collect();
+        found.sort_unstable();
+        assert_eq!(found, [32, 33]);
+        assert_eq!(reader.operation_logs_kept_since(UnixMillis(9), 9).unwrap(), (vec![], false));
+        let starts: Vec<_> = reader.ended_starts().unwrap().into_iter().map(|s| (s.number, s.starts)).collect();
+        assert_eq!(starts, [(41, 1..=2), (42, 2..=3), (45, 1..=1)]);
     }
 
     #[test]

@@ -52,6 +52,10 @@ struct GcDoc {
 struct LogDoc {
     id: String,
     number: String,
+    /// `run`, `operation` or `service`.
+    entity: String,
+    /// Which start of a service it is of.
+    start: Option<u32>,
     bytes: u64,
 }
 
@@ -73,7 +77,16 @@ fn listed(context: &Context) -> Result<GcDoc> {
     let GcPlan { keep_ms, logs, cache, orphans, more, .. } =
         plan::plan(&context.data, &reader, clock::now(), retention.run_logs_ms)?;
     let bytes = logs.iter().map(|l| l.bytes).sum();
-    let logs = logs.into_iter().map(|l| LogDoc { id: l.id.text(), number: l.run, bytes: l.bytes }).collect();
+    let logs = logs
+        .into_iter()
+        .map(|l| LogDoc {
+            id: l.owner.id(),
+            entity: l.owner.entity().to_owned(),
+            start: l.owner.start(),
+            number: l.number,
+            bytes: l.bytes,
+        })
+        .collect();
     let left = cgroup::leftovers(holder_pid(&context.data), &context.data.join("live"));
     let empty = left.iter().filter(|group| group.processes == Some(0));
     let groups = empty.map(|group| group.dir.display().to_string()).collect();
@@ -133,7 +146,13 @@ fn take(all: &mut GcDoc, result: &Value) {
     let text = |v: &Value, what: &str| v[what].as_str().unwrap_or_default().to_owned();
     for log in result["logs"].as_array().into_iter().flatten() {
         let bytes = log["bytes"].as_u64().unwrap_or(0);
-        all.logs.push(LogDoc { id: text(log, "id"), number: text(log, "number"), bytes });
+        all.logs.push(LogDoc {
+            id: text(log, "id"),
+            number: text(log, "number"),
+            entity: text(log, "entity"),
+            start: log["start"].as_u64().and_then(|n| u32::try_from(n).ok()),
+            bytes,
+        });
         all.bytes += bytes;
     }
     all.keep_ms = result["keep_ms"].as_u64();
@@ -146,7 +165,8 @@ fn words(done: &GcDoc) -> String {
     let verb = if done.dry_run { "would be removed" } else { "removed" };
     let mut out = String::new();
     for log in &done.logs {
-        out.push_str(&format!("{:<8} {:>9}  {verb}\n", log.number, format::size(log.bytes)));
+        let which = log.start.map_or_else(String::new, |start| format!(" start {start}"));
+        out.push_str(&format!("{:<14} {:>9}  {verb}\n", format!("{}{which}", log.number), format::size(log.bytes)));
     }
     for file in &done.cache {
         out.push_str(&format!("{file}  {verb}: its log is not there\n"));
@@ -176,7 +196,7 @@ mod tests {
         let mut all = nothing_yet();
         let pass = |n: u64, more| {
             json!({
-                "logs": [{ "id": "x", "number": format!("R-{n}"), "bytes": n }], "cache": ["cache/a.lines"],
+                "logs": [{ "id": "x", "number": format!("S-{n}"), "entity": "service", "start": 3, "bytes": n }], "cache": ["cache/a.lines"],
                 "orphans": ["runs/aa/b"], "more": more, "keep_ms": 86_400_000_u64,
             })
         };
@@ -185,6 +205,6 @@ mod tests {
         take(&mut all, &pass(2, false));
         assert_eq!((all.bytes, all.logs.len(), all.cache.len(), all.orphans.len(), all.more), (3, 2, 2, 1, false));
         let words = words(&all);
-        assert!(words.contains("R-2") && words.contains("2 logs, 3 B removed; logs are kept 1d"), "{words}");
+        assert!(words.contains("S-2 start 3") && words.contains("2 logs, 3 B removed; logs are kept 1d"), "{words}");
     }
 }

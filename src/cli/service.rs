@@ -217,6 +217,10 @@ fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
         [live, service.log_ref.clone()].into_iter().flatten().map(|p| context.data.join(p)).find(|p| p.exists());
     match place {
         Some(place) => print_log(context, args, &place),
+        None if service.log_deleted_generation >= Some(service.generation.max(1)) => {
+            let at = service.log_deleted_at.unwrap_or(service.updated_at);
+            super::logs::removed(context, args, at, service.log_deleted_reason.clone())
+        }
         None => {
             context.remark(&format!("{} has printed nothing, it is {}", service.name, service.status));
             super::logs::nothing(context, args)

@@ -24,8 +24,6 @@ const LAST_LINES: usize = 5;
 const LINE_BYTES: usize = 4096;
 /// Comments shown of an issue.
 const COMMENTS: usize = 20;
-/// Rows looked through for one that has no question of its own.
-const LOOKED_THROUGH: usize = 1_000;
 
 /// Options of `wharf show`.
 #[derive(Debug, Clone, Args)]
@@ -77,15 +75,7 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
             facts(context, "environment", &found.label, None, &plain(&item.environment, &found.label)?, &[])
         }
         EntityKind::Operation => {
-            let page = reader.operations(&OperationQuery::default(), None, LOOKED_THROUGH)?;
-            let item = page.rows.into_iter().find(|o| o.operation.id.0 == found.id).ok_or_else(|| {
-                CliError::new(
-                    exit::NOT_FOUND,
-                    "id_unknown",
-                    format!("{} is too old to be looked up by itself", found.label),
-                )
-                .next("wharf show its run or workspace")
-            })?;
+            let item = reader.operation(OperationId(found.id))?.ok_or_else(gone)?;
             facts(context, "operation", &found.label, None, &plain(&item.operation, &found.label)?, &[])
         }
         EntityKind::Request => {

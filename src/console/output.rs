@@ -218,6 +218,8 @@ impl Desk {
             at_end = true;
             window = open.lines.tail_lines(1, set).map_err(|e| e.to_string())?;
         }
+        // Of a bar that writes over itself, what stands there last.
+        open.lines.show_last_states(&mut window).map_err(|e| e.to_string())?;
         let backward = matches!(from, Position::End | Position::Before(_));
         let first = from == Position::Start
             || (backward && window.lines.len() < wanted && !window.limited)
@@ -340,6 +342,10 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let state = if live { OutputState::Live } else { ended(row.stopped_at.or(Some(row.created_at)), how) };
             let dir = dir("service", id.text(), row.generation)?;
             let (started_at, generation) = (row.started_at, row.generation);
+            let removed = row.log_deleted_at.filter(|_| row.log_deleted_generation >= Some(generation));
+            let why = row.log_deleted_reason.clone().unwrap_or_default();
+            let removed = removed.map(|at| OutputState::Removed { at, why });
+            let state = removed.filter(|_| !live && !dir.is_dir()).unwrap_or(state);
             Some(Place { dir, name: Kind::Service.number(row.number), live, state, started_at, generation })
         }),
         Owner::Operation(id) => reader.operation(id)?.map(|item| item.operation).and_then(|row| {
@@ -349,6 +355,9 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let made = dir("operation", id.text(), row.attempt);
             let dir = row.log_ref.as_ref().map(|d| data.join(d)).or(made)?;
             let name = Kind::Operation.number(row.number);
+            let why = row.log_deleted_reason.clone().unwrap_or_default();
+            let removed = row.log_deleted_at.map(|at| OutputState::Removed { at, why });
+            let state = removed.filter(|_| !dir.is_dir()).unwrap_or(state);
             Some(Place { dir, name, live, state, started_at: Some(row.started_at), generation: 0 })
         }),
         Owner::Lease(_) | Owner::Workspace(_) => None,

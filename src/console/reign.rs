@@ -229,7 +229,7 @@ fn reign(
     let (over, events) = (over.clone(), events.clone());
     // One task turns the watch into a message, so that this thread waits for one thing only.
     runtime.spawn(async move {
-        let (mut trouble, mut finding) = (None, None);
+        let (mut trouble, mut finding, mut need) = (None, None, None);
         let mut told = false;
         let why = loop {
             let now = watch.borrow_and_update().clone();
@@ -239,6 +239,10 @@ fn reign(
             if now_trouble != trouble && events.try_send(Event::Trouble(Trouble::Writing, now_trouble.clone())).is_ok()
             {
                 trouble = now_trouble;
+            }
+            let now_need = now.need.filter(|_| now.ended.is_none());
+            if now_need != need && events.try_send(Event::Need(now_need.clone())).is_ok() {
+                need = now_need;
             }
             let words = now.finding.as_deref().map(damage_words);
             if now.finding != finding && events.try_send(Event::Trouble(Trouble::Damage, words)).is_ok() {

@@ -29,7 +29,7 @@ use super::retry::Retry;
 use super::{Options, changes, ground, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
-use crate::dispatch::election::Holder;
+use crate::dispatch::election::{DiskNeed, Holder};
 use crate::dispatch::orchestrator::MachineLimits;
 
 /// Time between two frames, at least.
@@ -321,6 +321,7 @@ impl Shell {
                 self.tell(Msg::Recovered(Box::new(notice)));
             }
             Event::Trouble(trouble, words) => self.trouble(trouble, words),
+            Event::Need(need) => self.needs_room(need.as_ref()),
             Event::Request(tag, outcome) => {
                 if tag < OWN_TAGS {
                     self.tell(Msg::RequestAnswered { tag, outcome });
@@ -462,11 +463,29 @@ impl Shell {
             }
             Standing::Another(..) => self.tell(Msg::BannerOver("orchestrator")),
         }
+        // What the one that reigns has declared; of its own reign this console is told as it happens.
+        let declared = match &standing {
+            Standing::Another(seat, _) => Some(seat.holder.as_ref().and_then(|h| h.disk.clone())),
+            _ if matches!(self.standing, Some(Standing::Another(..))) => Some(None),
+            Standing::Ours | Standing::Nobody(_) | Standing::Deposed(_) => None,
+        };
+        if let Some(need) = declared {
+            self.trouble(Trouble::Writing, need.as_ref().and_then(|need| need.store.clone()));
+            self.needs_room(need.as_ref());
+        }
         if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(..))) {
             self.tell(Msg::Toast(Tone::Info, "This console is the orchestrator now".to_owned()));
         }
         self.standing = Some(standing);
         self.refresh_due = true;
+    }
+
+    /// Something waits for room on the disk, or no longer.
+    fn needs_room(&mut self, need: Option<&DiskNeed>) {
+        match reigning::waits_for_room(need, self.app.env.zone) {
+            Some((text, advice)) => self.banner("room", Tone::Bad, text, advice),
+            None => self.tell(Msg::BannerOver("room")),
+        }
     }
 
     /// Something is wrong with the store, or no longer.

@@ -168,6 +168,7 @@ mod tests {
     fn note(data: &Path, change: impl FnOnce(&mut Holder)) -> File {
         let me = identity::this_process().unwrap();
         let mut holder = Holder {
+            disk: None,
             epoch: 1,
             pid: me.pid,
             start_ticks: me.start_ticks,

@@ -33,7 +33,8 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "cancelled".into(), message };
     }
     let boot_id = identity::boot_id().unwrap_or_default();
-    let mut heard = Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job) };
+    let mut heard =
+        Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job), waits: false };
     let (starter, place) = (ctx.clone(), dir.clone());
     let begun = job.run.process_pid.is_some();
     let build = move || build(&starter, &job, &place);
@@ -87,6 +88,8 @@ struct Heard {
     attempt: u32,
     path: PathBuf,
     next_seq: u64,
+    /// It waits for the disk, as last told.
+    waits: bool,
 }
 
 impl Heard {
@@ -101,6 +104,11 @@ impl Heard {
             Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },
             Seen::Known => Fact::RunObserved { run, attempt, unknown: None },
             Seen::Message => return self.messages().await,
+            Seen::Disk(waits) if waits == self.waits => return,
+            Seen::Disk(waits) => {
+                self.waits = waits;
+                Fact::DiskWaited { entity: "run", id: run.text(), waits }
+            }
         };
         self.ctx.inbox.tell(fact).await;
     }

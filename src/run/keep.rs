@@ -50,6 +50,8 @@ pub enum Seen {
     Unknown(String),
     /// It answers again.
     Known,
+    /// It waits for room on the disk, or does not.
+    Disk(bool),
     /// A `wharf` inside said something: frames up to this number are to be read.
     Message,
 }
@@ -211,7 +213,11 @@ impl Keeper {
 
     /// Stays with what an earlier reign started, to its end; `None` when it started nothing, and then
     /// nothing will be started any more.
-    pub async fn stay(&self, dir: &str) -> Option<End> {
+    pub async fn stay<S, F>(&self, dir: &str, seen: S) -> Option<End>
+    where
+        S: FnMut(Seen) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
         let (path, keeper, name) = (self.path(dir), self.clone(), dir.to_owned());
         let forbidden = tokio::task::spawn_blocking(move || {
             let unused = !path.exists() || shim_dir::forbid(&path)?;
@@ -227,7 +233,7 @@ impl Keeper {
             Err(panic) => return Some(End::Lost(panic.to_string())),
         }
         let never = || Err(CannotStart { code: "internal".into(), message: "it was not to be started".into() });
-        Some(self.keep(dir, false, never, |_| std::future::ready(())).await)
+        Some(self.keep(dir, false, never, seen).await)
     }
 
     fn unlink(&self, dir: &str, link: Option<PathBuf>) {
@@ -349,7 +355,10 @@ impl Keeper {
                         seen(Seen::Started { child, at_ms, adopted, limits }).await;
                     }
                 }
-                Some(ControlReply::Status { child: Some(child), limits, .. }) => {
+                Some(ControlReply::DiskFull) => seen(Seen::Disk(true)).await,
+                Some(ControlReply::DiskOk) => seen(Seen::Disk(false)).await,
+                Some(ControlReply::Status { child: Some(child), limits, disk, .. }) => {
+                    seen(Seen::Disk(disk != "ok")).await;
                     if !std::mem::replace(told_started, true) {
                         seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted, limits }).await;
                     }
@@ -358,12 +367,7 @@ impl Keeper {
                 Some(ControlReply::Exited { exit }) => return Ok(Some(*exit)),
                 Some(ControlReply::Error { code, message }) => return Err(format!("{code}: {message}")),
                 Some(
-                    ControlReply::Ok
-                    | ControlReply::Welcome { .. }
-                    | ControlReply::Status { .. }
-                    | ControlReply::DiskFull
-                    | ControlReply::DiskOk
-                    | ControlReply::Leaky,
+                    ControlReply::Ok | ControlReply::Welcome { .. } | ControlReply::Status { .. } | ControlReply::Leaky,
                 ) => {}
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wharf_model::UnixMillis;
 use wharf_model::shim::ExitFrame;
-use wharf_store::log::{Item, LogError, LogReader, Stream, StreamSet};
+use wharf_store::log::{FLAG_GAP, Gap, Item, LogError, LogReader, Stream, StreamSet};
 
 use crate::dispatch::input::RunOutput;
 
@@ -72,6 +72,13 @@ pub fn tail(log: &mut LogReader, stream: Stream, from: u64) -> Result<(Vec<u8>, 
     // Each frame has at least one byte, so an excerpt never needs more frames than this.
     for _ in 0..EXCERPT_BYTES * 2 {
         match log.next_of(&mut at, StreamSet::of(&[stream]))? {
+            // What is missing there is said in place of it.
+            Item::Frame(frame) if frame.head.flags & FLAG_GAP != 0 => {
+                if let Gap::Declared { bytes, reason, .. } = frame.gap() {
+                    let bytes = bytes.map_or_else(|| "some".to_owned(), |n| n.to_string());
+                    kept.extend_from_slice(format!("\n[{bytes} bytes are missing: {reason}]\n").as_bytes());
+                }
+            }
             Item::Frame(frame) => {
                 let skip = from.saturating_sub(frame.head.offset).min(frame.payload.len() as u64);
                 kept.extend_from_slice(&frame.payload[usize::try_from(skip).unwrap_or(0)..]);

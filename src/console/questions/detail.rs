@@ -67,7 +67,7 @@ fn spans(detail: &view::RunDetail) -> Vec<SpanLine> {
                 title: if command.is_empty() { title } else { format!("{title}: {command}") },
                 started_at: row.started_at,
                 finished_at: row.finished_at,
-                failed: row.status == OperationStatus::Failed,
+                failed: matches!(row.status, OperationStatus::Failed | OperationStatus::Lost),
             }
         })
         .collect();

@@ -545,6 +545,7 @@ pub fn operation(item: &view::OperationItem) -> OperationLine {
         OperationStatus::Running => (Class::Alive, "running"),
         OperationStatus::Succeeded => (Class::Good, "done"),
         OperationStatus::Failed => (Class::Bad, "failed"),
+        OperationStatus::Lost => (Class::Bad, "lost"),
         OperationStatus::Skipped => (Class::Chosen, "skipped"),
     };
     OperationLine {

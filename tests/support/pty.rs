@@ -216,6 +216,7 @@ impl Console {
     /// Cancels the selected run: says yes once what is shown has been read, again where it was shown anew.
     pub fn cancel(&self, run: &str) {
         let asks = format!("y cancel {run}");
+        self.wait("the run under the cursor", |s| s.lines().any(|l| l.starts_with('▸') && l.contains(run)));
         self.send("x");
         self.see(&asks);
         until(

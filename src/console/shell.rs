@@ -3,6 +3,8 @@
 mod effects;
 mod ending;
 mod handing;
+mod pace;
+mod standing;
 
 use std::io;
 use std::path::PathBuf;
@@ -11,14 +13,12 @@ use std::time::{Duration, Instant};
 use crossterm::event::Event as Input;
 use wharf_ui::effect::{Owner, Question};
 use wharf_ui::msg::{Answer, RequestOutcome, Tone};
-use wharf_ui::overlay::whichkey;
-use wharf_ui::rows::{Header, OutputState};
-use wharf_ui::screen::ScreenId;
+use wharf_ui::rows::OutputState;
 use wharf_ui::{App, Msg};
 
 use self::ending::{Ending, Stopping};
 use super::checkouts::Checkouts;
-use super::events::{Event, Mailbox, Sender, Trouble, mailbox};
+use super::events::{Event, Mailbox, Sender, mailbox};
 use super::input::Input as Keys;
 use super::live::{Growth, LiveRuns};
 use super::output::Outputs;
@@ -29,20 +29,9 @@ use super::retry::Retry;
 use super::{Options, changes, ground, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
-use crate::dispatch::election::{DiskNeed, Holder};
+use crate::dispatch::election::DiskNeed;
 use crate::dispatch::orchestrator::MachineLimits;
 
-/// Time between two frames, at least.
-const FRAME: Duration = Duration::from_millis(16);
-/// Time between two frames when the later one answers the operator.
-const ANSWER_FRAME: Duration = Duration::from_millis(3);
-/// Time between two frames on a slow line.
-const SLOW_FRAME: Duration = Duration::from_millis(100);
-/// Ages tick so often, and on a slow line or without motion less.
-const TICK: Duration = Duration::from_secs(1);
-const SLOW_TICK: Duration = Duration::from_secs(5);
-/// Time after which an open question shows that it is being read.
-const READING: Duration = Duration::from_millis(120);
 /// Events taken before a frame, at most.
 const BATCH: usize = 256;
 /// Tags of requests that the console makes by itself begin here; the screens' own begin at 1.
@@ -189,85 +178,6 @@ impl Shell {
         self.leave()
     }
 
-    /// How long nothing need be done when nothing happens; none without a limit.
-    fn patience(&self) -> Option<Duration> {
-        let now = Instant::now();
-        let mut due: Vec<Instant> = Vec::new();
-        if self.dirty {
-            due.push(self.drawn_at.map_or(now, |at| at + self.frame()));
-        }
-        if self.refresh_due {
-            due.push(self.refreshed_at.map_or(now, |at| at + self.frame()));
-        }
-        due.extend(self.retry.due());
-        if self.shows_ages() {
-            due.push(self.ticked_at + self.tick());
-        }
-        if let Some((_, false)) = self.app.chord() {
-            due.push(self.ticked_at + Duration::from_millis(u64::try_from(whichkey::DELAY_MS).unwrap_or(0)));
-        }
-        if let Some(at) = self.asked_at {
-            due.push(at + READING);
-        }
-        if let Some(stopping) = &self.stopping {
-            due.push(stopping.until);
-        }
-        due.into_iter().min().map(|at| at.saturating_duration_since(now))
-    }
-
-    /// Time between two frames: short for what the operator does, paced for what comes by itself.
-    const fn frame(&self) -> Duration {
-        match (self.lively, self.pressed) {
-            (true, true) => ANSWER_FRAME,
-            (true, false) => FRAME,
-            (false, _) => SLOW_FRAME,
-        }
-    }
-
-    const fn tick(&self) -> Duration {
-        if self.lively { TICK } else { SLOW_TICK }
-    }
-
-    /// Whether anything on the screen counts time.
-    fn shows_ages(&self) -> bool {
-        !self.app.current().is_empty() || !self.app.toasts.is_empty() || self.app.overlay.is_some()
-    }
-
-    /// What is due by now.
-    fn pass_time(&mut self) {
-        let now = Instant::now();
-        let reading = self.asked_at.is_some_and(|at| now >= at + READING);
-        if reading {
-            self.asked_at = None;
-        }
-        let chord = self.app.chord().is_some_and(|(_, due)| !due);
-        let ages = self.shows_ages() && now >= self.ticked_at + self.tick();
-        if ages || reading || chord {
-            self.ticked_at = now;
-            self.tell(Msg::Tick(clock::now()));
-        }
-        if ages && self.app.screen == ScreenId::Workspaces {
-            self.checkouts.look();
-        }
-        if ages && self.live.changed() {
-            self.refresh_due = true;
-        }
-        self.refresh_due |= self.retry.take(now);
-        if self.refresh_due && self.refreshed_at.is_none_or(|at| now >= at + self.frame()) {
-            self.refresh_due = false;
-            self.refreshed_at = Some(now);
-            self.tell(Msg::StoreChanged);
-            if let Some(owner) = self.output_shown()
-                && self.settled_output != Some(owner)
-            {
-                self.tell(Msg::OutputGrew(owner));
-            }
-        }
-        if self.stopping.as_ref().is_some_and(|s| now >= s.until) {
-            self.ending.get_or_insert(Ending::NotStopped);
-        }
-    }
-
     fn output_shown(&self) -> Option<Owner> {
         self.app.current().stream().map(wharf_ui::pane::output::OutputPane::owner)
     }
@@ -399,125 +309,11 @@ impl Shell {
         self.tell(Msg::Rows { question, answer });
     }
 
-    /// What the store cannot know of the header.
-    fn header(&mut self, header: Header) -> Header {
-        if self.stopping.is_some() && header.running + header.queued + header.services == 0 {
-            self.end(Ending::Stopped);
-        }
-        let project = if header.project.is_empty() { self.app.header.project.clone() } else { header.project };
-        let orchestrator = match &self.standing {
-            None | Some(Standing::Ours) => None,
-            Some(Standing::Another(seat, _)) => Some(seat.holder.as_ref().map_or_else(
-                || "another process".to_owned(),
-                |h| {
-                    let tty = h.tty.as_ref().map(|t| format!(" on {}", t.trim_start_matches("/dev/")));
-                    format!("pid {}{}", h.pid, tty.unwrap_or_default())
-                },
-            )),
-            Some(Standing::Nobody(_) | Standing::Deposed(_)) => Some("none".to_owned()),
-        };
-        Header { project, orchestrator, ..header }
-    }
-
-    fn banner(&mut self, key: &'static str, tone: Tone, text: String, advice: String) {
-        self.tell(Msg::Banner { key, tone, text, advice });
-    }
-
-    fn stands(&mut self, standing: Standing) {
-        if !self.logging && self.options.data.is_dir() {
-            self.logging = true;
-            if let Err(words) = logging::start(&self.options.data) {
-                self.banner("log", Tone::Warn, "There is no log of this program".to_owned(), words);
-            }
-        }
-        match &standing {
-            Standing::Ours => tracing::info!("this console is the orchestrator"),
-            other => tracing::info!(standing = ?other, "who the orchestrator is"),
-        }
-        let (lines, token) = match &standing {
-            Standing::Another(seat, silent) => (
-                reigning::holder_lines(seat, *silent, self.app.env.zone),
-                seat.holder.as_ref().map(Holder::token).unwrap_or_default(),
-            ),
-            _ => Default::default(),
-        };
-        self.tell(Msg::Holder { lines, token });
-        match &standing {
-            Standing::Nobody(why) => {
-                let why = why.clone();
-                let text = "Nothing new starts: this console cannot be the orchestrator".to_owned();
-                self.banner("orchestrator", Tone::Bad, text, why);
-            }
-            Standing::Deposed(why) => {
-                let why = format!("{why}\nWhat you ask for from here on is carried out by the one that took over");
-                let text = "This console orchestrates no more and only reads: another one took over".to_owned();
-                self.banner("deposed", Tone::Warn, text, why);
-            }
-            Standing::Another(seat, silent) if reigning::is_trouble(seat, *silent) => {
-                let (text, advice) = reigning::trouble(seat, *silent, self.app.env.zone);
-                self.banner("orchestrator", Tone::Bad, text, advice);
-            }
-            Standing::Ours => {
-                self.tell(Msg::BannerOver("orchestrator"));
-                self.tell(Msg::BannerOver("deposed"));
-            }
-            Standing::Another(..) => self.tell(Msg::BannerOver("orchestrator")),
-        }
-        // What the one that reigns has declared; of its own reign this console is told as it happens.
-        let declared = match &standing {
-            Standing::Another(seat, _) => Some(seat.holder.as_ref().and_then(|h| h.disk.clone())),
-            _ if matches!(self.standing, Some(Standing::Another(..))) => Some(None),
-            Standing::Ours | Standing::Nobody(_) | Standing::Deposed(_) => None,
-        };
-        if let Some(need) = declared {
-            self.trouble(Trouble::Writing, need.as_ref().and_then(|need| need.store.clone()));
-            self.needs_room(need.as_ref());
-        }
-        if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(..))) {
-            self.tell(Msg::Toast(Tone::Info, "This console is the orchestrator now".to_owned()));
-        }
-        self.standing = Some(standing);
-        self.refresh_due = true;
-    }
-
     /// Something waits for room on the disk, or no longer.
     fn needs_room(&mut self, need: Option<&DiskNeed>) {
         match reigning::waits_for_room(need, self.app.env.zone) {
             Some((text, advice)) => self.banner("room", Tone::Bad, text, advice),
             None => self.tell(Msg::BannerOver("room")),
-        }
-    }
-
-    /// Something is wrong with the store, or no longer.
-    fn trouble(&mut self, trouble: Trouble, words: Option<String>) {
-        let (key, text) = match trouble {
-            Trouble::Writing => ("disk", "Disk full: nothing can be written, and nothing new starts"),
-            Trouble::Damage => ("damage", "The store is damaged"),
-        };
-        match words {
-            Some(words) => {
-                let text = if words.contains("no room") || trouble == Trouble::Damage {
-                    text.to_owned()
-                } else {
-                    "The store takes no writes, and nothing new starts".to_owned()
-                };
-                self.banner(key, Tone::Bad, text, words);
-            }
-            None => self.tell(Msg::BannerOver(key)),
-        }
-    }
-
-    fn project_told(&mut self, known: Result<(), String>) {
-        match known {
-            Ok(()) => {
-                self.tell(Msg::BannerOver("project"));
-                self.refresh_due = true;
-            }
-            Err(words) => {
-                let first = words.lines().next().unwrap_or("it cannot be read").to_owned();
-                let text = format!("This project's config is not in force: {first}");
-                self.banner("project", Tone::Bad, text, words);
-            }
         }
     }
 }

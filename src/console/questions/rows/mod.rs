@@ -1,0 +1,20 @@
+//! Rows of the store in the operator's words.
+
+mod activity;
+mod lease;
+mod run;
+mod service;
+mod workspace;
+
+use wharf_ui::rows::Fact;
+
+pub use activity::{activity, activity_facts, details};
+pub use lease::{lease, lease_facts, lease_state, policy_words};
+pub use run::{halted_now, halted_words, has_terminal_now, run, run_facts, step_failed, step_words};
+pub use service::{service, service_facts, service_state};
+pub use workspace::{operation, phase_words, workspace, workspace_facts};
+
+/// A fact.
+pub fn fact(label: &str, value: impl Into<String>, remark: impl Into<String>) -> Fact {
+    Fact { label: label.to_owned(), value: value.into(), remark: remark.into(), bad: false }
+}

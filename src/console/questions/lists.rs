@@ -69,7 +69,7 @@ impl Asking<'_> {
     }
 
     /// What live runs hold and use, when they last printed, and which of them stand still.
-    pub(super) fn around(&self, found: &[wharf_store::view::RunLine], lines: &mut [RunLine]) -> Result<(), StoreError> {
+    fn around(&self, found: &[wharf_store::view::RunLine], lines: &mut [RunLine]) -> Result<(), StoreError> {
         if found.iter().all(|r| r.status.is_terminal()) {
             self.scope.live.show(&[]);
             return Ok(());
@@ -96,7 +96,7 @@ impl Asking<'_> {
     }
 
     /// Live services by the runs that use them.
-    pub(super) fn services_of_runs(&self) -> Result<HashMap<RunId, Vec<String>>, StoreError> {
+    fn services_of_runs(&self) -> Result<HashMap<RunId, Vec<String>>, StoreError> {
         let query = ServiceQuery { live_only: true, ..ServiceQuery::default() };
         let mut services: HashMap<RunId, Vec<String>> = HashMap::new();
         for item in self.reader.services(&query, None, LOOK)?.rows {
@@ -110,7 +110,7 @@ impl Asking<'_> {
 
     /// Gathers rows that pass: with no cursor all live ones and the newest ended ones, else ended
     /// ones below it. `page` gives live rows alone when asked so, else those of both kinds.
-    pub(super) fn gather<T>(
+    fn gather<T>(
         &self,
         filter: &Filter,
         after: Option<i64>,

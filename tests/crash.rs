@@ -21,6 +21,8 @@ mod doubt;
 mod election;
 #[path = "crash/limits.rs"]
 mod limits;
+#[path = "crash/monorepo.rs"]
+mod monorepo;
 #[path = "crash/retry.rs"]
 mod retry;
 #[path = "crash/services.rs"]

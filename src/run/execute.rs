@@ -232,7 +232,8 @@ fn facts(ctx: &Context, job: &RunJob, dir: &str, tag: &str, token: &str, cwd: &s
         workspace_id: workspace.map(|w| w.id.text()),
         workspace_cwd: Some(cwd.to_owned()),
         workspace_path: Some(cwd.to_owned()),
-        workspace_worktree_path: worktree.map(|_| cwd.to_owned()),
+        // Rows of before the root was noted are those of projects at the root.
+        workspace_worktree_path: worktree.map(|w| w.provider_ref.clone().unwrap_or_else(|| cwd.to_owned())),
         workspace_branch: workspace.and_then(|w| w.branch_name.clone()),
         workspace_base_cwd: Some(job.project.path.clone()),
         workspace_repo_root: workspace.and_then(|w| w.repo_root.clone()),

@@ -107,7 +107,10 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                         adopted: adopted.is_some(),
                     })
                     .await;
-                readiness = Some(wait_ready(ready.clone(), exited.clone()));
+                // One that was ready before and is found again may be busy with itself: that ends no service.
+                if job.service.status == ServiceStatus::Starting {
+                    readiness = Some(wait_ready(ready.clone(), exited.clone()));
+                }
             }
             answer = await_optional(&mut readiness), if readiness.is_some() => {
                 readiness = None;

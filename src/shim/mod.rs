@@ -158,7 +158,8 @@ impl Shim {
             Ok(made) => made,
             Err(error) => return Err(Box::new((keeper, error))),
         };
-        let secrets = match Secrets::new(&message.redact) {
+        let prepare = if spec.tty.is_some() { Secrets::for_terminal } else { Secrets::new };
+        let secrets = match prepare(&message.redact) {
             Ok(secrets) => secrets,
             Err(words) => return Err(Box::new((keeper, spawn_child::refused(words)))),
         };

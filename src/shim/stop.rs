@@ -184,7 +184,8 @@ impl Shim {
         }
         let Life::Clearing(clearing) = &self.life else { return };
         let Some(gone_at) = clearing.tree_gone_at else { return };
-        if now.saturating_sub(gone_at) > DRAIN_LIMIT_NS {
+        // Time alone is no reason: this process may have been stopped all the while.
+        if now.saturating_sub(gone_at) > DRAIN_LIMIT_NS && (self.pump.has_pending() || self.journal.is_blocked()) {
             self.pump.discard(Missed::DiskFull);
         }
         // Records that wait for room do not hold this up: the reserve is given back for them.
@@ -194,7 +195,7 @@ impl Shim {
         let flooded = now.saturating_sub(gone_at) > KILL_LIMIT_NS
             && !self.pump.has_pending()
             && !self.journal.is_blocked()
-            && !self.pump.is_finished();
+            && self.pump.is_flooded();
         let given_up = self.pump.is_discarding() && now.saturating_sub(gone_at) > DRAIN_LIMIT_NS + KILL_LIMIT_NS;
         if drained || held || flooded || given_up {
             self.begin_record(now);
@@ -213,6 +214,7 @@ impl Shim {
         if left.is_empty() {
             if self.tree.reap_child().unwrap_or(false) {
                 clearing.tree_gone_at = Some(now);
+                self.pump.count_from_now();
             }
             return;
         }
@@ -241,6 +243,7 @@ impl Shim {
             self.survivors = comms(left);
             let _ = self.tree.reap_child();
             clearing.tree_gone_at = Some(now);
+            self.pump.count_from_now();
             return;
         }
         if first {

@@ -70,9 +70,9 @@ impl Terminal {
         self.waiting.clear();
     }
 
-    /// Whether what is typed is not to be seen, as for a password.
+    /// Whether what is typed is not shown by the terminal, as for a password.
     pub fn is_hidden(&self) -> bool {
-        terminal::hides_line(&self.keeper)
+        terminal::hides_typing(&self.keeper)
     }
 
     /// Whether something waits for the terminal to take it.

@@ -119,6 +119,41 @@ fn a_service_outlives_the_orchestrator_and_keeps_its_users() {
 }
 
 #[test]
+fn a_service_that_was_ready_is_not_judged_again_by_the_next_reign() {
+    // It answers once, and then holds its port without answering.
+    let script = "my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 5) or die; \
+                  my $c = $s->accept; sysread($c, my $q, 4096); print $c \"HTTP/1.0 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n\"; \
+                  close $c; sleep 600";
+    let script = serde_json::to_string(script).unwrap();
+    let busy = format!(
+        "[[service]]\nname = \"web\"\ncommand = [\"perl\", \"-MIO::Socket::INET\", \"-e\", {script}]\nport = \"auto\"\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"2s\", interval = \"20ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"200ms\" }}\n\
+         [[service]]\nname = \"later\"\ncommand = [\"sleep\", \"600\"]\nport = \"auto\"\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"2s\", interval = \"20ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"200ms\" }}\n"
+    );
+    let site = Site::plain(&busy);
+    let it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let started = site.finished(site.ask_service("start", site.service("web").service.id));
+    assert_eq!(started.status, RequestStatus::Done, "{started:?}");
+    let before = site.service("web").service;
+    it.kill();
+    let _second = site.start();
+    site.wait("the adoption", || {
+        let query = wharf_store::view::ActivityQuery { action: Some("service.adopted".into()), ..Default::default() };
+        (site.activity(&query).len() == 1).then_some(())
+    });
+    // One with the same limit that begins to be waited for after it: when that one is over, so would this be.
+    let later = site.finished(site.ask_service("start", site.service("later").service.id));
+    assert_eq!(later.status, RequestStatus::Failed, "{later:?}");
+    let after = site.service("web").service;
+    assert_eq!((after.status, after.process_pid), (ServiceStatus::Running, before.process_pid));
+    assert_eq!(site.processes_of_service(&after).len(), 1);
+}
+
+#[test]
 fn a_service_that_nobody_needs_any_more_waits_for_its_idle_time() {
     let site = site(&listener("web", "stop = { policy = \"idle_timeout\", idle = \"1s\", grace = \"2s\" }"));
     let _it = site.start();

@@ -48,8 +48,9 @@ pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Termina
     let mut done = Terminated::default();
     let first = to_stop(tag, keep)?;
     for process in &first {
-        let _ = signal::send(process.id, Signal::TERM)?;
-        let _ = signal::send(process.id, Signal::CONT)?;
+        // Refused for one must not spare the others; who lives on is told at the end.
+        let _ = signal::send(process.id, Signal::TERM);
+        let _ = signal::send(process.id, Signal::CONT);
     }
     done.asked = first.len() as u32;
     done.found = first.iter().take(NAMED).map(|p| format!("{} {}", p.comm, p.id.pid)).collect();

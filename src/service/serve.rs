@@ -1,7 +1,7 @@
 //! One service process, from its start (or its adoption) to its end, with readiness in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -51,6 +51,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
         return ended(None, Some("internal".into()), Some("the service has no directory".into()));
     };
     let path = ctx.keeper.path(&dir);
+    let place = path.clone();
     // One that was started by an earlier reign has its port already. What cannot be judged may live.
     let judged =
         tokio::task::spawn_blocking(move || path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted)));
@@ -114,7 +115,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             }
             answer = await_optional(&mut readiness), if readiness.is_some() => {
                 readiness = None;
-                match judge(answer, port, child).await {
+                match judge(answer, port, child, place.clone()).await {
                     Ok(()) => {
                         ctx.inbox.tell(Fact::ServiceReady { service, generation }).await;
                     }
@@ -194,7 +195,12 @@ fn wait_ready(check: Option<Check>, mut exited: watch::Receiver<bool>) -> tokio:
 }
 
 /// Whether the service is ready: it answered, and its own processes hold the port.
-async fn judge(answer: Option<Readiness>, port: Option<u16>, child: Option<ChildRef>) -> Result<(), (String, String)> {
+async fn judge(
+    answer: Option<Readiness>,
+    port: Option<u16>,
+    child: Option<ChildRef>,
+    dir: PathBuf,
+) -> Result<(), (String, String)> {
     match answer {
         Some(Readiness::Ready { .. }) => {}
         Some(Readiness::TimedOut { last_error, .. }) => {
@@ -210,7 +216,12 @@ async fn judge(answer: Option<Readiness>, port: Option<u16>, child: Option<Child
         let end = std::time::Instant::now() + OWNERSHIP_LIMIT;
         loop {
             let mut ours: BTreeSet<i32> = BTreeSet::from([child.pid]);
-            if let Ok(below) = descendants::of(child.pid) {
+            // From its keeper on: what a launcher leaves behind is the keeper's child.
+            let top = match adopt::judge(&dir) {
+                Ok(Verdict::Live(Some(id))) => id.shim.pid,
+                _ => child.pid,
+            };
+            if let Ok(below) = descendants::of(top) {
                 ours.extend(below.iter().map(|p| p.id.pid));
             }
             match port::ownership(port, &ours) {

@@ -55,6 +55,8 @@ pub struct Clearing {
     asked_ms: Option<i64>,
     kill_at: Option<u64>,
     killing_since: Option<u64>,
+    /// Since when something lives that cannot be seen.
+    hidden_since: Option<u64>,
     /// When nothing was left any more.
     tree_gone_at: Option<u64>,
 }
@@ -71,6 +73,7 @@ impl Clearing {
             asked_ms: None,
             kill_at: None,
             killing_since: None,
+            hidden_since: None,
             tree_gone_at: None,
         }
     }
@@ -215,9 +218,15 @@ impl Shim {
             if self.tree.reap_child().unwrap_or(false) {
                 clearing.tree_gone_at = Some(now);
                 self.pump.count_from_now();
+            } else if now - *clearing.hidden_since.get_or_insert(now) > clock::ms(self.spec.grace_ms) + KILL_LIMIT_NS {
+                // Another user's, on a machine that hides those: it can be neither named nor ended.
+                self.survivors = vec!["(hidden)".to_owned()];
+                clearing.tree_gone_at = Some(now);
+                self.pump.count_from_now();
             }
             return;
         }
+        clearing.hidden_since = None;
         if kill_at.is_some_and(|at| now >= at) {
             self.kill_left(now, &left);
         } else if quiet_over && !clearing.asked {

@@ -154,6 +154,28 @@ fn a_service_that_was_ready_is_not_judged_again_by_the_next_reign() {
 }
 
 #[test]
+fn a_port_that_a_launcher_left_to_its_server_is_the_services_own() {
+    let server = "my $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => $ENV{PORT}, Listen => 5) or die; \
+                  while (my $c = $s->accept) { sysread($c, my $q, 4096); print $c qq(HTTP/1.0 200 OK\\r\\n\\r\\n); close $c }";
+    // The shell between ends at once.
+    let script = format!("(perl -MIO::Socket::INET -e '{server}' &); exec sleep 600");
+    let script = serde_json::to_string(&script).unwrap();
+    let config = format!(
+        "[[service]]\nname = \"web\"\ncommand = [\"sh\", \"-c\", {script}]\nport = \"auto\"\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"15s\", interval = \"20ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"2s\" }}\n"
+    );
+    let site = Site::plain(&config);
+    let _it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let id = site.service("web").service.id;
+    let started = site.finished(site.ask_service("start", id));
+    assert_eq!(started.status, RequestStatus::Done, "{started:?}");
+    assert_eq!(site.finished(site.ask_service("stop", id)).status, RequestStatus::Done);
+    assert_eq!(site.processes_of_service(&site.service("web").service), Vec::<String>::new());
+}
+
+#[test]
 fn a_service_that_nobody_needs_any_more_waits_for_its_idle_time() {
     let site = site(&listener("web", "stop = { policy = \"idle_timeout\", idle = \"1s\", grace = \"2s\" }"));
     let _it = site.start();

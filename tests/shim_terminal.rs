@@ -230,6 +230,14 @@ fn a_terminal_that_is_closed_and_opened_again_is_read_on() {
 }
 
 #[test]
+fn what_is_written_to_a_terminal_that_is_opened_for_a_moment_before_the_end_is_kept() {
+    let mut place = terminal("echo before; exec <&- >&- 2>&-; sleep 0.25; echo after >/dev/tty; exit 4");
+    let frame = place.run();
+    assert_eq!(place.text(Stream::Terminal), "before\r\nafter\r\n");
+    assert_eq!(frame.code, Some(4));
+}
+
+#[test]
 fn the_end_of_the_shim_hangs_up() {
     let mut place = terminal("trap 'echo hung > hup; exit' HUP; echo up; while :; do sleep 0.02; done");
     place.start();

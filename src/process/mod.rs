@@ -17,6 +17,7 @@ pub mod kill_point;
 pub mod lock;
 mod numbers;
 pub mod reap;
+pub mod session;
 pub mod shim_dir;
 pub mod signal;
 pub mod spawn;

@@ -109,6 +109,11 @@ impl Terminal {
         self.keeper.as_fd().try_clone_to_owned().ok()
     }
 
+    /// Has the next look happen at once: nobody of the child's own will open it any more.
+    pub fn look_now(&mut self) {
+        self.next_look = 0;
+    }
+
     /// When [`Terminal::opened_again`] looks next.
     pub fn next_look(&self) -> u64 {
         self.next_look

@@ -170,6 +170,7 @@ pub fn exit_frame(shim: &Shim, how: How, killed: u32, now_ms: i64) -> ExitFrame 
         rusage: Usage::default(),
         oom,
         spawn_error: None,
+        sync_failed: None,
     }
 }
 
@@ -194,6 +195,7 @@ pub fn spawn_failed(now_ms: i64) -> ExitFrame {
             message: "no such program".into(),
             errno: None,
         }),
+        sync_failed: None,
     }
 }
 

@@ -202,7 +202,7 @@ pub struct StopReport {
     pub delivered: bool,
     /// Processes that needed SIGKILL.
     pub killed: u32,
-    /// Command names of processes that were left alive on purpose.
+    /// Command names of processes that were left alive: on purpose, or because they could not be ended.
     pub survivors: Vec<String>,
 }
 
@@ -258,6 +258,9 @@ pub struct ExitFrame {
     /// Why no process was started at all; then `code` and `signal` are absent.
     #[serde(default)]
     pub spawn_error: Option<SpawnError>,
+    /// What the disk said when it could not make the log durable: some of it may be gone after a power loss.
+    #[serde(default)]
+    pub sync_failed: Option<String>,
 }
 
 /// Why the child could not be started.

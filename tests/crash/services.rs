@@ -130,7 +130,7 @@ fn a_service_that_was_ready_is_not_judged_again_by_the_next_reign() {
          ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"2s\", interval = \"20ms\" }}\n\
          stop = {{ policy = \"manual\", grace = \"200ms\" }}\n\
          [[service]]\nname = \"later\"\ncommand = [\"sleep\", \"600\"]\nport = \"auto\"\n\
-         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"2s\", interval = \"20ms\" }}\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"4s\", interval = \"20ms\" }}\n\
          stop = {{ policy = \"manual\", grace = \"200ms\" }}\n"
     );
     let site = Site::plain(&busy);
@@ -145,7 +145,7 @@ fn a_service_that_was_ready_is_not_judged_again_by_the_next_reign() {
         let query = wharf_store::view::ActivityQuery { action: Some("service.adopted".into()), ..Default::default() };
         (site.activity(&query).len() == 1).then_some(())
     });
-    // One with the same limit that begins to be waited for after it: when that one is over, so would this be.
+    // One that begins to be waited for after it, and for longer: when that wait is over, so would this one be.
     let later = site.finished(site.ask_service("start", site.service("later").service.id));
     assert_eq!(later.status, RequestStatus::Failed, "{later:?}");
     let after = site.service("web").service;

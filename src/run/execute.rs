@@ -115,7 +115,7 @@ impl Heard {
             let Ok(Ok(frames)) = read else { return };
             let full = frames.frames.len() >= MESSAGES_MAX;
             for frame in frames.frames {
-                self.next_seq = frame.seq + 1;
+                self.next_seq = frame.seq.saturating_add(1);
                 let Ok(message) =
                     frame.body.and_then(|b| serde_json::from_value::<AgentFrame>(b).map_err(|e| e.to_string()))
                 else {

@@ -248,14 +248,8 @@ impl Keeper {
             message: format!("cannot {what}: {e}"),
         };
         let (spec, message) = build()?;
-        match shim_dir::write_shim_dir(path, &spec) {
-            Ok(()) => {}
-            // Made by an earlier reign that died before it spawned: nothing has run in it.
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                shim_dir::complete(path, &spec).map_err(|e| cannot("prepare the run's directory", &e))?;
-            }
-            Err(e) => return Err(cannot("prepare the run's directory", &e)),
-        }
+        // Written again where an earlier reign died before it spawned; refused where a shim has come meanwhile.
+        shim_dir::write_shim_dir(path, &spec).map_err(|e| cannot("prepare the run's directory", &e))?;
         let link = shim_dir::link_live(&self.data.join("live"), &spec, path).map_err(|e| cannot("link the run", &e))?;
         let mut shim = spawn::spawn_shim(path, &message).map_err(|e| cannot("start the shim", &e))?;
         crate::process::kill_point::kill_point("run.shim_spawned");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use wharf_model::config::{CommandLine, Port, ProjectConfig, ReadyCheck, ServiceConfig};
+use wharf_model::config::{CommandLine, EnvValue, Port, ProjectConfig, ReadyCheck, ServiceConfig};
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
 use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
@@ -318,7 +318,13 @@ fn build(
     env.insert("WHARF_SERVICE_NAME".into(), service.name.clone());
     env.insert("WHARF_TAG".into(), tag.clone());
     for (name, value) in own.env {
-        let value = render(&value, Placeholder::FOR_SERVICE, &prepared.values).unwrap_or(value);
+        // A secret is no template: its output is searched for the value as it is.
+        let is_template = matches!(config.env.get(&name), Some(EnvValue::Text(_)));
+        let value = if is_template {
+            render(&value, Placeholder::FOR_SERVICE, &prepared.values).map_err(|e| broken(format!("{name}: {e}")))?
+        } else {
+            value
+        };
         env.insert(name, value);
     }
     if let (Port::Auto { env: name } | Port::Fixed { env: name, .. }, Some(port)) = (&config.port, &prepared.port) {

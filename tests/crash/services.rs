@@ -176,6 +176,36 @@ fn a_port_that_a_launcher_left_to_its_server_is_the_services_own() {
 }
 
 #[test]
+fn templates_of_a_services_environment_are_strict_and_secrets_are_none() {
+    let service = |name: &str, env: &str, script: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\ncommand = [\"sh\", \"-c\", {script:?}]\nport = \"auto\"\nenv = {{ {env} }}\n"
+        )
+    };
+    let config = format!(
+        "[secret.key]\nfile = \"$ROOT/key\"\n{}{}",
+        service(
+            "web",
+            "KEY = { secret = \"key\" }, AT = \"{{port}}\"",
+            "echo $KEY $AT $PORT > $ROOT/env; exec sleep 600"
+        ),
+        service("broken", "AT = \"{{nothing}}\"", "sleep 600"),
+    );
+    let site = Site::plain(&config);
+    std::fs::write(site.path("key"), "{{port}}-is-secret\n").unwrap();
+    let _it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let start = |name: &str| site.finished(site.ask_service("start", site.service(name).service.id));
+    assert_eq!(start("web").status, RequestStatus::Done);
+    let words = site.wait_and_look("its variables", || site.lines("env").first().cloned());
+    let words: Vec<&str> = words.split(' ').collect();
+    assert_eq!((words[0], words[1]), ("{{port}}-is-secret", words[2]));
+    let broken = start("broken");
+    assert_eq!((broken.status, broken.error_code.as_deref()), (RequestStatus::Failed, Some("service_start_failed")));
+    assert!(broken.error.as_ref().unwrap().contains("nothing"), "{broken:?}");
+}
+
+#[test]
 fn a_service_that_nobody_needs_any_more_waits_for_its_idle_time() {
     let site = site(&listener("web", "stop = { policy = \"idle_timeout\", idle = \"1s\", grace = \"2s\" }"));
     let _it = site.start();

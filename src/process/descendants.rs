@@ -85,10 +85,9 @@ fn tagged(tag: &str, first: Option<ProcessRef>) -> io::Result<Tagged> {
         if !process.is_alive() || first.is_some_and(|first| process.id.start_ticks < first.start_ticks) {
             continue;
         }
-        match environment_has(pid, entry.as_bytes()) {
-            Ok(true) => tagged.found.push(process),
-            // Gone meanwhile, or not to be read.
-            Ok(false) | Err(_) => {}
+        // An error: it is gone meanwhile, or not to be read.
+        if environment_has(pid, entry.as_bytes()).unwrap_or(false) {
+            tagged.found.push(process);
         }
     }
     Ok(tagged)

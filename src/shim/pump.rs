@@ -353,16 +353,16 @@ impl Pump {
         self.sources.iter().all(is_past)
     }
 
-    /// Gives up on streams that are held open from outside; their held bytes are given out, and what is
-    /// left unread is declared.
+    /// Gives up on streams that are held open from outside. Their held bytes are given out, unless something is left
+    /// unread behind them: they may begin a secret that goes on there, and all of it is declared as a gap.
     pub fn abandon(&mut self, journal: &mut Journal) -> [bool; 2] {
         let closed = self.closed();
         for source in 0..self.sources.len() {
             let unread = self.sources[source].pipe.take().and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok());
-            if let Some(bytes) = unread.filter(|bytes| *bytes > 0) {
-                self.miss(source, usize::try_from(bytes).unwrap_or(usize::MAX), Missed::GivenUp);
-            }
-            if self.pending.is_none() {
+            if let Some(bytes) = unread.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0) {
+                let held = std::mem::take(&mut self.sources[source].redactor).held();
+                self.miss(source, bytes.saturating_add(held), Missed::GivenUp);
+            } else if self.pending.is_none() {
                 self.release(source, journal);
             }
         }

@@ -135,3 +135,14 @@ fn only_more_than_a_pipe_holds_is_a_flood_from_outside() {
     assert_eq!(out.len(), capacity + 1);
     assert_eq!(gaps, [serde_json::json!({"bytes": 4, "reason": "given_up"})], "what is left unread is declared");
 }
+
+#[test]
+fn a_prefix_before_what_is_left_unread_is_declared_with_it() {
+    let mut bench = Bench::new(&spec(), &["password-1"]);
+    bench.say(b"see pass");
+    bench.pump.read(0, &mut bench.journal, 0);
+    bench.say(b"word-1");
+    bench.pump.abandon(&mut bench.journal);
+    assert!(bench.pump.record_gaps(&mut bench.journal) && bench.pump.is_finished());
+    assert_eq!(bench.log(), ("see ".to_owned(), vec![serde_json::json!({"bytes": 10, "reason": "given_up"})]));
+}

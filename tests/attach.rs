@@ -167,8 +167,11 @@ fn it_is_refused_in_words_where_there_is_nothing_to_attach_to() {
     let mut console = Console::open_as(&place, 100, 24, &[], &["attach", "R-9"]);
     assert_eq!(console.wait_end(), 3);
     let refused = words(&wharf(&place, &["run", "typer", "--prompt", "x", "--wait"]));
-    assert_eq!(refused.0, Some(125), "{refused:?}");
-    assert!(refused.1.contains("cannot be sent to a terminal"), "{refused:?}");
+    assert_eq!(refused.0, Some(4), "{refused:?}");
+    assert!(refused.1.contains("agent typer takes no prompt: it has a terminal"), "{refused:?}");
+    assert!(refused.1.contains("type it with wharf attach"), "{refused:?}");
+    let (code, said) = words(&wharf(&place, &["show", "R-2"]));
+    assert_eq!(code, Some(3), "no run was made: {said}");
 }
 
 #[test]
@@ -181,6 +184,13 @@ fn the_console_hands_the_terminal_over_and_takes_it_back() {
     console.gone("Recovered");
     console.see("terminal, ");
     console.see("ready");
+    console.see("a attach");
+    console.send("td");
+    console.see("a attaches, or: wharf attach R-1");
+    console.send("to");
+    let shown = String::from_utf8(wharf(&place, &["show", "R-1"]).stdout).unwrap();
+    assert!(shown.contains("tty = true; wharf attach R-1"), "{shown}");
+    console.see("ready");
     console.send("a");
     console.gone("Ledger");
     console.see("ready");
@@ -191,6 +201,7 @@ fn the_console_hands_the_terminal_over_and_takes_it_back() {
     console.see("<from the console>");
     wharf(&place, &["cancel", "R-1"]);
     console.see("⊘ cancelled");
+    console.gone("a attach");
     console.send("a");
     console.see("it has ended already");
     console.see("0 running");

@@ -52,12 +52,13 @@ fn the_dry_run_lists_what_the_real_one_removes() {
     let begun = std::time::Instant::now();
     let listed = loop {
         let listed = gc(&place, &["--dry-run"]);
-        if !listed["logs"].as_array().unwrap().is_empty() {
+        // The run's, and that of the operation that made its worktree.
+        if listed["logs"].as_array().unwrap().len() == 2 {
             break listed;
         }
         assert!(begun.elapsed().as_secs() < 30, "it does not become due: {listed}");
     };
-    assert_eq!(listed["logs"][0]["number"], "R-1");
+    assert_eq!((&listed["logs"][0]["number"], &listed["logs"][1]["number"]), (&"R-1".into(), &"O-1".into()));
     assert!(listed["bytes"].as_u64().unwrap() > 0 && log.exists(), "nothing is removed yet");
     assert_eq!(listed["cache"].as_array().unwrap().len(), 2, "{listed}");
     assert_eq!(listed["orphans"], serde_json::json!([format!("runs/a1/{stray}")]));
@@ -81,7 +82,9 @@ fn the_dry_run_lists_what_the_real_one_removes() {
     assert_eq!((&after["status"], &after["log_sha256"]), (&run["status"], &run["log_sha256"]));
     let activity = place.wharf(&["activity", "kind:store.collected", "--json"]).expect(0).json();
     assert_eq!(activity["activity"].as_array().unwrap().len(), 1, "{activity}");
-    assert_eq!(activity["activity"][0]["details"]["logs"], 1);
+    assert_eq!(activity["activity"][0]["details"]["logs"], 2);
+    let told = place.wharf(&["logs", "O-1"]).expect(0);
+    assert!(told.out.is_empty() && told.err.contains("the log of O-1 was removed"), "{}", told.err);
     // Nothing is left to remove.
     let again = gc(&place, &[]);
     assert_eq!((again["logs"].as_array().unwrap().len(), again["cache"].as_array().unwrap().len()), (0, 0));
@@ -146,4 +149,112 @@ fn with_a_wrong_config_nothing_is_removed() {
         assert_eq!(error["code"], "config_invalid");
     }
     assert!(place.wharf(&["logs", "R-1"]).expect(0).out.contains("hello"));
+}
+
+/// Waits until a directory holds these files and no others.
+fn holds(dir: &Path, names: &[&str]) {
+    let begun = std::time::Instant::now();
+    loop {
+        let mut found: Vec<String> =
+            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        found.sort();
+        if found == names {
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "{}: {found:?}", dir.display());
+        std::thread::yield_now();
+    }
+}
+
+fn log_of(place: &Place, root: &str, document: &Value, last: &str) -> std::path::PathBuf {
+    let id = document["id"].as_str().unwrap();
+    place.data().join(format!("{root}/{}/{id}/{last}", &id[34..]))
+}
+
+const LOUD: &str = r#"
+[workspace]
+provision = "seq 1 30000"
+
+[[service]]
+name = "loud"
+command = ["sh", "-c", "seq 1 30000; exec sleep 60"]
+ready = "none"
+stop = { grace = "1s" }
+"#;
+
+#[test]
+fn logs_of_services_and_operations_are_compressed_and_removed_like_those_of_runs() {
+    let place = Place::new();
+    place.config(&format!("{}{LOUD}", common::CONFIG));
+    let expected: String = (1..=30_000).map(|n| format!("{n}\n")).collect();
+    let serving = place.serve();
+    place.wharf(&["run", "good", "--prompt", "hello", "--wait"]).expect(0);
+    let sealed = ["out.000001.wlog.zst", "shim.lock"];
+    let services = place.wharf(&["services", "--json"]).expect(0).json();
+    let one = services["services"].as_array().unwrap().iter().find(|s| s["name"] == "loud").unwrap().clone();
+    let number = one["number"].as_str().unwrap().to_owned();
+
+    // What a service printed in an ended start is compressed, and is read as it was.
+    let mut starts = Vec::new();
+    for start in 1..=2 {
+        place.wharf(&["service", "start", "loud"]).expect(0);
+        let dir = log_of(&place, "services", &one, &format!("g{start}"));
+        let begun = std::time::Instant::now();
+        while place.wharf(&["service", "logs", "loud"]).expect(0).out != expected {
+            assert!(begun.elapsed().as_secs() < 30, "it prints nothing");
+        }
+        if start == 1 {
+            place.wharf(&["service", "stop", "loud"]).expect(0);
+            holds(&dir, &sealed);
+            assert_eq!(place.wharf(&["service", "logs", "loud"]).expect(0).out, expected);
+        }
+        starts.push(dir);
+    }
+    // So is what the workspace's provision printed.
+    let show = |name: &str| place.wharf(&["show", name, "--json"]).expect(0).json()["operation"].clone();
+    let loud = (1..=4).map(|n| format!("O-{n}")).find(|name| show(name)["phase"] == "workspace_provision").unwrap();
+    let provision = log_of(&place, "operations", &show(&loud), "a1");
+    holds(&provision, &sealed);
+    assert_eq!(place.wharf(&["logs", &loud]).expect(0).out, expected);
+    assert_eq!(place.wharf(&["logs", &loud, "--tail", "1"]).expect(0).out, "30000\n");
+
+    // What has ended goes; the start that lives stays, however old its log is.
+    keep(&place, "[retention]\nrun_logs = \"1s\"\n");
+    let begun = std::time::Instant::now();
+    let listed = loop {
+        let listed = gc(&place, &["--dry-run"]);
+        let logs = listed["logs"].as_array().unwrap();
+        let mut what: Vec<&str> = logs.iter().map(|l| l["entity"].as_str().unwrap()).collect();
+        what.dedup();
+        if what == ["run", "operation", "service"] {
+            break listed;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "it does not become due: {listed}");
+    };
+    let service = listed["logs"].as_array().unwrap().last().unwrap();
+    assert_eq!((&service["number"], &service["start"]), (&number.clone().into(), &1.into()));
+    let bytes = std::fs::metadata(starts[0].join(sealed[0])).unwrap().len();
+    assert_eq!(service["bytes"], bytes);
+    let words = place.wharf(&["gc", "--dry-run"]).expect(0).out;
+    assert!(words.contains(&format!("{number} start 1 ")) && words.contains(&format!("{loud} ")), "{words}");
+    assert_eq!(gc(&place, &[])["logs"], listed["logs"]);
+    assert!(!starts[0].exists() && !provision.exists() && starts[1].join("out.000001.wlog").exists());
+    assert_eq!(place.wharf(&["service", "logs", "loud"]).expect(0).out, expected);
+
+    place.wharf(&["service", "stop", "loud"]).expect(0);
+    holds(&starts[1], &sealed);
+    let begun = std::time::Instant::now();
+    while gc(&place, &[])["logs"].as_array().unwrap().is_empty() {
+        assert!(begun.elapsed().as_secs() < 30, "it does not become due");
+    }
+    let told = place.wharf(&["service", "logs", "loud"]).expect(0);
+    assert!(told.out.is_empty() && told.err.contains("was removed") && told.err.contains("older than 1s"), "{told:?}");
+    // The next start has a log again.
+    place.wharf(&["service", "start", "loud"]).expect(0);
+    let begun = std::time::Instant::now();
+    while place.wharf(&["service", "logs", "loud"]).expect(0).out != expected {
+        assert!(begun.elapsed().as_secs() < 30, "it prints nothing");
+    }
+    place.wharf(&["service", "stop", "loud"]).expect(0);
+    drop(serving);
 }

@@ -68,6 +68,35 @@ fn following_gives_both_streams_byte_for_byte() {
 }
 
 #[test]
+fn a_prompt_that_nobody_would_read_is_refused_and_makes_no_run() {
+    let place = Place::new();
+    let more = "[[agent]]\nname = \"deaf\"\nadapter = \"process\"\n[agent.config]\ncommand = \"true\"\nstdin = \"none\"\n\
+                [[agent]]\nname = \"told\"\nadapter = \"process\"\n[agent.config]\ncommand = \"cat\"\nstdin = { text = \"own\" }\n";
+    place.config(&format!("{CONFIG}\n{more}"));
+    for (agent, why) in [("deaf", "its stdin is \"none\""), ("told", "its stdin holds a text of its own")] {
+        let refused = place.wharf(&["run", agent, "--prompt", "hello", "--wait"]).expect(4);
+        assert!(refused.err.contains(&format!("agent {agent} takes no prompt: {why}")), "{}", refused.err);
+        assert!(refused.err.contains("set stdin = \"prompt\" in its [agent.config]"), "{}", refused.err);
+    }
+    let runs = place.wharf(&["runs", "--json"]).expect(0).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 0, "{runs}");
+    place.wharf(&["run", "deaf", "--wait"]).expect(0);
+    assert_eq!(place.wharf(&["run", "told", "--follow", "-q"]).expect(0).out, "own");
+    // In the config it is a mistake at its line.
+    place.config(&format!(
+        "{CONFIG}\n{}",
+        more.replace("stdin = \"none\"", "stdin = \"none\"\n").replacen(
+            "adapter = \"process\"\n",
+            "adapter = \"process\"\nprompt = { text = \"hello\" }\n",
+            1,
+        )
+    ));
+    let wrong = place.wharf(&["config", "check"]).expect(5);
+    assert!(wrong.err.contains("an agent with stdin = \"none\" is sent no prompt"), "{}", wrong.err);
+    assert!(wrong.err.contains("prompt = { text = \"hello\" }"), "{}", wrong.err);
+}
+
+#[test]
 fn a_run_goes_on_without_an_orchestrator_and_the_next_command_finishes_it() {
     let place = Place::new();
     let started = place.wharf(&["run", "slow"]).expect(0);
@@ -102,26 +131,78 @@ fn whoever_waits_for_a_cancelled_run_exits_with_130() {
     assert_eq!(serving.end(), Some(143));
 }
 
+/// Whether the last reign came to its end in order.
+fn let_go_in_order(place: &Place) -> bool {
+    let mut writer = wharf_store::Writer::open(&place.data()).unwrap();
+    writer.begin_reign().unwrap();
+    let well = writer.ended_cleanly();
+    writer.end_reign().unwrap();
+    well
+}
+
 #[test]
-fn ctrl_c_leaves_the_run_going() {
+fn a_signal_leaves_the_run_going_and_lets_go_in_order() {
+    use rustix::process::Signal;
     let place = Place::new();
-    let mut child = place
-        .command(&["run", "slow", "--follow"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut first).unwrap();
-    assert_eq!(first, "ready\n");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    for (n, (signal, code)) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)].into_iter().enumerate() {
+        let number = format!("R-{}", n + 1);
+        let mut child = place
+            .command(&["run", "slow", "--follow"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut first).unwrap();
+        assert_eq!(first, "ready\n");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(code), "{signal:?}: {said}");
+        assert!(said.contains(&format!("{number} goes on; next:  wharf logs {number} -f")), "{said}");
+        assert!(let_go_in_order(&place), "{signal:?}");
+        // The next one finds the run alive.
+        let cancelled = place.wharf(&["cancel", &number, "--grace", "1s", "--json"]).expect(0).json();
+        assert_eq!((&cancelled["run"]["status"], &cancelled["run"]["attempt"]), (&"cancelled".into(), &1.into()));
+    }
+    let mut command = place.command(&["run", "slow", "--wait", "--json"]);
+    let child = command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while place.wharf(&["runs", "run:R-4", "--json"]).json()["runs"][0]["step"] != "execute" {
+        assert!(begun.elapsed().as_secs() < 30, "the run did not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
     let ended = child.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("R-1 goes on; next:  wharf logs R-1 -f"));
-    // It was a crash for the orchestrator; the next one finds the run alive.
-    let cancelled = place.wharf(&["cancel", "R-1", "--grace", "1s", "--json"]).expect(0).json();
-    assert_eq!((&cancelled["run"]["status"], &cancelled["run"]["attempt"]), (&"cancelled".into(), &1.into()));
+    let error: serde_json::Value = serde_json::from_slice(&ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), &error["error"]["code"]), (Some(143), &"interrupted".into()), "{error}");
+    assert_eq!(error["error"]["entity"], "R-4");
+    assert!(let_go_in_order(&place));
+    place.wharf(&["cancel", "R-4", "--grace", "1s"]).expect(0);
+}
+
+#[test]
+fn a_command_that_waits_for_its_reader_lets_go_in_order_as_well() {
+    let place = Place::new();
+    let much = "[[agent]]\nname = \"much\"\nadapter = \"process\"\n[agent.config]\ncommand = \"head\"\n\
+                args = [\"-c\", \"2000000\", \"/dev/zero\"]\n";
+    place.config(&format!("{CONFIG}\n{much}"));
+    let mut command = place.command(&["run", "much", "--follow"]);
+    // Nobody reads what it prints.
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    loop {
+        let runs = place.wharf(&["runs", "--json"]).out;
+        if runs.contains("\"succeeded\"") {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "{runs}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(child.try_wait().unwrap(), None);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(let_go_in_order(&place));
 }
 
 #[test]

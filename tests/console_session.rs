@@ -173,7 +173,8 @@ fn a_changed_config_is_held_until_it_is_accepted_by_keys() {
     console.gone("stays in force");
     console.start_run();
     console.see("R-3");
-    console.send("\x1b[A\x1b[A");
+    // One that ended under the cursor keeps its place, so that counting rows up would not do.
+    console.send("/run:R-3\r");
     console.see("▏another");
     console.send("5");
     console.see("▸ Workspaces");
@@ -335,4 +336,22 @@ fn what_goes_on_while_the_console_is_killed_is_whole() {
         assert_eq!(String::from_utf8(stream(&dir, wharf_store::log::Stream::Stdout)).unwrap(), counted(n));
     }
     place.wait_empty();
+}
+
+#[test]
+fn a_light_terminal_is_drawn_for_light_and_its_answer_is_no_key() {
+    let place = Place::new(Some(&config(&[("printer", PRINTER)])));
+    let mut console = Console::open_with(&place, 160, 45, &[("COLORTERM", "truecolor")]);
+    console.see("No runs yet.");
+    let asked = |console: &Console, what: &[u8]| console.sent().windows(what.len()).any(|w| w == what);
+    until(|| asked(&console, b"\x1b]11;?\x1b\\").then_some(()), || console.screen());
+    let (dark, light) = (b"38;2;215;218;224".as_slice(), b"38;2;34;38;46".as_slice());
+    assert!(asked(&console, dark) && !asked(&console, light));
+    console.send("\x1b]11;rgb:fdfd/f6f6/e3e3\x1b\\");
+    until(|| asked(&console, light).then_some(()), || console.screen());
+    // Its figures would have shown other screens.
+    console.see("[1 Ledger]");
+    console.see("No runs yet.");
+    console.quit();
+    console.assert_restored();
 }

@@ -39,6 +39,8 @@ fn a_full_disk_is_shown_while_it_lasts() {
     let mut console = Console::open(&place, 120, 40);
     console.see("No runs yet.");
     console.see("SHOP");
+    let mut second = Console::open(&place, 120, 40);
+    second.see("SHOP");
     let reader = wharf_store::Reader::open(&place.data()).unwrap();
     let project = reader.projects(None).unwrap()[0].id.text();
     let mut sender = RequestSender::open(&place.data()).unwrap();
@@ -56,8 +58,13 @@ fn a_full_disk_is_shown_while_it_lasts() {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+    // A console that only reads is told as well, though no row can tell it.
+    second.see("Disk full: nothing can be written");
     std::fs::remove_file(&filler).unwrap();
     console.gone("Disk full");
+    second.gone("Disk full");
+    second.send("q");
+    assert_eq!(second.wait_end(), 0);
     // It goes on by itself: what waited is answered.
     assert!(ask(&mut sender, &project, 10));
     console.send("q");

@@ -13,12 +13,16 @@ mod agent_socket;
 mod bad_input;
 #[path = "crash/cancel.rs"]
 mod cancel;
+#[path = "crash/caps.rs"]
+mod caps;
 #[path = "crash/clock.rs"]
 mod clock;
 #[path = "crash/doubt.rs"]
 mod doubt;
 #[path = "crash/election.rs"]
 mod election;
+#[path = "crash/left.rs"]
+mod left;
 #[path = "crash/limits.rs"]
 mod limits;
 #[path = "crash/monorepo.rs"]

@@ -55,8 +55,9 @@ fn welcome_and_status_say_what_is() {
         other => panic!("{other:?}"),
     }
     eventually("both streams", || match client.ask(&Control::Status).unwrap() {
-        ControlReply::Status { state, offsets, disk, child, descendants, seq } => {
+        ControlReply::Status { state, offsets, disk, child, descendants, seq, limits } => {
             assert_eq!((state.as_str(), disk.as_str(), descendants), ("running", "ok", 1));
+            assert_eq!(limits, None, "none were asked");
             let child = child.unwrap();
             assert_eq!(wharf::process::identity::process(child.pid).unwrap().unwrap().start_ticks, child.start_ticks);
             (seq >= 3 && offsets["stdout"] == 5 && offsets["stderr"] == 3).then_some(())

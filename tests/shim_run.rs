@@ -188,7 +188,7 @@ fn what_cannot_be_kept_is_refused_in_words() {
     refuse(|p| p.spec.redact_count = 1, "1 values are to be redacted, but 0 came");
     refuse(|p| p.message.stdin = Some(String::new()), "standard input");
     refuse(|p| p.spec.stdin = StdinMode::Sent, "standard input");
-    refuse(|p| p.spec.limits.extend([("memory_bytes".to_owned(), 1)]), "memory_bytes");
+    refuse(|p| p.spec.limits.extend([("files".to_owned(), 1)]), "no limit \"files\"");
 }
 
 #[test]

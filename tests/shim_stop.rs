@@ -7,11 +7,16 @@ mod shim_common;
 use std::time::{Duration, Instant};
 
 use shim_common::{Place, eventually};
+use wharf::process::{halted, signal};
 use wharf_model::shim::*;
 use wharf_store::log::Stream;
 
 fn stop(reason: &str, grace_ms: u64) -> Control {
     Control::Stop { reason: reason.to_owned(), grace_ms }
+}
+
+fn wall_ms() -> i64 {
+    wharf::clock::now().0
 }
 
 #[test]
@@ -67,6 +72,59 @@ fn a_stopped_process_can_be_stopped() {
     place.wait_for_text("up");
     client.ask(&stop("operator", 10_000)).unwrap();
     assert_eq!(place.finish().code, Some(5));
+}
+
+#[test]
+fn a_halt_is_told_in_the_log_and_in_the_identity_while_it_lasts() {
+    let mut place = Place::sh("echo up; kill -STOP $$; echo on; kill -TSTP $$; exit 6");
+    place.start();
+    place.wait_for_text("up");
+    let id = || -> IdFile { serde_json::from_slice(&std::fs::read(place.dir.join("id.json")).unwrap()).unwrap() };
+    let before = wall_ms();
+    for (n, signal) in ["SIGSTOP", "SIGTSTP"].into_iter().enumerate() {
+        let stopped = eventually("the halt", || id().stopped.filter(|s| s.signal == signal));
+        assert!(stopped.at_ms <= wall_ms() && stopped.at_ms > before - 60_000, "{stopped:?}");
+        let child = id().child.unwrap();
+        assert_eq!(halted::of(&place.dir).map(|h| h.pid), Some(child.pid), "the kernel agrees");
+        // The log is read while it is written: what is there is whole.
+        let told = eventually("the record", || place.records("child_stopped").get(n).cloned());
+        assert_eq!((told["signal"].as_str(), told["at_ms"].as_i64()), (Some(signal), Some(stopped.at_ms)));
+        let child = ProcessRef { pid: child.pid, start_ticks: child.start_ticks };
+        assert!(signal::send(child, signal::Signal::CONT).unwrap());
+        if n == 0 {
+            place.wait_for_text("on");
+        }
+    }
+    assert_eq!(place.finish().code, Some(6));
+    let continued = place.records("child_continued");
+    assert_eq!(continued[0]["signal"], "SIGSTOP");
+    assert!(continued[0]["for_ms"].as_i64().unwrap() >= 0);
+    assert_eq!(place.records("child_stopped").len(), 2, "each is told once");
+}
+
+#[test]
+fn a_child_that_stops_itself_in_a_loop_is_told_at_a_pace() {
+    // Others let it go as fast as it stops.
+    let mut place = Place::sh(
+        "(for i in $(seq 400); do kill -CONT $$; done) & i=0; while [ $i -lt 40 ]; do i=$((i+1)); kill -STOP $$; done; \
+         kill -CONT $$; wait; exit 3",
+    );
+    place.spec.timeout_ms = Some(1_500);
+    place.spec.grace_ms = 300;
+    let frame = place.run();
+    let told = place.records("child_stopped").len();
+    assert!((1..=20).contains(&told), "{told}");
+    assert!(frame.code == Some(3) || frame.by == EndedBy::Timeout, "{frame:?}");
+}
+
+#[test]
+fn a_stopped_child_is_still_ended_by_its_time_out() {
+    let mut place = Place::sh("trap 'exit 7' TERM; echo up; kill -STOP $$; while :; do sleep 0.05; done");
+    place.spec.timeout_ms = Some(400);
+    place.spec.grace_ms = 10_000;
+    let frame = place.run();
+    assert_eq!((frame.code, frame.by), (Some(7), EndedBy::Timeout));
+    assert_eq!(place.records("child_stopped").len(), 1);
 }
 
 #[test]

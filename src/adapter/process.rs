@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use wharf_model::config::{AdapterConfig, AgentConfig, ProcessConfig, Prompt, Stdin};
-use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode, TtySize};
+use wharf_model::config::{AdapterConfig, AgentConfig, NoPrompt, ProcessConfig, Prompt, RunLimits, Stdin};
+use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode, TtySize, limit};
 
 use super::secret::REDACTED_FROM_BYTES;
 use super::small_file;
@@ -75,6 +75,14 @@ pub enum AdapterError {
         /// The limit.
         max: usize,
     },
+    /// A prompt that it would never read.
+    #[error("agent {agent} takes no prompt: {}; {}", why.cause(), why.advice())]
+    NoPrompt {
+        /// The agent.
+        agent: String,
+        /// What stands in the way.
+        why: NoPrompt,
+    },
     /// Something cannot be told to a process at all.
     #[error("{what} of agent {agent:?} {cause}")]
     Unusable {
@@ -96,6 +104,7 @@ impl AdapterError {
             | Self::Prompt { .. }
             | Self::SecretInArguments { .. }
             | Self::TooLong { .. }
+            | Self::NoPrompt { .. }
             | Self::Unusable { .. } => "adapter_failed",
         }
     }
@@ -186,18 +195,21 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         what: format!("the directory {}", start.cwd.display()),
         cause: "is no UTF-8; rename it",
     })?;
+    if let (Some(_), Some(why)) = (start.prompt, agent.takes_no_prompt()) {
+        return Err(AdapterError::NoPrompt { agent: agent.name.clone(), why });
+    }
     let stdin = match &process.stdin {
+        Stdin::Text(_) if agent.tty => {
+            return Err(AdapterError::Unusable {
+                agent: agent.name.clone(),
+                what: "the stdin".into(),
+                cause: "cannot be sent to a terminal; set it to \"none\"",
+            });
+        }
         Stdin::None => None,
         Stdin::Prompt => start.prompt.map(str::to_owned),
         Stdin::Text(text) => Some(text.clone()),
     };
-    if agent.tty && stdin.is_some() {
-        return Err(AdapterError::Unusable {
-            agent: agent.name.clone(),
-            what: "its prompt".into(),
-            cause: "cannot be sent to a terminal; start it without one and type it with wharf attach",
-        });
-    }
     let mut redact = start.redact;
     redact.extend(start.token.clone());
     let spec = Spec {
@@ -215,7 +227,7 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         timeout_ms: agent.timeout_ms,
         grace_ms: agent.grace_ms,
         log: start.log,
-        limits: BTreeMap::new(),
+        limits: caps(&agent.limits),
         tag: start.tag,
         redact_count: redact.len() as u32,
         stop_signal: None,
@@ -223,6 +235,14 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         boot_id: None,
     };
     Ok((spec, StartMessage { env: start.env, stdin, redact, token: start.token }))
+}
+
+/// The caps of an agent as a shim is told them.
+fn caps(limits: &RunLimits) -> BTreeMap<String, u64> {
+    [(limit::PROCESSES, limits.processes), (limit::MEMORY, limits.memory_bytes)]
+        .into_iter()
+        .filter_map(|(name, n)| Some((name.to_owned(), n?)))
+        .collect()
 }
 
 /// Refuses what the kernel would refuse without a word of help, and secrets in plain sight.
@@ -330,10 +350,10 @@ mod tests {
     #[test]
     fn input_table() {
         let table = [
-            (Stdin::None, Some("p"), None),
+            (Stdin::None, None, None),
             (Stdin::Prompt, Some("p"), Some("p")),
             (Stdin::Prompt, None, None),
-            (Stdin::Text("t".into()), Some("p"), Some("t")),
+            (Stdin::Text("t".into()), None, Some("t")),
         ];
         for (stdin, prompt, expected) in table {
             let agent = agent("cat | sort", &[], true, stdin);
@@ -345,14 +365,36 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_that_nobody_would_read_is_refused() {
+        let table = [
+            (Stdin::None, false, "agent fixer takes no prompt: its stdin is \"none\""),
+            (Stdin::Text("t".into()), false, "its stdin holds a text of its own"),
+            (Stdin::Prompt, true, "it has a terminal"),
+            (Stdin::None, true, "type it with wharf attach"),
+        ];
+        for (stdin, tty, words) in table {
+            let agent = AgentConfig { tty, ..agent("cat", &[], true, stdin) };
+            let refused = start(ProcessStart { prompt: Some("p"), ..facts(&agent) }).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+        }
+        let typed = AgentConfig { tty: true, ..agent("cat", &[], true, Stdin::Text("t".into())) };
+        assert!(
+            start(ProcessStart { prompt: None, ..facts(&typed) })
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be sent to a terminal")
+        );
+    }
+
+    #[test]
     fn what_a_process_cannot_be_given_is_refused_by_name() {
         let refused = |agent: &AgentConfig| start(facts(agent)).unwrap_err().to_string();
-        let secret = refused(&agent("x", &["--key=hunter2hunter2"], false, Stdin::None));
+        let secret = refused(&agent("x", &["--key=hunter2hunter2"], false, Stdin::Prompt));
         assert!(secret.contains("argument 1") && !secret.contains("hunter2"), "{secret}");
-        assert!(refused(&agent("x", &[&"a".repeat(STRING_MAX_BYTES)], false, Stdin::None)).contains("argument 1"));
-        assert!(refused(&agent("", &[], false, Stdin::None)).contains("is empty"));
-        assert!(refused(&agent("x", &["a\0"], false, Stdin::None)).contains("NUL"));
-        let plain = agent("x", &[], false, Stdin::None);
+        assert!(refused(&agent("x", &[&"a".repeat(STRING_MAX_BYTES)], false, Stdin::Prompt)).contains("argument 1"));
+        assert!(refused(&agent("", &[], false, Stdin::Prompt)).contains("is empty"));
+        assert!(refused(&agent("x", &["a\0"], false, Stdin::Prompt)).contains("NUL"));
+        let plain = agent("x", &[], false, Stdin::Prompt);
         for (name, value) in [("A", "v\0"), ("", "v"), ("A=B", "v"), ("A", &"v".repeat(STRING_MAX_BYTES))] {
             let env = BTreeMap::from([(name.to_owned(), value.to_owned())]);
             assert!(start(ProcessStart { env, ..facts(&plain) }).is_err(), "{name}");

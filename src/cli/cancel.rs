@@ -69,7 +69,7 @@ fn stop(context: &Context, args: &CancelArgs, id: RunId, desk: &mut Desk) -> Res
     super::run::finish(desk, id)?;
     let line = desk.reader.run_line(id)?.ok_or_else(|| CliError::internal("the run is not in the store any more"))?;
     if context.global.json {
-        context.document(&RunDocument::new(&line, clock::now()))?;
+        context.document(&RunDocument::new(&context.data, &line, clock::now()))?;
     }
     context.remark(&format!("{number} is {}", line.status.as_str().replace('_', " ")));
     Ok(exit::DONE)

@@ -110,7 +110,7 @@ fn ledger(context: &Context, now: UnixMillis) -> Result<()> {
         return Ok(());
     }
     let page = Reader::open(&context.data)?.runs(&RunQuery::default(), None, ROWS)?;
-    context.document(&RunsDocument::whole("wharf.demo/1", &page.rows, now))
+    context.document(&RunsDocument::whole("wharf.demo/1", &context.data, &page.rows, now))
 }
 
 /// Starts it and opens the console on it.

@@ -11,6 +11,7 @@ use wharf_store::{ChangeSignal, NewRequest, Reader, RequestSender};
 
 use super::context::{Context, say};
 use super::error::{CliError, Result, exit};
+use super::signals::Watch;
 use crate::clock;
 use crate::dispatch::election::{self, Holder};
 use crate::dispatch::event_loop::{Dispatcher, Reign};
@@ -58,11 +59,6 @@ impl Reigning {
         self.runtime.block_on(future)
     }
 
-    /// Runs something beside it.
-    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        self.runtime.spawn(future);
-    }
-
     /// The dispatcher.
     pub fn dispatcher(&self) -> &Dispatcher {
         &self.dispatcher
@@ -89,6 +85,23 @@ pub enum Stood {
 /// Becomes the orchestrator when nobody is, or in the place of another where that was asked for.
 pub fn stand(context: &Context) -> Result<Stood> {
     stand_or_take_over(context, false, || Ok(()))
+}
+
+/// [`stand`], with the signals heard from before the lock is taken.
+fn stand_and_hear(context: &Context, signals: &mut Option<Watch>) -> Result<Stood> {
+    let stood = stand_or_take_over(context, false, || {
+        *signals = Some(Watch::opening()?);
+        Ok(())
+    });
+    if let Some(signals) = signals {
+        match &stood {
+            Ok(Stood::Reigning(reigning)) => {
+                signals.reigns(reigning.dispatcher.inbox.clone(), reigning.dispatcher.reign.clone());
+            }
+            Ok(Stood::Held(_)) | Err(_) => signals.alone(),
+        }
+    }
+    stood
 }
 
 /// [`stand`]; `sure` ends a healthy holder without asking, where taking over was asked for at all. `ready` is
@@ -123,7 +136,7 @@ pub fn stand_or_take_over(context: &Context, sure: bool, ready: impl FnOnce() ->
         let _inside = runtime.enter();
         ready()?;
         if taking {
-            orchestrator::take_over(&context.data, &limits, &crate::user::name()).map_err(not_taken)?
+            orchestrator::take_over(&context.data, &limits, &crate::user::name(), None).map_err(not_taken)?
         } else {
             orchestrator::begin(&context.data, &limits)?
         }
@@ -185,6 +198,8 @@ fn stopped(seat: &Seat) -> CliError {
 pub struct Desk {
     context: Context,
     reigning: Option<Reigning>,
+    /// Heard once this process has stood for the orchestrator's place.
+    signals: Option<Watch>,
     signal: ChangeSignal,
     /// For questions.
     pub reader: Reader,
@@ -194,7 +209,8 @@ pub struct Desk {
 impl Desk {
     /// Opens the store; becomes orchestrator when nobody is.
     pub fn open(context: &Context) -> Result<Self> {
-        let reigning = match stand(context)? {
+        let mut signals = None;
+        let reigning = match stand_and_hear(context, &mut signals)? {
             Stood::Reigning(reigning) => Some(reigning),
             Stood::Held(holder) => {
                 let seat = Seat::of(holder);
@@ -205,6 +221,7 @@ impl Desk {
             }
         };
         Ok(Self {
+            signals,
             // Whoever holds the lock may be making the store at this moment.
             signal: once_there(|| ChangeSignal::open(&context.data))?,
             reader: Reader::open(&context.data)?,
@@ -221,6 +238,7 @@ impl Desk {
 
     /// Asks for something and waits for the answer: accepted, or an error that says why not.
     pub fn ask(&mut self, ask: Ask) -> Result<RequestRow> {
+        self.mind_signals()?;
         let now = clock::now();
         let row = self.sender.send(&NewRequest {
             kind: ask.kind.to_owned(),
@@ -269,6 +287,7 @@ impl Desk {
         mut check: impl FnMut(&Reader, Option<&Reign>) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         loop {
+            self.mind_signals()?;
             let reign = self.reigning.as_mut().map(Reigning::reign);
             if let Some(found) = check(&self.reader, reign.as_ref())? {
                 return Ok(Some(found));
@@ -283,16 +302,38 @@ impl Desk {
         }
     }
 
+    /// A signal that has come cuts the command off.
+    fn mind_signals(&self) -> Result<()> {
+        match self.signals.as_ref().and_then(Watch::caught) {
+            Some(caught) => Err(caught.cut_off()),
+            None => Ok(()),
+        }
+    }
+
     /// Waits for a change of the store; says whether there was one within the time.
     fn changed(&mut self, limit: Duration) -> Result<bool> {
         let Some(reigning) = &mut self.reigning else { return Ok(self.signal.wait(limit)?) };
         // Told after each commit, when the store and what the reign says of itself agree.
         let Reigning { runtime, dispatcher } = reigning;
-        let changed = runtime.block_on(async { tokio::time::timeout(limit, dispatcher.reign.changed()).await });
+        let signals = self.signals.as_ref();
+        let changed = runtime.block_on(async {
+            let cut_off = async {
+                match signals {
+                    Some(signals) => signals.comes().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = tokio::time::timeout(limit, dispatcher.reign.changed()) => Some(changed),
+                () = cut_off => None,
+            }
+        });
         match changed {
-            Ok(Ok(())) => Ok(true),
-            Err(_late) => Ok(false),
-            Ok(Err(_)) => Err(CliError::internal("the dispatcher ended unexpectedly")),
+            Some(Ok(Ok(()))) | None => Ok(true),
+            Some(Err(_late)) => Ok(false),
+            // Taken from a command that did not let go in time.
+            Some(Ok(Err(_))) if signals.is_some_and(|s| s.caught().is_some()) => Ok(true),
+            Some(Ok(Err(_))) => Err(CliError::internal("the dispatcher ended unexpectedly")),
         }
     }
 
@@ -309,7 +350,7 @@ impl Desk {
         // One inside a run waits for the next orchestrator instead.
         if orchestrator::part_of().is_none()
             && let Ok(None) = election::holder(&self.context.data)
-            && let Stood::Reigning(reigning) = stand(&self.context)?
+            && let Stood::Reigning(reigning) = stand_and_hear(&self.context, &mut self.signals)?
         {
             self.reigning = Some(reigning);
         }
@@ -336,8 +377,19 @@ impl Desk {
 
     /// Ends: an orchestrator of this process stops, whatever runs goes on.
     pub fn close(self) {
-        if let Some(reigning) = self.reigning {
+        drop(self);
+    }
+}
+
+impl Drop for Desk {
+    /// On every way out: who orchestrated lets go in order.
+    fn drop(&mut self) {
+        if let Some(reigning) = self.reigning.take() {
             reigning.end();
+        }
+        // The command goes on to say what came of it, and its exit code then tells of a signal.
+        if let Some(signals) = self.signals.as_ref().filter(|s| s.caught().is_none()) {
+            signals.alone();
         }
     }
 }

@@ -11,11 +11,13 @@ use wharf_ui::format;
 
 use super::context::{Context, print};
 use super::desk::{Ask, Desk};
+use super::doctor::holder_pid;
 use super::error::{CliError, Result, exit};
 use crate::clock;
 use crate::dispatch::input::GcPlan;
 use crate::dispatch::prepare;
 use crate::gc::plan;
+use crate::process::cgroup;
 
 /// How long one pass may take.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -40,6 +42,8 @@ struct GcDoc {
     bytes: u64,
     cache: Vec<String>,
     orphans: Vec<String>,
+    /// Empty control groups that ended runs left behind.
+    groups: Vec<String>,
     /// More is due than is listed here.
     more: bool,
 }
@@ -48,6 +52,10 @@ struct GcDoc {
 struct LogDoc {
     id: String,
     number: String,
+    /// `run`, `operation` or `service`.
+    entity: String,
+    /// Which start of a service it is of.
+    start: Option<u32>,
     bytes: u64,
 }
 
@@ -69,8 +77,20 @@ fn listed(context: &Context) -> Result<GcDoc> {
     let GcPlan { keep_ms, logs, cache, orphans, more, .. } =
         plan::plan(&context.data, &reader, clock::now(), retention.run_logs_ms)?;
     let bytes = logs.iter().map(|l| l.bytes).sum();
-    let logs = logs.into_iter().map(|l| LogDoc { id: l.id.text(), number: l.run, bytes: l.bytes }).collect();
-    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, bytes, cache, orphans, more })
+    let logs = logs
+        .into_iter()
+        .map(|l| LogDoc {
+            id: l.owner.id(),
+            entity: l.owner.entity().to_owned(),
+            start: l.owner.start(),
+            number: l.number,
+            bytes: l.bytes,
+        })
+        .collect();
+    let left = cgroup::leftovers(holder_pid(&context.data), &context.data.join("live"));
+    let empty = left.iter().filter(|group| group.processes == Some(0));
+    let groups = empty.map(|group| group.dir.display().to_string()).collect();
+    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, bytes, cache, orphans, groups, more })
 }
 
 fn wrong_config(message: String) -> CliError {
@@ -97,6 +117,8 @@ fn removed(context: &Context) -> Result<GcDoc> {
         }
     }
     desk.close();
+    // No rows know of them: what a run's shim could not remove, whoever may remove it now does.
+    all.groups = cgroup::remove_leftovers(holder_pid(&context.data), &context.data.join("live"));
     Ok(all)
 }
 
@@ -110,6 +132,7 @@ const fn nothing_yet() -> GcDoc {
         bytes: 0,
         cache: Vec::new(),
         orphans: Vec::new(),
+        groups: Vec::new(),
         more: true,
     }
 }
@@ -123,7 +146,13 @@ fn take(all: &mut GcDoc, result: &Value) {
     let text = |v: &Value, what: &str| v[what].as_str().unwrap_or_default().to_owned();
     for log in result["logs"].as_array().into_iter().flatten() {
         let bytes = log["bytes"].as_u64().unwrap_or(0);
-        all.logs.push(LogDoc { id: text(log, "id"), number: text(log, "number"), bytes });
+        all.logs.push(LogDoc {
+            id: text(log, "id"),
+            number: text(log, "number"),
+            entity: text(log, "entity"),
+            start: log["start"].as_u64().and_then(|n| u32::try_from(n).ok()),
+            bytes,
+        });
         all.bytes += bytes;
     }
     all.keep_ms = result["keep_ms"].as_u64();
@@ -136,13 +165,17 @@ fn words(done: &GcDoc) -> String {
     let verb = if done.dry_run { "would be removed" } else { "removed" };
     let mut out = String::new();
     for log in &done.logs {
-        out.push_str(&format!("{:<8} {:>9}  {verb}\n", log.number, format::size(log.bytes)));
+        let which = log.start.map_or_else(String::new, |start| format!(" start {start}"));
+        out.push_str(&format!("{:<14} {:>9}  {verb}\n", format!("{}{which}", log.number), format::size(log.bytes)));
     }
     for file in &done.cache {
         out.push_str(&format!("{file}  {verb}: its log is not there\n"));
     }
     for dir in &done.orphans {
         out.push_str(&format!("{dir}  stays: no row knows it; look into it, then remove it by hand\n"));
+    }
+    for group in &done.groups {
+        out.push_str(&format!("{group}  {verb}: its run has ended and nothing is in it\n"));
     }
     let kept = done.keep_ms.map_or_else(
         || "logs are kept for ever".to_owned(),
@@ -163,7 +196,7 @@ mod tests {
         let mut all = nothing_yet();
         let pass = |n: u64, more| {
             json!({
-                "logs": [{ "id": "x", "number": format!("R-{n}"), "bytes": n }], "cache": ["cache/a.lines"],
+                "logs": [{ "id": "x", "number": format!("S-{n}"), "entity": "service", "start": 3, "bytes": n }], "cache": ["cache/a.lines"],
                 "orphans": ["runs/aa/b"], "more": more, "keep_ms": 86_400_000_u64,
             })
         };
@@ -172,6 +205,6 @@ mod tests {
         take(&mut all, &pass(2, false));
         assert_eq!((all.bytes, all.logs.len(), all.cache.len(), all.orphans.len(), all.more), (3, 2, 2, 1, false));
         let words = words(&all);
-        assert!(words.contains("R-2") && words.contains("2 logs, 3 B removed; logs are kept 1d"), "{words}");
+        assert!(words.contains("S-2 start 3") && words.contains("2 logs, 3 B removed; logs are kept 1d"), "{words}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use wharf_model::{Named, RunId, UnixMillis};
+use wharf_model::{Kind, Named, OperationId, RunId, UnixMillis};
 use wharf_store::log::{Anchor, FLAG_GAP, Frame, Gap, LineKey, LogLines, LogReader, Stream, StreamSet};
 use wharf_store::view::EntityKind;
 use wharf_store::{ChangeSignal, Reader};
@@ -30,7 +30,7 @@ const LINES: usize = 1_000;
 /// Options of `wharf logs`.
 #[derive(Debug, Clone, Args)]
 pub struct LogsArgs {
-    /// Whose log: R-12 (of a service: its name or S-2), an id or a part of one
+    /// Whose log: R-12, O-3 (of a service: its name or S-2), an id or a part of one
     #[arg(value_name = "ID")]
     pub run: String,
     /// Go on while it prints, until it ends
@@ -60,19 +60,20 @@ impl LogsArgs {
     }
 }
 
-/// Prints a run's log.
+/// Prints the log of a run or of an operation.
 pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     let reader = context.reader_for(&args.run)?;
+    if args.run.parse().is_ok_and(|named| matches!(named, Named::Number(Kind::Operation, _))) {
+        let found = reader.resolve(&parse_name(&args.run)?, Some(EntityKind::Operation))?;
+        return operation(context, args, &reader, OperationId(found.id));
+    }
     let id = named_run(&reader, &args.run)?;
     let directory = if args.follow { begun_log(context, &reader, id)? } else { log_directory(context, &reader, id)? };
     let Some(directory) = directory else {
         if let Some(run) = reader.run_detail(id)?.map(|d| d.run)
             && let Some(at) = run.log_deleted_at
         {
-            let why = run.log_deleted_reason.map_or_else(String::new, |why| format!(": {why}"));
-            let at = format::moment(at, crate::clock::now(), context.zone());
-            context.remark(&format!("the log of {} was removed {at}{why}", args.run));
-            return nothing(context, args);
+            return removed(context, args, at, run.log_deleted_reason);
         }
         let line = reader.run_line(id)?;
         let status = line.map_or_else(String::new, |l| format!(", it is {}", l.status));
@@ -80,6 +81,29 @@ pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
         return nothing(context, args);
     };
     print_log(context, args, &directory)
+}
+
+/// Prints the log of an operation.
+fn operation(context: &Context, args: &LogsArgs, reader: &Reader, id: OperationId) -> Result<u8> {
+    let gone = || CliError::internal(format!("{} is not in the store any more", args.run));
+    let row = reader.operation(id)?.ok_or_else(gone)?.operation;
+    let place = row.log_ref.map(|place| context.data.join(place)).filter(|place| place.exists());
+    match (place, row.log_deleted_at) {
+        (Some(place), _) => print_log(context, args, &place),
+        (None, Some(at)) => removed(context, args, at, row.log_deleted_reason),
+        (None, None) => {
+            context.remark(&format!("{} has printed nothing, it is {}", args.run, row.status));
+            nothing(context, args)
+        }
+    }
+}
+
+/// Says that a log was removed, when and why.
+pub fn removed(context: &Context, args: &LogsArgs, at: UnixMillis, why: Option<String>) -> Result<u8> {
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    let at = format::moment(at, crate::clock::now(), context.zone());
+    context.remark(&format!("the log of {} was removed {at}{why}", args.run));
+    nothing(context, args)
 }
 
 /// The directory of a run's log once something stands in it; none when the run ended without one.
@@ -231,7 +255,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
             }
             for line in &window.lines {
                 // A line that may still grow is printed when it is whole.
-                if line.unterminated && !over {
+                if line.unterminated && !line.broken && !over {
                     continue;
                 }
                 if !context.global.json {
@@ -242,7 +266,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
                     documents.push(document(line));
                 }
             }
-            let open = window.lines.iter().find(|line| line.unterminated && !over).map(|line| line.key);
+            let open = window.lines.iter().find(|line| line.unterminated && !line.broken && !over).map(|line| line.key);
             let next = open.unwrap_or(window.next);
             let moved = next != key;
             key = next;
@@ -285,8 +309,8 @@ fn shown(context: &Context, line: &wharf_store::log::Line, stamped: bool) -> Vec
         out.extend_from_slice(format!("{at} {:<6} ", stream_word(line.stream)).as_bytes());
     }
     out.extend_from_slice(&line.bytes);
-    // Without stamps, the bytes are those that were printed.
-    if stamped || !line.unterminated {
+    // Without stamps, the bytes are those that were printed; two halves around a gap stay two lines.
+    if stamped || line.broken || !line.unterminated {
         out.push(b'\n');
     }
     out

@@ -29,6 +29,7 @@ mod service;
 mod setup;
 mod shell;
 mod show;
+mod signals;
 mod table;
 #[cfg(test)]
 mod testing;

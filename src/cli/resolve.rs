@@ -58,7 +58,7 @@ pub fn resolve(context: &Context, args: &ResolveArgs) -> Result<u8> {
     desk.close();
     let line = result?;
     if context.global.json {
-        context.document(&RunDocument::new(&line, clock::now()))?;
+        context.document(&RunDocument::new(&context.data, &line, clock::now()))?;
     }
     let number = Kind::Run.number(line.number);
     context.remark(&match args.verdict {

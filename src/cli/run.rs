@@ -21,6 +21,7 @@ use super::error::{CliError, Result, exit};
 use super::follow::{Following, gap_words};
 use super::project::{Here, here, nearest};
 use super::run_doc::{RunDocument, shown};
+use super::signals::CUT_OFF;
 use crate::clock;
 use crate::dispatch::event_loop::Reign;
 use crate::dispatch::perform::shim_dir;
@@ -71,9 +72,23 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
     let prompt = args.prompt.as_deref().map(prompt).transpose()?;
     let here = here(context)?;
     let mut desk = Desk::open(context)?;
-    let result = run_at(context, args, prompt, &here, &mut desk);
+    let mut begun = None;
+    let result = run_at(context, args, prompt, &here, &mut desk, &mut begun);
+    let number = begun.and_then(|id| Some(Kind::Run.number(desk.reader.run_line(id).ok()??.number)));
     desk.close();
-    result
+    match (result, number) {
+        (Err(error), Some(number)) if error.code == CUT_OFF => goes_on(context, &number, error),
+        (result, _) => result,
+    }
+}
+
+/// Says, when a signal has ended the waiting, that the run has not.
+fn goes_on(context: &Context, number: &str, error: CliError) -> Result<u8> {
+    if context.global.json {
+        return Err(error.entity(number).next(format!("wharf cancel {number}")));
+    }
+    context.remark(&format!("\n{number} goes on; next:  wharf logs {number} -f    wharf cancel {number}"));
+    Ok(error.exit)
 }
 
 fn prompt(given: &str) -> Result<String> {
@@ -90,7 +105,15 @@ fn prompt(given: &str) -> Result<String> {
     }
 }
 
-fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here, desk: &mut Desk) -> Result<u8> {
+/// `begun` becomes the run once it is there.
+fn run_at(
+    context: &Context,
+    args: &RunArgs,
+    prompt: Option<String>,
+    here: &Here,
+    desk: &mut Desk,
+    begun: &mut Option<RunId>,
+) -> Result<u8> {
     let asked = desk.ask(Ask {
         kind: "run.start",
         target_type: "agent",
@@ -103,14 +126,14 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
     let answered = asked.map_err(|e| explain(e, args, here))?;
     let id = answered.result.as_ref().and_then(|r| r["run_id"].as_str()).and_then(|t| t.parse::<RunId>().ok());
     let Some(id) = id else { return Err(CliError::internal("the answer to run.start names no run")) };
+    *begun = Some(id);
     if is_pending(desk, here)? {
         context.remark("wharf.toml has changed; what was accepted before is in force until\n  wharf config accept");
     }
     let follower = args.follow.then(|| Follower::begin(context, desk, id)).transpose()?;
     if !args.wait && !args.follow {
-        return begun(context, desk, id);
+        return until_begun(context, desk, id);
     }
-    tell_at_interrupt(context, id, desk)?;
     let ended = desk.wait(None, |reader, _| {
         let line = line(reader, id)?.line;
         Ok(Some(line).filter(|l| l.status.is_terminal()))
@@ -121,7 +144,7 @@ fn run_at(context: &Context, args: &RunArgs, prompt: Option<String>, here: &Here
     }
     let line = finish(desk, id)?.unwrap_or(line);
     if context.global.json {
-        context.document(&RunDocument::new(&line, clock::now()))?;
+        context.document(&RunDocument::new(&context.data, &line, clock::now()))?;
     } else {
         last_words(context, &line);
     }
@@ -164,7 +187,7 @@ pub fn finish(desk: &mut Desk, id: RunId) -> Result<Option<RunLine>> {
 
 /// Waits until the run has begun, or has ended. Where another process orchestrates, a run that waits its turn is
 /// left to that one.
-fn begun(context: &Context, desk: &mut Desk, id: RunId) -> Result<u8> {
+fn until_begun(context: &Context, desk: &mut Desk, id: RunId) -> Result<u8> {
     let under_way = |reader: &Reader, _: Option<&Reign>| -> Result<Option<RunLine>> {
         let seen = line(reader, id)?;
         Ok(Some(seen).filter(|l| l.started || l.line.status.is_terminal()).map(|l| l.line))
@@ -184,7 +207,7 @@ fn begun(context: &Context, desk: &mut Desk, id: RunId) -> Result<u8> {
 fn started(context: &Context, line: &RunLine) -> Result<u8> {
     let number = Kind::Run.number(line.number);
     if context.global.json {
-        context.document(&RunDocument::new(line, clock::now()))?;
+        context.document(&RunDocument::new(&context.data, line, clock::now()))?;
     } else {
         super::context::print(format!("{number}\n").as_bytes())?;
     }
@@ -204,7 +227,7 @@ fn started(context: &Context, line: &RunLine) -> Result<u8> {
 /// Status, outcome, time and the next commands of an ended run.
 fn last_words(context: &Context, line: &RunLine) {
     let number = Kind::Run.number(line.number);
-    let words = shown(line);
+    let words = shown(&context.data, line);
     let (class, word) = words.state();
     let outcome = match line.status {
         RunStatus::Succeeded => line.exit_code.map_or_else(|| "done".to_owned(), |code| format!("exit {code}")),
@@ -355,23 +378,6 @@ fn print_frame(frame: &Frame<'_>, quiet: bool) -> Result<()> {
         Stream::Control | Stream::Agent | Stream::Input => Ok(()),
     };
     written.map_err(|e| output_error(&e))
-}
-
-/// Tells, at ctrl-C, that the run goes on. Where another process orchestrates, the signal just ends this one.
-fn tell_at_interrupt(context: &Context, id: RunId, desk: &Desk) -> Result<()> {
-    let Some(reigning) = desk.reigning() else { return Ok(()) };
-    let number = desk.reader.run_line(id)?.map_or_else(|| id.text(), |l| Kind::Run.number(l.number));
-    let tell = !context.global.quiet;
-    reigning.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            if tell {
-                say(&format!("\n{number} goes on; next:  wharf logs {number} -f    wharf cancel {number}"));
-            }
-            // The store takes a cut-off orchestrator as it takes a crash: nothing is lost.
-            std::process::exit(i32::from(code::CANCELLED));
-        }
-    });
-    Ok(())
 }
 
 #[cfg(test)]

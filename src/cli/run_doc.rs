@@ -1,10 +1,15 @@
 //! A run as documents and lists show it.
 
+use std::path::Path;
+
 use serde::Serialize;
+use wharf_model::shim::LimitsReport;
 use wharf_model::{Kind, RunStatus, UnixMillis};
 use wharf_store::view::RunLine;
 use wharf_ui::glyph::Class;
-use wharf_ui::rows;
+use wharf_ui::rows::{self, HaltedBy};
+
+use crate::console::{halted_now, has_terminal_now, run_line};
 
 /// A run in a document. Every key is always there.
 #[derive(Debug, Clone, Serialize)]
@@ -53,6 +58,16 @@ pub struct RunDoc {
     pub liveness_state: Option<String>,
     /// Whether it can be judged.
     pub observation: String,
+    /// `stopped` or `traced` while its process lives and stands still.
+    pub halted: Option<&'static str>,
+    /// Signal that stopped it, once it is known.
+    pub halted_signal: Option<String>,
+    /// Since when a signal has stopped it, once it is known.
+    pub halted_at: Option<String>,
+    /// Process that traces it, when it can be told.
+    pub tracer_pid: Option<i32>,
+    /// Whether its process has a terminal that can be attached to now.
+    pub terminal: bool,
     /// What it named as its next action.
     pub next_action: Option<String>,
     /// `L-4`.
@@ -101,10 +116,15 @@ pub const fn class_word(class: Class) -> &'static str {
 }
 
 impl RunDoc {
-    /// The document of a run as it is now.
-    pub fn new(line: &RunLine, now: UnixMillis) -> Self {
-        let shown = shown(line);
+    /// The document of a run of a data directory as it is now.
+    pub fn new(data: &Path, line: &RunLine, now: UnixMillis) -> Self {
+        let shown = shown(data, line);
         let (class, _) = shown.state();
+        let (halted_signal, halted_at, tracer_pid) = match shown.halted.as_ref().map(|h| &h.by) {
+            Some(HaltedBy::Signal(Some((signal, since)))) => (Some(signal.clone()), Some(*since), None),
+            Some(HaltedBy::Tracer(Some((pid, _)))) => (None, None, Some(*pid)),
+            _ => (None, None, None),
+        };
         Self {
             id: line.id.text(),
             number: Kind::Run.number(line.number),
@@ -128,6 +148,11 @@ impl RunDoc {
             error: line.error.clone(),
             liveness_state: line.liveness_state.map(|l| l.to_string()),
             observation: line.observation.to_string(),
+            halted: shown.halted.as_ref().map(rows::Halted::word),
+            halted_signal,
+            halted_at: time(halted_at),
+            tracer_pid,
+            terminal: shown.terminal,
             next_action: line.next_action.clone(),
             lease: line.lease_number.map(|n| Kind::Lease.number(n)),
             workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
@@ -153,9 +178,9 @@ fn since(line: &RunLine) -> Option<UnixMillis> {
     }
 }
 
-/// The run in the words that the screens have for it.
-pub fn shown(line: &RunLine) -> rows::RunLine {
-    crate::console::run_line(line)
+/// The run in the words that the screens have for it, with what its process does now.
+pub fn shown(data: &Path, line: &RunLine) -> rows::RunLine {
+    rows::RunLine { halted: halted_now(data, line), terminal: has_terminal_now(data, line), ..run_line(line) }
 }
 
 /// The document of one run.
@@ -163,12 +188,19 @@ pub fn shown(line: &RunLine) -> rows::RunLine {
 pub struct RunDocument {
     schema: &'static str,
     run: RunDoc,
+    /// How its limits are kept; null where none are known.
+    limits: Option<LimitsReport>,
 }
 
 impl RunDocument {
-    /// A run as it is now.
-    pub fn new(line: &RunLine, now: UnixMillis) -> Self {
-        Self { schema: "wharf.run/1", run: RunDoc::new(line, now) }
+    /// A run of a data directory as it is now.
+    pub fn new(data: &Path, line: &RunLine, now: UnixMillis) -> Self {
+        Self { schema: "wharf.run/1", run: RunDoc::new(data, line, now), limits: None }
+    }
+
+    /// The same with how its limits are kept.
+    pub fn with_limits(self, limits: Option<LimitsReport>) -> Self {
+        Self { limits, ..self }
     }
 }
 
@@ -183,7 +215,8 @@ pub struct RunsDocument {
 
 impl RunsDocument {
     /// A whole ledger under the name of a document.
-    pub fn whole(schema: &'static str, lines: &[RunLine], now: UnixMillis) -> Self {
-        Self { schema, runs: lines.iter().map(|l| RunDoc::new(l, now)).collect(), next: None, hidden: 0 }
+    pub fn whole(schema: &'static str, data: &Path, lines: &[RunLine], now: UnixMillis) -> Self {
+        let runs = lines.iter().map(|l| RunDoc::new(data, l, now)).collect();
+        Self { schema, runs, next: None, hidden: 0 }
     }
 }

@@ -161,7 +161,7 @@ pub fn runs(context: &Context, args: &ListArgs) -> Result<u8> {
         "runs",
         "the filter",
         &listed,
-        |row| RunDoc::new(row, now),
+        |row| RunDoc::new(&context.data, row, now),
         |rows| table(context, rows, now),
     )
 }
@@ -179,7 +179,7 @@ fn listed(reader: &Reader, ready: &Ready, after: Option<RunCursor>, limit: usize
 fn table(context: &Context, rows: &[RunLine], now: UnixMillis) -> Table {
     let mut table = Table::new(&["RUN", "STATUS", "AGENT", "ISSUE", "ENV", "OUTCOME", "TOOK", "ENDED"]);
     for row in rows {
-        let line = shown(row);
+        let line = shown(&context.data, row);
         let (class, word) = line.state();
         let outcome = if line.is_live() { line.now_words(now, context.zone()) } else { line.outcome_words().0 };
         table.row(vec![

@@ -1,7 +1,6 @@
 //! `wharf serve`: an orchestrator without a screen.
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use wharf_model::StopPolicy;
 use wharf_store::Reader;
 use wharf_store::view::ServiceQuery;
@@ -9,13 +8,10 @@ use wharf_store::view::ServiceQuery;
 use super::context::{Context, say};
 use super::desk::{Reigning, Stood, stand_or_take_over};
 use super::error::{CliError, Result, exit};
+use super::signals::{Caught, Signals};
 use crate::dispatch::event_loop::Reign;
 use crate::dispatch::take_over::Seat;
 
-/// Exit codes of a process that a signal ended.
-const INTERRUPTED: u8 = 130;
-const TERMINATED: u8 = 143;
-const HUNG_UP: u8 = 129;
 /// Services looked through.
 const SERVICES: usize = 1_000;
 
@@ -62,6 +58,8 @@ pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
         // whoever started it, and needs no more than that.
         let _ = rustix::process::setsid();
     }
+    // Heard from before the lock is taken: one that comes while the store is opened is followed once the
+    // reign has begun, instead of cutting it off.
     let mut signals = None;
     let stood = stand_or_take_over(context, args.yes, || {
         signals = Some(Signals::listen()?);
@@ -107,28 +105,7 @@ pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
     }
 }
 
-/// The signals that end it in order. Heard from before the lock is taken: one that comes while the store is opened
-/// is followed once the reign has begun, instead of cutting it off.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        let hear =
-            |kind| signal(kind).map_err(|e| CliError::internal("signals cannot be received").cause(e.to_string()));
-        Ok(Self {
-            interrupt: hear(SignalKind::interrupt())?,
-            terminate: hear(SignalKind::terminate())?,
-            hangup: hear(SignalKind::hangup())?,
-        })
-    }
-}
-
-async fn watch(reigning: &Reigning, reader: &Reader, signals: Signals, until_idle: bool) -> Result<Over> {
-    let Signals { mut interrupt, mut terminate, mut hangup } = signals;
+async fn watch(reigning: &Reigning, reader: &Reader, mut signals: Signals, until_idle: bool) -> Result<Over> {
     let mut changes = reigning.dispatcher().reign.clone();
     loop {
         let now = changes.borrow_and_update().clone();
@@ -145,18 +122,16 @@ async fn watch(reigning: &Reigning, reader: &Reader, signals: Signals, until_idl
                     return Ok(Over::Ended(ended.unwrap_or_else(|| "the dispatcher ended unexpectedly; see the log".to_owned())));
                 }
             }
-            _ = interrupt.recv() => return Ok(signalled("SIGINT", INTERRUPTED)),
-            _ = terminate.recv() => return Ok(signalled("SIGTERM", TERMINATED)),
-            // A background process outlives its terminal; one in the foreground ends with it.
-            _ = hangup.recv(), if !until_idle => return Ok(signalled("SIGHUP", HUNG_UP)),
+            // One in the background outlives its terminal; one in the foreground ends with it.
+            caught = signals.next(until_idle) => return Ok(signalled(caught)),
         }
     }
 }
 
 /// Notes by what signal it ends: who reads the log wants to know why nobody reigned.
-fn signalled(name: &str, code: u8) -> Over {
-    tracing::info!(name, "a signal ends it");
-    Over::Signal(code)
+fn signalled(caught: Caught) -> Over {
+    tracing::info!(name = caught.name, "a signal ends it");
+    Over::Signal(caught.code())
 }
 
 /// Whether nothing is open that only an orchestrator can carry on.

@@ -16,6 +16,7 @@ use super::docs::{ServiceDoc, service_state};
 use super::error::{CliError, Result, exit};
 use super::logs::{LogsArgs, parse_name, print_log};
 use super::project::{find_here, here};
+use super::signals::CUT_OFF;
 use crate::dispatch::perform::shim_dir;
 
 /// How long a start, with the services it needs, or a stop is waited for.
@@ -177,6 +178,7 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
             )
             .next(format!("wharf show {number}"))
             .entity(number)),
+            Err(error) if error.code == CUT_OFF => Err(error),
             // It was accepted and then failed: the thing itself is not as wanted.
             Err(error) => {
                 let mut error = error;
@@ -215,6 +217,10 @@ fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
         [live, service.log_ref.clone()].into_iter().flatten().map(|p| context.data.join(p)).find(|p| p.exists());
     match place {
         Some(place) => print_log(context, args, &place),
+        None if service.log_deleted_generation >= Some(service.generation.max(1)) => {
+            let at = service.log_deleted_at.unwrap_or(service.updated_at);
+            super::logs::removed(context, args, at, service.log_deleted_reason.clone())
+        }
         None => {
             context.remark(&format!("{} has printed nothing, it is {}", service.name, service.status));
             super::logs::nothing(context, args)

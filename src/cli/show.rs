@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use wharf_model::shim::LimitsReport;
 use wharf_model::*;
 use wharf_store::Reader;
 use wharf_store::log::{LogLines, Stream, StreamSet};
@@ -23,8 +24,6 @@ const LAST_LINES: usize = 5;
 const LINE_BYTES: usize = 4096;
 /// Comments shown of an issue.
 const COMMENTS: usize = 20;
-/// Rows looked through for one that has no question of its own.
-const LOOKED_THROUGH: usize = 1_000;
 
 /// Options of `wharf show`.
 #[derive(Debug, Clone, Args)]
@@ -76,15 +75,7 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
             facts(context, "environment", &found.label, None, &plain(&item.environment, &found.label)?, &[])
         }
         EntityKind::Operation => {
-            let page = reader.operations(&OperationQuery::default(), None, LOOKED_THROUGH)?;
-            let item = page.rows.into_iter().find(|o| o.operation.id.0 == found.id).ok_or_else(|| {
-                CliError::new(
-                    exit::NOT_FOUND,
-                    "id_unknown",
-                    format!("{} is too old to be looked up by itself", found.label),
-                )
-                .next("wharf show its run or workspace")
-            })?;
+            let item = reader.operation(OperationId(found.id))?.ok_or_else(gone)?;
             facts(context, "operation", &found.label, None, &plain(&item.operation, &found.label)?, &[])
         }
         EntityKind::Request => {
@@ -197,13 +188,15 @@ fn print_tidy(context: &Context, text: &str) -> Result<u8> {
 fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     let detail = reader.run_detail(id)?.ok_or_else(|| CliError::internal("the run is not in the store any more"))?;
     let now = clock::now();
+    let execute = detail.steps.iter().find(|s| s.step == Step::Execute);
+    let limits = execute.and_then(|s| LimitsReport::of_step(s.detail.as_ref()));
     if context.global.json {
-        context.document(&RunDocument::new(&detail.line, now))?;
+        context.document(&RunDocument::new(&context.data, &detail.line, now).with_limits(limits))?;
         return Ok(exit::DONE);
     }
     let zone = context.zone();
     let (run, line) = (&detail.run, &detail.line);
-    let words = shown(line);
+    let words = shown(&context.data, line);
     let (class, word) = words.state();
     let number = Kind::Run.number(run.number);
     let after = words.took_ms().map_or_else(String::new, |ms| format!(" after {}", format::took(ms)));
@@ -237,12 +230,20 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     pairs.push(("output", format!("stdout {}, stderr {}", size(run.stdout_bytes), size(run.stderr_bytes))));
     let process = run.process_pid.filter(|_| !run.status.is_terminal());
     pairs.push(("process", process.map_or_else(|| "–".to_owned(), |pid| pid.to_string())));
+    let terminal = words.terminal.then(|| format!("terminal   tty = true; wharf attach {number}\n"));
+    let halted = words.halted.as_ref().map(|h| format!("state      {}; {}\n", h.words(now, zone), h.advice()));
     for pair in pairs.chunks(2) {
         let left = format!("{:<10} {}", pair[0].0, pair[0].1);
         let right = pair.get(1).map(|(key, value)| format!("{key:<10} {value}")).unwrap_or_default();
         out.push_str(format!("{left:<46}  {right}").trim_end());
         out.push('\n');
     }
+    if let Some(limits) = &limits {
+        let cost = limits.killed_words().map_or_else(String::new, |words| format!("; {words}"));
+        out.push_str(&format!("limits     {}{cost}\n", limits.words()));
+    }
+    out.push_str(&terminal.unwrap_or_default());
+    out.push_str(&halted.unwrap_or_default());
     if let Some(chain) = chain_words(&detail) {
         out.push_str(&format!("lineage    {chain}\n"));
     }

@@ -1,10 +1,11 @@
 //! `[[agent]]` and its adapter's settings.
 
-use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, ProcessConfig, Stdin};
+use wharf_model::config::{Adapter, AdapterConfig, AgentConfig, Budget, NoPrompt, ProcessConfig, RunLimits, Stdin};
 
 use super::parts::{directory, env, only_text, prompt};
 use super::project::References;
 use super::reader::{Reader, Section, filled, integer, strings};
+use super::text;
 
 /// Reads one agent. `None` when it lacks what an agent cannot be without; that is a problem then.
 pub(super) fn agent<'t>(
@@ -30,7 +31,7 @@ pub(super) fn agent<'t>(
         None
     };
     let placeholder =
-        ProcessConfig { command: String::new(), args: Vec::new(), shell: false, cwd: ".".into(), stdin: Stdin::None };
+        ProcessConfig { command: String::new(), args: Vec::new(), shell: false, cwd: ".".into(), stdin: Stdin::Prompt };
     let is_whole = process.is_some();
     let mut agent = AgentConfig::new(name, AdapterConfig::Process(process.unwrap_or(placeholder)));
     if let Some(value) = reader.take(s, "environment") {
@@ -47,9 +48,7 @@ pub(super) fn agent<'t>(
     reader.limit(s, "silence", &mut agent.silence_ms);
     agent.tty = reader.boolean(s, "tty").unwrap_or(agent.tty);
     agent.prompt = prompt(reader, s, "prompt");
-    if agent.tty {
-        without_input(reader, s, &mut agent);
-    }
+    without_input(reader, s, &agent);
     agent.bootstrap = prompt(reader, s, "bootstrap");
     reader.limit(s, "timer", &mut agent.timer_ms);
     agent.wake_on_demand = reader.boolean(s, "wake_on_demand").unwrap_or(agent.wake_on_demand);
@@ -58,18 +57,39 @@ pub(super) fn agent<'t>(
     agent.pass_ssh_agent = reader.boolean(s, "pass_ssh_agent").unwrap_or(agent.pass_ssh_agent);
     agent.keep = reader.strings(s, "keep").unwrap_or_default();
     agent.services = services(reader, s, references);
+    if let Some(section) = reader.table(s, "limits", "agent.limits") {
+        agent.limits = limits(reader, section);
+    }
     agent.env = env(reader, s, references);
     reader.close(section);
     is_whole.then_some(agent)
 }
 
-/// A terminal is typed into; nothing is sent to it from the config.
-fn without_input<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, agent: &mut AgentConfig) {
-    let expected = "expected no prompt beside tty = true; whoever attaches types it, or the command carries it";
-    let AdapterConfig::Process(process) = &mut agent.adapter;
+/// What is sent nothing must not be promised anything: a prompt that nobody reads is a mistake. A terminal
+/// is typed into; nothing is sent to it from the config.
+fn without_input<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, agent: &AgentConfig) {
+    let Some(why) = agent.takes_no_prompt() else { return };
     if let Some(value) = reader.take(section, "prompt") {
-        reader.wrong(value.span(), "an agent with a terminal is sent no prompt", expected);
-    } else if matches!(process.stdin, Stdin::Text(_))
+        let (message, expected) = match why {
+            NoPrompt::Terminal => (
+                "an agent with a terminal is sent no prompt",
+                "expected no prompt beside tty = true; whoever attaches types it, or the command carries it",
+            ),
+            NoPrompt::NoInput => (
+                "an agent with stdin = \"none\" is sent no prompt",
+                "expected stdin = \"prompt\" in [agent.config], or no prompt",
+            ),
+            NoPrompt::OwnText => (
+                "an agent whose stdin holds a text of its own is sent no prompt",
+                "expected stdin = \"prompt\" in [agent.config], or no prompt",
+            ),
+        };
+        reader.wrong(value.span(), message, expected);
+        return;
+    }
+    let AdapterConfig::Process(process) = &agent.adapter;
+    if agent.tty
+        && matches!(process.stdin, Stdin::Text(_))
         && let Some(value) = reader.take(section, "tty")
     {
         let message = "stdin = { text = … } cannot stand beside tty = true";
@@ -124,6 +144,28 @@ fn process<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> Option<
     });
     reader.close(section);
     Some(ProcessConfig { command: command?, args, shell, cwd, stdin: stdin.unwrap_or(Stdin::Prompt) })
+}
+
+/// Most processes and threads that the kernel can number.
+const PROCESSES_MAX: u64 = 4_194_304;
+
+/// Least memory with which a program can be started at all.
+const MEMORY_MIN_BYTES: u64 = 4 << 20;
+
+fn limits<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> RunLimits {
+    let s = &mut section;
+    let processes = reader.number(s, "processes", 1, PROCESSES_MAX);
+    let expected = "at least \"4MiB\", with KiB, MiB or GiB";
+    let memory_bytes = reader.read(s, "memory", "a size of memory", expected, |value| {
+        // Above it no kernel counts.
+        value.as_str().and_then(text::size).filter(|n| (MEMORY_MIN_BYTES..1 << 62).contains(n))
+    });
+    if !s.has("processes") && !s.has("memory") {
+        let expected = "expected processes = 64, memory = \"512MiB\", or no limits at all";
+        reader.wrong(s.span(), "limits caps nothing", expected);
+    }
+    reader.close(section);
+    RunLimits { processes, memory_bytes }
 }
 
 fn budget<'t>(reader: &mut Reader<'t>, mut section: Section<'_, 't>) -> Budget {

@@ -71,6 +71,7 @@ concurrent_runs = 1
 timeout = "10m"                    # 0s = no limit
 grace = "15s"                      # between the polite signal and the other one
 prompt = {{ text = "Say where you are and what is in there." }}
+# limits = {{ processes = 200, memory = "4GiB" }}   # of one run, where the kernel offers it; wharf doctor tells
 # env = {{ API_KEY = {{ secret = "api-key" }} }}
 [agent.config]
 command = "echo \"$WHARF_RUN_NUMBER in $PWD\"; cat; ls"

@@ -78,6 +78,7 @@ fn what_was_pasted_in_place_of_a_secret_is_not_in_the_message() {
 #[test]
 fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
     let agent = "[[agent]]\nname = \"a\"\nadapter = \"process\"\nconfig = { command = \"x\" }\n";
+    let limits = "[[agent]]\nname = \"a\"\nadapter = \"process\"\nconfig = { command = \"x\" }\n[agent.limits]\n";
     let bare_agent = "[[agent]]\nname = \"a\"\n";
     let config = "[[agent]]\nname = \"a\"\nadapter = \"process\"\n[agent.config]\n";
     let environment = "[[environment]]\nname = \"e\"\n";
@@ -119,9 +120,11 @@ fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
                 "pass_ssh_agent",
                 "keep",
                 "services",
+                "limits",
                 "env",
             ],
         ),
+        (limits, &["processes", "memory"]),
         (bare_agent, &["adapter"]),
         (config, &["command", "args", "shell", "cwd", "stdin"]),
         (environment, &["driver", "lease_policy", "slots", "ttl"]),
@@ -159,6 +162,41 @@ fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
             assert!(unknown.is_some(), "{head}x{key}");
         }
     }
+}
+
+#[test]
+fn limits_are_judged_at_their_line() {
+    let with = |limits: &str| {
+        format!("[[agent]]\nname = \"a\"\nadapter = \"process\"\nlimits = {limits}\n[agent.config]\ncommand = \"x\"\n")
+    };
+    let read = |limits: &str| project(&with(limits)).map(|config| config.agents[0].limits);
+    let caps = |processes, memory_bytes| RunLimits { processes, memory_bytes };
+    assert_eq!(read("{ processes = 64, memory = \"2GiB\" }").unwrap(), caps(Some(64), Some(2 << 30)));
+    assert_eq!(read("{ memory = \"4MiB\" }").unwrap(), caps(None, Some(4 << 20)));
+    assert_eq!(read("{ processes = 1 }").unwrap(), caps(Some(1), None));
+    let table = [
+        ("{ processes = 0 }", "processes = 0 is not a number in range", "a whole number from 1 to 4194304"),
+        ("{ processes = \"9\" }", "processes = \"9\" is not a number in range", "without quotes"),
+        ("{ processes = -1 }", "processes = -1 is not", "from 1"),
+        ("{ memory = 512 }", "memory = 512 is not a size of memory", "at least \"4MiB\""),
+        ("{ memory = \"0B\" }", "is not a size of memory", "at least \"4MiB\""),
+        ("{ memory = \"1MiB\" }", "is not a size of memory", "at least \"4MiB\""),
+        ("{ memory = \"2G\" }", "memory = \"2G\" is not a size of memory", "with KiB, MiB or GiB"),
+        ("{ memory = \"9999999TiB\" }", "is not a size of memory", "GiB"),
+        ("{ memroy = \"2GiB\" }", "has no key \"memroy\"", "did you mean memory?"),
+        ("{ processes = 2, files = 3 }", "has no key \"files\"", "processes"),
+        ("{}", "limits caps nothing", "or no limits at all"),
+        ("64", "limits = 64 is not a table", ""),
+    ];
+    for (limits, message, expected) in table {
+        let shown = read(limits).unwrap_err().render(None);
+        assert!(shown.contains("wharf.toml:4: ") && shown.contains(message), "{limits}: {shown}");
+        assert!(shown.contains(expected), "{limits}: {shown}");
+    }
+    // In force and accepted configs of before know nothing of it; without any it is not written either.
+    let none =
+        serde_json::to_value(project(&with("{ processes = 1 }").replace("limits = { processes = 1 }\n", "")).unwrap());
+    assert!(none.unwrap()["agents"][0].get("limits").is_none());
 }
 
 #[test]
@@ -204,6 +242,38 @@ fn an_agent_names_services_that_are_there_each_once() {
 }
 
 #[test]
+fn a_prompt_that_nobody_would_read_is_a_mistake_at_its_line() {
+    let file = |agent: &str, stdin: &str| {
+        format!(
+            "[[agent]]\nname = \"a\"\nadapter = \"process\"\nprompt = {{ text = \"do\" }}\n{agent}[agent.config]\n\
+             command = \"x\"\n{stdin}"
+        )
+    };
+    assert!(project(&file("", "")).is_ok() && project(&file("", "stdin = \"prompt\"\n")).is_ok());
+    let table = [
+        ("", "stdin = \"none\"\n", "an agent with stdin = \"none\" is sent no prompt"),
+        ("", "stdin = { text = \"t\" }\n", "an agent whose stdin holds a text of its own is sent no prompt"),
+        ("tty = true\n", "", "an agent with a terminal is sent no prompt"),
+        ("tty = true\n", "stdin = \"none\"\n", "an agent with a terminal is sent no prompt"),
+    ];
+    for (agent, stdin, message) in table {
+        let error = project(&file(agent, stdin)).unwrap_err();
+        let [problem] = error.problems() else { panic!("{error}") };
+        assert_eq!((problem.message.as_str(), problem.line), (message, 4), "{error}");
+        assert!(error.to_string().contains("or no prompt") || error.to_string().contains("no prompt beside tty"));
+    }
+    // Without a prompt each of them is an agent; a text of its own cannot be sent to a terminal.
+    for (agent, stdin, _) in table {
+        let text = file(agent, stdin).replace("prompt = { text = \"do\" }\n", "");
+        assert!(project(&text).is_ok(), "{text}");
+    }
+    let both = file("tty = true\n", "stdin = { text = \"t\" }\n").replace("prompt = { text = \"do\" }\n", "");
+    assert_eq!(messages(&both), ["stdin = { text = … } cannot stand beside tty = true"]);
+    // A config that is broken elsewhere is told that, and nothing about a stdin it does not have.
+    assert_eq!(messages("[[agent]]\nname = \"a\"\nadapter = \"process\"\nprompt = \"p.md\"\n").len(), 1);
+}
+
+#[test]
 fn comments_and_spelling_do_not_change_the_hashes() {
     let hashes = |text: &str| {
         let config = project(text).unwrap();
@@ -241,12 +311,13 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.executable_hash, plain.executable_hash);
     assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
     assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:23");
-    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:55");
-    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 58);
-    assert_eq!(loaded.where_from("service.db.ready.check").line, 71);
+    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:56");
+    assert_eq!(loaded.where_from("agent.fixer.limits.memory").line, 33);
+    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 59);
+    assert_eq!(loaded.where_from("service.db.ready.check").line, 72);
     assert_eq!(loaded.where_from("service.db.ready.timeout").layer, Layer::Default);
     assert_eq!(loaded.where_from("agent.docs.grace").to_string(), "default");
-    assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:33");
+    assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:34");
     let grace = loaded.effective().into_iter().find(|(key, ..)| key == "agent.fixer.grace").unwrap();
     assert_eq!((grace.1.as_str(), grace.2.line), ("15s", 24));
 

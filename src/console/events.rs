@@ -9,6 +9,7 @@ use wharf_ui::effect::{Owner, Question};
 use wharf_ui::msg::{Answer, RequestOutcome, Tone};
 
 use super::reign::Standing;
+use crate::dispatch::election::DiskNeed;
 use crate::dispatch::input::Recovery;
 
 /// Events that may wait in the channel; senders then wait, except for the loop itself, which sends none.
@@ -46,10 +47,17 @@ pub enum Event {
     Foretold(&'static str),
     /// What a start of the reign here has found.
     Recovered(Arc<Recovery>),
+    /// What waits for room on the disk in the reign of this console.
+    Need(Option<DiskNeed>),
     /// What is wrong with the store, in words with what to do; none when nothing is any more.
     Trouble(Trouble, Option<String>),
     /// A request was answered.
     Request(u64, RequestOutcome),
+    /// The terminal has said whether its background is light.
+    Ground {
+        /// It is.
+        light: bool,
+    },
     /// Something to say.
     Toast(Tone, String),
     /// The directory's project is known to the store, or cannot be.

@@ -4,20 +4,23 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use wharf_model::shim::Spec;
 use wharf_model::{Kind, RunId};
 use wharf_store::Reader;
 use wharf_store::log::{LineKey, LogLines, LogReader, StreamSet, copy_to};
 use wharf_ui::effect::{LinePlace, Owner, Streams};
 
 use super::output::{self, set};
-use crate::process::shim_dir::names;
+use crate::process::shim_dir;
 
 /// Bytes of output handed to the pager or into a file, at most.
 const COPY_MAX_BYTES: u64 = 4 << 30;
+/// Time for finding the number of a line, and bytes counted between two looks at the clock.
+const COUNT_LIMIT: Duration = Duration::from_millis(300);
+const COUNT_BYTES: u64 = 8 << 20;
 /// Longest text taken back from an editor.
 const TEXT_MAX_BYTES: u64 = 1 << 20;
 
@@ -71,9 +74,7 @@ pub fn attach(data: &Path, reader: &Reader, id: RunId) -> Result<(Command, Strin
         return Err(format!("{name} has ended"));
     }
     let place = output::place(reader, data, Owner::Run(id)).map_err(|e| e.to_string())?.ok_or_else(gone)?;
-    let spec = std::fs::read(place.dir.join(names::SPEC)).ok();
-    let spec: Option<Spec> = spec.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    match spec {
+    match shim_dir::read_spec(&place.dir).ok() {
         None => Err(format!("the process of {name} has not been started yet")),
         Some(spec) if spec.tty.is_none() => Err(format!("{name} has no terminal; its agent needs tty = true")),
         Some(_) => {
@@ -145,39 +146,48 @@ pub fn shell_place(reader: &Reader, owner: Owner) -> Result<(PathBuf, Vec<(Strin
     Ok((dir, vars))
 }
 
-/// `$PAGER` with the output of an entity, at a line.
+/// Feeds a program that has the terminal.
+pub type Feed = Box<dyn FnOnce(ChildStdin) + Send>;
+
+/// `$PAGER` with the output of an entity, at a line; and what feeds it as far as it wants to read, so that nothing is
+/// copied first, however much there is.
 ///
 /// # Errors
-/// The output cannot be read or copied, in words.
-pub fn pager(
-    tmp: &Path,
-    data: &Path,
-    reader: &Reader,
-    owner: Owner,
-    at: Option<LinePlace>,
-) -> Result<(Command, PathBuf), String> {
+/// The output cannot be read, in words.
+pub fn pager(data: &Path, reader: &Reader, owner: Owner, at: Option<LinePlace>) -> Result<(Command, Feed), String> {
     let place = output::place(reader, data, owner).map_err(|e| e.to_string())?;
     let place = place.ok_or_else(|| "this prints nothing by itself".to_owned())?;
-    let file = write_private(tmp, &format!("{}.log", place.name), b"").map_err(|e| e.to_string())?;
-    copy_output(&place.dir, &file, Streams::Both)?;
     let named = std::env::var("PAGER").unwrap_or_default();
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "exec ${PAGER:-less} \"$@\"", "sh"]);
+    command.args(["-c", "exec ${PAGER:-less} \"$@\"", "sh"]).stdin(Stdio::piped());
     if named.trim().is_empty() || named.contains("less") {
-        let line = at.map(|at| line_number(&place.dir, at)).transpose()?.flatten();
-        command.arg("-R").arg(line.map_or_else(|| "+G".to_owned(), |line| format!("+{}", line + 1)));
+        command.arg("-R");
+        if let Some(line) = at.map(|at| line_number(&place.dir, at)).transpose()?.flatten() {
+            command.arg(format!("+{}", line + 1));
+        }
     }
-    command.arg(&file);
-    Ok((command, file))
+    let feed = move |mut stdin: ChildStdin| {
+        // A pager that is left before the end reads no more: that is no mistake.
+        if let Err(words) = write_output(&place.dir, &mut stdin, Streams::Both) {
+            tracing::debug!(%words, "the pager was not given everything");
+        }
+    };
+    Ok((command, Box::new(feed)))
 }
 
-/// Number of a line among all that was printed; none when there is no such line.
+/// Number of a line among all that was printed; none when there is no such line, or counting takes too long.
 fn line_number(dir: &Path, at: LinePlace) -> Result<Option<u64>, String> {
+    let until = Instant::now() + COUNT_LIMIT;
     let mut lines = LogLines::open(dir, 0, None).map_err(|e| e.to_string())?;
     lines.set_live(false);
-    lines.count(u64::MAX).map_err(|e| e.to_string())?;
     let key = LineKey { seq: at.seq, index: at.index };
-    lines.number_of(key, StreamSet::OUTPUT).map_err(|e| e.to_string())
+    loop {
+        let counted = lines.count(COUNT_BYTES).map_err(|e| e.to_string())?;
+        let number = lines.number_of(key, StreamSet::OUTPUT).map_err(|e| e.to_string())?;
+        if number.is_some() || counted.complete || Instant::now() >= until {
+            return Ok(number);
+        }
+    }
 }
 
 /// `$VISUAL` or `$EDITOR` with a text; gives the file it lies in.
@@ -239,17 +249,22 @@ fn new_file(dir: &Path, name: &str, suffix: &str) -> io::Result<PathBuf> {
 
 fn copy_output(dir: &Path, to: &Path, streams: Streams) -> Result<u64, String> {
     let failed = |e: io::Error| format!("{}: {e}", to.display());
+    let file = std::fs::OpenOptions::new().write(true).truncate(true).open(to).map_err(failed)?;
+    write_output(dir, file, streams).map_err(|words| format!("{}: {words}", to.display()))
+}
+
+/// Writes what was printed, as it was; gives the number of bytes.
+fn write_output(dir: &Path, to: impl io::Write, streams: Streams) -> Result<u64, String> {
     let mut reader = match LogReader::open(dir) {
         Ok(reader) => reader,
         Err(wharf_store::log::LogError::Missing { .. }) => return Ok(0),
         Err(_) if !dir.exists() => return Ok(0),
         Err(error) => return Err(error.to_string()),
     };
-    let file = std::fs::OpenOptions::new().write(true).truncate(true).open(to).map_err(failed)?;
-    let mut out = io::BufWriter::with_capacity(256 * 1024, file);
+    let mut out = io::BufWriter::with_capacity(256 * 1024, to);
     let from = reader.start();
     let copied = copy_to(&mut reader, &mut out, set(streams), from, COPY_MAX_BYTES).map_err(|e| e.to_string())?;
-    out.flush().map_err(failed)?;
+    out.flush().map_err(|e| e.to_string())?;
     Ok(copied.bytes)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use super::events::{Event, Sender};
+use super::ground::{self, Heard, Listener};
 
 /// How long a key's further bytes are waited for.
 const BYTES: Duration = Duration::from_millis(2);
@@ -38,15 +39,15 @@ struct Shared {
 }
 
 impl Input {
-    /// Begins to read.
+    /// Begins to read; an answer to `ground` is told apart from keys.
     ///
     /// # Errors
     /// No thread or no descriptor could be had.
-    pub fn start(events: Sender) -> io::Result<Self> {
+    pub fn start(events: Sender, ground: Listener) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared { state: Mutex::new(State::Reading), changed: Condvar::new(), wake });
         let reader = Arc::clone(&shared);
-        std::thread::Builder::new().name("input".into()).spawn(move || read(&reader, &events))?;
+        std::thread::Builder::new().name("input".into()).spawn(move || read(&reader, &events, ground))?;
         Ok(Self { shared })
     }
 
@@ -84,7 +85,7 @@ impl Shared {
     }
 }
 
-fn read(shared: &Shared, events: &Sender) {
+fn read(shared: &Shared, events: &Sender, mut ground: Listener) {
     let stdin = io::stdin();
     loop {
         shared.pass();
@@ -106,9 +107,14 @@ fn read(shared: &Shared, events: &Sender) {
             continue;
         }
         for _ in 0..EVENTS {
-            match crossterm::event::poll(BYTES) {
+            match crossterm::event::poll(if ground.is_holding() { ground::REST } else { BYTES }) {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => {
+                    if !send(events, ground.flush()) {
+                        return;
+                    }
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the terminal sent what cannot be read");
                     break;
@@ -118,7 +124,12 @@ fn read(shared: &Shared, events: &Sender) {
                 // The size is told by the signal, and asked then.
                 Ok(crossterm::event::Event::Resize(..)) => {}
                 Ok(event) => {
-                    if events.send(Event::Input(event)).is_err() {
+                    let goes_on = match ground.take(event) {
+                        Heard::Held => true,
+                        Heard::Typed(typed) => send(events, typed),
+                        Heard::Light(light) => events.send(Event::Ground { light }).is_ok(),
+                    };
+                    if !goes_on {
                         return;
                     }
                 }
@@ -129,4 +140,9 @@ fn read(shared: &Shared, events: &Sender) {
             }
         }
     }
+}
+
+/// Passes keys on; says whether anybody still takes them.
+fn send(events: &Sender, typed: Vec<crossterm::event::Event>) -> bool {
+    typed.into_iter().all(|event| events.send(Event::Input(event)).is_ok())
 }

@@ -1,5 +1,5 @@
-//! What goes on in logs between two commits: when live runs last printed, and that the log on the
-//! screen has grown. Looked at only while it is shown.
+//! What goes on between two commits: when live runs last printed, whether their processes stand still,
+//! and that the log on the screen has grown. Looked at only while it is shown.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,12 +11,15 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify;
+use wharf_model::shim::ProcessRef;
 use wharf_model::{RunId, UnixMillis};
 use wharf_store::log::frame::segment_number;
 use wharf_ui::effect::Owner;
 
 use super::events::{Event, Sender};
 use crate::dispatch::perform::shim_dir;
+use crate::process::halted::{self, Halted};
+use crate::process::shim_dir::read_spec;
 
 /// Live runs whose logs are looked at, at most: more do not fit on a screen.
 const RUNS_MAX: usize = 200;
@@ -26,18 +29,55 @@ const PACE: Duration = Duration::from_millis(12);
 const BUFFER: usize = 4096;
 const READS: usize = 256;
 
-/// Live runs on the screen, with the last output of each.
+/// Live runs on the screen, with the last output and the halt of each.
 #[derive(Debug, Clone, Default)]
 pub struct LiveRuns {
     data: PathBuf,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
+/// What is seen of a live run beside its row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sight {
+    /// When it last printed.
+    pub printed: Option<UnixMillis>,
+    /// How its process stands still, when it does.
+    pub halted: Option<Halted>,
+    /// It has a terminal.
+    pub terminal: bool,
+}
+
 #[derive(Debug, Clone)]
 struct Seen {
     run: RunId,
     dir: PathBuf,
-    printed: Option<UnixMillis>,
+    /// What stays the same for an attempt, once it is known.
+    fixed: Option<Fixed>,
+    sight: Sight,
+}
+
+/// What never changes of a process.
+#[derive(Debug, Clone, Copy)]
+struct Fixed {
+    child: ProcessRef,
+    terminal: bool,
+}
+
+impl Fixed {
+    fn read(dir: &Path) -> Option<Self> {
+        let child = halted::child(dir)?;
+        Some(Self { child, terminal: read_spec(dir).is_ok_and(|spec| spec.tty.is_some()) })
+    }
+}
+
+impl Seen {
+    fn look(&self) -> Sight {
+        Sight {
+            printed: last_output(&self.dir),
+            halted: self.fixed.and_then(|fixed| halted::look(&self.dir, fixed.child)),
+            terminal: self.fixed.is_some_and(|fixed| fixed.terminal),
+        }
+    }
 }
 
 impl LiveRuns {
@@ -46,25 +86,31 @@ impl LiveRuns {
         Self { data: data.to_owned(), seen: Arc::default() }
     }
 
-    /// Says which runs are shown, each with its attempt; gives when they last printed.
-    pub fn show(&self, runs: &[(RunId, u32)]) -> HashMap<RunId, Option<UnixMillis>> {
+    /// Says which runs are shown, each with its attempt; gives what is seen of them.
+    pub fn show(&self, runs: &[(RunId, u32)]) -> HashMap<RunId, Sight> {
+        let known: HashMap<PathBuf, Fixed> = self.seen().into_iter().filter_map(|s| Some((s.dir, s.fixed?))).collect();
         let found: Vec<Seen> = runs
             .iter()
             .take(RUNS_MAX)
             .filter_map(|(run, attempt)| {
                 let dir = self.data.join(shim_dir("run", &run.text(), *attempt)?);
-                Some(Seen { run: *run, printed: last_output(&dir), dir })
+                let fixed = known.get(&dir).copied().or_else(|| Fixed::read(&dir));
+                let seen = Seen { run: *run, dir, fixed, sight: Sight::default() };
+                Some(Seen { sight: seen.look(), ..seen })
             })
             .collect();
-        let printed = found.iter().map(|s| (s.run, s.printed)).collect();
+        let sights = found.iter().map(|s| (s.run, s.sight.clone())).collect();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        printed
+        sights
     }
 
-    /// Looks again; whether one of them has printed since it was shown.
-    pub fn printed(&self) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        seen.iter().any(|s| last_output(&s.dir) != s.printed)
+    /// Looks again; whether one of them has printed, was stopped or let go since it was shown.
+    pub fn changed(&self) -> bool {
+        self.seen().iter().any(|s| s.look() != s.sight)
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -220,15 +266,55 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let run = RunId(uuid::Uuid::from_u128(7));
         let live = LiveRuns::new(data.path());
-        assert_eq!(live.show(&[(run, 1)])[&run], None);
+        assert_eq!(live.show(&[(run, 1)])[&run], Sight::default());
         let dir = data.path().join(shim_dir("run", &run.text(), 1).unwrap());
         std::fs::create_dir_all(&dir).unwrap();
-        assert!(!live.printed());
+        assert!(!live.changed());
         std::fs::write(dir.join("out.000001.wlog"), "a").unwrap();
-        assert!(live.printed());
-        assert!(live.show(&[(run, 1)])[&run].is_some());
-        assert!(!live.printed());
+        assert!(live.changed());
+        assert!(live.show(&[(run, 1)])[&run].printed.is_some());
+        assert!(!live.changed());
         live.show(&[]);
-        assert!(!live.printed(), "what is not shown is not looked at");
+        assert!(!live.changed(), "what is not shown is not looked at");
+    }
+    #[test]
+    fn a_process_that_is_stopped_and_let_go_is_a_change() {
+        use crate::process::signal::{self, Signal};
+        use crate::process::{identity, shim_dir::names, stat};
+        let data = tempfile::tempdir().unwrap();
+        let run = RunId(uuid::Uuid::from_u128(7));
+        let dir = data.path().join(shim_dir("run", &run.text(), 1).unwrap());
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let child = identity::child(sleeper.id() as i32).unwrap().unwrap();
+        let id = wharf_model::shim::IdFile {
+            v: 1,
+            shim: identity::this_process().unwrap(),
+            cgroups: Vec::new(),
+            boot_id: identity::boot_id().unwrap(),
+            child: Some(child),
+            version: "0".into(),
+            protocol: 1,
+            stopped: None,
+        };
+        std::fs::write(dir.join(names::ID), serde_json::to_vec(&id).unwrap()).unwrap();
+        let live = LiveRuns::new(data.path());
+        assert_eq!(live.show(&[(run, 1)])[&run].halted, None);
+        assert!(!live.changed());
+        let it = ProcessRef { pid: child.pid, start_ticks: child.start_ticks };
+        let send = |signal, state: char| {
+            signal::send(it, signal).unwrap();
+            while stat::read(it.pid).unwrap().unwrap().state != state {
+                std::thread::yield_now();
+            }
+        };
+        send(Signal::STOP, 'T');
+        assert!(live.changed());
+        assert_eq!(live.show(&[(run, 1)])[&run].halted.as_ref().map(|h| h.pid), Some(it.pid));
+        assert!(!live.changed());
+        send(Signal::CONT, 'S');
+        assert!(live.changed());
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
     }
 }

@@ -10,6 +10,7 @@ mod background;
 mod changes;
 mod checkouts;
 mod events;
+mod ground;
 mod handover;
 mod input;
 mod live;
@@ -26,7 +27,7 @@ mod shell;
 mod signals;
 mod terminal;
 
-pub(crate) use questions::rows::run as run_line;
+pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};
 use std::path::PathBuf;
 
 pub use settings::Look;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use wharf_model::{Kind, RunId, RunStatus, UnixMillis};
 use wharf_store::log::{Anchor, Gap, Line, LineKey, LogError, LogLines, Stream as Source, StreamSet, Window};
-use wharf_store::view::OperationQuery;
 use wharf_store::{Reader, StoreError};
 use wharf_ui::effect::{LinePlace, Owner, Position, Question, Streams};
 use wharf_ui::msg::Answer;
@@ -32,8 +31,6 @@ const CACHE_FROM_BYTES: u64 = 4 << 20;
 /// Lines of one step of a search, and how long it may take altogether.
 const SEARCH_LINES: usize = 2_000;
 const SEARCH_LIMIT: Duration = Duration::from_secs(5);
-/// Operations looked through for one of them.
-const OPERATIONS: usize = 1_000;
 
 /// Where logs lie, and who watches them grow.
 #[derive(Clone)]
@@ -221,6 +218,8 @@ impl Desk {
             at_end = true;
             window = open.lines.tail_lines(1, set).map_err(|e| e.to_string())?;
         }
+        // Of a bar that writes over itself, what stands there last.
+        open.lines.show_last_states(&mut window).map_err(|e| e.to_string())?;
         let backward = matches!(from, Position::End | Position::Before(_));
         let first = from == Position::Start
             || (backward && window.lines.len() < wanted && !window.limited)
@@ -343,20 +342,24 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let state = if live { OutputState::Live } else { ended(row.stopped_at.or(Some(row.created_at)), how) };
             let dir = dir("service", id.text(), row.generation)?;
             let (started_at, generation) = (row.started_at, row.generation);
+            let removed = row.log_deleted_at.filter(|_| row.log_deleted_generation >= Some(generation));
+            let why = row.log_deleted_reason.clone().unwrap_or_default();
+            let removed = removed.map(|at| OutputState::Removed { at, why });
+            let state = removed.filter(|_| !live && !dir.is_dir()).unwrap_or(state);
             Some(Place { dir, name: Kind::Service.number(row.number), live, state, started_at, generation })
         }),
-        Owner::Operation(id) => {
-            let page = reader.operations(&OperationQuery::default(), None, OPERATIONS)?;
-            page.rows.into_iter().map(|i| i.operation).find(|o| o.id == id).and_then(|row| {
-                let live = row.finished_at.is_none();
-                let how = how(row.exit_code, &row.signal, row.status.as_str());
-                let state = if live { OutputState::Live } else { ended(row.finished_at, how) };
-                let made = dir("operation", id.text(), row.attempt);
-                let dir = row.log_ref.as_ref().map(|d| data.join(d)).or(made)?;
-                let name = Kind::Operation.number(row.number);
-                Some(Place { dir, name, live, state, started_at: Some(row.started_at), generation: 0 })
-            })
-        }
+        Owner::Operation(id) => reader.operation(id)?.map(|item| item.operation).and_then(|row| {
+            let live = row.finished_at.is_none();
+            let how = how(row.exit_code, &row.signal, row.status.as_str());
+            let state = if live { OutputState::Live } else { ended(row.finished_at, how) };
+            let made = dir("operation", id.text(), row.attempt);
+            let dir = row.log_ref.as_ref().map(|d| data.join(d)).or(made)?;
+            let name = Kind::Operation.number(row.number);
+            let why = row.log_deleted_reason.clone().unwrap_or_default();
+            let removed = row.log_deleted_at.map(|at| OutputState::Removed { at, why });
+            let state = removed.filter(|_| !dir.is_dir()).unwrap_or(state);
+            Some(Place { dir, name, live, state, started_at: Some(row.started_at), generation: 0 })
+        }),
         Owner::Lease(_) | Owner::Workspace(_) => None,
     })
 }

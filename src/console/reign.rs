@@ -40,8 +40,8 @@ pub enum Standing {
 enum Ask {
     /// End the reign and say so.
     End(Plain<()>),
-    /// End whoever holds the lock, and reign in its place.
-    TakeOver,
+    /// End the holder of the lock that was shown, and reign in its place.
+    TakeOver(String),
     /// The reign has ended by itself, and whether that is because another one began.
     Over(String, bool),
 }
@@ -65,10 +65,11 @@ impl Throne {
         Ok(Self { ask })
     }
 
-    /// Ends the process that holds the lock and begins to reign; what comes of it is told as an event.
-    pub fn take_over(&self) {
+    /// Ends the process that was shown as the holder of the lock and begins to reign; what comes of it is told as an
+    /// event.
+    pub fn take_over(&self, shown: String) {
         // The thread lives as long as this handle.
-        let _ = self.ask.send(Ask::TakeOver);
+        let _ = self.ask.send(Ask::TakeOver(shown));
     }
 
     /// Ends the reign, if there is one, and gives the lock back; waits a bounded time for it.
@@ -140,9 +141,9 @@ fn stand(data: &Path, limits: &MachineLimits, events: &Sender, asked: &Receiver<
                 let _ = done.send(());
                 return;
             }
-            Ok(Ask::TakeOver) => {
+            Ok(Ask::TakeOver(shown)) => {
                 let _inside = runtime.enter();
-                match take_over(data, limits, &crate::user::name()) {
+                match take_over(data, limits, &crate::user::name(), Some(&shown)) {
                     Ok(begun) => Ok(begun),
                     Err(error) => {
                         let words = format!("Not taken over: {error}");
@@ -231,7 +232,7 @@ fn reign(
     let (over, events) = (over.clone(), events.clone());
     // One task turns the watch into a message, so that this thread waits for one thing only.
     runtime.spawn(async move {
-        let (mut trouble, mut finding) = (None, None);
+        let (mut trouble, mut finding, mut need) = (None, None, None);
         let mut told = false;
         let why = loop {
             let now = watch.borrow_and_update().clone();
@@ -241,6 +242,10 @@ fn reign(
             if now_trouble != trouble && events.try_send(Event::Trouble(Trouble::Writing, now_trouble.clone())).is_ok()
             {
                 trouble = now_trouble;
+            }
+            let now_need = now.need.filter(|_| now.ended.is_none());
+            if now_need != need && events.try_send(Event::Need(now_need.clone())).is_ok() {
+                need = now_need;
             }
             let words = now.finding.as_deref().map(damage_words);
             if now.finding != finding && events.try_send(Event::Trouble(Trouble::Damage, words)).is_ok() {
@@ -265,7 +270,7 @@ fn reign(
     let ask = loop {
         match asked.recv() {
             // It is taken already.
-            Ok(Ask::TakeOver) => {}
+            Ok(Ask::TakeOver(_)) => {}
             other => break other,
         }
     };
@@ -282,7 +287,7 @@ fn reign(
                         dispatcher.join();
                         return Ended::Asked(done);
                     }
-                    Ok(Ask::End(_) | Ask::TakeOver) => {}
+                    Ok(Ask::End(_) | Ask::TakeOver(_)) => {}
                     Err(_) => return Ended::Asked(done),
                 }
             }
@@ -291,6 +296,6 @@ fn reign(
             dispatcher.join();
             Ended::ByItself(why, deposed)
         }
-        Ok(Ask::TakeOver) | Err(_) => Ended::ByItself("the console is gone".to_owned(), false),
+        Ok(Ask::TakeOver(_)) | Err(_) => Ended::ByItself("the console is gone".to_owned(), false),
     }
 }

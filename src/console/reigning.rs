@@ -5,6 +5,7 @@ use wharf_ui::overlay::notice::{Notice, NoticeLine};
 use wharf_ui::screen::ScreenId;
 use wharf_ui::theme::Ink;
 
+use crate::dispatch::election::DiskNeed;
 use crate::dispatch::input::{Found, Recovery, Verdict};
 use crate::dispatch::take_over::Seat;
 
@@ -28,6 +29,19 @@ pub fn trouble(seat: &Seat, silent: Option<i64>, zone: Zone) -> (String, String)
     (text, advice.join("\n"))
 }
 
+/// The banner about what cannot write its output for want of room; none when everything can.
+pub fn waits_for_room(need: Option<&DiskNeed>, zone: Zone) -> Option<(String, String)> {
+    let need = need.filter(|need| !need.waiting.is_empty())?;
+    let since = format::clock(wharf_model::UnixMillis(need.since), zone);
+    let mut names = need.waiting.join(", ");
+    if need.more > 0 {
+        names.push_str(&format!(" and {} more", need.more));
+    }
+    let verb = if need.waiting.len() + need.more == 1 { "waits" } else { "wait" };
+    let text = format!("Disk full since {since}: {names} {verb} for room, nothing is lost");
+    Some((text, "Make room below the data directory; what waits goes on by itself".to_owned()))
+}
+
 /// What is known of the holder, a line each.
 pub fn holder_lines(seat: &Seat, silent: Option<i64>, zone: Zone) -> Vec<String> {
     let mut lines = vec![format!("The orchestrator is {}. It {}.", seat.name(), seat.doing)];
@@ -45,7 +59,7 @@ pub fn holder_lines(seat: &Seat, silent: Option<i64>, zone: Zone) -> Vec<String>
 pub fn recovery(recovery: &Recovery, now: wharf_model::UnixMillis) -> Notice {
     let mut lines = Vec::new();
     let verdicts = [Verdict::Adopted, Verdict::Ended, Verdict::Started, Verdict::Lost, Verdict::Unknown];
-    for (verdict, entity) in verdicts.into_iter().flat_map(|v| [(v, "run"), (v, "service")]) {
+    for (verdict, entity) in verdicts.into_iter().flat_map(|v| [(v, "run"), (v, "service"), (v, "operation")]) {
         let of: Vec<&Found> = recovery.found.iter().filter(|f| f.verdict == verdict && f.entity == entity).collect();
         if of.is_empty() {
             continue;
@@ -55,14 +69,21 @@ pub fn recovery(recovery: &Recovery, now: wharf_model::UnixMillis) -> Notice {
             Verdict::Ended => ("\u{2713}", "ended meanwhile", Ink::Text),
             Verdict::Started => ("\u{25cf}", "started now, as was intended", Ink::Text),
             Verdict::Lost => ("\u{2717}", "lost", Ink::Bad),
-            Verdict::Unknown => ("?", "unknown: decide with u x (lost) or u s (keep)", Ink::Warn),
+            Verdict::Unknown if entity == "run" => ("?", "unknown: decide with u x (lost) or u s (keep)", Ink::Warn),
+            Verdict::Unknown => ("?", "unknown: nothing is done to it before its deadline", Ink::Warn),
         };
         let count = format::plural(of.len() as u64, entity);
         lines.push(NoticeLine { ink, words: format!("{mark} {count} {words}"), goes: None });
         for found in of.iter().take(LINES_MAX) {
-            let screen = if entity == "run" { ScreenId::Ledger } else { ScreenId::Services };
+            let screen = match entity {
+                "run" => Some(ScreenId::Ledger),
+                "service" => Some(ScreenId::Services),
+                // It stands in the timeline of its run.
+                _ => None,
+            };
             let words = format!("  {}  {}", found.number, found.words);
-            lines.push(NoticeLine { ink: Ink::Text, words, goes: Some((screen, vec![found.number.clone()])) });
+            let goes = screen.map(|screen| (screen, vec![found.number.clone()]));
+            lines.push(NoticeLine { ink: Ink::Text, words, goes });
         }
         if of.len() > LINES_MAX {
             lines.push(NoticeLine::plain(format!("  and {} more", of.len() - LINES_MAX)));

@@ -30,6 +30,8 @@ pub struct Chosen {
     pub mouse: bool,
     /// Ages may tick every second and frames come at full pace.
     pub lively: bool,
+    /// Dark or light is for the terminal to say.
+    pub ask_ground: bool,
     /// What is wrong with the operator's config, in words.
     pub wrong: Option<String>,
 }
@@ -61,7 +63,9 @@ pub fn choose(look: Look, now: UnixMillis, size: (u16, u16), project: String) ->
         keys: keys(&user, &file),
         project,
     };
-    Chosen { settings, mouse: user.ui.mouse, lively: user.ui.motion && !user.ui.low_bandwidth, wrong }
+    // Where only the owner's sixteen colours are used nothing rests on it, and such terminals may print the question.
+    let ask_ground = user.ui.theme.is_none() && matches!(theme.depth, Depth::True | Depth::Indexed);
+    Chosen { settings, ask_ground, mouse: user.ui.mouse, lively: user.ui.motion && !user.ui.low_bandwidth, wrong }
 }
 
 fn keys(user: &UserConfig, file: &str) -> Vec<Override> {

@@ -26,9 +26,10 @@ use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
 use super::retry::Retry;
-use super::{Options, changes, logging, reigning, settings, signals, terminal};
+use super::{Options, changes, ground, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
+use crate::dispatch::election::{DiskNeed, Holder};
 use crate::dispatch::orchestrator::MachineLimits;
 
 /// Time between two frames, at least.
@@ -95,7 +96,8 @@ impl Shell {
         let mut terminal = terminal::Terminal::take(chosen.mouse)?;
         terminal.draw(size, |buffer| app.draw(buffer))?;
 
-        let keys = Keys::start(events.clone())?;
+        let asked = chosen.ask_ground && terminal::say(ground::QUESTION).is_ok();
+        let keys = Keys::start(events.clone(), ground::Listener::new(asked))?;
         let found = find::find(&options.directory).map_err(io::Error::other)?;
         let live = LiveRuns::new(&options.data);
         let growth = Growth::start(events.clone())?;
@@ -247,7 +249,7 @@ impl Shell {
         if ages && self.app.screen == ScreenId::Workspaces {
             self.checkouts.look();
         }
-        if ages && self.live.printed() {
+        if ages && self.live.changed() {
             self.refresh_due = true;
         }
         self.refresh_due |= self.retry.take(now);
@@ -319,6 +321,7 @@ impl Shell {
                 self.tell(Msg::Recovered(Box::new(notice)));
             }
             Event::Trouble(trouble, words) => self.trouble(trouble, words),
+            Event::Need(need) => self.needs_room(need.as_ref()),
             Event::Request(tag, outcome) => {
                 if tag < OWN_TAGS {
                     self.tell(Msg::RequestAnswered { tag, outcome });
@@ -327,6 +330,7 @@ impl Shell {
                     tracing::info!(%words, "not stopped");
                 }
             }
+            Event::Ground { light } => self.tell(Msg::Ground { light }),
             Event::Toast(tone, words) => self.tell(Msg::Toast(tone, words)),
             Event::Project(known) => self.project_told(known),
         }
@@ -430,10 +434,14 @@ impl Shell {
             Standing::Ours => tracing::info!("this console is the orchestrator"),
             other => tracing::info!(standing = ?other, "who the orchestrator is"),
         }
-        self.tell(Msg::Holder(match &standing {
-            Standing::Another(seat, silent) => reigning::holder_lines(seat, *silent, self.app.env.zone),
-            _ => Vec::new(),
-        }));
+        let (lines, token) = match &standing {
+            Standing::Another(seat, silent) => (
+                reigning::holder_lines(seat, *silent, self.app.env.zone),
+                seat.holder.as_ref().map(Holder::token).unwrap_or_default(),
+            ),
+            _ => Default::default(),
+        };
+        self.tell(Msg::Holder { lines, token });
         match &standing {
             Standing::Nobody(why) => {
                 let why = why.clone();
@@ -455,11 +463,29 @@ impl Shell {
             }
             Standing::Another(..) => self.tell(Msg::BannerOver("orchestrator")),
         }
+        // What the one that reigns has declared; of its own reign this console is told as it happens.
+        let declared = match &standing {
+            Standing::Another(seat, _) => Some(seat.holder.as_ref().and_then(|h| h.disk.clone())),
+            _ if matches!(self.standing, Some(Standing::Another(..))) => Some(None),
+            Standing::Ours | Standing::Nobody(_) | Standing::Deposed(_) => None,
+        };
+        if let Some(need) = declared {
+            self.trouble(Trouble::Writing, need.as_ref().and_then(|need| need.store.clone()));
+            self.needs_room(need.as_ref());
+        }
         if standing == Standing::Ours && matches!(self.standing, Some(Standing::Another(..))) {
             self.tell(Msg::Toast(Tone::Info, "This console is the orchestrator now".to_owned()));
         }
         self.standing = Some(standing);
         self.refresh_due = true;
+    }
+
+    /// Something waits for room on the disk, or no longer.
+    fn needs_room(&mut self, need: Option<&DiskNeed>) {
+        match reigning::waits_for_room(need, self.app.env.zone) {
+            Some((text, advice)) => self.banner("room", Tone::Bad, text, advice),
+            None => self.tell(Msg::BannerOver("room")),
+        }
     }
 
     /// Something is wrong with the store, or no longer.

@@ -1,6 +1,7 @@
 //! The terminal: taken over, drawn on, and given back on every way out.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
@@ -64,6 +65,7 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::take`].
     pub fn resume(&mut self) -> io::Result<()> {
+        block()?;
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         self.shown = None;
@@ -157,6 +159,18 @@ fn encode(out: &mut Vec<u8>, shown: Option<&Buffer>, next: &Buffer) -> io::Resul
     CrosstermBackend::new(&mut *out).draw(changes.into_iter())?;
     queue!(out, MoveTo(0, 0), EndSynchronizedUpdate)?;
     Ok(true)
+}
+
+/// A program that had the terminal may leave it so that a write which has to wait fails instead.
+fn block() -> io::Result<()> {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    for fd in [stdin.as_fd(), stdout.as_fd()] {
+        let flags = rustix::fs::fcntl_getfl(fd)?;
+        if flags.contains(rustix::fs::OFlags::NONBLOCK) {
+            rustix::fs::fcntl_setfl(fd, flags - rustix::fs::OFlags::NONBLOCK)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes everything in pieces of at most [`WRITE_MAX_BYTES`], one `write` each where the terminal

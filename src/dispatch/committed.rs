@@ -55,7 +55,9 @@ fn points(change: &Change) -> Vec<&'static str> {
                 (ActionKind::StopShim, "service") => vec!["service.stop_intended"],
                 _ => Vec::new(),
             },
-            AnyRow::Action(a) if a.kind == ActionKind::SealLog && a.status == ActionStatus::Done => {
+            AnyRow::Action(a)
+                if a.kind == ActionKind::SealLog && a.status == ActionStatus::Done && a.entity_type == "run" =>
+            {
                 match SealPart::of(a) {
                     SealPart::Hash => vec!["seal.hashed"],
                     SealPart::Compress => vec!["seal.row_committed"],

@@ -34,6 +34,49 @@ pub struct Holder {
     pub tty: Option<String>,
     /// Since when, milliseconds.
     pub since: i64,
+    /// What waits for the disk in its reign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskNeed>,
+}
+
+/// What waits for room on a disk. It stands in the lock file, since a store without room takes no row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskNeed {
+    /// Since when, milliseconds.
+    pub since: i64,
+    /// Numbers of what cannot write its output, at most [`NAMED`] of them.
+    pub waiting: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
+    /// Why the store takes no writes.
+    pub store: Option<String>,
+}
+
+/// What waits for the disk and is named in the lock file.
+pub const NAMED: usize = 4;
+/// Characters of the store's own words there.
+const WORDS: usize = 300;
+/// Bytes of the lock file, written when it is made: later on its content is replaced in place, which needs no
+/// room on a disk that has none.
+const ROOM: usize = 2048;
+
+impl DiskNeed {
+    /// What waits, in the order given, and why the store does; none when nothing does.
+    pub fn of(since: i64, waiting: &[String], store: Option<&str>) -> Option<Self> {
+        (!waiting.is_empty() || store.is_some()).then(|| Self {
+            since,
+            waiting: waiting.iter().take(NAMED).cloned().collect(),
+            more: waiting.len().saturating_sub(NAMED),
+            store: store.map(|words| words.chars().take(WORDS).collect()),
+        })
+    }
+}
+
+impl Holder {
+    /// Tells this reign from every other one of this machine.
+    pub fn token(&self) -> String {
+        format!("{}:{}:{}", self.pid, self.start_ticks, self.epoch)
+    }
 }
 
 /// The held lock. Dropping it gives the lock back.
@@ -80,6 +123,7 @@ pub fn stand(data: &Path, now_ms: i64) -> io::Result<Election> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tty: tty.map(|p| p.display().to_string()),
         since: now_ms,
+        disk: None,
     };
     let mut elected = Elected { file, holder };
     elected.write()?;
@@ -121,8 +165,15 @@ impl Elected {
         Ok(())
     }
 
+    /// Notes what waits for the disk, for consoles that only read.
+    pub fn declare(&mut self, disk: Option<DiskNeed>) -> io::Result<()> {
+        self.holder.disk = disk;
+        self.write()
+    }
+
     fn write(&mut self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.holder)?;
+        let mut text = serde_json::to_vec(&self.holder)?;
+        text.resize(text.len().max(ROOM), b' ');
         self.file.rewind()?;
         self.file.write_all(&text)?;
         self.file.set_len(text.len() as u64)
@@ -143,6 +194,7 @@ mod tests {
             version: String::new(),
             tty: None,
             since: 0,
+            disk: None,
         };
         std::fs::write(path(data), serde_json::to_vec(&holder).unwrap()).unwrap();
         let file = File::options().write(true).open(path(data)).unwrap();
@@ -160,6 +212,27 @@ mod tests {
         });
         assert!(matches!(stand(data.path(), 1).unwrap(), Election::Won(_)));
         letting_go.join().unwrap();
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_told_in_place_and_taken_back() {
+        let data = tempfile::tempdir().unwrap();
+        let Election::Won(mut elected) = stand(data.path(), 1).unwrap() else { panic!("it is free") };
+        elected.begin(7).unwrap();
+        let told = || {
+            let mut file = File::open(path(data.path())).unwrap();
+            read_holder(&mut file).unwrap()
+        };
+        let length = std::fs::metadata(path(data.path())).unwrap().len();
+        assert_eq!((told().epoch, told().disk), (7, None));
+        let names: Vec<String> = (1..=9).map(|n| format!("R-{n}")).collect();
+        let need = DiskNeed::of(5, &names, Some(&"no room ".repeat(100)));
+        elected.declare(need.clone()).unwrap();
+        assert_eq!((told().epoch, told().disk), (7, need.clone()));
+        assert_eq!(std::fs::metadata(path(data.path())).unwrap().len(), length, "it takes no more room than before");
+        assert_eq!(need.map(|n| (n.waiting.len(), n.more)), Some((NAMED, 5)));
+        elected.declare(DiskNeed::of(5, &[], None)).unwrap();
+        assert_eq!(told().disk, None);
     }
 
     #[test]

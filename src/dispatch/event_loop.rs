@@ -29,9 +29,10 @@ use super::committed;
 use super::decide::late;
 use super::decide::{decide, sweep};
 use super::election::Elected;
-use super::input::{Fact, Input, Occurrence, Prepared};
+use super::input::{Fact, Input, LogOwner, Occurrence, Prepared};
 use super::perform::{Perform, job};
 use super::recovery::Recovering;
+use super::room::Room;
 use crate::clock;
 use crate::process::kill_point::kill_point;
 
@@ -80,7 +81,8 @@ struct Loop {
     /// When the journal was looked at, and whether it was too large and somebody in the way.
     tidied: Instant,
     untidy: bool,
-    _elected: Elected,
+    elected: Elected,
+    room: Room,
     _store_watch: StoreWatch,
 }
 
@@ -171,10 +173,16 @@ impl Loop {
         if self.untidy {
             return Some(TIDY);
         }
-        let due = sweep::next_deadline(&self.state)?;
-        let ms = clock::now().until(due).max(1);
-        // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
-        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK))
+        let told = self
+            .recovering
+            .as_ref()
+            .map(|_| ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
+        let due = sweep::next_deadline(&self.state).map(|due| {
+            let ms = clock::now().until(due).max(1);
+            // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
+            Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK)
+        });
+        [told, due].into_iter().flatten().min()
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -195,7 +203,7 @@ impl Loop {
                     self.preparing.remove(&row.id);
                     self.ensure(&row)?;
                     if let Prepared::Gc(plan) = &prepared {
-                        plan.logs.iter().try_for_each(|log| self.ensure_run(log.id))?;
+                        plan.logs.iter().try_for_each(|log| self.ensure_owner(log.owner))?;
                     }
                     self.decide_into(&mut batch, &Input::Request(row, prepared), None);
                 }
@@ -234,7 +242,9 @@ impl Loop {
             }
         }
         let may_sweep = self.may_sweep();
-        if may_sweep && self.recovering.is_some() {
+        // What prepares a workspace is judged last: its run is looked at before it.
+        let all_told = self.recovering.as_ref().is_some_and(Recovering::is_settled);
+        if may_sweep && (all_told || self.began.elapsed() >= ADOPTION_LIMIT) {
             self.recovered(&mut batch);
         }
         if may_sweep && sweep::next_deadline(&self.state).is_some_and(|due| due <= clock::now()) {
@@ -286,6 +296,19 @@ impl Loop {
         }
         self.trouble.clone_from(&trouble);
         self.publish.send_modify(|r| r.trouble = trouble);
+        self.declare();
+    }
+
+    /// Tells what waits for the disk: to the screen of this process, and in the lock file to all others.
+    fn declare(&mut self) {
+        if !self.room.changes(self.trouble.as_deref()) {
+            return;
+        }
+        let need = self.room.need();
+        self.publish.send_modify(|r| r.need.clone_from(&need));
+        if let Err(error) = self.elected.declare(need) {
+            tracing::warn!(%error, "other consoles are not told what waits for the disk");
+        }
     }
 
     /// Compares the clocks; what they moved by is dealt with before anything is overdue by it.
@@ -373,9 +396,27 @@ impl Loop {
         Ok(())
     }
 
+    /// Loads whose log may be removed, where it has ended and left memory.
+    fn ensure_owner(&mut self, owner: LogOwner) -> Result<(), StoreError> {
+        let here = match owner {
+            LogOwner::Run(id) => return self.ensure_run(id),
+            LogOwner::Operation(id) => self.state.operations.contains_key(&id),
+            LogOwner::Service(id, _) => self.state.services.contains_key(&id),
+        };
+        if !here && let Some(row) = self.writer.load_entity(owner.entity(), &owner.id())? {
+            self.state.load(row);
+        }
+        Ok(())
+    }
+
     fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
         if let Input::Fact(Fact::StoreDamageFound { finding }) = input {
             self.publish.send_modify(|r| r.finding = Some(finding.clone()));
+        }
+        if let Input::Fact(fact) = input
+            && self.room.heard(fact, &self.state)
+        {
+            self.declare();
         }
         let mut new_id = Uuid::now_v7;
         let (decided, defect) = decide(&mut self.state, input, clock::now(), &mut new_id);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use wharf_model::config::ProjectConfig;
-use wharf_model::shim::{ChildRef, ExitFrame};
+use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{ActionId, ActorType, OperationId, OperationPhase, OperationStatus, RequestRow, RunId, ServiceId};
 use wharf_model::{LeaseId, RequestId, UnixMillis, WorkspaceMode, WorkspaceStrategy};
 
@@ -47,20 +47,20 @@ pub enum Occurrence {
 pub struct Recovery {
     /// Time it took.
     pub took_ms: i64,
-    /// Each run and service that was looked at.
+    /// Each run, service and operation that was looked at.
     pub found: Vec<Found>,
     /// Requests that had waited and were answered meanwhile.
     pub requests: u64,
 }
 
-/// What became of one run or service.
+/// What became of one run, service or operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// `run` or `service`.
+    /// `run`, `service` or `operation`.
     pub entity: &'static str,
     /// UUID.
     pub id: String,
-    /// `R-12`, `S-3`.
+    /// `R-12`, `S-3`, `O-4`.
     pub number: String,
     /// The verdict.
     pub verdict: Verdict,
@@ -135,15 +135,54 @@ pub struct GcPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GcLog {
     /// Whose.
-    pub id: RunId,
-    /// Its number: `R-12`.
-    pub run: String,
+    pub owner: LogOwner,
+    /// Its number: `R-12`, `O-3`, `S-2`.
+    pub number: String,
     /// Its directory, relative to the data directory.
     pub dir: String,
     /// Bytes of its files.
     pub bytes: u64,
-    /// When the run ended.
+    /// When the process ended.
     pub finished_at: UnixMillis,
+}
+
+/// Whose log one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOwner {
+    /// Of a run.
+    Run(RunId),
+    /// Of an operation.
+    Operation(OperationId),
+    /// Of one start of a service.
+    Service(ServiceId, u32),
+}
+
+impl LogOwner {
+    /// Kind of the entity, as in actions.
+    pub const fn entity(self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Operation(_) => "operation",
+            Self::Service(..) => "service",
+        }
+    }
+
+    /// UUID of the entity.
+    pub fn id(self) -> String {
+        match self {
+            Self::Run(id) => id.text(),
+            Self::Operation(id) => id.text(),
+            Self::Service(id, _) => id.text(),
+        }
+    }
+
+    /// Which start of a service it is of.
+    pub const fn start(self) -> Option<u32> {
+        match self {
+            Self::Service(_, generation) => Some(generation),
+            Self::Run(_) | Self::Operation(_) => None,
+        }
+    }
 }
 
 /// A project's config, read and validated.
@@ -243,6 +282,11 @@ pub enum Fact {
     WorkspacePlanned { run: RunId, attempt: u32, plan: PlannedWorkspace },
     /// An operation is about to begin.
     OperationPlanned { run: RunId, attempt: u32, operation: PlannedOperation },
+    /// A shim waits for room on the disk of its log, or does no more. It changes no row: the disk of the
+    /// store may be the same one.
+    DiskWaited { entity: &'static str, id: String, waits: bool },
+    /// An operation that an earlier reign left under way was looked at. It changes no row.
+    OperationObserved { operation: OperationId, verdict: Verdict, words: String },
     /// An operation ended.
     OperationEnded { operation: OperationId, end: OperationEnd },
     /// The run's workspace is ready.
@@ -267,6 +311,8 @@ pub enum Fact {
         at: UnixMillis,
         /// Somebody else had started it; its output goes on at this byte.
         adopted: Option<u64>,
+        /// How its limits are kept; absent when it has none.
+        limits: Option<Box<LimitsReport>>,
     },
     /// The adapter ended; its tree is gone.
     RunEnded { action: ActionId, run: RunId, attempt: u32, exit: Box<ExitFrame>, output: RunOutput },

@@ -13,6 +13,7 @@ pub mod orchestrator;
 pub mod perform;
 pub mod prepare;
 pub mod recovery;
+mod room;
 pub mod take_over;
 
 #[cfg(test)]

@@ -69,15 +69,16 @@ pub fn begin(data: &Path, limits: &MachineLimits) -> Result<Begun, StoreError> {
 }
 
 /// Ends the process that holds the lock and becomes orchestrator in its place; see [`take_over::end_holder`].
-/// Where the lock is free, nobody is ended. Must be called as [`begin`] is.
+/// Where the lock is free, nobody is ended. `shown` names the holder that somebody judged, by [`Holder::token`]:
+/// another one is left alone. Must be called as [`begin`] is.
 ///
 /// # Errors
 /// The holder was not ended, or the store refuses.
-pub fn take_over(data: &Path, limits: &MachineLimits, by: &str) -> Result<Begun, TakeOver> {
+pub fn take_over(data: &Path, limits: &MachineLimits, by: &str, shown: Option<&str>) -> Result<Begun, TakeOver> {
     if let Some(tag) = part_of() {
         return Err(TakeOver::Inside(tag));
     }
-    let ended = take_over::end_holder(data)?;
+    let ended = take_over::end_holder(data, shown)?;
     let how = ended.map(|seat| Occurrence::TookOver { by: by.to_owned(), before: seat.details(by) });
     Ok(begin_by(data, limits, how)?)
 }

@@ -85,6 +85,8 @@ pub enum Job {
     },
     /// Do a part of what follows the end of a run's log, in this directory.
     Seal(RunId, String, SealPart),
+    /// Do all that follows the end of a service's or an operation's log, in this directory.
+    Pack(String),
 }
 
 /// The parts of sealing a log, in their order; an action's `args.part` names it.
@@ -168,8 +170,11 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             Some(Job::Delete { dirs: named("dirs"), files: named("files") })
         }
         ActionKind::SealLog => {
-            let run = action.entity_id.parse::<RunId>().ok()?;
-            Some(Job::Seal(run, shim_dir("run", &action.entity_id, action.attempt)?, SealPart::of(action)))
+            let dir = shim_dir(&action.entity_type, &action.entity_id, action.attempt)?;
+            Some(match action.entity_type.as_str() {
+                "run" => Job::Seal(action.entity_id.parse::<RunId>().ok()?, dir, SealPart::of(action)),
+                _ => Job::Pack(dir),
+            })
         }
     }
 }

@@ -4,23 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use wharf_model::state::State;
-use wharf_model::{ActionId, ActionKind, Kind, RunId, RunRow, ServiceId, ServiceRow};
+use wharf_model::{ActionId, ActionKind, Kind, OperationStatus, RunId, RunRow, ServiceId, ServiceRow};
 
 use super::input::{Fact, Found, Recovery, Verdict};
 
 /// A recovery under way.
 pub struct Recovering {
     began: Instant,
-    /// By the action that keeps it.
-    open: BTreeMap<ActionId, Found>,
+    /// By its id.
+    open: BTreeMap<String, Found>,
     /// Those that have been judged.
-    judged: BTreeMap<ActionId, Found>,
+    judged: BTreeMap<String, Found>,
     /// Requests that were answered meanwhile.
     pub requests: u64,
 }
 
 impl Recovering {
-    /// Notes what an earlier reign has left: runs whose adapter, and services whose process may live.
+    /// Notes what an earlier reign has left: runs whose adapter, services whose process, and operations
+    /// whose command may live.
     pub fn begin(state: &State, open: impl Iterator<Item = ActionId>) -> Self {
         let mut found = BTreeMap::new();
         for id in open {
@@ -39,9 +40,29 @@ impl Recovering {
             let Some(number) = number else { continue };
             let words = "not judged yet".to_owned();
             let it = Found { entity, id: action.entity_id.clone(), number, verdict: Verdict::Unknown, words };
-            found.insert(id, it);
+            found.insert(action.entity_id.clone(), it);
         }
-        Self { began: Instant::now(), open: found, judged: BTreeMap::new(), requests: 0 }
+        let mut judged = BTreeMap::new();
+        for row in state.operations.values().filter(|o| o.status == OperationStatus::Running) {
+            let kept = state.actions.values().any(|a| {
+                a.kind == ActionKind::RealiseWorkspace && row.run_id.is_some_and(|run| a.entity_id == run.text())
+            });
+            let words = if kept { "not judged yet" } else { "its run has ended: it ends with its deadline" };
+            let (entity, id) = ("operation", row.id.text());
+            let number = Kind::Operation.number(row.number);
+            let it = Found { entity, id: id.clone(), number, verdict: Verdict::Unknown, words: words.to_owned() };
+            if kept {
+                found.insert(id, it)
+            } else {
+                judged.insert(id, it)
+            };
+        }
+        Self { began: Instant::now(), open: found, judged, requests: 0 }
+    }
+
+    /// Whether each has been judged.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// Takes a fact: the first word about each is its verdict.
@@ -63,10 +84,16 @@ impl Recovering {
             Fact::ServiceEnded { service, exit: None, message, .. } => {
                 (service.text(), Verdict::Lost, message.clone().unwrap_or_else(|| "it is gone".to_owned()))
             }
+            Fact::OperationObserved { operation, verdict, words } => (operation.text(), *verdict, words.clone()),
+            Fact::OperationEnded { operation, end } => {
+                let lost = end.status == OperationStatus::Lost;
+                let how = || end.exit_code.map_or_else(|| "ended".to_owned(), |code| format!("exit {code}"));
+                let words = end.error.clone().unwrap_or_else(how);
+                (operation.text(), if lost { Verdict::Lost } else { Verdict::Ended }, words)
+            }
             _ => return,
         };
-        let key = self.open.iter().find(|(_, found)| found.id == of).map(|(id, _)| *id);
-        if let Some((id, found)) = key.and_then(|id| self.open.remove_entry(&id)) {
+        if let Some((id, found)) = self.open.remove_entry(&of) {
             self.judged.insert(id, Found { verdict, words, ..found });
         }
     }

@@ -97,6 +97,12 @@ pub enum TakeOverError {
         /// The lock file.
         lock: String,
     },
+    /// The place has changed hands since it was shown.
+    #[error("process {pid} is the orchestrator by now, not the one that was shown: it is not ended; look again")]
+    Another {
+        /// Number of the process.
+        pid: i32,
+    },
     /// It could not be judged or signalled.
     #[error("process {pid}, the orchestrator, cannot be {doing}: {source}")]
     Cannot {
@@ -113,11 +119,12 @@ pub enum TakeOverError {
 }
 
 /// Ends the process that holds the lock of a data directory, once its identity is certain: its number, its
-/// start, this boot, and an open descriptor on the lock file. Gives what it was; `None` when nobody holds it.
+/// start, this boot, and an open descriptor on the lock file; with `shown`, only the one of that
+/// [`Holder::token`]. Gives what it was; `None` when nobody holds it.
 ///
 /// # Errors
 /// [`TakeOverError`]: who it is is not certain, or it would not end.
-pub fn end_holder(data: &Path) -> Result<Option<Seat>, TakeOverError> {
+pub fn end_holder(data: &Path, shown: Option<&str>) -> Result<Option<Seat>, TakeOverError> {
     let path = election::path(data);
     let lock = path.display().to_string();
     let cannot = |pid, doing, source| TakeOverError::Cannot { pid, doing, source };
@@ -128,6 +135,9 @@ pub fn end_holder(data: &Path) -> Result<Option<Seat>, TakeOverError> {
     let Some(holder) = &seat.holder else { return Err(TakeOverError::Nameless(lock)) };
     let pid = holder.pid;
     let other = |why| TakeOverError::NotTheOne { pid, why, lock: lock.clone() };
+    if shown.is_some_and(|shown| shown != holder.token()) {
+        return Err(TakeOverError::Another { pid });
+    }
     if pid == std::process::id().cast_signed() {
         return Err(other("that is this very process"));
     }
@@ -158,6 +168,7 @@ mod tests {
     fn note(data: &Path, change: impl FnOnce(&mut Holder)) -> File {
         let me = identity::this_process().unwrap();
         let mut holder = Holder {
+            disk: None,
             epoch: 1,
             pid: me.pid,
             start_ticks: me.start_ticks,
@@ -186,13 +197,15 @@ mod tests {
         for (why, change) in table {
             let data = tempfile::tempdir().unwrap();
             let _held = note(data.path(), change);
-            let error = end_holder(data.path()).unwrap_err().to_string();
+            let error = end_holder(data.path(), None).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+            let shown = end_holder(data.path(), Some("1:2:3")).unwrap_err().to_string();
+            assert!(shown.contains("not the one that was shown"), "{shown}");
         }
         assert!(bystander.try_wait().unwrap().is_none(), "it was left alone");
         bystander.kill().unwrap();
         bystander.wait().unwrap();
         let data = tempfile::tempdir().unwrap();
-        assert!(end_holder(data.path()).unwrap().is_none(), "nobody holds what is not there");
+        assert!(end_holder(data.path(), None).unwrap().is_none(), "nobody holds what is not there");
     }
 }

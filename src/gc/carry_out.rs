@@ -8,7 +8,7 @@ use wharf_model::ActionId;
 use crate::dispatch::input::Fact;
 use crate::process::kill_point::kill_point;
 
-/// Removes directories of ended runs and files of the cache, all below the data directory. What is
+/// Removes directories of what has ended and files of the cache, all below the data directory. What is
 /// gone already is as good as removed, so that a pass can be repeated.
 pub fn remove(data: &Path, action: ActionId, dirs: &[String], files: &[String]) -> Fact {
     let mut failed = None;

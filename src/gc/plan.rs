@@ -1,15 +1,18 @@
 //! The rule: what a pass would remove now, and what it would only report.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use wharf_model::{Kind, RunId, UnixMillis};
+use wharf_model::{Kind, UnixMillis};
+use wharf_store::view::EndedStarts;
 use wharf_store::{Reader, StoreError};
 use wharf_ui::format;
 
-use crate::dispatch::input::{GcLog, GcPlan};
+use crate::dispatch::input::{GcLog, GcPlan, LogOwner};
 use crate::dispatch::perform::shim_dir;
+use crate::process::lock::{self, LockState};
+use crate::process::shim_dir::names;
 
 /// Logs of one pass; what is left is for the next one.
 pub const LOGS_MAX: usize = 256;
@@ -31,14 +34,25 @@ pub fn plan(data: &Path, reader: &Reader, now: UnixMillis, keep_ms: Option<u64>)
     let mut plan = GcPlan { keep_ms, ..GcPlan::default() };
     if let Some(keep_ms) = keep_ms {
         let keep = i64::try_from(keep_ms).unwrap_or(i64::MAX);
-        let (kept, more) = reader.logs_kept_since(UnixMillis(now.0.saturating_sub(keep)), LOGS_MAX)?;
+        let until = UnixMillis(now.0.saturating_sub(keep));
+        let (runs, more) = reader.logs_kept_since(until, LOGS_MAX)?;
         plan.more = more;
-        for log in kept {
-            let Some(dir) = run_dir(log.run) else { continue };
-            let bytes = bytes_in(&data.join(&dir));
-            let run = Kind::Run.number(log.number);
-            plan.logs.push(GcLog { id: log.run, run, dir, bytes, finished_at: log.finished_at });
+        let runs = runs.into_iter().map(|l| (LogOwner::Run(l.of), Kind::Run.number(l.number), l.finished_at));
+        let (operations, more) = reader.operation_logs_kept_since(until, LOGS_MAX)?;
+        plan.more |= more;
+        let operations = operations
+            .into_iter()
+            .map(|l| (LogOwner::Operation(l.of), Kind::Operation.number(l.number), l.finished_at));
+        for (owner, number, finished_at) in runs.chain(operations) {
+            let Some(dir) = whole_dir(owner) else { continue };
+            let bytes = bytes_below(&data.join(&dir));
+            plan.logs.push(GcLog { owner, number, dir, bytes, finished_at });
         }
+        for starts in reader.ended_starts()? {
+            plan.logs.extend(old_starts(data, &starts, until));
+        }
+        plan.more |= plan.logs.len() > LOGS_MAX;
+        plan.logs.truncate(LOGS_MAX);
         plan.reason = format!("older than {}", format::duration(keep));
     }
     plan.cache = cache(data, &plan.logs);
@@ -48,21 +62,58 @@ pub fn plan(data: &Path, reader: &Reader, now: UnixMillis, keep_ms: Option<u64>)
     Ok(plan)
 }
 
-/// Everything that is kept of a run's output, relative to the data directory.
-fn run_dir(run: RunId) -> Option<String> {
-    let attempt = shim_dir("run", &run.text(), 1)?;
+/// Everything that is kept of the output of a run or an operation, relative to the data directory.
+fn whole_dir(owner: LogOwner) -> Option<String> {
+    let attempt = shim_dir(owner.entity(), &owner.id(), 1)?;
     attempt.rsplit_once('/').map(|(dir, _)| dir.to_owned())
 }
 
-/// Bytes of the files of all attempts.
+/// The starts of a service whose logs may go, the oldest first. No row tells when a start ended: the last
+/// word in its log does, and whether it has ended at all its shim's lock. What stands behind one that is
+/// kept is kept too, so that what is left has no holes.
+fn old_starts(data: &Path, ended: &EndedStarts, until: UnixMillis) -> Vec<GcLog> {
+    let mut old = Vec::new();
+    for start in ended.starts.clone() {
+        let owner = LogOwner::Service(ended.service, start);
+        let Some(dir) = shim_dir(owner.entity(), &owner.id(), start) else { break };
+        let path = data.join(&dir);
+        if !path.is_dir() {
+            continue;
+        }
+        let ended_at = newest(&path);
+        let lives = !matches!(lock::probe(&path.join(names::LOCK)), Ok(None | Some(LockState::Free)));
+        if lives || ended_at.is_none_or(|at| at > until) || old.len() > LOGS_MAX {
+            break;
+        }
+        let (number, bytes) = (Kind::Service.number(ended.number), bytes_in(&path));
+        old.push(GcLog { owner, number, dir, bytes, finished_at: ended_at.unwrap_or(until) });
+    }
+    old
+}
+
+/// Metadata of the files of a directory.
+fn files_in(dir: &Path) -> impl Iterator<Item = std::fs::Metadata> + use<> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|e| e.metadata().ok().filter(std::fs::Metadata::is_file))
+}
+
+/// When a file of a directory was written last; the directory itself where it has none.
+fn newest(dir: &Path) -> Option<UnixMillis> {
+    let files = files_in(dir).filter_map(|m| m.modified().ok()).max();
+    let at = files.or_else(|| std::fs::metadata(dir).and_then(|m| m.modified()).ok())?;
+    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(UnixMillis)
+}
+
+/// Bytes of the files of a directory.
 fn bytes_in(dir: &Path) -> u64 {
-    let files = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
-    files(dir.to_owned())
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .flat_map(|e| files(e.path()))
-        .filter_map(|e| e.metadata().ok().filter(std::fs::Metadata::is_file))
-        .map(|m| m.len())
-        .sum()
+    files_in(dir).map(|m| m.len()).sum()
+}
+
+/// Bytes of the files of all attempts.
+fn bytes_below(dir: &Path) -> u64 {
+    let attempts = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    attempts.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| bytes_in(&e.path())).sum()
 }
 
 /// Line counts whose log is not there, or goes with this pass; temporary files that nobody finished.
@@ -75,7 +126,10 @@ fn cache(data: &Path, logs: &[GcLog]) -> Vec<String> {
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let goes = match (name.strip_suffix(ENDING).and_then(log_of), name.rsplit_once(".tmp")) {
-                (Some((dir, attempt)), _) => going.contains(&*dir) || !data.join(dir).join(attempt).is_dir(),
+                (Some((dir, attempt)), _) => {
+                    let log = format!("{dir}/{attempt}");
+                    going.contains(&*dir) || going.contains(&*log) || !data.join(log).is_dir()
+                }
                 (None, Some((_, pid))) if pid.bytes().all(|b| b.is_ascii_digit()) => is_old(&entry),
                 _ => false,
             };

@@ -11,24 +11,25 @@ use super::stat::{self, ProcStat};
 /// Bytes of one environment that are searched for a tag; the kernel's own limit for arguments
 /// and environment together is a few MiB.
 const ENVIRONMENT_MAX_BYTES: u64 = 8 << 20;
+/// Looks at a process that is just executing another program, and the pause between them.
+const EXEC_LOOKS: u32 = 20;
+const EXEC_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// All processes below `pid`, zombies included, parents before their children.
 ///
-/// Processes of other users may be hidden from this one (`hidepid`); they are left out. A process that appears while this reads may be missing: whoever needs an empty tree repeats
-/// until a pass finds none.
+/// Processes of other users may be hidden from this one (`hidepid`); they are left out. A process that
+/// appears while this reads may be missing: whoever needs an empty tree repeats until a pass finds none.
 ///
 /// # Errors
 /// What the kernel says when `/proc` cannot be read: the tree is then unknown, not empty.
 pub fn of(pid: i32) -> io::Result<Vec<ProcStat>> {
-    below(pid, pids()?, stat::read)
+    Ok(below(pid, all()?))
 }
 
-fn below(pid: i32, all: Vec<i32>, read: impl Fn(i32) -> io::Result<Option<ProcStat>>) -> io::Result<Vec<ProcStat>> {
+fn below(pid: i32, all: Vec<ProcStat>) -> Vec<ProcStat> {
     let mut children: BTreeMap<i32, Vec<ProcStat>> = BTreeMap::new();
-    for other in all {
-        if let Some(process) = unless_hidden(read(other))? {
-            children.entry(process.ppid).or_default().push(process);
-        }
+    for process in all {
+        children.entry(process.ppid).or_default().push(process);
     }
     let mut found = children.remove(&pid).unwrap_or_default();
     let mut next = 0;
@@ -38,7 +39,23 @@ fn below(pid: i32, all: Vec<i32>, read: impl Fn(i32) -> io::Result<Option<ProcSt
         found.extend(below);
         next += 1;
     }
-    Ok(found)
+    found
+}
+
+/// Every process, zombies included, but those that this one may not see.
+///
+/// # Errors
+/// What the kernel says when `/proc` cannot be read.
+pub(super) fn all() -> io::Result<Vec<ProcStat>> {
+    seen(pids()?, stat::read)
+}
+
+fn seen(pids: Vec<i32>, read: impl Fn(i32) -> io::Result<Option<ProcStat>>) -> io::Result<Vec<ProcStat>> {
+    let mut all = Vec::new();
+    for pid in pids {
+        all.extend(unless_hidden(read(pid))?);
+    }
+    Ok(all)
 }
 
 /// What a search by tag saw.
@@ -102,11 +119,26 @@ fn unless_hidden(read: io::Result<Option<ProcStat>>) -> io::Result<Option<ProcSt
 }
 
 fn environment_has(pid: i32, entry: &[u8]) -> io::Result<bool> {
-    use std::io::Read;
-    let file = std::fs::File::open(format!("/proc/{pid}/environ"))?;
-    let mut environment = Vec::new();
-    file.take(ENVIRONMENT_MAX_BYTES).read_to_end(&mut environment)?;
+    let mut environment = read_some(pid, "environ")?;
+    // In the middle of an exec a process has neither arguments nor an environment; kernel threads have no program.
+    for _ in 0..EXEC_LOOKS {
+        if !environment.is_empty()
+            || !read_some(pid, "cmdline")?.is_empty()
+            || std::fs::read_link(format!("/proc/{pid}/exe")).is_err()
+        {
+            break;
+        }
+        std::thread::sleep(EXEC_PAUSE);
+        environment = read_some(pid, "environ")?;
+    }
     Ok(environment.split(|&b| b == 0).any(|one| one == entry))
+}
+
+fn read_some(pid: i32, what: &str) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(format!("/proc/{pid}/{what}"))?.take(ENVIRONMENT_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn pids() -> io::Result<Vec<i32>> {
@@ -136,10 +168,10 @@ mod tests {
                 Ok(stat::parse(format!("{pid} (x) S {} 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 9 1 2", pid - 4).as_bytes()))
             }
         };
-        let found = below(1, vec![2, 3, 5, 9], read).unwrap();
+        let found = below(1, seen(vec![2, 3, 5, 9], read).unwrap());
         assert_eq!(found.iter().map(|p| p.id.pid).collect::<Vec<_>>(), [5, 9]);
         let broken = |_| Err(io::Error::from_raw_os_error(libc::EIO));
-        assert!(below(1, vec![5], broken).is_err(), "unknown is not empty");
+        assert!(seen(vec![5], broken).is_err(), "unknown is not empty");
     }
 
     #[test]

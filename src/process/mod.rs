@@ -6,14 +6,17 @@
 compile_error!("wharf needs Linux: it identifies, watches and ends processes through /proc, pidfds and subreapers");
 
 pub mod adopt;
+pub mod cgroup;
 pub mod client;
 pub mod descendants;
 pub mod exec;
 pub mod foreground;
+pub mod halted;
 pub mod holder;
 pub mod identity;
 pub mod idle;
 pub mod kill_point;
+pub mod kin;
 pub mod lock;
 mod numbers;
 pub mod reap;

@@ -67,6 +67,30 @@ pub fn has_living_child() -> io::Result<bool> {
     }
 }
 
+/// Another change of a child than its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A signal stopped it, by number.
+    Stopped(i32),
+    /// It goes on.
+    Continued,
+}
+
+/// Takes the newest stop or continuation of this child, each once; its end is neither looked at nor
+/// taken. `None` when there is nothing new. A child that somebody traces shows such changes to its
+/// tracer only.
+///
+/// # Errors
+/// What the kernel says: ECHILD for a process that is no child, has ended or has been reaped.
+pub fn take_change(pid: i32) -> io::Result<Option<Change>> {
+    let what = libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG;
+    let info = wait_info_with(libc::P_PID, pid as libc::id_t, what)?;
+    Ok(info.filter(|i| i.pid != 0).map(|i| match i.code {
+        libc::CLD_CONTINUED => Change::Continued,
+        _ => Change::Stopped(i.status),
+    }))
+}
+
 /// Takes the end of this child; `None` while it runs. From then on its number may be reused.
 ///
 /// # Errors
@@ -133,6 +157,8 @@ fn wait_info_with(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) ->
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::Signal;
+
     use super::*;
 
     fn wait_for_end(pid: i32) -> Ended {
@@ -161,5 +187,38 @@ mod tests {
             assert!(usage.maxrss_kib > 0);
             assert_eq!(peek(pid).unwrap_err().raw_os_error(), Some(libc::ECHILD));
         }
+    }
+
+    #[test]
+    fn stops_are_taken_once_and_the_end_is_left() {
+        #[expect(clippy::zombie_processes, reason = "reaping it by number is what is tested")]
+        let child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as i32;
+        let send = |signal| {
+            rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+        };
+        let change = || {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+            while std::time::Instant::now() < end {
+                if let Some(change) = take_change(pid).unwrap() {
+                    return change;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            panic!("child {pid} did not change");
+        };
+        assert_eq!(take_change(pid).unwrap(), None, "it runs");
+        for (signal, number) in [(Signal::STOP, libc::SIGSTOP), (Signal::TSTP, libc::SIGTSTP)] {
+            send(signal);
+            assert_eq!(change(), Change::Stopped(number));
+            assert_eq!(take_change(pid).unwrap(), None, "each is taken once");
+            send(Signal::CONT);
+            assert_eq!(change(), Change::Continued);
+        }
+        send(Signal::KILL);
+        let ended = wait_for_end(pid);
+        assert_eq!(ended.signal, Some(libc::SIGKILL));
+        assert_eq!(take_change(pid).unwrap_err().raw_os_error(), Some(libc::ECHILD), "an end is no change");
+        assert_eq!(reap(pid).unwrap().unwrap().0, ended);
     }
 }

@@ -87,6 +87,14 @@ pub fn forbid(dir: &Path) -> io::Result<bool> {
     }
 }
 
+/// What a directory runs. It goes with everything but the log once that is sealed.
+///
+/// # Errors
+/// What the file system says, and [`io::ErrorKind::InvalidData`] for one that does not read.
+pub fn read_spec(dir: &Path) -> io::Result<Spec> {
+    Ok(serde_json::from_slice(&std::fs::read(dir.join(names::SPEC))?)?)
+}
+
 /// Writes a file of a shim's directory so that readers see the old or the new one, never a part.
 /// `durable` also puts it on stable storage with its name.
 ///

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Named;
 use super::descendants;
+use super::kin::Kin;
 use super::signal::{self, Signal};
 use super::stat::ProcStat;
-use wharf_model::shim::ProcessRef;
+use wharf_model::shim::{ChildRef, ProcessRef};
 
 /// Time in which processes must be gone once SIGKILL was sent; one that is stuck in the kernel
 /// is then reported as a survivor.
@@ -24,11 +26,15 @@ pub fn is_kept(process: &ProcStat, keep: &[String]) -> bool {
     keep.iter().any(|name| name.as_bytes().get(..COMM_MAX).unwrap_or(name.as_bytes()) == process.comm.as_bytes())
 }
 
-/// What a stop by tag needed.
+/// What a stop of processes without a keeper needed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Terminated {
     /// Processes that were asked to end.
     pub asked: u32,
+    /// Whether control groups were looked through beside the tag.
+    pub by_group: bool,
+    /// Those of them that carry no tag, are in no group, and were known as kin of the child.
+    pub untagged: u32,
     /// Processes that needed SIGKILL.
     pub killed: u32,
     /// The first few of those asked, by name and number.
@@ -36,6 +42,9 @@ pub struct Terminated {
     /// Command names of those that live on: kept by name, or not to be ended within
     /// [`KILL_LIMIT`].
     pub survivors: Vec<String>,
+    /// The first few that live and may belong to the child, by name and number: nothing proves it, so
+    /// they were left alone.
+    pub suspects: Vec<String>,
 }
 
 /// Stops all processes that carry a tag: SIGTERM and SIGCONT, up to `grace`, then SIGKILL again
@@ -45,27 +54,43 @@ pub struct Terminated {
 /// # Errors
 /// What the kernel says when `/proc` cannot be read, and an empty tag.
 pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Terminated> {
-    let mut done = Terminated::default();
-    let first = to_stop(tag, keep)?;
-    for process in &first {
-        // Refused for one must not spare the others; who lives on is told at the end.
+    all_of(tag, &Named::default(), None, grace, keep)
+}
+
+/// [`tagged`], and with the same rule whoever is in one of these groups or is proven to be kin of the child: an
+/// environment can be overwritten. The child is one of this boot.
+///
+/// # Errors
+/// As [`tagged`].
+pub fn all_of(
+    tag: &str,
+    groups: &Named,
+    child: Option<ChildRef>,
+    grace: Duration,
+    keep: &[String],
+) -> io::Result<Terminated> {
+    let mut search = Search { tag, groups, kin: child.map(Kin::of), keep };
+    let mut done = Terminated { by_group: !groups.is_empty(), ..Terminated::default() };
+    let first = search.look()?;
+    for process in &first.to_stop {
+        // Refused for one process (another user's) must not spare the others.
         let _ = signal::send(process.id, Signal::TERM);
         let _ = signal::send(process.id, Signal::CONT);
     }
-    done.asked = first.len() as u32;
-    done.found = first.iter().take(NAMED).map(|p| format!("{} {}", p.comm, p.id.pid)).collect();
+    done.asked = first.to_stop.len() as u32;
+    done.untagged = first.untagged;
+    done.found = first.to_stop.iter().take(NAMED).map(named).collect();
     let kill_at = Instant::now() + grace;
-    while Instant::now() < kill_at && !to_stop(tag, keep)?.is_empty() {
+    while Instant::now() < kill_at && !search.look()?.to_stop.is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let mut killed: BTreeSet<(i32, u64)> = BTreeSet::new();
     let give_up = Instant::now() + KILL_LIMIT;
     let mut empty_looks = 0;
     while empty_looks < 2 && Instant::now() < give_up {
-        let left = to_stop(tag, keep)?;
+        let left = search.look()?.to_stop;
         empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
         for ProcessRef { pid, start_ticks } in left.iter().map(|p| p.id) {
-            // Refused for one process (another user's) must not spare the others.
             if signal::send(ProcessRef { pid, start_ticks }, Signal::KILL).unwrap_or(false) {
                 killed.insert((pid, start_ticks));
             }
@@ -75,12 +100,49 @@ pub fn tagged(tag: &str, grace: Duration, keep: &[String]) -> io::Result<Termina
         }
     }
     done.killed = killed.len() as u32;
-    done.survivors = descendants::by_tag(tag)?.found.into_iter().map(|p| p.comm).collect();
+    let last = search.look()?;
+    done.survivors = last.to_stop.into_iter().chain(last.kept).map(|p| p.comm).collect();
+    done.suspects = last.suspects.iter().take(NAMED).map(named).collect();
     Ok(done)
 }
 
-fn to_stop(tag: &str, keep: &[String]) -> io::Result<Vec<ProcStat>> {
-    Ok(descendants::by_tag(tag)?.found.into_iter().filter(|p| !is_kept(p, keep)).collect())
+fn named(process: &ProcStat) -> String {
+    format!("{} {}", process.comm, process.id.pid)
+}
+
+/// Who is looked for.
+struct Search<'a> {
+    tag: &'a str,
+    groups: &'a Named,
+    kin: Option<Kin>,
+    keep: &'a [String],
+}
+
+/// Who was found.
+struct Found {
+    to_stop: Vec<ProcStat>,
+    /// How many of them carry no tag.
+    untagged: u32,
+    kept: Vec<ProcStat>,
+    suspects: Vec<ProcStat>,
+}
+
+impl Search<'_> {
+    fn look(&mut self) -> io::Result<Found> {
+        let mut all = descendants::by_tag(self.tag)?.found;
+        // A group of the kernel's cannot be left by writing over an environment.
+        let inside = self.groups.living()?;
+        let grouped: Vec<ProcStat> = inside.into_iter().filter(|p| all.iter().all(|other| other.id != p.id)).collect();
+        all.extend(grouped);
+        let seen = self.kin.as_mut().map(Kin::look).transpose()?.unwrap_or_default();
+        let is_new = |p: &ProcStat, all: &[ProcStat]| all.iter().all(|other| other.id != p.id);
+        let untagged: Vec<ProcStat> = seen.ours.into_iter().filter(|p| is_new(p, &all)).collect();
+        let suspects = seen.suspects.into_iter().filter(|p| is_new(p, &all)).collect();
+        let count = untagged.iter().filter(|p| !is_kept(p, self.keep)).count() as u32;
+        all.extend(untagged);
+        let (kept, to_stop) = all.into_iter().partition(|p| is_kept(p, self.keep));
+        Ok(Found { to_stop, untagged: count, kept, suspects })
+    }
 }
 
 #[cfg(test)]

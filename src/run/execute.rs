@@ -33,7 +33,8 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "cancelled".into(), message };
     }
     let boot_id = identity::boot_id().unwrap_or_default();
-    let mut heard = Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job) };
+    let mut heard =
+        Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job), waits: false };
     let (starter, place) = (ctx.clone(), dir.clone());
     let begun = job.run.process_pid.is_some();
     let build = move || build(&starter, &job, &place);
@@ -87,19 +88,27 @@ struct Heard {
     attempt: u32,
     path: PathBuf,
     next_seq: u64,
+    /// It waits for the disk, as last told.
+    waits: bool,
 }
 
 impl Heard {
     async fn on(&mut self, seen: Seen, boot_id: &str) {
         let (run, attempt) = (self.run, self.attempt);
         let fact = match seen {
-            Seen::Started { child, at_ms, adopted } => {
+            Seen::Started { child, at_ms, adopted, limits } => {
                 kill_point("run.started_seen");
-                Fact::RunStarted { run, attempt, child, boot_id: boot_id.to_owned(), at: UnixMillis(at_ms), adopted }
+                let (boot_id, at) = (boot_id.to_owned(), UnixMillis(at_ms));
+                Fact::RunStarted { run, attempt, child, boot_id, at, adopted, limits }
             }
             Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },
             Seen::Known => Fact::RunObserved { run, attempt, unknown: None },
             Seen::Message => return self.messages().await,
+            Seen::Disk(waits) if waits == self.waits => return,
+            Seen::Disk(waits) => {
+                self.waits = waits;
+                Fact::DiskWaited { entity: "run", id: run.text(), waits }
+            }
         };
         self.ctx.inbox.tell(fact).await;
     }

@@ -12,11 +12,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use wharf_model::shim::{
-    ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, PROTOCOL, Spec, StartMessage,
+    ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, LimitsReport, PROTOCOL, Spec, StartMessage,
 };
 
+use super::left::{child_of, found_words, stop_left};
 use crate::process::adopt::{self, Verdict};
-use crate::process::{holder, shim_dir, signal, spawn, terminate};
+use crate::process::{cgroup, holder, shim_dir, signal, spawn};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -44,11 +45,13 @@ pub struct Keeper {
 #[derive(Debug, Clone)]
 pub enum Seen {
     /// The child runs; `adopted` when somebody else had started it, with the byte at which its output goes on.
-    Started { child: ChildRef, at_ms: i64, adopted: Option<u64> },
+    Started { child: ChildRef, at_ms: i64, adopted: Option<u64>, limits: Option<Box<LimitsReport>> },
     /// It holds its lock and does not answer.
     Unknown(String),
     /// It answers again.
     Known,
+    /// It waits for room on the disk, or does not.
+    Disk(bool),
     /// A `wharf` inside said something: frames up to this number are to be read.
     Message,
 }
@@ -103,7 +106,7 @@ impl Keeper {
         loop {
             match (verdict(&path).await, build.take()) {
                 (Ok(Verdict::Live(_)), _) => break,
-                (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, exit),
+                (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, &path, exit).await,
                 (Ok(Verdict::ShimLost { id }), _) => return self.lost(dir, &path, Gone::Shim(id)).await,
                 (Ok(Verdict::OtherBoot), _) => {
                     self.unlink(dir, None);
@@ -175,19 +178,31 @@ impl Keeper {
         begun || live_link(&self.data, dir).is_some_and(|link| link.is_symlink())
     }
 
-    fn ended(&self, dir: &str, exit: Box<ExitFrame>) -> End {
+    async fn ended(&self, dir: &str, path: &Path, exit: Box<ExitFrame>) -> End {
+        let (place, name) = (path.to_owned(), dir.to_owned());
+        // One that was killed behind its last word, or that outlived a process which would not end.
+        let removed = tokio::task::spawn_blocking(move || cgroup::of_directory(&place, &name).remove());
+        if let Ok(left) = removed.await
+            && !left.is_empty()
+        {
+            tracing::warn!(dir, ?left, "control groups of an ended run hold processes");
+        }
         self.unlink(dir, None);
         End::Exited(exit)
     }
 
-    /// Its keeper died: what it started is found by its tag and stopped, and the end is recorded as lost,
-    /// with what was judged.
+    /// Its keeper died: what it started is found by its tag, its groups and the child that its keeper had
+    /// named, and stopped; the end is recorded as lost, with what was judged.
     async fn lost(&self, dir: &str, path: &Path, gone: Gone) -> End {
         let (place, name) = (path.to_owned(), dir.to_owned());
-        let stopped = tokio::task::spawn_blocking(move || stop_tagged(&place, &name)).await;
+        let child = match &gone {
+            Gone::Shim(Some(id)) => child_of(id),
+            _ => None,
+        };
+        let stopped = tokio::task::spawn_blocking(move || stop_left(&place, &name, child)).await;
         self.unlink(dir, None);
         let found = match stopped {
-            Ok(Ok(done)) => found_words(&done),
+            Ok(Ok(done)) => found_words(&done, child),
             Ok(Err(error)) => format!("its processes could not be looked for: {error}"),
             Err(panic) => panic.to_string(),
         };
@@ -209,7 +224,11 @@ impl Keeper {
 
     /// Stays with what an earlier reign started, to its end; `None` when it started nothing, and then
     /// nothing will be started any more.
-    pub async fn stay(&self, dir: &str) -> Option<End> {
+    pub async fn stay<S, F>(&self, dir: &str, seen: S) -> Option<End>
+    where
+        S: FnMut(Seen) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
         let (path, keeper, name) = (self.path(dir), self.clone(), dir.to_owned());
         let forbidden = tokio::task::spawn_blocking(move || {
             let unused = !path.try_exists()? || shim_dir::forbid(&path)?;
@@ -226,7 +245,7 @@ impl Keeper {
             Err(panic) => return Some(End::Lost(panic.to_string())),
         }
         let never = || Err(CannotStart { code: "internal".into(), message: "it was not to be started".into() });
-        Some(self.keep(dir, false, never, |_| std::future::ready(())).await)
+        Some(self.keep(dir, false, never, seen).await)
     }
 
     fn unlink(&self, dir: &str, link: Option<PathBuf>) {
@@ -338,26 +357,24 @@ impl Keeper {
         loop {
             match link.next().await? {
                 None => return Ok(None),
-                Some(ControlReply::Started { child, at_ms }) => {
+                Some(ControlReply::Started { child, at_ms, limits }) => {
                     if !std::mem::replace(told_started, true) {
-                        seen(Seen::Started { child, at_ms, adopted }).await;
+                        seen(Seen::Started { child, at_ms, adopted, limits }).await;
                     }
                 }
-                Some(ControlReply::Status { child: Some(child), .. }) => {
+                Some(ControlReply::DiskFull) => seen(Seen::Disk(true)).await,
+                Some(ControlReply::DiskOk) => seen(Seen::Disk(false)).await,
+                Some(ControlReply::Status { child: Some(child), limits, disk, .. }) => {
+                    seen(Seen::Disk(disk != "ok")).await;
                     if !std::mem::replace(told_started, true) {
-                        seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted }).await;
+                        seen(Seen::Started { child, at_ms: crate::clock::now().0, adopted, limits }).await;
                     }
                 }
                 Some(ControlReply::Message { .. }) => seen(Seen::Message).await,
                 Some(ControlReply::Exited { exit }) => return Ok(Some(*exit)),
                 Some(ControlReply::Error { code, message }) => return Err(format!("{code}: {message}")),
                 Some(
-                    ControlReply::Ok
-                    | ControlReply::Welcome { .. }
-                    | ControlReply::Status { .. }
-                    | ControlReply::DiskFull
-                    | ControlReply::DiskOk
-                    | ControlReply::Leaky,
+                    ControlReply::Ok | ControlReply::Welcome { .. } | ControlReply::Status { .. } | ControlReply::Leaky,
                 ) => {}
             }
         }
@@ -383,21 +400,24 @@ impl Keeper {
     pub async fn stop_by_force(&self, dir: &str) -> Result<(), String> {
         let (path, name) = (self.path(dir), dir.to_owned());
         let done = tokio::task::spawn_blocking(move || {
+            let mut child = None;
             match adopt::judge(&path) {
                 Ok(Verdict::Live(Some(id))) => {
+                    child = child_of(&id);
                     signal::send(id.shim, signal::Signal::KILL)
                         .map_err(|e| format!("its shim cannot be killed: {e}"))?;
                 }
                 Ok(Verdict::Live(None)) => {
                     return Err("its shim is just beginning and has not said who it is".to_owned());
                 }
+                Ok(Verdict::ShimLost { id: Some(id) }) => child = child_of(&id),
                 // One that is just starting must not come after.
                 Ok(Verdict::NeverStarted) => {
                     shim_dir::forbid(&path).map_err(|e| format!("its directory cannot be closed: {e}"))?;
                 }
                 _ => {}
             }
-            stop_tagged(&path, &name)
+            stop_left(&path, &name, child)
         });
         let done = done.await.map_err(|e| e.to_string())??;
         if done.survivors.is_empty() { Ok(()) } else { Err(format!("{} live on", done.survivors.join(", "))) }
@@ -444,36 +464,6 @@ fn is_output(stream: &str) -> bool {
     matches!(stream, "stdout" | "stderr" | "terminal")
 }
 
-/// Stops all that carries the tag of a directory, whether its spec can still be read or not.
-fn stop_tagged(path: &Path, dir: &str) -> Result<terminate::Terminated, String> {
-    let (tag, grace_ms, keep) = match read_spec(path) {
-        Ok(spec) => (spec.tag, spec.grace_ms.min(2_000), spec.keep),
-        Err(error) => match shim_dir::named(dir) {
-            Some(("operation", id, _)) => (format!("operation/{id}"), 2_000, Vec::new()),
-            Some((kind, id, n)) => (format!("{kind}/{id}/{n}"), 2_000, Vec::new()),
-            None => return Err(error),
-        },
-    };
-    terminate::tagged(&tag, Duration::from_millis(grace_ms), &keep).map_err(|e| e.to_string())
-}
-
-fn found_words(done: &terminate::Terminated) -> String {
-    if done.asked == 0 {
-        return "none of its processes was found by its tag".to_owned();
-    }
-    let more = if done.found.len() < done.asked as usize { " …" } else { "" };
-    let left = match done.survivors.as_slice() {
-        [] => String::new(),
-        left => format!("; {} live on", left.join(", ")),
-    };
-    format!(
-        "{} of its processes were found by its tag and stopped, {} by force: {}{more}{left}",
-        done.asked,
-        done.killed,
-        done.found.join(", ")
-    )
-}
-
 async fn verdict(path: &Path) -> Result<Verdict, String> {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -504,11 +494,6 @@ fn said(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path.join(shim_dir::names::ERRORS)).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.chars().take(2_000).collect())
-}
-
-fn read_spec(path: &Path) -> Result<Spec, String> {
-    let text = std::fs::read(path.join(shim_dir::names::SPEC)).map_err(|e| format!("{}: {e}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The link of a directory `runs/<xx>/<uuid>/a<n>`, as it is named in `live/`.

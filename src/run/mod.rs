@@ -5,6 +5,7 @@ pub mod context;
 pub mod execute;
 pub mod keep;
 pub mod lease;
+mod left;
 pub mod operation;
 pub mod output;
 pub mod performer;

@@ -10,9 +10,9 @@ use wharf_model::shim::{ExitFrame, LogSpec, ShimKind, Spec, StartMessage, StdinM
 use wharf_model::{OperationId, OperationPhase, OperationStatus};
 
 use super::context::Context;
-use super::keep::{CannotStart, End};
+use super::keep::{CannotStart, End, Seen};
 use super::output;
-use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation};
+use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation, Verdict as Judged};
 use crate::dispatch::perform::{RunJob, shim_dir};
 use crate::process::adopt::{self, Verdict};
 use crate::workspace::worktree::CommandSpec;
@@ -56,7 +56,9 @@ pub async fn carry_out_once(
 pub async fn settle(ctx: &Context, job: &RunJob, phase: OperationPhase) -> Result<(), String> {
     for open in job.operations.iter().filter(|o| o.phase == phase) {
         let Some(dir) = shim_dir("operation", &open.id.text(), open.attempt) else { continue };
-        let end = ctx.keeper.stay(&dir).await.unwrap_or_else(|| End::NotStarted {
+        let mut waits = false;
+        let seen = |seen| observed(ctx, open.id, true, changed(seen, &mut waits));
+        let end = ctx.keeper.stay(&dir, seen).await.unwrap_or_else(|| End::NotStarted {
             code: "internal".into(),
             message: "it was not started before the orchestrator ended".into(),
         });
@@ -68,6 +70,29 @@ pub async fn settle(ctx: &Context, job: &RunJob, phase: OperationPhase) -> Resul
         }
     }
     Ok(())
+}
+
+/// What was seen, unless it says of the disk what was said before.
+fn changed(seen: Seen, waits: &mut bool) -> Option<Seen> {
+    let is_new = !matches!(seen, Seen::Disk(now) if std::mem::replace(waits, now) == now);
+    is_new.then_some(seen)
+}
+
+/// Tells what was seen of an operation; of one that an earlier reign `left` under way, what became of it.
+async fn observed(ctx: &Context, operation: OperationId, left: bool, seen: Option<Seen>) {
+    let (verdict, words) = match seen {
+        Some(Seen::Disk(waits)) => {
+            ctx.inbox.tell(Fact::DiskWaited { entity: "operation", id: operation.text(), waits }).await;
+            return;
+        }
+        Some(Seen::Started { adopted: Some(byte), .. }) => (Judged::Adopted, format!("from byte {byte}")),
+        Some(Seen::Started { adopted: None, .. }) => (Judged::Started, "started now".to_owned()),
+        Some(Seen::Unknown(why)) => (Judged::Unknown, why),
+        Some(Seen::Known | Seen::Message) | None => return,
+    };
+    if left {
+        ctx.inbox.tell(Fact::OperationObserved { operation, verdict, words }).await;
+    }
 }
 
 /// The one id of an operation of an attempt: made of its run's, so that it is found again.
@@ -120,7 +145,10 @@ async fn perform(
     }
     let (epoch, tag) = (ctx.keeper.epoch, format!("operation/{id}"));
     let build = move || spec(id, epoch, tag, &command, timeout_ms);
-    let end = ctx.keeper.keep(&dir, false, build, |_| std::future::ready(())).await;
+    let left = job.operations.iter().any(|o| o.id == id);
+    let mut waits = false;
+    let seen = |seen| observed(ctx, id, left, changed(seen, &mut waits));
+    let end = ctx.keeper.keep(&dir, false, build, seen).await;
     close(ctx, id, &dir, &shown, end, &limit(timeout_ms)).await
 }
 
@@ -130,12 +158,15 @@ fn limit(timeout_ms: u64) -> String {
 
 /// Reports the end of an operation; the error says how it failed.
 async fn close(ctx: &Context, id: OperationId, dir: &str, shown: &str, end: End, limit: &str) -> Result<(), String> {
-    let (error, exit) = match end {
-        End::Exited(exit) => (failure(&exit, limit), Some(exit)),
-        End::Lost(evidence) => (Some(evidence), None),
-        End::NotStarted { message, .. } => (Some(message), None),
+    let (error, exit, is_lost) = match end {
+        End::Exited(exit) => (failure(&exit, limit), Some(exit), false),
+        End::Lost(evidence) => (Some(evidence), None, true),
+        End::NotStarted { message, .. } => (Some(message), None, false),
     };
-    let (end, result) = report(&ctx.keeper.data, dir, shown, error, exit).await;
+    let (mut end, result) = report(&ctx.keeper.data, dir, shown, error, exit).await;
+    if is_lost {
+        end.status = OperationStatus::Lost;
+    }
     ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
     result
 }

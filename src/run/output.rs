@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wharf_model::UnixMillis;
 use wharf_model::shim::ExitFrame;
-use wharf_store::log::{FLAG_GAP, Item, LogError, LogReader, Stream, StreamSet};
+use wharf_store::log::{FLAG_GAP, Gap, Item, LogError, LogReader, Stream, StreamSet};
 
 use crate::dispatch::input::RunOutput;
 
@@ -80,8 +80,13 @@ pub fn tail(log: &mut LogReader, stream: Stream, from: u64) -> Result<(Vec<u8>, 
     // Each frame has at least one byte, so an excerpt never needs more frames than this.
     for _ in 0..EXCERPT_BYTES * 2 {
         match log.next_of(&mut at, StreamSet::of(&[stream]))? {
-            // What a gap says of itself is no output.
-            Item::Frame(frame) if frame.head.flags & FLAG_GAP != 0 => {}
+            // What is missing there is said in place of it.
+            Item::Frame(frame) if frame.head.flags & FLAG_GAP != 0 => {
+                if let Gap::Declared { bytes, reason, .. } = frame.gap() {
+                    let bytes = bytes.map_or_else(|| "some".to_owned(), |n| n.to_string());
+                    kept.extend_from_slice(format!("\n[{bytes} bytes are missing: {reason}]\n").as_bytes());
+                }
+            }
             Item::Frame(frame) => {
                 let skip = from.saturating_sub(frame.head.offset).min(frame.payload.len() as u64);
                 kept.extend_from_slice(&frame.payload[usize::try_from(skip).unwrap_or(0)..]);
@@ -140,6 +145,7 @@ mod tests {
         .unwrap();
         let output = gather(data.path(), "a1", Some(&exit));
         assert_eq!((output.stdout_bytes, output.stderr_bytes), (11_000, 6));
-        assert_eq!(output.stdout_excerpt.map(|t| t.chars().all(|c| c == 'x')), Some(true));
+        let excerpt = output.stdout_excerpt.unwrap();
+        assert!(excerpt.ends_with("xxx") && excerpt.contains("bytes are missing: quota"), "{excerpt}");
     }
 }

@@ -109,6 +109,11 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
             let work = move || seal::perform(&data, id, run, &dir, part);
             if part == SealPart::Hash { beside(id, work).await } else { behind(id, work).await }
         }
+        Job::Pack(dir) => {
+            let Ok(_turn) = seals.packing.acquire().await else { return Fact::ActionDone { action: action.id } };
+            let (data, id) = (ctx.keeper.data.clone(), action.id);
+            behind(id, move || seal::pack(&data, id, &dir)).await
+        }
     }
 }
 

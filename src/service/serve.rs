@@ -90,11 +90,15 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let mut readiness: Option<tokio::task::JoinHandle<Readiness>> = None;
     let mut child: Option<ChildRef> = None;
     let mut failed: Option<(String, String)> = None;
+    let mut waits = false;
     let end = loop {
         tokio::select! {
             biased;
             end = &mut keeping => break end,
             Some(seen) = receiver.recv() => {
+                if let Seen::Disk(now) = seen && std::mem::replace(&mut waits, now) != now {
+                    ctx.inbox.tell(Fact::DiskWaited { entity: "service", id: service.text(), waits }).await;
+                }
                 let Seen::Started { child: started, adopted, .. } = seen else { continue };
                 kill_point("service.spawned");
                 child = Some(started);

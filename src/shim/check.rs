@@ -1,6 +1,6 @@
 //! What a spec and its start message must be before anything is started.
 
-use wharf_model::shim::{SpawnError, Spec, StartMessage, StdinMode};
+use wharf_model::shim::{SpawnError, Spec, StartMessage, StdinMode, limit};
 
 use super::spawn_child;
 use crate::process::signal;
@@ -35,8 +35,8 @@ pub(super) fn check(spec: &Spec, message: &StartMessage) -> Result<(), SpawnErro
         let (told, came) = (spec.redact_count, message.redact.len());
         return refused(format!("the spec says that {told} values are to be redacted, but {came} came"));
     }
-    if let Some(key) = spec.limits.keys().next() {
-        return refused(format!("limits come later: this version cannot keep the limit {key:?}; remove it"));
+    if let Some(key) = spec.limits.keys().find(|key| !matches!(key.as_str(), limit::PROCESSES | limit::MEMORY)) {
+        return refused(format!("this version knows no limit {key:?}; processes and memory_bytes are"));
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ impl Shim {
     fn catch_up(&mut self, index: usize) {
         let mut news = Vec::new();
         if let Some((child, at_ms)) = self.tree.child().zip(self.started_ms) {
-            news.push(ControlReply::Started { child, at_ms });
+            news.push(ControlReply::Started { child, at_ms, limits: self.tree.groups().report().map(Box::new) });
         }
         if self.told_disk_full {
             news.push(ControlReply::DiskFull);
@@ -158,6 +158,7 @@ impl Shim {
             disk: self.journal.disk().as_str().to_owned(),
             child: self.tree.child(),
             descendants,
+            limits: self.tree.groups().report().map(Box::new),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The exit frame: once it is durable the end is the truth, whatever happens to this process.
 
 use serde_json::json;
-use wharf_model::shim::{ControlReply, EndedBy, ExitFrame, SpawnError, StopReport, Usage};
+use wharf_model::shim::{ControlReply, EndedBy, ExitFrame, OomEvidence, SpawnError, StopReport, Usage};
 
 use super::clock;
 use super::journal::Taken;
@@ -9,6 +9,7 @@ use super::pump::Missed;
 use super::start::EXIT_UNRECORDED;
 use super::stop::comms;
 use super::{Life, Shim};
+use crate::process::cgroup::Since;
 use crate::process::kill_point::kill_point;
 use crate::process::shim_dir::{names, replace_file};
 use crate::process::signal;
@@ -73,6 +74,8 @@ impl Shim {
         };
         let by = delivered_by.unwrap_or(EndedBy::Itself);
         let killed_from_outside = ended.signal == Some(signal::Signal::KILL.as_raw()) && by == EndedBy::Itself;
+        // Before its groups go, which are the ones that know.
+        let evidence = if killed_from_outside { self.memory_ran_out() } else { None };
         let frame = ExitFrame {
             t: "exit".to_owned(),
             v: 1,
@@ -86,17 +89,33 @@ impl Shim {
             started_ms: self.started_ms.unwrap_or(ended_ms),
             ended_ms,
             rusage: self.tree.usage(),
-            oom: killed_from_outside && oom_kills() > self.oom_before,
+            oom: evidence.is_some(),
+            oom_evidence: evidence,
+            limits: self.tree.end_groups(),
             spawn_error: None,
             sync_failed: None,
         };
         self.life = Life::Recording(Box::new(Recording { frame, since: now, next_try: now }));
     }
 
+    /// Whether the kernel killed the child for want of memory, and how that is known. Its own groups
+    /// count its own processes; without any, that somebody near was killed too is all there is.
+    fn memory_ran_out(&self) -> Option<OomEvidence> {
+        if let Some(kills) = self.tree.groups().oom_kills() {
+            return (kills > 0).then_some(OomEvidence::OwnGroup);
+        }
+        match self.surroundings.since() {
+            Since::Nobody => None,
+            Since::Near => Some(OomEvidence::EnclosingGroup),
+            Since::Somebody => Some(OomEvidence::Machine),
+        }
+    }
+
     /// Puts the exit frame of a child that never ran together.
     pub(super) fn begin_refusal(&mut self, error: SpawnError) {
         let now = clock::awake_ns();
-        let frame = refusal(error, self.pump.ends(&self.journal, [true, true]));
+        let mut frame = refusal(error, self.pump.ends(&self.journal, [true, true]));
+        frame.limits = self.tree.end_groups();
         self.life = Life::Recording(Box::new(Recording { frame, since: now, next_try: now }));
     }
 
@@ -175,16 +194,11 @@ pub(super) fn refusal(
         ended_ms: now,
         rusage: Usage::default(),
         oom: false,
+        oom_evidence: None,
+        limits: None,
         spawn_error: Some(error),
         sync_failed: None,
     }
-}
-
-/// How often the kernel has killed for want of memory, on this machine; 0 when it does not say.
-pub(super) fn oom_kills() -> u64 {
-    let Ok(text) = std::fs::read_to_string("/proc/vmstat") else { return 0 };
-    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Leaves only the copy of an exit frame, when there is no log to write it to.

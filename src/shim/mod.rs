@@ -10,6 +10,7 @@ mod clock;
 mod control;
 mod disk;
 mod exit_record;
+mod halt;
 mod journal;
 mod lines;
 mod pump;
@@ -30,6 +31,7 @@ use serde_json::json;
 use wharf_model::shim::{ControlReply, EndedBy, OnQuota, SpawnError, Spec, StartMessage};
 use wharf_store::log::LogOwner;
 
+use crate::process::cgroup::{self, Enclosing, Groups};
 use crate::process::kill_point::kill_point;
 use crate::process::shim_dir::names;
 use crate::process::{identity, signal};
@@ -37,6 +39,7 @@ use agent::AgentDesk;
 use clock::StepWatch;
 use control::Peer;
 use exit_record::Recording;
+use halt::Halts;
 use journal::Journal;
 use lines::Server;
 use pump::{Feed, Pump};
@@ -114,6 +117,7 @@ struct Shim {
     tree: Tree,
     life: Life,
     stop: Option<Stop>,
+    halts: Halts,
     /// End of the child's time, awake nanoseconds.
     deadline: Option<u64>,
     control: Server<Peer>,
@@ -126,7 +130,8 @@ struct Shim {
     told_disk_full: bool,
     quota_told: bool,
     survivors: Vec<String>,
-    oom_before: u64,
+    /// Who counts what the kernel kills for want of memory, where the child has no group of its own.
+    surroundings: Enclosing,
 }
 
 impl Shim {
@@ -170,6 +175,7 @@ impl Shim {
             tree: Tree::new(keeper.me, spec.keep.clone(), spec.tag.clone()),
             life: Life::Starting,
             stop: None,
+            halts: Halts::default(),
             deadline: None,
             control,
             agents,
@@ -180,7 +186,7 @@ impl Shim {
             told_disk_full: false,
             quota_told: false,
             survivors: Vec::new(),
-            oom_before: exit_record::oom_kills(),
+            surroundings: Enclosing::now(),
             journal,
             keeper,
             spec,
@@ -201,9 +207,11 @@ impl Shim {
     fn try_start_child(&mut self, message: StartMessage) -> Result<(), SpawnError> {
         check::check(&self.spec, &message)?;
         let program = spawn_child::program(&self.spec, &message.env)?;
+        self.make_groups()?;
         let (held, ends) = spawn_child::prepare(&self.spec, &program, self.keeper.lock.as_fd())?;
         let pid = held.pid();
         kill_point("shim.child_spawned");
+        self.tree.enter_groups(pid);
         let recorded = identity::child(pid).and_then(|child| {
             // The child leaves our session only if it does so itself; its group is its own.
             let child = child.ok_or_else(|| std::io::Error::other("it is not in the process table"))?;
@@ -212,7 +220,7 @@ impl Shim {
                 sid: if self.spec.tty.is_some() { pid } else { child.sid },
                 ..child
             };
-            self.keeper.write_id(Some(child))?;
+            self.keeper.write_id(Some(child), None)?;
             Ok(child)
         });
         let child = match recorded {
@@ -244,9 +252,25 @@ impl Shim {
         self.life = Life::Running;
         self.journal.control(&json!({
             "t": "started", "at_ms": started_ms, "pid": child.pid, "start_ticks": child.start_ticks,
-            "pgid": child.pgid, "sid": child.sid,
+            "pgid": child.pgid, "sid": child.sid, "limits": self.tree.groups().report(),
         }));
-        self.push(&ControlReply::Started { child, at_ms: started_ms });
+        let limits = self.tree.groups().report().map(Box::new);
+        self.push(&ControlReply::Started { child, at_ms: started_ms, limits });
+        Ok(())
+    }
+
+    /// Makes the groups that keep the child's limits, once it is recorded where they will be: whoever
+    /// finds this process dead removes them. A limit that cannot be kept never keeps it from starting.
+    fn make_groups(&mut self) -> Result<(), SpawnError> {
+        let Spec { kind, id, attempt, limits, .. } = &self.spec;
+        let groups = Groups::plan(&cgroup::name(kind.as_str(), id, *attempt), limits);
+        self.keeper.cgroups = groups.paths();
+        if !self.keeper.cgroups.is_empty() {
+            let written = self.keeper.write_id(None, None);
+            written
+                .map_err(|e| spawn_child::refused(format!("the child's control groups could not be recorded: {e}")))?;
+        }
+        self.tree.make_groups(groups);
         Ok(())
     }
 
@@ -284,6 +308,7 @@ impl Shim {
         self.journal.sync_if_due(now);
         if matches!(self.life, Life::Running) {
             self.look_for_end(now);
+            self.tell_halts(now);
         }
         match self.life {
             Life::Running => self.tick_running(now),

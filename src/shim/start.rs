@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use wharf_model::shim::{ChildRef, EXIT_DIRECTORY_USED, IdFile, PROTOCOL, ProcessRef, SpawnError, Spec, StartMessage};
+use wharf_model::shim::{
+    ChildRef, EXIT_DIRECTORY_USED, IdFile, PROTOCOL, ProcessRef, SpawnError, Spec, StartMessage, Stopped,
+};
 
 use super::{clock, exit_record};
 use crate::process::kill_point::kill_point;
@@ -95,6 +97,8 @@ pub struct Keeper {
     pub lock: File,
     /// This process.
     pub me: ProcessRef,
+    /// Control groups of the child, named before they are made.
+    pub cgroups: Vec<String>,
     boot_id: String,
 }
 
@@ -131,8 +135,8 @@ pub fn begin(dir: &Path) -> Result<Keeper, Refusal> {
         .map_err(other(&format!("lock {}", dir.display())))?
         .ok_or_else(|| Refusal::Used(dir.to_owned()))?;
     kill_point("shim.locked");
-    let keeper = Keeper { dir: open, spec, message, signals, lock, me, boot_id };
-    if let Err(error) = keeper.write_id(None) {
+    let keeper = Keeper { dir: open, spec, message, signals, lock, me, cgroups: Vec::new(), boot_id };
+    if let Err(error) = keeper.write_id(None, None) {
         return Err(keeper.give_back(&error));
     }
     kill_point("shim.id_written");
@@ -154,18 +158,21 @@ impl Keeper {
         Refusal::Other(words)
     }
 
-    /// Writes `id.json`: without the child before it is spawned, with it after.
+    /// Writes `id.json`: without the child before it is spawned, with it after, and with its halt while
+    /// it is stopped.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn write_id(&self, child: Option<ChildRef>) -> io::Result<()> {
+    pub fn write_id(&self, child: Option<ChildRef>, stopped: Option<Stopped>) -> io::Result<()> {
         let id = IdFile {
             v: 1,
             shim: self.me,
             boot_id: self.boot_id.clone(),
             child,
+            cgroups: self.cgroups.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
+            stopped,
         };
         replace_file(self.dir.path(), names::ID, &serde_json::to_vec(&id)?, false)
     }

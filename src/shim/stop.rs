@@ -166,7 +166,7 @@ impl Shim {
     pub(super) fn running_due(&self) -> Option<u64> {
         let kill = self.stop.as_ref().map(|stop| stop.kill_at.max(stop.next_pass));
         let look = self.terminal.as_ref().filter(|_| self.pump.has_ended()).map(Terminal::next_look);
-        [self.deadline, kill, look].into_iter().flatten().min()
+        [self.deadline, kill, look, self.halts.next_due()].into_iter().flatten().min()
     }
 
     /// What follows the child's end, until nothing lives and the streams are read out.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use wharf_model::shim::{ChildRef, ProcessRef, Usage};
+use wharf_model::shim::{ChildRef, LimitsReport, ProcessRef, Usage};
 
+use crate::process::cgroup::{self, Groups};
 use crate::process::descendants;
 use crate::process::reap::{self, Children, Ended};
 use crate::process::signal::{self, Signal};
@@ -22,12 +23,43 @@ pub struct Tree {
     reaped: bool,
     usage: Usage,
     killed: BTreeSet<(i32, u64)>,
+    groups: Groups,
 }
 
 impl Tree {
     /// A tree without a child yet.
     pub fn new(me: ProcessRef, keep: Vec<String>, tag: String) -> Self {
-        Self { me, child: None, keep, tag, reaped: false, usage: Usage::default(), killed: BTreeSet::new() }
+        let (usage, killed, groups) = (Usage::default(), BTreeSet::new(), Groups::default());
+        Self { me, child: None, keep, tag, reaped: false, usage, killed, groups }
+    }
+
+    /// Makes the child's groups, before there is a child.
+    pub fn make_groups(&mut self, groups: Groups) {
+        self.groups = groups;
+        self.groups.make();
+    }
+
+    /// Puts the child, which has not run yet, into its groups.
+    pub fn enter_groups(&mut self, pid: i32) {
+        self.groups.enter(pid);
+    }
+
+    /// The child's groups; none where nothing is capped.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Removes the groups once nothing lives in them but what may stay, which leaves them, and says how
+    /// the limits were kept; `None` when none were asked.
+    pub fn end_groups(&mut self) -> Option<LimitsReport> {
+        if !self.keep.is_empty() && !self.groups.is_empty() {
+            // Those that cannot be looked at keep their group, which is then found again by its name.
+            let inside = self.groups.processes().and_then(|pids| cgroup::members(&pids)).unwrap_or_default();
+            let kept = inside.iter().filter(|p| is_kept(p, &self.keep)).map(|p| p.id.pid);
+            self.groups.let_out(&kept.collect::<Vec<_>>());
+        }
+        self.groups.remove();
+        self.groups.report()
     }
 
     /// Notes the child.
@@ -61,6 +93,13 @@ impl Tree {
         }
         self.reap_orphans()?;
         Ok(None)
+    }
+
+    /// What the child did last beside ending, if that was not asked before.
+    pub fn take_change(&self) -> Option<reap::Change> {
+        let child = self.child.filter(|_| !self.reaped)?;
+        // An error means that it has ended, which is looked for elsewhere.
+        reap::take_change(child.pid).ok().flatten()
     }
 
     /// Reaps what ended, except the child. Bounded: what ends during it comes with the next signal.
@@ -102,6 +141,10 @@ impl Tree {
         let seen = self.left();
         // First the group in one call: it also catches forks under way. Refused when all of it runs as another user.
         let group = if self.keep.is_empty() { self.signal_group(Signal::KILL) } else { Ok(false) };
+        if self.keep.is_empty() {
+            // And nobody leaves a group of the kernel's by leaving that of the child.
+            self.groups.kill();
+        }
         for process in seen? {
             if signal::send(process.id, Signal::KILL).unwrap_or(false) {
                 self.killed.insert((process.id.pid, process.id.start_ticks));
@@ -125,7 +168,14 @@ impl Tree {
             }
         }
         let stays = |p: &ProcStat| !p.is_alive() || is_kept(p, &self.keep);
-        let left: Vec<ProcStat> = below.into_iter().filter(|p| !stays(p)).collect();
+        let mut left: Vec<ProcStat> = below.into_iter().filter(|p| !stays(p)).collect();
+        if !self.groups.is_empty() {
+            // Whoever is in the child's groups belongs to it, whatever has become of its parents.
+            let inside = cgroup::members(&self.groups.processes()?)?;
+            left.extend(inside.into_iter().filter(|p| !stays(p)));
+            left.sort_unstable_by_key(|p| p.id.pid);
+            left.dedup_by_key(|p| p.id.pid);
+        }
         if !left.is_empty() || self.tag.is_empty() {
             return Ok(left);
         }

@@ -67,10 +67,11 @@ impl Shim {
         let is_ready = |index: Option<usize>| index.is_some_and(|i| !ready[i].is_empty());
         if is_ready(Some(SIGNALS)) {
             let arrived = self.keeper.signals.take();
-            if arrived.child
-                && let Life::Clearing(clearing) = &mut self.life
-            {
-                clearing.look_now();
+            if arrived.child {
+                self.look_for_halt();
+                if let Life::Clearing(clearing) = &mut self.life {
+                    clearing.look_now();
+                }
             }
             if arrived.terminate {
                 self.ask_stop("shim_terminated", self.spec.grace_ms, EndedBy::Stop);

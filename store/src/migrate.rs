@@ -8,8 +8,11 @@ use rusqlite::{Batch, Connection, TransactionBehavior};
 use crate::{StoreError, backup, point};
 
 /// The migrations, oldest first; never changed, only added to.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_core.sql"), include_str!("migrations/0002_log_retention.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_core.sql"),
+    include_str!("migrations/0002_log_retention.sql"),
+    include_str!("migrations/0003_logs_of_services_and_operations.sql"),
+];
 
 /// The schema this program writes.
 pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;

@@ -26,7 +26,7 @@ const OPEN_SETS: &[&str] = &[
 
 /// Words of the contract that the model has no use for yet.
 const RESERVED: &[(&str, &[&str])] =
-    &[("environments.status", &["deleted"]), ("workspace_operations.status", &["lost", "queued"])];
+    &[("environments.status", &["deleted"]), ("workspace_operations.status", &["queued"])];
 
 struct ColumnFacts {
     sql_type: String,

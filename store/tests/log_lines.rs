@@ -254,3 +254,78 @@ fn a_hole_ends_the_line_and_is_shown() {
     log.count(u64::MAX).unwrap();
     assert_eq!(log.lines_counted(StreamSet::OUTPUT), 5);
 }
+
+#[test]
+fn a_gap_that_moves_no_offset_keeps_the_lines_around_it_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (o, e) = (Stream::Stdout, Stream::Stderr);
+    let mut w = LogWriter::create(dir.path(), OWNER, 5_000, 1 << 20).unwrap();
+    let gap = br#"{"bytes":5,"reason":"disk"}"#;
+    let mut at = 0;
+    let mut put = |stream, flags, bytes: &[u8]| {
+        at += 10;
+        w.append(stream, flags, bytes, at).unwrap();
+    };
+    put(o, 0, b"one\nhalf a li");
+    put(e, 0, b"between");
+    put(o, FLAG_GAP, gap);
+    put(e, 0, b" them\n");
+    put(o, 0, b"ne of another\nlast\n");
+    // A gap at the end of a line changes nothing.
+    put(o, FLAG_GAP, gap);
+    put(o, 0, b"whole\n");
+    let expected: [&[u8]; 6] = [b"one", b"half a li", b"between them", b"ne of another", b"last", b"whole"];
+    let mut log = LogLines::open(dir.path(), 100, None).unwrap();
+    let both = StreamSet::OUTPUT;
+    let texts = |w: &Window| w.lines.iter().map(|l| l.bytes.clone()).collect::<Vec<_>>();
+    let window = log.window(Anchor::Start, 10, both).unwrap();
+    assert_eq!(texts(&window), expected);
+    let broken: Vec<bool> = window.lines.iter().map(|l| l.broken).collect();
+    assert_eq!(broken, [false, true, false, false, false, false]);
+    assert!(window.lines[1].unterminated && window.lines[1].len == 9 && window.lines[1].len_known);
+    let Gap::Declared { seq, bytes: Some(5), .. } = window.gaps[0] else { panic!("{:?}", window.gaps) };
+    assert!(window.lines[1].key.seq < seq && seq < window.lines[3].key.seq, "it is said between them");
+    // From every place forward, and backward in steps of every size.
+    for at in 0..expected.len() {
+        let window = log
+            .window(
+                Anchor::Key(
+                    LogLines::open(dir.path(), 100, None).unwrap().window(Anchor::Start, 10, both).unwrap().lines[at]
+                        .key,
+                ),
+                10,
+                both,
+            )
+            .unwrap();
+        assert_eq!(texts(&window), expected[at..]);
+    }
+    for n in 1..=expected.len() {
+        let (mut found, mut key) = (Vec::new(), LineKey::END);
+        loop {
+            let window = log.before(key, n, both).unwrap();
+            found.splice(0..0, texts(&window));
+            let Some(first) = window.lines.first() else { break };
+            key = first.key;
+        }
+        assert_eq!(found, expected, "{n} at a time");
+    }
+    log.count(u64::MAX).unwrap();
+    assert_eq!((log.lines_counted(both), log.lines_counted(StreamSet::of(&[o]))), (6, 5));
+    for (number, text) in expected.iter().enumerate() {
+        let window = log.window(Anchor::Number(number as u64), 1, both).unwrap();
+        assert_eq!((texts(&window)[0].as_slice(), window.lines[0].number), (*text, Some(number as u64)));
+    }
+    let half = log.window(Anchor::Number(1), 1, both).unwrap().lines.remove(0);
+    assert_eq!(log.measure(&half).unwrap(), Some(9));
+    // What is only next to one another because of the gap is not found as one.
+    let found = |log: &mut LogLines, text: &str| {
+        let needle = Needle::new(text.as_bytes(), true).unwrap();
+        let place = log.search_place(LineKey::START).unwrap();
+        let forward = log.search_forward(&needle, both, place, 10, u64::MAX).unwrap().hits.len();
+        let place = log.search_place(LineKey::END).unwrap();
+        (forward, log.search_backward(&needle, both, place, 10, u64::MAX).unwrap().hits.len())
+    };
+    assert_eq!(found(&mut log, "a line of"), (0, 0));
+    assert_eq!(found(&mut log, "between them"), (1, 1));
+    assert_eq!(found(&mut log, "ne of"), (1, 1));
+}

@@ -173,6 +173,8 @@ fn run(number: i64) -> RunLine {
         finished_at: (!live).then(|| NOW.plus(-1_000)),
         last_output_at: Some(NOW.plus(-500)),
         liveness: None,
+        halted: None,
+        terminal: false,
         question: None,
         doing: None,
         waits_for: None,

@@ -17,6 +17,58 @@ fn recovered(site: &Site) -> Option<serde_json::Value> {
 }
 
 #[test]
+fn a_start_tells_of_what_prepares_workspaces_too() {
+    let provision = "trap '' TERM; echo $$ >> $ROOT/provisions; read go < $ROOT/gate-$WHARF_AGENT_NAME";
+    let names = ["lives", "ends", "breaks"];
+    let agents: String = names.iter().map(|name| agent(name, "", "echo done")).collect();
+    let site = Site::git(&format!("[workspace]\nprovision = \"{provision}\"\n{agents}"));
+    for name in names {
+        site.gate(&format!("gate-{name}"));
+    }
+    let first = site.start();
+    let runs: Vec<RunId> = names.iter().map(|name| site.begin_run(name)).collect();
+    eventually("three commands", || (site.lines("provisions").len() == 3).then_some(()));
+    let provisions: Vec<OperationRow> = runs
+        .iter()
+        .map(|run| {
+            let all = site.operations(*run).into_iter().map(|item| item.operation);
+            all.into_iter().find(|o| o.phase == OperationPhase::WorkspaceProvision).unwrap()
+        })
+        .collect();
+    let shim = |n: usize| {
+        let id = provisions[n].id.text();
+        let dir = site.shims().into_iter().find(|(_, spec)| spec.id == id).unwrap().0;
+        let text = fs::read_to_string(dir.join("id.json")).unwrap();
+        (dir, serde_json::from_str::<wharf_model::shim::IdFile>(&text).unwrap().shim)
+    };
+    let (ending, killed) = (shim(1).0, shim(2).1);
+    first.kill();
+    site.open_gate("gate-ends");
+    eventually("the record", || wharf_store::log::last_exit_frame(&ending).ok().flatten());
+    assert!(signal::send(killed, Signal::KILL).unwrap());
+    let _next = site.start();
+    let told = site.wait("the summary", || recovered(&site));
+    let of = |n: usize| {
+        let number = format!("O-{}", provisions[n].number);
+        let found = told["found"].as_array().unwrap().iter().find(|f| f["number"] == number);
+        let found = found.unwrap_or_else(|| panic!("{number} is not in {told}"));
+        (found["verdict"].as_str().unwrap().to_owned(), found["words"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(of(0), ("adopted".into(), "from byte 0".into()));
+    assert_eq!(of(1), ("ended".into(), "exit 0".into()));
+    let (verdict, words) = of(2);
+    assert!(verdict == "lost" && words.contains("died without an exit record"), "{words}");
+    assert_eq!((&told["adopted"], &told["ended"], &told["lost"]), (&json!(1), &json!(1), &json!(1)), "{told}");
+    site.open_gate("gate-lives");
+    let ends: Vec<RunStatus> = runs.iter().map(|run| site.settled(*run).status).collect();
+    assert_eq!(ends, [RunStatus::Succeeded, RunStatus::Succeeded, RunStatus::Failed]);
+    let row = site.operations(runs[2]).into_iter().map(|item| item.operation).find(|o| o.id == provisions[2].id);
+    assert_eq!(row.unwrap().status, OperationStatus::Lost);
+    assert_eq!(site.lines("provisions").len(), 3, "none was begun twice");
+    site.assert_nothing_open("after all");
+}
+
+#[test]
 fn a_start_tells_what_became_of_everything_that_was_open() {
     let config = format!(
         "[workspace]\nconcurrency = \"allow\"\n{}{}",

@@ -10,8 +10,8 @@ use super::child::{self, Side, Totals};
 use super::world::{Made, Piece, SeenLog, SeenRun, World};
 use crate::orchestrator::Site;
 
-/// Most bytes that a killed shim may take along, for each stream: a pipe and one read.
-pub const SHIM_LOSS_MAX: u64 = 64 * 1024 + 256 * 1024;
+/// Most bytes that a killed shim may take along, for each stream: a pipe, as large as shims make it, and one read.
+pub const SHIM_LOSS_MAX: u64 = 1024 * 1024 + 256 * 1024;
 
 /// The seven statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

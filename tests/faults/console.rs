@@ -76,6 +76,8 @@ pub fn f03_a_recovery_that_is_killed_again_and_again() {
     }
 }
 
+const TEN_MINUTES_MS: i64 = 600_000;
+
 #[test]
 pub fn f04_runs_end_while_nobody_is_there() {
     let plans: Vec<Plan> = [0, 3, 7].map(|code| Plan::new(4).lines(500, 500).gate(100, "gate").exit(code)).to_vec();
@@ -93,16 +95,20 @@ pub fn f04_runs_end_while_nobody_is_there() {
         .iter()
         .map(|run| eventually("an exit record", || last_exit_frame(&ground.dir(*run)).ok().flatten()))
         .collect();
-    // The later it is found, the surer that its times are not those of the discovery.
-    std::thread::sleep(Duration::from_millis(1_200));
-    let later = wharf::clock::now();
-    ground.reign();
+    // Ten minutes later, by the clock of whoever finds it: its times are not those of the discovery.
+    std::fs::write(ground.site.path("clock"), format!("{TEN_MINUTES_MS} 0\n")).unwrap();
+    let clock = ground.site.path("clock");
+    let later = UnixMillis(wharf::clock::now().0 + TEN_MINUTES_MS);
+    ground.nemesis.note("the clock is set ten minutes ahead");
+    let mut it = ground.site.spawn(&[("WHARF_TEST_CLOCK", clock.to_str().unwrap())]);
+    assert!(it.wait_until_reigning(), "{}", it.said());
+    ground.orchestrator = Some(it);
     let world = ground.settle(&runs);
     let expected = [Some(0), Some(3), Some(7), None];
     for ((run, end), code) in world.runs.iter().zip(&ends).zip(expected) {
         assert_eq!((run.row.exit_code, run.row.finished_at), (code, Some(UnixMillis(end.ended_ms))), "{}", run.name());
         assert_eq!(run.row.process_started_at, Some(UnixMillis(end.started_ms)), "{}", run.name());
-        assert!(run.row.finished_at.unwrap().0 + 1_000 < later.0);
+        assert!(run.row.finished_at.unwrap().0 + TEN_MINUTES_MS - 5_000 < later.0, "{}", run.name());
         assert!(run.row.updated_at.0 >= later.0, "it was noted when it was found");
     }
     assert_eq!(world.runs[3].row.signal.as_deref(), Some("SIGABRT"));

@@ -65,6 +65,35 @@ fn is_full(ground: &Ground, run: RunId) -> bool {
     matches!(status, Ok(ControlReply::Status { disk, .. }) if disk == "full")
 }
 
+/// A console beside the one that reigns: it only reads.
+struct OnlyReads(crate::pty::Console);
+
+impl OnlyReads {
+    fn open(ground: &Ground) -> Self {
+        let root = ground.site.root.path().canonicalize().unwrap();
+        let console = crate::pty::Console::open_at(&root, 160, 40, &[], &[]);
+        console.see("R-1");
+        Self(console)
+    }
+
+    /// The banner, with what waits, in time.
+    fn shows_a_full_disk(&mut self, began: Instant) {
+        let screen = self.0.see("Disk full since");
+        within_criterion("the banner of a console that only reads", began, Duration::from_secs(1));
+        assert!(screen.contains("R-1 waits for room, nothing is lost"), "{screen}");
+    }
+
+    /// It goes by itself.
+    fn shows_room_again(&mut self) {
+        self.0.gone("Disk full");
+    }
+
+    fn ends(mut self) {
+        self.0.send("Q");
+        assert_eq!(self.0.wait_end(), 0);
+    }
+}
+
 #[test]
 pub fn f28_the_disk_of_the_logs_is_full_for_a_while() {
     let plan = Plan::new(28).lines(60_000, 2_000).batch(20).gate(100, "gate").exit(3);
@@ -79,10 +108,13 @@ pub fn f28_the_disk_of_the_logs_is_full_for_a_while() {
     let runs = ground.begin("writer", 1);
     ground.site.started(runs[0]);
     ground.wrote(runs[0], 5_000);
+    let mut console = OnlyReads::open(&ground);
     ground.nemesis.note("the disk of the logs is full");
     let ballast = disk.fill();
     ground.open("gate");
     eventually("the shim to wait for room", || is_full(&ground, runs[0]).then_some(()));
+    let began = Instant::now();
+    console.shows_a_full_disk(began);
     let began = Instant::now();
     // The ledger is elsewhere and goes on.
     let project = ground.site.run(runs[0]).run.project_id;
@@ -93,6 +125,8 @@ pub fn f28_the_disk_of_the_logs_is_full_for_a_while() {
     assert_eq!(ground.site.run(runs[0]).run.status, RunStatus::Running, "the child waits");
     std::fs::remove_file(ballast).unwrap();
     ground.nemesis.note("room again");
+    console.shows_room_again();
+    console.ends();
     let world = ground.settle(&runs);
     let run = &world.runs[0];
     assert_eq!((run.row.exit_code, run.children[0].1.taken), (Some(3), [6_000_000, 200_000]));
@@ -116,6 +150,7 @@ pub fn f28_a_shim_that_may_write_no_more_without_root() {
     ground.site.started(runs[0]);
     ground.wrote(runs[0], 5_000);
     let shim = super::nemesis::shim_of(&ground.dir(runs[0])).unwrap();
+    let mut console = OnlyReads::open(&ground);
     ground.nemesis.note("the shim may make no file longer than 300 kB");
     let before = limit_files(shim.pid, Some(300_000));
     ground.open("gate");
@@ -124,8 +159,18 @@ pub fn f28_a_shim_that_may_write_no_more_without_root() {
         assert_eq!(row.status, RunStatus::Running, "{:?} {:?}", row.error_code, row.error);
         is_full(&ground, runs[0]).then_some(())
     });
+    console.shows_a_full_disk(Instant::now());
+    // The console reigns now, and hears it of the shims that it finds.
+    ground.kill_orchestrator();
+    eventually("the console to reign", || {
+        let held = wharf::dispatch::election::holder(&ground.site.data).unwrap().flatten();
+        held.filter(|h| h.pid == console.0.pid() && h.disk.as_ref().is_some_and(|d| d.waiting == ["R-1"]))
+    });
+    console.0.see("Disk full since");
     limit_files(shim.pid, before.current);
+    console.shows_room_again();
     let world = ground.settle(&runs);
+    console.ends();
     let run = &world.runs[0];
     assert_eq!((run.row.exit_code, run.children[0].1.taken), (Some(3), [2_000_000, 20_000]));
 }

@@ -16,13 +16,13 @@ use super::world::{Piece, World};
 
 /// A site whose only run has ended with 3, in which everything holds.
 fn sound() -> (Ground, World) {
-    let plan = Plan::new(11).lines(6_000, 40).batch(20).exit(3);
+    let plan = Plan::new(11).lines(15_000, 40).batch(20).exit(3);
     let mut ground = Ground::new("checker", 11, &config(&[("writer", "", &plan)]));
     ground.reign();
     let runs = ground.begin("writer", 1);
     let world = ground.settle(&runs);
     let run = &world.runs[0];
-    assert_eq!((run.children.len(), run.children[0].1.taken), (1, [600_000, 4_000]), "the child kept its totals");
+    assert_eq!((run.children.len(), run.children[0].1.taken), (1, [1_500_000, 4_000]), "the child kept its totals");
     (ground, world)
 }
 
@@ -164,10 +164,10 @@ fn n2_a_gap_without_a_mark_and_too_large_a_loss_are_found() {
     marked.runs[0].logs[0].streams[0].extend([Piece::Gap { bytes: 100, reason: "test".into() }, Piece::Bytes(rest)]);
     assert_eq!(books.judge(&marked, true).len(), 0, "a gap that is marked is none");
     let mut little = lost.clone();
-    kept(&mut little, Side::Out).truncate(600_000 - SHIM_LOSS_MAX as usize);
+    kept(&mut little, Side::Out).truncate(1_500_000 - SHIM_LOSS_MAX as usize);
     assert_eq!(books.judge(&little, true).len(), 0, "what a pipe holds may be lost");
     kept(&mut little, Side::Out).pop();
-    caught(&books, &little, Statement::N2Gaps, &["R-1 stdout", "327681 bytes are missing"]);
+    caught(&books, &little, Statement::N2Gaps, &["R-1 stdout", "1310721 bytes are missing"]);
     drop(ground);
 }
 

@@ -191,8 +191,7 @@ pub fn f24_orders_to_a_terminal_never_reach_the_operators() {
 
 #[test]
 pub fn f25_wide_joined_and_overwritten_text() {
-    // As long as a line that is shown whole; see the table for longer ones.
-    let updates = 1_000;
+    let updates = 100_000;
     let script = format!(
         "printf '漢字漢字漢字漢字 e\\314\\201e\\314\\201 👩‍👩‍👧‍👦 שלום \\342\\200\\217 a\\342\\200\\213b \\t tab\\n'; \
          perl -e '$| = 0; print \"\\r$_ of {updates}\" for 1..{updates}; print \"\\nend of it\\n\"'"

@@ -1,5 +1,6 @@
 //! F9 to F20: shims die, trees of processes resist, and starts go wrong.
 
+use std::io::BufRead as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,12 +8,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wharf::process::identity;
 use wharf::process::signal::{self, Signal};
+use wharf_model::shim::{LimitsReport, limit};
 use wharf_model::*;
 use wharf_store::log::LogReader;
 
 use super::child::{Also, End, Plan};
 use super::ground::{Ground, Note, config, is_exhaustive, is_quiet, within_criterion};
-use crate::orchestrator::{Site, agent, eventually};
+use crate::orchestrator::{Site, WHARF, agent, eventually};
 
 /// Control records of a run's log with their times, nanoseconds since the shim's start.
 fn records(ground: &Ground, run: RunId, t: &str) -> Vec<(u64, Value)> {
@@ -342,64 +344,38 @@ pub fn f16_state_of_another_boot() {
 
 #[test]
 pub fn f17_memory_runs_out() {
-    // Without root: what the kernel does in the end is a SIGKILL that nobody of ours sent.
+    // What the kernel does in the end is a SIGKILL that nobody of ours sent; one of somebody else's is none.
     let killed = Plan::new(17).lines(300, 30).end(End::Signal(9));
-    let eater = "ulimit -v 1000000; echo $$ > $CGROUP/cgroup.procs && exec perl -e 'my ($i, @m) = 0; push @m, \"x\" x (1000000 + $i++) while 1'";
-    let group = MemoryGroup::new(32 << 20);
-    let eater = group.as_ref().map_or_else(|| "exit 0".to_owned(), |g| eater.replace("$CGROUP", &g.path));
-    let mut ground = Ground::new("f17", 17, &(config(&[("killed", "", &killed)]) + &agent("eater", "", &eater)));
+    let limits = "retry_lost = false\nlimits = { memory = \"32MiB\" }";
+    let eater = "ulimit -v 1000000; exec perl -e 'my ($i, @m) = 0; push @m, \"x\" x (1000000 + $i++) while 1'";
+    let mut ground = Ground::new("f17", 17, &(config(&[("killed", "", &killed)]) + &agent("eater", limits, eater)));
     ground.reign();
-    let (killed, eater) = (ground.begin("killed", 1)[0], ground.begin("eater", 1)[0]);
-    let world = ground.settle(&[killed, eater]);
-    let row = &world.runs[0].row;
+    let eater = ground.begin("eater", 1)[0];
+    ground.settle(&[eater]);
+    let killed = ground.begin("killed", 1)[0];
+    let world = ground.settle(&[eater, killed]);
+    let row = &world.runs[1].row;
     assert_eq!((row.status, row.signal.as_deref(), row.exit_code), (RunStatus::Failed, Some("SIGKILL"), None));
-    if group.is_none() {
-        ground.skipped("no memory-limited cgroup can be made here; only a SIGKILL from outside was tried");
+    assert!(!row.oom, "{:?}", row.error);
+    let (row, report) = (&world.runs[0].row, limits_of(&ground, eater));
+    let told = ground.site.events(eater).into_iter().filter(|e| e.event_type == "limits").count();
+    if let Some(why) = report.unenforced.get(limit::MEMORY) {
+        assert_eq!((row.status, row.oom, told), (RunStatus::Failed, false, 1), "it goes on without: {:?}", row.error);
+        ground
+            .skipped(&format!("the kernel keeps no cap of memory here ({why}); only a SIGKILL from outside was tried"));
         return;
     }
-    let row = &world.runs[1].row;
     assert_eq!((row.status, row.signal.as_deref(), row.oom), (RunStatus::Failed, Some("SIGKILL"), true));
-    assert!(row.error.as_ref().is_some_and(|e| e.contains("out of memory")), "{:?}", row.error);
+    assert_eq!(row.signal_reason.as_deref(), Some("out_of_memory"));
+    assert!(row.error.as_ref().is_some_and(|e| e.contains("(out of memory)")), "{:?}", row.error);
+    assert!(report.oom_kills >= 1 && report.by.is_some() && told == 2, "{told} {report:?}");
 }
 
-/// A cgroup with a limit of memory, gone when dropped.
-struct MemoryGroup {
-    path: String,
-}
-
-impl MemoryGroup {
-    fn new(bytes: u64) -> Option<Self> {
-        let roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
-        let name = format!("wharf-test-{}", uuid::Uuid::now_v7());
-        for (root, limit) in roots.iter().zip(["memory.limit_in_bytes", "memory.max"]) {
-            let path = format!("{root}/{name}");
-            if std::fs::create_dir(&path).is_err() {
-                continue;
-            }
-            let group = Self { path };
-            // A directory on what only holds the mounts is no group.
-            if std::path::Path::new(&format!("{}/cgroup.procs", group.path)).exists()
-                && std::fs::write(format!("{}/{limit}", group.path), bytes.to_string()).is_ok()
-            {
-                // What was swapped out would not count; where there is no swap there is no such file.
-                let _ = std::fs::write(format!("{}/memory.swap.max", group.path), "0");
-                return Some(group);
-            }
-        }
-        None
-    }
-}
-
-impl Drop for MemoryGroup {
-    fn drop(&mut self) {
-        // The kernel lets it go a moment after its last process.
-        for _ in 0..100 {
-            if std::fs::remove_dir(&self.path).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
+/// What the execute step of a run keeps of its limits.
+fn limits_of(ground: &Ground, run: RunId) -> LimitsReport {
+    let detail = ground.site.run(run);
+    let step = detail.steps.iter().find(|s| s.step == Step::Execute).unwrap();
+    LimitsReport::of_step(step.detail.as_ref()).unwrap()
 }
 
 #[test]
@@ -431,6 +407,108 @@ pub fn f18_a_child_that_is_stopped_or_has_dead_children() {
     assert!(began.elapsed() < Duration::from_secs(50), "the stop rule works on both");
     assert!(world.runs.iter().all(|r| r.row.status == RunStatus::Cancelled));
     assert_eq!(world.runs[0].row.signal.as_deref(), Some("SIGTERM"));
+}
+
+/// What `wharf show` says of a run: its document, and its words.
+fn shown(ground: &Ground, run: RunId) -> (Value, String) {
+    let wharf = |more: &[&str]| {
+        let mut command = Command::new(WHARF);
+        command.args(["show", &run.text()]).args(more).env("WHARF_DATA_DIR", &ground.site.data);
+        let output = command.current_dir(&ground.site.project).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let document: Value = serde_json::from_str(&wharf(&["--json"])).unwrap();
+    (document["run"].clone(), wharf(&[]))
+}
+
+/// Holds a process as a debugger does, until it is dropped; none where that cannot be done.
+fn trace(pid: i32) -> Result<std::process::Child, String> {
+    // PTRACE_ATTACH; every kind of child is waited for. The second wait ends with the child.
+    let script = format!(
+        "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n\
+         e = c.ptrace(16, {pid}, None, None)\n\
+         print('refused' if e else 'held', ctypes.get_errno(), flush=True)\n\
+         e or (os.waitpid({pid}, 0x40000000), os.waitpid({pid}, 0x40000000))\n"
+    );
+    let mut tracer = Command::new("python3")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| format!("there is no python3 to trace with: {e}"))?;
+    let mut said = String::new();
+    std::io::BufReader::new(tracer.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    if said.starts_with("held") {
+        return Ok(tracer);
+    }
+    let _ = tracer.wait();
+    Err(format!("a process may not be traced here: {said:?}"))
+}
+
+#[test]
+pub fn f18_a_child_that_is_stopped_or_traced_is_shown_so() {
+    let stopped = Plan::new(18).lines(5, 5).end(End::StopSelf);
+    let waits = agent("waits", "timeout = \"0s\"", "exec perl -e '$| = 1; print \"up\\n\"; sleep 600'");
+    let late = agent("late", "timeout = \"1s\"\ngrace = \"200ms\"", "kill -STOP $$; trap '' TERM; sleep 600");
+    let mut ground = Ground::new("f18-shown", 18, &(config(&[("stopped", "", &stopped)]) + &waits + &late));
+    ground.reign();
+    let (one, other) = (ground.begin("stopped", 1)[0], ground.begin("waits", 1)[0]);
+    let pid = ground.site.started(one).process_pid.unwrap();
+    let root = ground.site.root.path().canonicalize().unwrap();
+    let mut console = crate::pty::Console::open_at(&root, 160, 45, &[], &[]);
+    let (document, words) = eventually("the halt in the document", || {
+        Some(shown(&ground, one)).filter(|(document, _)| document["halted_at"].is_string())
+    });
+    assert_eq!((&document["halted"], &document["halted_signal"]), (&"stopped".into(), &"SIGSTOP".into()));
+    assert_eq!((&document["class"], &document["status"]), (&"doubtful".into(), &"running".into()));
+    assert!(words.contains("stopped by SIGSTOP since "), "{words}");
+    assert!(words.contains(&format!("wharf does nothing; `kill -CONT {pid}` lets it go on")), "{words}");
+    // Nothing is committed when a process is stopped: the console sees it by itself.
+    console.see("◐ stopped");
+    console.see("SIGSTOP ");
+    console.send("jtd");
+    console.see("stopped by SIGSTOP since ");
+    console.see(&format!("kill -CONT {pid}"));
+    assert_eq!(records(&ground, one, "child_stopped").len(), 1);
+
+    let held_pid = ground.site.started(other).process_pid.unwrap();
+    match trace(held_pid) {
+        Err(why) => {
+            ground.skipped(&why);
+            ground.site.cancel(other, 200);
+        }
+        Ok(mut tracer) => {
+            let (document, words) = eventually("the tracer in the document", || {
+                Some(shown(&ground, other)).filter(|(document, _)| document["halted"] == "traced")
+            });
+            assert_eq!(document["tracer_pid"].as_u64(), Some(u64::from(tracer.id())), "{document}");
+            assert!(words.contains(&format!("traced by pid {}", tracer.id())), "{words}");
+            console.see("◐ traced");
+            console.see(&format!("by pid {}", tracer.id()));
+            // The kill of the stop rule reaches one that is traced as well.
+            ground.site.cancel(other, 200);
+            let row = ground.site.settled(other);
+            assert_eq!((row.status, row.signal.as_deref()), (RunStatus::Cancelled, Some("SIGKILL")));
+            tracer.wait().unwrap();
+        }
+    }
+
+    // Let go, it is as any other; and it ends as it would have.
+    let child = identity::process(pid).unwrap().unwrap();
+    assert!(signal::send(child, Signal::CONT).unwrap());
+    let row = ground.site.settled(one);
+    assert_eq!((row.status, row.exit_code), (RunStatus::Succeeded, Some(0)));
+    assert_eq!(shown(&ground, one).0["halted"], Value::Null);
+    console.gone("◐ stopped");
+
+    // The time of one that stands still runs out as that of any other.
+    let late = ground.begin("late", 1)[0];
+    let world = ground.settle(&[one, other, late]);
+    assert_eq!(world.runs[2].row.status, RunStatus::TimedOut);
+    assert_eq!(records(&ground, late, "child_stopped").len(), 1);
+    console.send("q");
+    assert_eq!(console.wait_end(), 0);
 }
 
 #[test]

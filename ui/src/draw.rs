@@ -103,6 +103,12 @@ impl<'a> Canvas<'a> {
     pub fn clear(&mut self, area: Rect, style: Style) {
         let area = area.intersection(self.buf.area);
         for y in area.top()..area.bottom() {
+            // A wide character that began before the area has lost its second half.
+            if let Some(before) = area.x.checked_sub(1).and_then(|x| self.buf.cell_mut((x, y)))
+                && text::cells(before.symbol()) == 2
+            {
+                before.set_symbol(" ");
+            }
             for x in area.left()..area.right() {
                 if let Some(cell) = self.buf.cell_mut((x, y)) {
                     cell.reset();

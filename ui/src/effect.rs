@@ -43,7 +43,10 @@ pub enum Effect {
     /// Leave the console.
     Quit(QuitChoice),
     /// End the process that holds the orchestrator's lock, and orchestrate here.
-    TakeOver,
+    TakeOver {
+        /// The holder that was shown, as [`crate::msg::Msg::Holder`] named it; another one is left alone.
+        shown: String,
+    },
     /// Hand the terminal back until `fg`.
     Suspend,
     /// Draw every cell again.

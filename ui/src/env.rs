@@ -68,6 +68,12 @@ impl Outbox {
         }
     }
 
+    /// Notes that a question will not be answered; whoever still wants to know asks anew.
+    pub fn dropped(&mut self, question: &Question) {
+        self.open.remove(question);
+        self.again.remove(question);
+    }
+
     /// Writes a request; returns its tag.
     pub fn request(
         &mut self,

@@ -130,7 +130,18 @@ fn header(app: &App, canvas: &mut Canvas<'_>, row: Rect, kind: HeaderKind) {
         "lease" | "service" if n != 1 => format!("{word}s"),
         _ => word.to_owned(),
     };
+    let taken = match kind {
+        HeaderKind::Strip => strip(app).last().map_or(0, |(.., end)| *end),
+        _ => row.x + 1 + text::width(&h.project) as u16 + 3 + text::width(title) as u16,
+    };
     let mut right = row.right() - 1;
+    // The first ones say most: the last ones go where there is no room for all.
+    let room = |right: u16| right.saturating_sub(taken + 1);
+    let width_of =
+        |(n, word, _): &(u64, &str, _)| text::width(&words_of(*n, word)) + text::width(&format::count(*n)) + 3;
+    while counters.len() > 1 && counters.iter().map(width_of).sum::<usize>() > usize::from(room(right)) + 2 {
+        counters.pop();
+    }
     for (n, word, style) in counters.iter().rev() {
         let word = words_of(*n, word);
         canvas.put_right(right, row.y, row.width, &word, dim);
@@ -139,10 +150,12 @@ fn header(app: &App, canvas: &mut Canvas<'_>, row: Rect, kind: HeaderKind) {
         canvas.put_right(right, row.y, row.width, &figure, *style);
         right = right.saturating_sub(text::width(&figure) as u16 + 2);
     }
-    if let Some(other) = &h.orchestrator
-        && kind == HeaderKind::Strip
-    {
-        canvas.put_right(right, row.y, 40, &format!("orchestrator: {other}"), dim);
+    if let Some(other) = &h.orchestrator {
+        let short = other.split(" on ").next().unwrap_or(other);
+        let wishes = [format!("orchestrator: {other}"), format!("orchestrator: {short}"), format!("orch. {short}")];
+        if let Some(words) = wishes.iter().find(|w| text::width(w) <= usize::from(room(right))) {
+            canvas.put_right(right, row.y, 40, words, dim);
+        }
     }
 }
 
@@ -178,6 +191,10 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
         // An empty screen teaches what can be done at all; else hints stay where they are, legal or not.
         let empty = app.current().is_empty();
         let told = |c: &Command| {
+            // Few runs have a terminal: where one has, this is what the operator came for.
+            if c.name == "run.attach" && !app.ledger.run().is_some_and(|run| run.terminal && run.is_running()) {
+                return false;
+            }
             if c.name == "shell.open" && !app.current().has_places() {
                 return false;
             }

@@ -56,6 +56,8 @@ mod testing;
 mod tests;
 pub mod text;
 pub mod theme;
+#[cfg(test)]
+mod trust_tests;
 
 pub use app::{App, Settings};
 pub use effect::Effect;

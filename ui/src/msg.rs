@@ -40,10 +40,20 @@ pub enum Msg {
         /// Its fate.
         outcome: RequestOutcome,
     },
+    /// The terminal has said whether its background is light.
+    Ground {
+        /// It is.
+        light: bool,
+    },
     /// The text that came back from `$EDITOR`; none when it failed.
     Edited(Option<String>),
     /// The process that orchestrates in the place of this console, in lines; none when none does.
-    Holder(Vec<String>),
+    Holder {
+        /// Who it is and what it does.
+        lines: Vec<String>,
+        /// Tells it from every other process.
+        token: String,
+    },
     /// What a logout does to what runs, where it is to be said.
     Foretold(&'static str),
     /// What a start of the orchestrator in this console has found.

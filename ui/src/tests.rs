@@ -139,6 +139,58 @@ fn a_new_run_is_asked_for_with_what_was_chosen() {
     assert_eq!(requests(&bench)[1].1, wanted);
 }
 
+/// As the drawings, but R-1042 has a terminal and `docs` reads no prompt.
+fn with_a_terminal(question: &Question) -> Option<Result<Answer, String>> {
+    let mut answer = drawing(question)?;
+    match &mut answer {
+        Ok(Answer::Runs(page)) => {
+            for run in page.rows.iter_mut().filter(|run| run.number == 1042) {
+                run.terminal = true;
+            }
+        }
+        Ok(Answer::FormAgents(form)) => form.agents[0].no_prompt = Some("it has a terminal (tty = true)".into()),
+        _ => {}
+    }
+    Some(answer)
+}
+
+#[test]
+fn an_agent_that_takes_no_prompt_is_said_so_before_it_fails() {
+    for (columns, rows) in [(80, 24), (160, 45)] {
+        let mut bench = Bench::open(columns, rows, with_a_terminal);
+        bench.keys("n");
+        assert!(!bench.text().contains("takes no prompt"));
+        bench.type_in("do it");
+        bench.keys("Shift-Tab Shift-Tab Shift-Tab d Tab Tab Tab");
+        assert!(bench.text().contains("▲ docs takes no prompt: it has a terminal (tty = true)."), "{}", bench.text());
+        bench.keys("Enter");
+        assert_eq!(requests(&bench), [], "nothing is asked for that would be refused");
+        assert!(bench.text().contains("▲ docs takes no prompt: empty it (ctrl-u)"), "{}", bench.text());
+        bench.keys("ctrl-u Enter");
+        assert_eq!(requests(&bench)[0].1["agent"], "docs");
+        assert_eq!(requests(&bench)[0].1.get("prompt"), None);
+    }
+}
+
+#[test]
+fn attaching_is_hinted_where_the_selected_run_has_a_terminal() {
+    for (columns, rows) in [(80, 24), (160, 45)] {
+        let mut bench = Bench::open(columns, rows, with_a_terminal);
+        let hints = |bench: &Bench| bench.text().lines().last().unwrap().to_owned();
+        let mut seen = 0;
+        for _ in 0..8 {
+            let here = bench.app.ledger.run().is_some_and(|run| run.number == 1042);
+            let row = hints(&bench);
+            assert_eq!(row.contains("a attach"), here, "{row}");
+            assert!(row.contains("n new") && row.contains("x cancel") && row.trim_end().ends_with("? help"), "{row}");
+            seen += u32::from(here);
+            bench.keys("j");
+        }
+        bench.keys("g g");
+        assert!(seen > 0, "R-1042 was passed");
+    }
+}
+
 #[test]
 fn quitting_with_live_runs_asks_once() {
     let mut bench = Bench::drawn(80, 24);

@@ -88,6 +88,18 @@ pub enum Depth {
     None,
 }
 
+impl Depth {
+    /// What a child asked for, as far as the terminal has such colours; the rest goes, the words stay.
+    pub fn of_child(self, style: Style) -> Style {
+        let fits = |colour: Option<Color>| match (self, colour?) {
+            (Self::Indexed, Color::Rgb(r, g, b)) => Some(Color::Indexed(nearest(u32::from_be_bytes([0, r, g, b])))),
+            (Self::Sixteen, Color::Rgb(..) | Color::Indexed(16..)) | (Self::None, _) => None,
+            (_, colour) => Some(colour),
+        };
+        Style { fg: fits(style.fg), bg: fits(style.bg), ..style }
+    }
+}
+
 /// The colours in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Theme {

@@ -1,10 +1,14 @@
 //! What the doctor sees of the machine: limits, the kernel's interfaces, git.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Resource;
+use wharf_model::shim::limit;
+use wharf_ui::format::plural;
 
 use super::Check;
+use crate::process::cgroup::{self, Cap, Groups};
 use crate::session::{self, Logout, Why};
 
 /// Oldest git whose worktree commands do what is needed.
@@ -13,6 +17,8 @@ const GIT_NEEDED: (u32, u32) = (2, 31);
 const FILES_NEEDED: u64 = 256;
 /// Open files with which everything goes.
 const FILES_ENOUGH: u64 = 1_024;
+/// Groups that are told by name.
+const GROUPS_NAMED: usize = 5;
 /// Watches below which a console beside other programs may get none.
 const WATCHES_ENOUGH: u64 = 1_024;
 
@@ -42,6 +48,54 @@ pub fn limits() -> Check {
         Some(files) => Check::ok(name, format!("{files} open files")),
         None => Check::ok(name, "no limit on open files"),
     }
+}
+
+/// Whether the limits of agents are kept for runs that are started by this process, or by the one named.
+/// Asked of the kernel, since its rights and rules are too many to foretell: with groups that are made and removed.
+pub fn caps(orchestrator: Option<i32>) -> Check {
+    let name = "caps of runs";
+    let limits = [(limit::PROCESSES.to_owned(), 64), (limit::MEMORY.to_owned(), 64 << 20)];
+    let group = cgroup::name("run", &uuid::Uuid::now_v7().to_string(), 0);
+    let mut groups = Groups::at(&group, &limits.into(), cgroup::places(orchestrator, &Cap::ALL));
+    groups.make();
+    let report = groups.report().unwrap_or_default();
+    groups.remove();
+    let named = |name: &str| if name == limit::MEMORY { "memory" } else { "processes" };
+    let reasons: Vec<String> = report.unenforced.iter().map(|(cap, why)| format!("{}: {why}", named(cap))).collect();
+    let kept: Vec<&str> =
+        report.asked.keys().filter(|cap| !report.unenforced.contains_key(*cap)).map(|cap| named(cap)).collect();
+    let by = report.by.unwrap_or_default();
+    let hint = "an agent's limits are then not enforced, and each run says so; wharf as a service of its own has a \
+                group to divide: wharf serve --print-unit";
+    match (kept.as_slice(), reasons.as_slice()) {
+        (kept, []) => Check::ok(name, format!("{} by {by}", kept.join(" and "))),
+        ([], reasons) => Check::warning(name, format!("none; {}", reasons.join("; ")), hint),
+        (kept, reasons) => {
+            Check::warning(name, format!("{} by {by}; not {}", kept.join(" and "), reasons.join("; not ")), hint)
+        }
+    }
+}
+
+/// Control groups whose shims are gone.
+pub fn left_groups(data: &Path, orchestrator: Option<i32>) -> Option<Check> {
+    let left = cgroup::leftovers(orchestrator, &data.join("live"));
+    let shown: Vec<String> = left
+        .iter()
+        .take(GROUPS_NAMED)
+        .map(|group| match group.processes {
+            Some(1) => format!("{} (1 process)", group.dir.display()),
+            Some(n) => format!("{} ({n} processes)", group.dir.display()),
+            None => format!("{} (cannot be read)", group.dir.display()),
+        })
+        .collect();
+    let more = if left.len() > shown.len() { " …" } else { "" };
+    (!left.is_empty()).then(|| {
+        Check::warning(
+            "groups left",
+            format!("{} of ended runs: {}{more}", plural(left.len() as u64, "control group"), shown.join(", ")),
+            "wharf gc removes the empty ones; those with processes go once these have ended",
+        )
+    })
 }
 
 /// The kernel's interfaces that shims and the console stand on.

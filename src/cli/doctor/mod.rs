@@ -81,6 +81,9 @@ pub fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8> {
     checks.extend(files::logs(data));
     checks.push(machine::processes());
     checks.push(machine::limits());
+    let orchestrator = holder_pid(data);
+    checks.push(machine::caps(orchestrator));
+    checks.extend(machine::left_groups(data, orchestrator));
     checks.push(machine::session());
     checks.push(machine::git());
     checks.push(user_config());
@@ -110,6 +113,11 @@ pub fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8> {
         context.remark(&format!("{} checks: {ok} ok, {warnings} warnings, {failed} failed{end}", checks.len()));
     }
     Ok(if failed > 0 { exit::THING_FAILED } else { exit::DONE })
+}
+
+/// The orchestrator's process, where there is one: its runs are started where it is.
+pub(super) fn holder_pid(data: &Path) -> Option<i32> {
+    election::holder(data).ok().flatten().flatten().map(|holder| holder.pid)
 }
 
 fn orchestrator(data: &Path) -> Check {

@@ -1,21 +1,26 @@
 //! Every fact of one run, in blocks.
 
+use std::path::Path;
+
+use wharf_model::shim::LimitsReport;
 use wharf_model::{Kind, OperationStatus, RunStatus, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
-use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, SpanLine, StepLine};
+use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, RunLine, SpanLine, StepLine};
 
 use super::rows::{self, fact, phase_words, step_words};
 
 /// Everything known of a run.
-pub fn run(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> RunDetail {
+pub fn run(detail: &view::RunDetail, data: &Path, now: UnixMillis, zone: Zone) -> RunDetail {
     let mut line = rows::run(&detail.line);
+    line.halted = rows::halted_now(data, &detail.line);
+    line.terminal = rows::has_terminal_now(data, &detail.line);
     line.limit_ms = detail.run.timeout_ms;
     RunDetail {
+        facts: facts(detail, &line, now, zone),
         line,
         steps: detail.steps.iter().map(|s| step(s, detail)).collect(),
         spans: spans(detail),
-        facts: facts(detail, now, zone),
         deadlines: deadlines(detail),
         activity: detail.activity.iter().rev().map(event).collect(),
     }
@@ -62,7 +67,7 @@ fn spans(detail: &view::RunDetail) -> Vec<SpanLine> {
                 title: if command.is_empty() { title } else { format!("{title}: {command}") },
                 started_at: row.started_at,
                 finished_at: row.finished_at,
-                failed: row.status == OperationStatus::Failed,
+                failed: matches!(row.status, OperationStatus::Failed | OperationStatus::Lost),
             }
         })
         .collect();
@@ -100,10 +105,10 @@ fn deadlines(detail: &view::RunDetail) -> Vec<DeadlineLine> {
     out
 }
 
-fn facts(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
+fn facts(detail: &view::RunDetail, line: &RunLine, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
     let blocks = [
         asked(detail, now, zone),
-        process(detail, zone),
+        process(detail, line, now, zone),
         ended(detail, now, zone),
         place(detail, zone),
         output(detail),
@@ -147,14 +152,22 @@ fn asked(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     out
 }
 
-fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
+fn process(detail: &view::RunDetail, line: &RunLine, now: UnixMillis, zone: Zone) -> Vec<Fact> {
     let run = &detail.run;
     let Some(pid) = run.process_pid else { return Vec::new() };
     let started = run.process_started_at.map(|at| format!("started {}", format::clock_millis(at, zone)));
     let mut out = vec![fact("PROCESS", format!("pid {pid}"), started.unwrap_or_default())];
+    if line.terminal {
+        out.push(fact("terminal", "tty = true", format!("a attaches, or: wharf attach {}", line.name())));
+    }
+    if let Some(halted) = &line.halted {
+        out.push(Fact { bad: true, ..fact("state", halted.words(now, zone), halted.advice()) });
+    }
     if let Some(group) = run.process_group_id {
         out.push(fact("group", group.to_string(), ""));
     }
+    let execute = detail.steps.iter().find(|s| s.step == wharf_model::Step::Execute);
+    out.extend(execute.and_then(|s| LimitsReport::of_step(s.detail.as_ref())).map(|report| limits(&report)));
     let evidence = run.observation_evidence.clone().unwrap_or_default();
     // What was last observed of one that has ended is its end, which has its own block.
     if !run.status.is_terminal() {
@@ -162,6 +175,12 @@ fn process(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
         out.push(Fact { bad, ..fact("observed", run.observation.as_str(), evidence) });
     }
     out
+}
+
+/// What is capped, by what, and what is not although it was asked.
+fn limits(report: &LimitsReport) -> Fact {
+    let bad = !report.unenforced.is_empty() || report.oom_kills > 0;
+    Fact { bad, ..fact("limits", report.words(), report.killed_words().unwrap_or_default()) }
 }
 
 fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
@@ -187,7 +206,9 @@ fn ended(detail: &view::RunDetail, now: UnixMillis, zone: Zone) -> Vec<Fact> {
         out.push(Fact { bad: true, ..fact("error", code.replace('_', " "), run.error.clone().unwrap_or_default()) });
     }
     if run.oom {
-        out.push(Fact { bad: true, ..fact("memory", "the kernel ended it for want of memory", "") });
+        let probably = run.signal_reason.as_deref().is_some_and(|why| why.starts_with("probably"));
+        let words = format!("the kernel {}ended it for want of memory", if probably { "probably " } else { "" });
+        out.push(Fact { bad: true, ..fact("memory", words, "") });
     }
     if let Some(survivors) = run.survivors.as_ref().filter(|s| s.as_array().is_none_or(|a| !a.is_empty())) {
         out.push(Fact { bad: true, ..fact("survivors", rows::details(survivors), "") });
@@ -266,4 +287,28 @@ fn usage(detail: &view::RunDetail) -> Vec<Fact> {
         out.push(fact("CPU", words, memory.unwrap_or_default()));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_model::shim::limit;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_told_as_they_are_kept() {
+        let asked = [(limit::PROCESSES.to_owned(), 64), (limit::MEMORY.to_owned(), 2 << 30)].into();
+        let kept = LimitsReport { asked, by: Some("cgroup v2".into()), ..LimitsReport::default() };
+        let told = |report: &LimitsReport| {
+            let fact = limits(report);
+            (fact.bad, fact.value, fact.remark)
+        };
+        assert_eq!(told(&kept), (false, "64 processes, 2 GiB (cgroup v2)".into(), String::new()));
+        let killed = LimitsReport { oom_kills: 1, ..kept.clone() };
+        let cost = "the kernel ended 1 process of it for want of memory";
+        assert_eq!(told(&killed), (true, "64 processes, 2 GiB (cgroup v2)".into(), cost.into()));
+        let unenforced = [(limit::MEMORY.to_owned(), "no controller".to_owned())].into();
+        let (bad, words, _) = told(&LimitsReport { unenforced, ..kept });
+        assert_eq!((bad, words.as_str()), (true, "64 processes (cgroup v2); 2 GiB not enforced: no controller"));
+    }
 }

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use wharf_model::config::AgentConfig;
 use wharf_model::filter::Filter;
 use wharf_model::{AgentStatus, CompanyId, IssueStatus, Kind, RunId, RunStatus, UnixMillis};
 use wharf_store::view::{
@@ -89,7 +90,7 @@ impl Line {
     fn put(&self, question: Question) -> Option<Question> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let stale = replaceable(&question)
-            .then(|| waiting.iter().position(|q| discriminant(q) == discriminant(&question)))
+            .then(|| waiting.iter().position(|q| replaceable(q) && discriminant(q) == discriminant(&question)))
             .flatten()
             .and_then(|at| waiting.remove(at));
         waiting.push_back(question);
@@ -111,7 +112,16 @@ impl Line {
 /// Whether a newer question of this kind makes an older one that waits useless. Screens know which
 /// answer they wait for; those to lists and details of before are left aside.
 const fn replaceable(question: &Question) -> bool {
-    matches!(question, Question::RunDetail(_) | Question::Search { .. })
+    matches!(
+        question,
+        Question::RunDetail(_)
+            | Question::Search { .. }
+            | Question::Runs { after: None, .. }
+            | Question::Leases { after: None, .. }
+            | Question::Services { after: None, .. }
+            | Question::Workspaces { after: None, .. }
+            | Question::Activity { after: None, .. }
+    )
 }
 
 /// The threads that answer.
@@ -216,7 +226,7 @@ impl Asking<'_> {
             Question::Runs { filter, after, limit } => Answer::Runs(self.runs(filter, *after, *limit as usize)?),
             Question::RunDetail(id) => {
                 let found = reader.run_detail(*id)?;
-                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, now, self.scope.zone))))
+                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &self.scope.data, now, self.scope.zone))))
             }
             Question::Leases { filter, after, limit } => {
                 Answer::Leases(self.leases(filter, *after, *limit as usize)?)
@@ -345,7 +355,7 @@ impl Asking<'_> {
         Ok(Page { rows: lines, total, hidden: all.saturating_sub(total), more })
     }
 
-    /// What live runs hold and use, and when they last printed.
+    /// What live runs hold and use, when they last printed, and which of them stand still.
     fn around(&self, found: &[wharf_store::view::RunLine], lines: &mut [RunLine]) -> Result<(), StoreError> {
         if found.iter().all(|r| r.status.is_terminal()) {
             self.scope.live.show(&[]);
@@ -360,11 +370,14 @@ impl Asking<'_> {
         let mut services = self.services_of_runs()?;
         let running: Vec<(RunId, u32)> =
             found.iter().filter(|r| r.status == RunStatus::Running).map(|r| (r.id, r.attempt)).collect();
-        let printed = self.scope.live.show(&running);
+        let mut sights = self.scope.live.show(&running);
         for (row, line) in found.iter().zip(lines).filter(|(row, _)| !row.status.is_terminal()) {
             line.lease = row.lease_id.and_then(|id| leases.get(&id).copied());
             line.services = services.remove(&row.id).unwrap_or_default();
-            line.last_output_at = printed.get(&row.id).copied().flatten().max(line.last_output_at);
+            let sight = sights.remove(&row.id).unwrap_or_default();
+            line.last_output_at = sight.printed.max(line.last_output_at);
+            line.halted = sight.halted.map(rows::halted_words);
+            line.terminal = sight.terminal;
         }
         Ok(())
     }
@@ -383,36 +396,47 @@ impl Asking<'_> {
     }
 
     /// Gathers rows that pass: with no cursor all live ones and the newest ended ones, else ended
-    /// ones below it.
+    /// ones below it. `page` gives live rows alone when asked so, else those of both kinds.
     fn gather<T>(
         &self,
         filter: &Filter,
         after: Option<i64>,
         limit: usize,
-        mut page: impl FnMut(Option<i64>) -> Result<(Vec<T>, Option<i64>), StoreError>,
+        mut page: impl FnMut(Option<i64>, bool) -> Result<(Vec<T>, Option<i64>), StoreError>,
         live: impl Fn(&T) -> bool,
         facts: impl Fn(&T) -> Facts,
     ) -> Result<Gathered<T>, StoreError> {
-        let (mut open, mut ended) = (Vec::new(), Vec::new());
-        let (mut cursor, mut looked, mut hidden) = (after, 0usize, 0u64);
-        let more = loop {
-            let (rows, next) = page(cursor)?;
+        let (mut open, mut ended, mut hidden) = (Vec::new(), Vec::new(), 0u64);
+        // Live ones may stand below any number of ended ones.
+        let (mut cursor, mut looked) = (None, 0usize);
+        while after.is_none() && looked < LOOKED_AT {
+            let (rows, next) = page(cursor, true)?;
             looked += rows.len().max(1);
             for row in rows {
-                if !passes(filter, &facts(&row), self.at) {
-                    hidden += 1;
-                } else if live(&row) {
-                    if after.is_none() {
-                        open.push(row);
-                    }
+                if passes(filter, &facts(&row), self.at) {
+                    open.push(row);
                 } else {
-                    ended.push(row);
+                    hidden += 1;
                 }
             }
             cursor = next;
-            // Live ones may stand below many ended ones: all are looked for, within reason.
-            let enough = ended.len() > limit && (after.is_some() || looked >= 2 * LOOK);
-            if enough || cursor.is_none() || looked >= LOOKED_AT {
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let (mut cursor, mut looked) = (after, 0usize);
+        let more = loop {
+            let (rows, next) = page(cursor, false)?;
+            looked += rows.len().max(1);
+            for row in rows.into_iter().filter(|row| !live(row)) {
+                if passes(filter, &facts(&row), self.at) {
+                    ended.push(row);
+                } else {
+                    hidden += 1;
+                }
+            }
+            cursor = next;
+            if ended.len() > limit || cursor.is_none() || looked >= LOOKED_AT {
                 break ended.len() > limit || cursor.is_some();
             }
         };
@@ -427,12 +451,13 @@ impl Asking<'_> {
         after: Option<i64>,
         limit: usize,
     ) -> Result<Page<wharf_ui::rows::LeaseLine>, StoreError> {
-        let query = LeaseQuery { company: self.company()?, ..LeaseQuery::default() };
+        let company = self.company()?;
+        let query = |live: bool| LeaseQuery { company, open: live.then_some(true), ..LeaseQuery::default() };
         let gathered = self.gather(
             filter,
             after,
             limit,
-            |below| self.reader.leases(&query, below, LOOK).map(|p| (p.rows, p.next)),
+            |below, live| self.reader.leases(&query(live), below, LOOK).map(|p| (p.rows, p.next)),
             |item| !item.lease.status.is_terminal(),
             |item| rows::lease_facts(item, self.now),
         )?;
@@ -450,12 +475,13 @@ impl Asking<'_> {
         after: Option<i64>,
         limit: usize,
     ) -> Result<Page<wharf_ui::rows::ServiceLine>, StoreError> {
-        let query = ServiceQuery { company: self.company()?, ..ServiceQuery::default() };
+        let company = self.company()?;
+        let query = |live_only: bool| ServiceQuery { company, live_only, ..ServiceQuery::default() };
         let gathered = self.gather(
             filter,
             after,
             limit,
-            |below| self.reader.services(&query, below, LOOK).map(|p| (p.rows, p.next)),
+            |below, live| self.reader.services(&query(live), below, LOOK).map(|p| (p.rows, p.next)),
             |item| item.service.status.is_live(),
             |item| rows::service_facts(item, self.now),
         )?;
@@ -468,12 +494,13 @@ impl Asking<'_> {
         after: Option<i64>,
         limit: usize,
     ) -> Result<Page<wharf_ui::rows::WorkspaceLine>, StoreError> {
-        let query = WorkspaceQuery { company: self.company()?, archived: true, ..WorkspaceQuery::default() };
+        let company = self.company()?;
+        let query = |live: bool| WorkspaceQuery { company, archived: !live, ..WorkspaceQuery::default() };
         let gathered = self.gather(
             filter,
             after,
             limit,
-            |below| self.reader.workspaces(&query, below, LOOK).map(|p| (p.rows, p.next)),
+            |below, live| self.reader.workspaces(&query(live), below, LOOK).map(|p| (p.rows, p.next)),
             |item| item.workspace.status != wharf_model::WorkspaceStatus::Archived,
             |item| rows::workspace_facts(item, self.now),
         )?;
@@ -513,14 +540,11 @@ impl Asking<'_> {
         let mut cursor = after;
         let more = loop {
             // Never more than is still wanted, so that the last row given has its exact position.
-            let page = self.reader.activity(&query, cursor, limit.saturating_sub(found.len()).clamp(1, LOOK))?;
+            let page = self.reader.activity_placed(&query, cursor, limit.saturating_sub(found.len()).clamp(1, LOOK))?;
             looked += page.rows.len().max(1);
-            // A page's cursor is the position of its last row; those before it rise one by one at least.
-            let first = page.next.map(|last| last + page.rows.len() as i64 - 1);
-            let first = first.unwrap_or(page.rows.len() as i64);
-            for (i, row) in page.rows.iter().enumerate() {
+            for (position, row) in &page.rows {
                 if passes(filter, &rows::activity_facts(row), self.at) {
-                    found.push(rows::activity(first - i as i64, row));
+                    found.push(rows::activity(*position, row));
                 } else {
                     hidden += 1;
                 }
@@ -549,7 +573,9 @@ impl Asking<'_> {
                 // The first run of a project accepts its config, and its agents with it.
                 let fresh = project.accepted_at.is_none() && row.status == AgentStatus::PendingApproval;
                 let why = row.status_reason.clone().map(|r| format!(": {r}")).unwrap_or_default();
+                let config = serde_json::from_value::<AgentConfig>(row.config.clone()).ok();
                 FormAgent {
+                    no_prompt: config.and_then(|config| config.takes_no_prompt()).map(|why| why.cause().to_owned()),
                     name: row.name.clone(),
                     adapter: row.adapter_type.clone(),
                     slots: (slots(item.running), slots(row.concurrent_runs)),

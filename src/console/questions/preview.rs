@@ -1,5 +1,6 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
+use wharf_model::rules::release::Judged;
 use wharf_model::rules::release::{self, AfterLastUser, ReleaseFacts, after_last_user};
 use wharf_model::{Kind, LeaseId, RunId, RunStatus, ServiceId, ServiceStatus, UnixMillis};
 use wharf_store::view::{RunDetail, ServiceItem};
@@ -216,5 +217,6 @@ fn users(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
 }
 
 fn own(item: &ServiceItem) -> Vec<Expect> {
-    vec![Expect { id: item.service.id.text(), version: item.service.version }]
+    let users = item.users.iter().map(|u| Expect { id: u.run_id.text(), version: Judged::USES });
+    std::iter::once(Expect { id: item.service.id.text(), version: item.service.version }).chain(users).collect()
 }

@@ -1,20 +1,25 @@
 //! Rows of the store in the operator's words.
 
+use std::path::Path;
+
 use serde_json::Value;
 use wharf_model::filter::{Field, Status};
 use wharf_model::{
     ActivityRow, ActorType, CleanupStatus, Desired, Health, Kind, LeasePolicy, LeaseStatus, Lifecycle, Observation,
-    OperationPhase, OperationStatus, ReuseScope, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
+    OperationPhase, OperationStatus, ReuseScope, RunStatus, ServiceStatus, Step, StepStatus, StopPolicy, UnixMillis,
     WorkspaceStatus,
 };
 use wharf_store::view;
 use wharf_ui::format;
 use wharf_ui::glyph::Class;
 use wharf_ui::rows::{
-    ActivityLine, Fact, FactBlock, IssueName, LeaseLine, OperationLine, RunLine, ServiceLine, WorkspaceLine,
+    self, ActivityLine, Fact, FactBlock, IssueName, LeaseLine, OperationLine, RunLine, ServiceLine, WorkspaceLine,
 };
 
 use super::filter::{Facts, run_words};
+use crate::dispatch::perform::shim_dir;
+use crate::process::halted::{self, Halted, HaltedBy};
+use crate::process::shim_dir::read_spec;
 
 /// A fact.
 pub fn fact(label: &str, value: impl Into<String>, remark: impl Into<String>) -> Fact {
@@ -64,6 +69,8 @@ pub fn run(line: &view::RunLine) -> RunLine {
         finished_at: line.finished_at,
         last_output_at: line.last_output_at,
         liveness: None,
+        halted: None,
+        terminal: false,
         question: None,
         doing: None,
         waits_for,
@@ -83,6 +90,31 @@ pub fn run(line: &view::RunLine) -> RunLine {
         workspace: line.workspace_number.map(|n| Kind::Workspace.number(n)),
         cost_microusd: None,
     }
+}
+
+/// A halt in the screens' words.
+pub fn halted_words(halted: Halted) -> rows::Halted {
+    let by = match halted.by {
+        HaltedBy::Signal(since) => rows::HaltedBy::Signal(since.map(|(signal, ms)| (signal, UnixMillis(ms)))),
+        HaltedBy::Tracer(tracer) => rows::HaltedBy::Tracer(tracer),
+    };
+    rows::Halted { pid: halted.pid, by }
+}
+
+/// How the process of a run stands still now, when it does: looked up in the run's directory.
+pub fn halted_now(data: &Path, line: &view::RunLine) -> Option<rows::Halted> {
+    if line.status != RunStatus::Running {
+        return None;
+    }
+    let dir = shim_dir("run", &line.id.text(), line.attempt)?;
+    halted::of(&data.join(dir)).map(halted_words)
+}
+
+/// Whether a run's process has a terminal that can be attached to now: looked up in the run's directory.
+pub fn has_terminal_now(data: &Path, line: &view::RunLine) -> bool {
+    line.status == RunStatus::Running
+        && shim_dir("run", &line.id.text(), line.attempt)
+            .is_some_and(|dir| read_spec(&data.join(dir)).is_ok_and(|spec| spec.tty.is_some()))
 }
 
 /// What a filter compares of a run.
@@ -513,6 +545,7 @@ pub fn operation(item: &view::OperationItem) -> OperationLine {
         OperationStatus::Running => (Class::Alive, "running"),
         OperationStatus::Succeeded => (Class::Good, "done"),
         OperationStatus::Failed => (Class::Bad, "failed"),
+        OperationStatus::Lost => (Class::Bad, "lost"),
         OperationStatus::Skipped => (Class::Chosen, "skipped"),
     };
     OperationLine {

@@ -24,14 +24,15 @@ impl Shell {
                 self.open_questions += 1;
                 self.asked_at.get_or_insert_with(Instant::now);
                 if let Some(stale) = self.questions.ask(question) {
-                    self.answered(stale, Err("not wanted any more".to_owned()));
+                    self.open_questions = self.open_questions.saturating_sub(1);
+                    self.app.outbox.dropped(&stale);
                 }
             }
             Effect::Request(request) => self.requests.write(request),
             Effect::Copy(words) => self.copy(&words),
             Effect::Shell(owner) => self.shell(owner),
             Effect::Attach(run) => self.attach(run),
-            Effect::TakeOver => self.throne.take_over(),
+            Effect::TakeOver { shown } => self.throne.take_over(shown),
             Effect::Suspend => {
                 let here = std::env::current_dir().unwrap_or_else(|_| self.project.clone());
                 let command = handover::shell(&self.tmp(), &here, Vec::new());

@@ -1,8 +1,12 @@
 //! How the console ends: by stopping everything first, and with a word about what goes on.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use wharf_model::RunStatus;
+use wharf_store::view::{PAGE_LIMIT, RunFilter, RunQuery, ServiceQuery};
+use wharf_store::{Reader, StoreError};
 use wharf_ui::Msg;
 use wharf_ui::effect::Request;
 use wharf_ui::msg::Tone;
@@ -35,7 +39,7 @@ impl Shell {
         if self.stopping.is_some() {
             return;
         }
-        let listed = wharf_store::Reader::open(&self.options.data).and_then(|reader| live_things(&reader));
+        let listed = Reader::open(&self.options.data).and_then(|reader| live_things(&reader, &self.project));
         let (runs, services, grace_ms) = match listed {
             Ok(listed) => listed,
             Err(error) => {
@@ -104,16 +108,31 @@ impl Shell {
 }
 
 /// Ids of open runs, waiting ones first so that none of them starts in the place of a stopped one,
-/// and of live services; and the longest grace among them.
-fn live_things(reader: &wharf_store::Reader) -> Result<(Vec<String>, Vec<String>, i64), wharf_store::StoreError> {
-    use wharf_model::RunStatus;
-    use wharf_store::view::{PAGE_LIMIT, RunFilter, RunQuery, ServiceQuery};
+/// and of live services; and the longest grace among them. Those that the header counts: of one company.
+fn live_things(reader: &Reader, project: &Path) -> Result<(Vec<String>, Vec<String>, i64), StoreError> {
+    let company = reader.project_at(&project.display().to_string())?.map(|p| p.company_id);
     let statuses = vec![RunStatus::Queued, RunStatus::ScheduledRetry, RunStatus::Running];
-    let query = RunQuery { filter: RunFilter { statuses, ..RunFilter::default() }, ..RunQuery::default() };
-    let mut runs = reader.runs(&query, None, PAGE_LIMIT)?.rows;
+    let query = RunQuery { company, filter: RunFilter { statuses, ..RunFilter::default() }, ..RunQuery::default() };
+    let (mut runs, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = reader.runs(&query, cursor, PAGE_LIMIT)?;
+        runs.extend(page.rows);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
     runs.sort_by_key(|r| r.status == RunStatus::Running);
-    let services = ServiceQuery { live_only: true, ..ServiceQuery::default() };
-    let services = reader.services(&services, None, PAGE_LIMIT)?.rows;
+    let query = ServiceQuery { company, live_only: true, ..ServiceQuery::default() };
+    let (mut services, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = reader.services(&query, cursor, PAGE_LIMIT)?;
+        services.extend(page.rows);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
     let mut grace_ms = services.iter().map(|s| s.service.grace_ms).max().unwrap_or(0);
     for run in runs.iter().filter(|r| r.status == RunStatus::Running) {
         grace_ms = grace_ms.max(reader.run_detail(run.id)?.map_or(0, |d| d.run.grace_ms));

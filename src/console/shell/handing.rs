@@ -11,7 +11,7 @@ use wharf_ui::msg::Tone;
 
 use super::{Ending, Shell};
 use crate::console::events::Event;
-use crate::console::handover::{self, Stand};
+use crate::console::handover::{self, Feed, Stand};
 use crate::console::terminal;
 
 /// How often a program that has the terminal is looked after.
@@ -52,11 +52,10 @@ impl Shell {
         let data = self.options.data.clone();
         let made = wharf_store::Reader::open(&data)
             .map_err(|e| e.to_string())
-            .and_then(|reader| handover::pager(&self.tmp(), &data, &reader, owner, at));
+            .and_then(|reader| handover::pager(&data, &reader, owner, at));
         match made {
-            Ok((command, file)) => {
-                self.hand_over(command, "");
-                remove(&file);
+            Ok((command, feed)) => {
+                self.hand_over_fed(command, "", Some(feed));
             }
             Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No pager: {words}"))),
         }
@@ -79,14 +78,29 @@ impl Shell {
 
     /// Gives the terminal to a program until it ends; says whether it ended well. Everything but the
     /// screen goes on meanwhile.
-    pub(super) fn hand_over(&mut self, mut command: Command, words: &str) -> bool {
+    pub(super) fn hand_over(&mut self, command: Command, words: &str) -> bool {
+        self.hand_over_fed(command, words, None)
+    }
+
+    /// The same, with what feeds the program beside everything else.
+    fn hand_over_fed(&mut self, mut command: Command, words: &str, feed: Option<Feed>) -> bool {
         self.keys.pause();
         terminal::give_back();
         if !words.is_empty() {
+            // A directory may be named so that it would steer the terminal.
+            let words: String = words.chars().filter(|c| !c.is_control()).collect();
             let _ = writeln!(io::stdout(), "{words}");
         }
         let well = match command.spawn() {
-            Ok(mut child) => self.look_after(&mut child),
+            Ok(mut child) => {
+                let fed = feed
+                    .zip(child.stdin.take())
+                    .map(|(feed, stdin)| std::thread::Builder::new().name("feed".into()).spawn(move || feed(stdin)));
+                if let Some(Err(error)) = fed {
+                    tracing::warn!(%error, "what has the terminal is not given its text");
+                }
+                self.look_after(&mut child)
+            }
             Err(error) => {
                 let name = command.get_program().to_string_lossy().into_owned();
                 self.tell(Msg::Toast(Tone::Bad, format!("{name} cannot be started: {error}")));

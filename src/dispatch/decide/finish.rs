@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 use wharf_model::rules::liveness;
-use wharf_model::shim::{EndedBy, ExitFrame};
+use wharf_model::shim::{EndedBy, ExitFrame, OomEvidence};
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, AgentRow, AgentRuntimeRow, AgentStatus, IssueRow, LeaseEnd, LeaseId,
     Observation, RunId, RunRow, RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, StopReason, WakeupRow,
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
 
-use super::{Deciding, about, cancel, lease, retry, service, steps, workspace};
+use super::{Deciding, about, cancel, lease, limits, retry, service, steps, workspace};
 use crate::dispatch::input::{Actor, RunOutput};
 use crate::dispatch::perform::shim_dir;
 
@@ -94,6 +94,7 @@ pub(crate) fn ended(
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, id, attempt) else { return };
     keep_output(d, id, output);
+    limits::note(d, id, exit.limits.as_ref());
     let killed = exit.stop.as_ref().is_some_and(|s| s.delivered);
     d.tx.update::<RunRow>(id, |r| {
         r.exit_code = exit.code;
@@ -120,7 +121,7 @@ pub(crate) fn ended(
 
 fn signal_reason(exit: &ExitFrame) -> String {
     if exit.oom {
-        return "out_of_memory".to_owned();
+        return if is_certain(exit) { "out_of_memory" } else { "probably_out_of_memory" }.to_owned();
     }
     match exit.by {
         EndedBy::Itself => "itself".to_owned(),
@@ -129,6 +130,11 @@ fn signal_reason(exit: &ExitFrame) -> String {
         EndedBy::Orphan => "orphan".to_owned(),
         EndedBy::Stop => exit.stop.as_ref().map_or_else(|| "stop".to_owned(), |s| s.reason.clone()),
     }
+}
+
+/// Whether it was the child that the kernel killed for want of memory: only its own group knows.
+fn is_certain(exit: &ExitFrame) -> bool {
+    exit.oom_evidence == Some(OomEvidence::OwnGroup)
 }
 
 /// The outcome of contracts 5, first match.
@@ -177,7 +183,11 @@ fn outcome(run: &RunRow, exit: &ExitFrame, stop_delivered: bool) -> End {
         };
     }
     if let Some(signal) = &exit.signal {
-        let note = if exit.oom { " (out of memory)" } else { "" };
+        let note = match (exit.oom, is_certain(exit)) {
+            (true, true) => " (out of memory)",
+            (true, false) => " (probably out of memory)",
+            (false, _) => "",
+        };
         return failed("adapter_failed", format!("killed by {signal}{note}"));
     }
     match exit.code {

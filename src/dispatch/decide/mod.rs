@@ -23,6 +23,7 @@ pub mod finish;
 pub mod gc;
 pub mod late;
 mod lease;
+mod limits;
 pub mod occurrence;
 pub mod release;
 pub mod request;
@@ -242,7 +243,15 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::OperationPlanned { run, attempt, operation } => {
             workspace::operation_planned(d, *run, *attempt, operation);
         }
-        Fact::OperationEnded { operation, end } => workspace::operation_ended(d, *operation, end),
+        // Told beside the rows: what a start has found, what waits for the disk.
+        Fact::OperationObserved { .. } | Fact::DiskWaited { .. } => {}
+        Fact::OperationEnded { operation, end } => {
+            // What was skipped has no log.
+            if end.status != wharf_model::OperationStatus::Skipped {
+                seal::ended(d, "operation", &operation.text(), workspace::OPERATION_ATTEMPT);
+            }
+            workspace::operation_ended(d, *operation, end);
+        }
         Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
             let made =
                 workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
@@ -251,8 +260,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
             workspace::failed(d, *action, *run, *attempt, message, cause.as_deref());
         }
-        Fact::RunStarted { run, attempt, child, boot_id, at, adopted } => {
+        Fact::RunStarted { run, attempt, child, boot_id, at, adopted, limits: caps } => {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
+            limits::told(d, *run, *attempt, caps.as_deref());
         }
         Fact::RunEnded { action, run, attempt, exit, output } => {
             finish::ended(d, *action, *run, *attempt, exit, output);

@@ -101,7 +101,7 @@ fn recovered(d: &mut Deciding<'_, '_>, recovery: &Recovery) {
         .found
         .iter()
         .take(200)
-        .map(|f| json!({ "number": f.number, "verdict": f.verdict.as_str(), "words": f.words }))
+        .map(|f| json!({ "entity": f.entity, "number": f.number, "verdict": f.verdict.as_str(), "words": f.words }))
         .collect();
     let details = json!({
         "adopted": count(Verdict::Adopted), "ended": count(Verdict::Ended), "started": count(Verdict::Started),

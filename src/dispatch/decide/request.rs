@@ -1,9 +1,10 @@
 //! Requests: accepted together with everything they change, or refused with the reason.
 
 use serde_json::{Value, json};
+use wharf_model::rules::release::Judged;
 use wharf_model::{
     ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind,
-    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason,
+    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason,
 };
 
 use super::{Deciding, about, cancel, config, gc, release, resolve, run_start, service, store};
@@ -61,8 +62,16 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
             result["service_id"] = json!(id.text());
             result
         }
-        RequestKind::ServiceStop => service::stop_by_hand(d, target::<ServiceId>(row)?)?,
-        RequestKind::ServiceRestart => service::restart_by_hand(d, target::<ServiceId>(row)?, &actor)?,
+        RequestKind::ServiceStop => {
+            let id = target::<ServiceId>(row)?;
+            check_service(d, row, id)?;
+            service::stop_by_hand(d, id)?
+        }
+        RequestKind::ServiceRestart => {
+            let id = target::<ServiceId>(row)?;
+            check_service(d, row, id)?;
+            service::restart_by_hand(d, id, &actor)?
+        }
         RequestKind::IssueCreate => create_issue(d, row, &actor)?,
         RequestKind::IssueComment => comment(d, row, &actor)?,
         RequestKind::ProjectAdd => config::add_project(d, prepared, &actor)?,
@@ -123,10 +132,16 @@ fn target<T: std::str::FromStr>(row: &RequestRow) -> Result<T, Refusal> {
 
 fn check_expected(d: &Deciding<'_, '_>, row: &RequestRow, run: RunId) -> Result<(), Refusal> {
     let judged: Vec<_> =
-        d.tx.get::<RunRow>(run)
-            .map(|r| wharf_model::rules::release::Judged { id: r.id.text(), version: r.version })
-            .into_iter()
-            .collect();
+        d.tx.get::<RunRow>(run).map(|r| Judged { id: r.id.text(), version: r.version }).into_iter().collect();
+    release::check_unchanged(row, &judged)
+}
+
+/// The same for a service: a run that has begun to use it since is concerned as well.
+fn check_service(d: &Deciding<'_, '_>, row: &RequestRow, id: ServiceId) -> Result<(), Refusal> {
+    let Some(service) = d.tx.get::<ServiceRow>(id) else { return Ok(()) };
+    let own = Judged { id: service.id.text(), version: service.version };
+    let users = d.state().users_of(id).map(|run| Judged { id: run.text(), version: Judged::USES });
+    let judged: Vec<Judged> = std::iter::once(own).chain(users).collect();
     release::check_unchanged(row, &judged)
 }
 

@@ -1,6 +1,7 @@
 //! `run.start`: a wake and a queued run, or a refusal that says why.
 
 use serde_json::{Value, json};
+use wharf_model::config::AgentConfig;
 use wharf_model::{
     AgentId, AgentRow, DeadlineKind, EnvironmentId, InvocationSource, IssueId, IssueRow, IssueStatus, Kind, Priority,
     ProjectRow, RequestOrigin, RequestRow, RunId, RunRow, RunTextKind, TriggerDetail, WakeupId, WakeupRow,
@@ -129,6 +130,14 @@ fn environment(d: &Deciding<'_, '_>, row: &RequestRow, agent: &AgentRow) -> Resu
 
 fn prompt(row: &RequestRow, agent: &AgentRow) -> Result<Option<String>, Refusal> {
     let given = row.args.get("prompt").and_then(Value::as_str).map(str::to_owned);
+    // A config that cannot be read says so at the start of the run.
+    let config = serde_json::from_value::<AgentConfig>(agent.config.clone()).ok();
+    if given.is_some()
+        && let Some(why) = config.and_then(|config| config.takes_no_prompt())
+    {
+        let message = format!("agent {} takes no prompt: {}; {}", agent.name, why.cause(), why.advice());
+        return Err(Refusal::new("illegal_state", message));
+    }
     let prompt = given.or_else(|| agent.config.pointer("/prompt/text").and_then(Value::as_str).map(str::to_owned));
     if prompt.as_ref().is_some_and(|p| p.len() > PROMPT_MAX_BYTES) {
         return Err(Refusal::new(

@@ -1,4 +1,5 @@
-//! What follows the end of a run's log: its hashes, then its compressed form.
+//! What follows the end of a log: of a run's its hashes, then its compressed form; of a service's start
+//! or an operation's the compressed form alone, since no row of theirs speaks of the bytes.
 
 use serde_json::json;
 use wharf_model::{ActionId, ActionKind, ActionStatus, RunId, RunRow};
@@ -8,7 +9,7 @@ use crate::dispatch::perform::SealPart;
 
 /// Logs below this stay as they are: what one compressed frame would save is less than a disk block or
 /// two, and most runs print less.
-const COMPRESS_FROM_BYTES: i64 = 64 * 1024;
+pub(crate) const COMPRESS_FROM_BYTES: i64 = 64 * 1024;
 
 /// Digests of a log, and its length.
 pub(crate) struct Hashes<'a> {
@@ -38,6 +39,12 @@ pub(crate) fn compressed(d: &mut Deciding<'_, '_>, action: ActionId, run: RunId)
         d.tx.update::<RunRow>(run, |r| r.log_compressed = true);
         next(d, run, SealPart::RemoveOld);
     }
+}
+
+/// A process that has no hashes has ended, and whoever kept it has said so: its log may be compressed.
+pub(crate) fn ended(d: &mut Deciding<'_, '_>, entity: &str, id: &str, attempt: u32) {
+    let args = json!({ "part": SealPart::Compress.as_str() });
+    d.intend(ActionKind::SealLog, entity, id, attempt, None, Some(args));
 }
 
 fn next(d: &mut Deciding<'_, '_>, run: RunId, part: SealPart) {

@@ -12,7 +12,7 @@ use wharf_model::{
     ServiceId, ServiceRow, ServiceStatus, Step, WorkspaceRow,
 };
 
-use super::{Deciding, about, finish, steps};
+use super::{Deciding, about, finish, seal, steps};
 use crate::dispatch::input::{Actor, Refusal};
 
 /// Time beyond its own limits after which a service whose executor says nothing is failed.
@@ -152,6 +152,9 @@ fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceC
         error_code: None,
         error: None,
         log_ref: None,
+        log_deleted_generation: None,
+        log_deleted_at: None,
+        log_deleted_reason: None,
         started_at: None,
         ready_at: None,
         stopped_at: None,
@@ -386,6 +389,9 @@ pub(crate) fn ended(
     message: Option<String>,
 ) {
     d.end_action(action, ActionStatus::Done, None);
+    if exit.is_some() || code.as_deref() == Some("process_lost") {
+        seal::ended(d, "service", &id.text(), generation);
+    }
     let Some(service) = current(d, id, generation) else { return };
     let ours = service.status == ServiceStatus::Stopping
         || exit.is_some_and(|e| e.by == EndedBy::Stop && service.stop_reason.is_some());
@@ -448,7 +454,7 @@ fn end_stop_actions(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32) {
         .actions
         .values()
         .filter(|a| a.entity_type == "service" && a.entity_id == id.text() && a.attempt <= generation)
-        .filter(|a| super::is_open(a.status))
+        .filter(|a| super::is_open(a.status) && a.kind != ActionKind::SealLog)
         .map(|a| a.id)
         .collect();
     for action in open {

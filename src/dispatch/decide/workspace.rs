@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus,
-    Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
+    ActionId, ActionKind, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow,
+    RunStatus, Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
 use super::{Deciding, about, cancel, finish, steps};
@@ -100,6 +100,9 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
     id
 }
 
+/// An operation is tried once; the next try is another one.
+pub(crate) const OPERATION_ATTEMPT: u32 = 1;
+
 /// An operation is about to begin: its row stands before its process.
 pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, planned: &PlannedOperation) {
     let Some(run) = steps::current(d, run_id, attempt) else { return };
@@ -119,11 +122,13 @@ pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt
         command: planned.command.clone(),
         cwd: planned.cwd.clone(),
         status: OperationStatus::Running,
-        attempt: 1,
+        attempt: OPERATION_ATTEMPT,
         exit_code: None,
         signal: None,
         error: None,
         log_ref: planned.log_ref.clone(),
+        log_deleted_at: None,
+        log_deleted_reason: None,
         stdout_excerpt: None,
         stderr_excerpt: None,
         metadata: None,
@@ -162,6 +167,7 @@ pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &O
         .actions
         .values()
         .filter(|a| a.entity_type == "operation" && a.entity_id == id.text() && super::is_open(a.status))
+        .filter(|a| a.kind != ActionKind::SealLog)
         .map(|a| a.id)
         .collect();
     for action in stops {

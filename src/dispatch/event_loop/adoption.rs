@@ -30,11 +30,11 @@ impl Loop {
     /// The first word about an action of an earlier reign: it has been looked at.
     pub(super) fn note_adoption(&mut self, input: &Input) {
         let Input::Fact(fact) = input else { return };
-        if self.adopted {
-            return;
-        }
         if let Some(recovering) = &mut self.recovering {
             recovering.heard(fact);
+        }
+        if self.adopted {
+            return;
         }
         let state = &self.state;
         let about = |entity: &str, id: String, attempt: u32| {
@@ -68,7 +68,9 @@ impl Loop {
             | Fact::ServiceEnded { action, .. }
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],
-            Fact::OperationEnded { .. }
+            Fact::OperationObserved { .. }
+            | Fact::DiskWaited { .. }
+            | Fact::OperationEnded { .. }
             | Fact::ServiceReady { .. }
             | Fact::AgentSaid { .. }
             | Fact::StoreDamageFound { .. } => Vec::new(),

@@ -12,9 +12,10 @@ use wharf_store::{ChangeSignal, StoreError, Writer};
 use super::Loop;
 use super::inbox::{Envelope, Inbox, TELL_AGAIN};
 use crate::clock;
-use crate::dispatch::election::{self, Elected};
+use crate::dispatch::election::{self, DiskNeed, Elected};
 use crate::dispatch::input::{Fact, Input, Occurrence, Prepared, Recovery};
 use crate::dispatch::perform::Perform;
+use crate::dispatch::room::Room;
 
 /// Inputs that may wait; a full queue makes executors wait, never the loop.
 const QUEUE: usize = 4096;
@@ -34,6 +35,8 @@ pub struct Reign {
     pub adopted: bool,
     /// Why nothing can be written just now; it is tried again and again.
     pub trouble: Option<String>,
+    /// What waits for room on the disk.
+    pub need: Option<DiskNeed>,
     /// Damage that was found in the store.
     pub finding: Option<String>,
     /// What the start found, once that is so.
@@ -117,7 +120,8 @@ impl Dispatcher {
             trouble: None,
             tidied: Instant::now(),
             untidy: false,
-            _elected: elected,
+            elected,
+            room: Room::default(),
             _store_watch: stopper,
         };
         let thread = std::thread::Builder::new()

@@ -159,7 +159,7 @@ impl Bench {
         assert_eq!(self.run(run).step, Some(Step::Execute));
         let child = ChildRef { pid: 7, start_ticks: 7, pgid: 7, sid: 7 };
         let at = self.now;
-        self.fact(Fact::RunStarted { run, attempt: 1, child, boot_id: "b".into(), at, adopted: None });
+        self.fact(Fact::RunStarted { run, attempt: 1, child, boot_id: "b".into(), at, adopted: None, limits: None });
         run
     }
 

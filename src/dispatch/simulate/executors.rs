@@ -56,6 +56,7 @@ impl Sim {
             // Nobody asks for one in a simulation.
             ActionKind::BackupStore => None,
             ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
+            ActionKind::SealLog if action.entity_type != "run" => Some(Task::Pack { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
         };
         let Some(task) = task else { return };
@@ -113,6 +114,14 @@ impl Sim {
             Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
             Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
             Task::Delete { action } => self.tell(Fact::ActionDone { action }),
+            Task::Pack { action } => {
+                let fact = if self.unlucky(100) {
+                    Fact::ActionFailed { action, error: "disk full".into() }
+                } else {
+                    Fact::ActionDone { action }
+                };
+                self.tell(fact);
+            }
             Task::Seal { action, run, part } => {
                 let fact = if self.unlucky(100) {
                     Fact::ActionFailed { action, error: "disk full".into() }
@@ -234,6 +243,7 @@ impl Sim {
                 boot_id: "boot".into(),
                 at,
                 adopted: adopted.then_some(7),
+                limits: None,
             },
             Owner::Service => Fact::ServiceStarted {
                 service: ServiceId(dir.1),

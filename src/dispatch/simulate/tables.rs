@@ -403,6 +403,31 @@ fn what_a_release_promises_by_the_state_of_the_lease() {
 }
 
 #[test]
+fn a_service_is_stopped_as_it_was_shown_or_not_at_all() {
+    let mut bench = Bench::new(4);
+    let user = bench.executing("tester", None);
+    let (id, version, name) = {
+        let used = bench.state.services_of(user).next().expect("it uses one");
+        let row = &bench.state.services[&used];
+        (row.id.text(), row.version, row.name.clone())
+    };
+    let ask = |bench: &mut Bench, kind: &str, expect: Value| {
+        let row = bench.request(kind, |r| (r.target_id, r.expect) = (Some(id.clone()), Some(expect)));
+        bench.decide(&Input::Request(Box::new(row.clone()), Prepared::Nothing));
+        bench.state.requests[&row.id].clone()
+    };
+    for kind in ["service.stop", "service.restart"] {
+        // Shown before the run began to use it.
+        let row = ask(&mut bench, kind, json!([{ "id": id, "version": version }]));
+        assert_eq!(row.error_code.as_deref(), Some("changed_since_preview"), "{kind}");
+    }
+    let shown = json!([{ "id": id, "version": version }, { "id": user.text(), "version": 0 }]);
+    let row = ask(&mut bench, "service.stop", shown);
+    assert_eq!(row.status, RequestStatus::Accepted, "{:?}", row.error);
+    assert_eq!(bench.service(&name).status, ServiceStatus::Stopping);
+}
+
+#[test]
 fn when_a_request_is_finished() {
     use RequestStatus::*;
     let mut bench = Bench::new(4);

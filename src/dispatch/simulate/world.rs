@@ -79,6 +79,7 @@ pub enum Task {
     Realise { action: ActionId, run: RunId, attempt: u32, stage: Stage },
     Serve { action: ActionId, service: ServiceId, generation: u32, stopping: bool },
     Delete { action: ActionId },
+    Pack { action: ActionId },
     Seal { action: ActionId, run: RunId, part: SealPart },
 }
 
@@ -169,6 +170,8 @@ pub fn exit_frame(shim: &Shim, how: How, killed: u32, now_ms: i64) -> ExitFrame 
         ended_ms: now_ms,
         rusage: Usage::default(),
         oom,
+        oom_evidence: None,
+        limits: None,
         spawn_error: None,
         sync_failed: None,
     }
@@ -190,6 +193,8 @@ pub fn spawn_failed(now_ms: i64) -> ExitFrame {
         ended_ms: now_ms,
         rusage: Usage::default(),
         oom: false,
+        oom_evidence: None,
+        limits: None,
         spawn_error: Some(SpawnError {
             code: "command_not_found".into(),
             message: "no such program".into(),

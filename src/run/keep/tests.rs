@@ -97,6 +97,8 @@ async fn the_link_of_another_boot_goes_too() {
         shim: wharf_model::shim::ProcessRef { pid: 1, start_ticks: 1 },
         boot_id: "another".into(),
         child: None,
+        cgroups: Vec::new(),
+        stopped: None,
         version: String::new(),
         protocol: PROTOCOL,
     };
@@ -132,7 +134,7 @@ async fn a_directory_that_cannot_be_looked_at_is_not_one_that_is_missing() {
     assert!(answer.is_err(), "{answer:?}");
     let staying = tokio::spawn({
         let keeper = site.keeper.clone();
-        async move { keeper.stay(DIR).await }
+        async move { keeper.stay(DIR, nothing_seen).await }
     });
     // It has been looked at by then, and again.
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -254,8 +254,28 @@ pub struct AgentConfig {
     /// were accepted before there was this key.
     #[serde(default)]
     pub services: Vec<String>,
+    /// Caps of one run. Left out where there are none, so that a config accepted before there was
+    /// this key stays the same.
+    #[serde(default, skip_serializing_if = "RunLimits::is_empty")]
+    pub limits: RunLimits,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
+}
+
+/// `limits` of an agent: what one run of it may have at once; `None` = no cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Processes, threads counted.
+    pub processes: Option<u64>,
+    /// Memory of all its processes together.
+    pub memory_bytes: Option<u64>,
+}
+
+impl RunLimits {
+    /// Whether nothing is capped.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl AgentConfig {
@@ -279,7 +299,49 @@ impl AgentConfig {
             pass_ssh_agent: false,
             keep: Vec::new(),
             services: Vec::new(),
+            limits: RunLimits::default(),
             env: BTreeMap::new(),
+        }
+    }
+
+    /// Why a run of it is sent no prompt; `None` when it is sent one.
+    pub const fn takes_no_prompt(&self) -> Option<NoPrompt> {
+        let AdapterConfig::Process(process) = &self.adapter;
+        match &process.stdin {
+            _ if self.tty => Some(NoPrompt::Terminal),
+            Stdin::None => Some(NoPrompt::NoInput),
+            Stdin::Text(_) => Some(NoPrompt::OwnText),
+            Stdin::Prompt => None,
+        }
+    }
+}
+
+/// Why a run is sent no prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPrompt {
+    /// It has a terminal: programs drop what was typed before they were ready to read it.
+    Terminal,
+    /// Its standard input is empty.
+    NoInput,
+    /// Its standard input holds a text of its own.
+    OwnText,
+}
+
+impl NoPrompt {
+    /// What stands in the way, after the agent's name and "takes no prompt:".
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Terminal => "it has a terminal (tty = true)",
+            Self::NoInput => "its stdin is \"none\"",
+            Self::OwnText => "its stdin holds a text of its own",
+        }
+    }
+
+    /// What to do instead.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Terminal => "start it without one and type it with wharf attach",
+            Self::NoInput | Self::OwnText => "start it without one, or set stdin = \"prompt\" in its [agent.config]",
         }
     }
 }

@@ -54,7 +54,8 @@ words! {
 }
 
 row! {
-    /// A runtime service. `generation` rises with each start; `config` is what it was started with.
+    /// A runtime service. `generation` rises with each start; `config` is what it was started with. Logs of
+    /// its starts up to `log_deleted_generation` were removed.
     entity ServiceRow in "workspace_runtime_services" key id: ServiceId {
         number: i64,
         company_id: CompanyId,
@@ -90,6 +91,9 @@ row! {
         error_code: Option<String>,
         error: Option<String>,
         log_ref: Option<String>,
+        log_deleted_generation: Option<u32>,
+        log_deleted_at: Option<UnixMillis>,
+        log_deleted_reason: Option<String>,
         started_at: Option<UnixMillis>,
         ready_at: Option<UnixMillis>,
         stopped_at: Option<UnixMillis>,

@@ -8,6 +8,10 @@ use serde_json::Value;
 
 use crate::words;
 
+mod limits;
+
+pub use limits::{LimitsReport, OomEvidence, limit};
+
 /// Newest version of the control protocol that this program speaks.
 pub const PROTOCOL: u32 = 1;
 /// Longest line of the control and agent sockets, in bytes.
@@ -66,7 +70,7 @@ pub struct Spec {
     pub grace_ms: u64,
     /// How output is kept.
     pub log: LogSpec,
-    /// Caps of memory, processes and the like; reserved keys, empty when there are none.
+    /// Caps of the child and all below it, by [`limit`] names; empty when there are none.
     pub limits: BTreeMap<String, u64>,
     /// Value of `WHARF_TAG` in the child's environment, by which its processes are found.
     pub tag: String,
@@ -169,10 +173,27 @@ pub struct IdFile {
     pub boot_id: String,
     /// The child, once it has been spawned.
     pub child: Option<ChildRef>,
+    /// Directories of the control groups made for this run, written before they are made; whoever
+    /// finds the shim dead removes them.
+    #[serde(default)]
+    pub cgroups: Vec<String>,
     /// Version of the program.
     pub version: String,
     /// Control protocol.
     pub protocol: u32,
+    /// The child's halt, while it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// A child that was stopped by a signal and not let go yet. Whoever reads it asks the kernel whether
+/// that still holds: the shim may be the one that is stopped by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Name of the signal, such as `SIGSTOP`.
+    pub signal: String,
+    /// Since when, wall time in milliseconds.
+    pub at_ms: i64,
 }
 
 words! {
@@ -255,6 +276,12 @@ pub struct ExitFrame {
     pub rusage: Usage,
     /// The kernel's out-of-memory killer took it, as far as can be told.
     pub oom: bool,
+    /// How that is known; absent when it is not so, or was told by a shim that did not say.
+    #[serde(default)]
+    pub oom_evidence: Option<OomEvidence>,
+    /// How the caps were kept; absent when none were asked.
+    #[serde(default)]
+    pub limits: Option<LimitsReport>,
     /// Why no process was started at all; then `code` and `signal` are absent.
     #[serde(default)]
     pub spawn_error: Option<SpawnError>,
@@ -366,6 +393,9 @@ pub enum ControlReply {
         child: Option<ChildRef>,
         /// Processes alive below the shim.
         descendants: u32,
+        /// How the caps are kept; absent when none were asked.
+        #[serde(default)]
+        limits: Option<Box<LimitsReport>>,
     },
     /// Done as asked.
     Ok,
@@ -382,6 +412,9 @@ pub enum ControlReply {
         child: ChildRef,
         /// Wall time, milliseconds.
         at_ms: i64,
+        /// How the caps are kept; absent when none were asked.
+        #[serde(default)]
+        limits: Option<Box<LimitsReport>>,
     },
     /// Pushed when the disk is full.
     DiskFull,

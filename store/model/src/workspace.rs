@@ -85,7 +85,13 @@ words! {
 
 words! {
     /// How an operation went.
-    pub enum OperationStatus { Running = "running", Succeeded = "succeeded", Failed = "failed", Skipped = "skipped" }
+    pub enum OperationStatus {
+        Running = "running",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Skipped = "skipped",
+        Lost = "lost",
+    }
 }
 
 #[expect(clippy::derivable_impls, reason = "the macro that declares the words derives no default")]
@@ -112,6 +118,8 @@ row! {
         signal: Option<String>,
         error: Option<String>,
         log_ref: Option<String>,
+        log_deleted_at: Option<UnixMillis>,
+        log_deleted_reason: Option<String>,
         stdout_excerpt: Option<String>,
         stderr_excerpt: Option<String>,
         metadata: Option<Value>,

@@ -1,8 +1,9 @@
 //! Gathering the lines of one window.
 
-use super::index::TEXTS;
+use super::index::{TEXTS, text_index};
 use super::item::StreamSet;
 use super::line::{Line, LineKey, Window};
+use super::raw::Gap;
 use super::scan::{Scan, TextStep};
 use super::segments::LogError;
 use super::window::{LogLines, WINDOW_BYTES, WINDOW_LINES};
@@ -35,6 +36,12 @@ impl LogLines {
             let (head, stream, mut open, jump) = match self.text_step(&mut scan, ask.streams)? {
                 TextStep::Text { head, stream, open, jump } => (head, stream, open, jump),
                 TextStep::Gap(gap) => {
+                    // What comes behind it is no part of the line before it.
+                    if let Gap::Declared { stream, .. } = gap
+                        && let Some(ix) = text_index(stream.number()).and_then(|t| current[t].take())
+                    {
+                        window.lines[ix].break_off();
+                    }
                     if window.gaps.len() < GAPS_LISTED {
                         window.gaps.push(gap);
                     }
@@ -57,8 +64,7 @@ impl LogLines {
             let payload = self.reader.payload();
             read += head.size();
             if jump && let Some(ix) = current[t].take() {
-                window.lines[ix].unterminated = true;
-                window.lines[ix].len_known = true;
+                window.lines[ix].break_off();
             }
             let mut headless = false;
             if ask.headless && open && current[t].is_none() && !full {
@@ -88,6 +94,7 @@ impl LogLines {
                             cut: false,
                             headless: std::mem::take(&mut headless),
                             unterminated: false,
+                            broken: false,
                             number: None,
                         });
                     }
@@ -131,6 +138,13 @@ impl LogLines {
 }
 
 impl Line {
+    /// Ends it where bytes are missing.
+    fn break_off(&mut self) {
+        self.unterminated = true;
+        self.broken = true;
+        self.len_known = true;
+    }
+
     /// Adds a part of the line; bytes that were kept of it.
     fn extend(&mut self, part: &[u8], cap: usize) -> usize {
         let keep = part.len().min(cap - self.bytes.len().min(cap));

@@ -29,6 +29,12 @@ impl LogReader {
         let damage = Damage { segment: segment.number, at: pos.at, bytes: to - pos.at, seq_from: pos.seq, seq_to };
         pos.at = to;
         pos.seq = seq_to;
+        if segment.is_folded() {
+            // What its gap records would have told: how far the streams went on.
+            for stream in [Stream::Stdout, Stream::Stderr, Stream::Terminal] {
+                pos.offsets[stream.index()] = UNKNOWN;
+            }
+        }
         Ok(Some(Step::Damage(damage)))
     }
 
@@ -63,7 +69,13 @@ impl LogReader {
         self.load(&there, FRAME_HEADER, SKIP_CHUNK, false)?;
         let Some(head) = self.head_in_buf(&there) else { return Ok(None) };
         let lost = place - pos.at;
-        let seq_fits = pos.seq == 0 || (head.seq >= pos.seq && head.seq - pos.seq <= lost / FRAME_HEADER as u64);
+        // In a fold numbers jump by what it stands for, and no further than where the next segment begins.
+        let jumps = self.segments.index_of(pos.segment).filter(|ix| self.segments.get(*ix).is_folded());
+        let room = match jumps {
+            Some(ix) => self.segments.first_seq_behind(ix).saturating_sub(pos.seq).saturating_sub(1),
+            None => lost / FRAME_HEADER as u64,
+        };
+        let seq_fits = pos.seq == 0 || (head.seq >= pos.seq && head.seq - pos.seq <= room);
         let known = Stream::from_number(head.stream).map_or(UNKNOWN, |s| pos.offsets[s.index()]);
         let offset_fits = known == UNKNOWN || (head.offset >= known && head.offset - known <= lost);
         if !seq_fits || !offset_fits || head.ns < pos.ns || place + head.size() > len {

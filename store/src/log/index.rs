@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::append::LogOwner;
-use super::frame::{FLAG_GAP, STREAMS, Stream};
+use super::frame::{FLAG_GAP, STREAMS};
 use super::item::{Item, Position, StreamSet};
 use super::read::LogReader;
 use super::segments::LogError;
@@ -21,7 +21,8 @@ const MARKS_KEPT: usize = 8192;
 /// Distance of two marks at first, in bytes of the files.
 const STRIDE: u64 = 64 * 1024;
 const MAGIC: &[u8; 8] = b"WHARFLIX";
-const VERSION: u32 = 1;
+/// Since 2 a gap record ends the line before it.
+const VERSION: u32 = 2;
 const MARK_WORDS: usize = 4 + STREAMS + TEXTS + 1;
 const FILE_HEAD: usize = 8 + 4 + 16 + 4 + 8 + 4;
 
@@ -88,7 +89,11 @@ impl LineIndex {
             match reader.next_of(&mut self.head.pos, StreamSet::OUTPUT)? {
                 Item::End(_) => complete = true,
                 Item::Damage(_) => {}
-                Item::Frame(f) if f.head.flags & FLAG_GAP != 0 => {}
+                Item::Frame(f) if f.head.flags & FLAG_GAP != 0 => {
+                    if let Some(t) = text_index(f.head.stream) {
+                        self.head.open[t] = false;
+                    }
+                }
                 Item::Frame(f) => {
                     if let Some(t) = text_index(f.head.stream) {
                         // Where bytes are missing the line before is over.
@@ -232,16 +237,4 @@ fn from_words(bytes: &[u8; MARK_WORDS * 8]) -> LineMark {
     let pos = Position { segment: words[0] as u32, at: words[1], seq: words[2], ns: words[3], offsets };
     let open = std::array::from_fn(|t| words[0] >> (32 + t) & 1 == 1);
     LineMark { pos, starts, open, bytes: words[MARK_WORDS - 1] }
-}
-
-/// Byte `offset - 1` of `stream`; `None` at the beginning and where that byte is missing.
-pub(crate) fn byte_before(reader: &mut LogReader, stream: Stream, offset: u64) -> Result<Option<u8>, LogError> {
-    let Some(wanted) = offset.checked_sub(1) else { return Ok(None) };
-    let mut pos = reader.at_offset(stream, wanted)?;
-    match reader.next_of(&mut pos, StreamSet::of(&[stream]))? {
-        Item::Frame(f) if f.head.flags & FLAG_GAP == 0 && f.head.offset <= wanted => {
-            Ok(f.payload.get((wanted - f.head.offset) as usize).copied())
-        }
-        Item::Frame(_) | Item::Damage(_) | Item::End(_) => Ok(None),
-    }
 }

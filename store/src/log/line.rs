@@ -45,6 +45,8 @@ pub struct Line {
     pub headless: bool,
     /// The log ends (or bytes are missing) before a line feed came.
     pub unterminated: bool,
+    /// It was cut off by a gap: what is missing behind it never comes, and the next line is another one.
+    pub broken: bool,
     /// Number among the lines of the asked streams, from 0; `None` until counting has come here.
     pub number: Option<u64>,
 }

@@ -3,6 +3,7 @@
 use super::index::{Counted, text_index};
 use super::item::StreamSet;
 use super::line::{Line, LineKey, Window};
+use super::raw::Gap;
 use super::scan::{Scan, TextStep, for_starts};
 use super::segments::LogError;
 use super::window::LogLines;
@@ -65,6 +66,10 @@ impl LogLines {
                         return Ok(Some(head.offset + (skip + feed) as u64 - line.offset));
                     }
                     end = head.offset + u64::from(head.len);
+                }
+                // The line was cut off here.
+                TextStep::Gap(Gap::Declared { seq, .. }) if seq > line.key.seq => {
+                    return Ok(Some(end.saturating_sub(line.offset)));
                 }
                 TextStep::Gap(_) | TextStep::Other => {}
                 TextStep::End(_) => break,

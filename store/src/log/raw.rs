@@ -4,8 +4,8 @@ use std::io::Write;
 
 use serde::Deserialize;
 
-use super::frame::{FLAG_GAP, STREAMS, Stream};
-use super::item::{Damage, Item, Position, StreamSet, Tail};
+use super::frame::{FLAG_GAP, FrameHeader, STREAMS, Stream};
+use super::item::{Damage, Frame, Item, Position, Step, StreamSet, Tail};
 use super::read::LogReader;
 use super::segments::LogError;
 
@@ -68,6 +68,18 @@ struct GapRecord {
     bytes: Option<u64>,
     #[serde(default)]
     reason: String,
+}
+
+impl Frame<'_> {
+    /// What a record with [`FLAG_GAP`] declares to be missing.
+    pub fn gap(&self) -> Gap {
+        declared(self.stream, self.head.seq, self.payload)
+    }
+}
+
+/// Bytes that a gap record says are missing; 0 when it does not tell.
+pub(crate) fn gap_bytes(payload: &[u8]) -> u64 {
+    serde_json::from_slice::<GapRecord>(payload).ok().and_then(|record| record.bytes).unwrap_or(0)
 }
 
 /// The gap that a record with [`FLAG_GAP`] declares.
@@ -145,4 +157,53 @@ fn copy(
         done.next = next;
     }
     Ok(done)
+}
+
+/// The last bytes of `stream` before its frame `head`, at most `want`, as far as none is missing between
+/// them and the frame. A gap record that stands behind more than `budget` bytes of other streams is not
+/// looked for.
+pub(crate) fn bytes_before(
+    reader: &mut LogReader,
+    stream: Stream,
+    head: &FrameHeader,
+    want: u64,
+    budget: u64,
+) -> Result<Vec<u8>, LogError> {
+    let from = head.offset.saturating_sub(want);
+    let mut bytes = Vec::new();
+    if from == head.offset {
+        return Ok(bytes);
+    }
+    let mut pos = reader.at_offset(stream, from)?;
+    let (mut next, begin) = (from, reader.bytes_before(&pos));
+    while reader.bytes_before(&pos).saturating_sub(begin) <= budget {
+        let before = pos;
+        let found = match reader.step(&mut pos, false)? {
+            Step::Frame(found) => found,
+            Step::End(_) => break,
+            Step::Damage(_) => continue,
+        };
+        if found.seq >= head.seq {
+            break;
+        }
+        if found.stream != stream.number() {
+            continue;
+        }
+        if found.flags & FLAG_GAP != 0 {
+            bytes.clear();
+            continue;
+        }
+        pos = before;
+        let Step::Frame(found) = reader.step(&mut pos, true)? else { continue };
+        let skip = next.saturating_sub(found.offset).min(u64::from(found.len));
+        if found.offset > next {
+            bytes.clear();
+        }
+        bytes.extend_from_slice(&reader.payload()[usize::try_from(skip).unwrap_or(0)..]);
+        next = found.offset + u64::from(found.len);
+    }
+    if next != head.offset {
+        bytes.clear();
+    }
+    Ok(bytes)
 }

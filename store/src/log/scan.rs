@@ -1,9 +1,9 @@
 //! A scan forward through the frames that carry text.
 
 use super::frame::{FLAG_GAP, FrameHeader, Stream};
-use super::index::{LineMark, TEXTS, byte_before, text_index};
+use super::index::{LineMark, TEXTS, text_index};
 use super::item::{Position, Step, StreamSet, Tail};
-use super::raw::{Gap, declared};
+use super::raw::{Gap, bytes_before, declared};
 use super::segments::LogError;
 use super::window::LogLines;
 
@@ -55,13 +55,14 @@ impl LogLines {
             return Ok(TextStep::Other);
         }
         if head.flags & FLAG_GAP != 0 {
+            scan.open[t] = Some(false);
             return Ok(TextStep::Gap(declared(stream, head.seq, self.reader.payload())));
         }
         let jump = before.offset(stream).is_some_and(|o| o != head.offset);
         let open = if let Some(open) = scan.open[t] {
             open && !jump
         } else {
-            let last = byte_before(&mut self.reader, stream, head.offset)?;
+            let last = bytes_before(&mut self.reader, stream, &head, 1, self.budget)?.pop();
             // Looking elsewhere has cost the reader its buffer.
             let mut again = before;
             while again.seq <= head.seq && !matches!(self.reader.step(&mut again, true)?, Step::Frame(_)) {}

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use zstd_safe::{CCtx, CParameter};
 
+use super::fold::TEMPORARY;
 use super::frame::{SEGMENT_HEADER, sealed_name, segment_name};
 use super::item::{Position, Step, UNKNOWN};
 use super::read::LogReader;
 use super::sealed::{BLOCK_MAX, BLOCK_MIN, Block, HEADER_LEN, SKIP_INDEX, Sealed, SealedHeader};
-use super::segments::LogError;
+use super::segments::{LogError, Segments};
 
 const LEVEL: i32 = 1;
 const SEEK_TABLE: u32 = 0x184D_2A5E;
@@ -70,21 +71,26 @@ pub fn seal(dir: &Path, mut point: impl FnMut(SealPoint)) -> Result<SealedBytes,
     Ok(bytes)
 }
 
-/// Removes the segments of which a sealed one is there and whole, and what a sealing that was cut off
-/// left behind.
+/// Removes the segments of which a sealed one is there and whole, those that a sealed fold stands for, and
+/// what a sealing or a folding that was cut off left behind.
 ///
 /// # Errors
 /// What the file system says.
 pub fn remove_unsealed(dir: &Path) -> Result<(), LogError> {
     let failed = |what, path: &Path, source| LogError::Io { what, path: path.to_owned(), source };
+    let listed = Segments::open(dir)?;
     for entry in std::fs::read_dir(dir).map_err(|e| failed("list", dir, e))? {
         let entry = entry.map_err(|e| failed("list", dir, e))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let path = entry.path();
-        let goes = match super::frame::segment_number(name) {
-            Some(number) => is_sealed(dir, number, &path),
-            None => name.strip_suffix(".tmp").is_some_and(|n| super::frame::sealed_number(n).is_some()),
+        let plain = super::frame::segment_number(name);
+        let goes = match plain.or_else(|| super::frame::sealed_number(name)) {
+            Some(number) if listed.index_of(number).is_none() => is_folded(dir, &listed, number),
+            Some(number) => plain.is_some() && is_sealed(dir, number, &path),
+            None => {
+                name == TEMPORARY || name.strip_suffix(".tmp").is_some_and(|n| super::frame::sealed_number(n).is_some())
+            }
         };
         if goes {
             std::fs::remove_file(&path).map_err(|e| failed("remove", &path, e))?;
@@ -99,6 +105,14 @@ fn is_sealed(dir: &Path, number: u32, old: &Path) -> bool {
     let sealed = File::open(dir.join(sealed_name(number))).and_then(Sealed::open);
     let len = std::fs::metadata(old).map(|m| m.len());
     matches!((sealed, len), (Ok(sealed), Ok(len)) if !sealed.is_harmed() && sealed.len() == len)
+}
+
+/// Whether a fold that is sealed and whole stands for a segment: readers pass over it.
+fn is_folded(dir: &Path, listed: &Segments, number: u32) -> bool {
+    let before = listed.all().partition_point(|s| s.number < number);
+    let Some(fold) = before.checked_sub(1).map(|ix| listed.get(ix)) else { return false };
+    let sealed = File::open(dir.join(sealed_name(fold.number))).and_then(Sealed::open);
+    fold.is_folded() && fold.through() >= number && sealed.is_ok_and(|sealed| !sealed.is_harmed())
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {

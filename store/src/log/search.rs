@@ -8,10 +8,10 @@ use super::frame::{FLAG_GAP, FrameHeader, Stream};
 use super::index::{TEXTS, text_index};
 use super::item::{Position, Step, StreamSet};
 use super::line::LineKey;
-use super::raw::copy_from_offset;
+use super::raw::bytes_before;
 use super::read::LogReader;
 use super::segments::LogError;
-use super::window::LogLines;
+use super::window::{LogLines, SCAN_BYTES};
 
 /// Longest text that can be searched for, in bytes.
 pub const NEEDLE_MAX: usize = 1024;
@@ -252,22 +252,22 @@ fn frame(
     let (Some(stream), Some(t)) = (Stream::from_number(head.stream), text_index(head.stream)) else {
         return Ok(Seen::Other);
     };
-    if !streams.has(head.stream) || head.flags & FLAG_GAP != 0 {
+    if !streams.has(head.stream) {
+        return Ok(Seen::Other);
+    }
+    if head.flags & FLAG_GAP != 0 {
+        // Nothing goes on behind what is missing.
+        carry.bytes[t] = Some(Vec::new());
         return Ok(Seen::Other);
     }
     if before.offset(stream).is_some_and(|o| o != head.offset) {
         carry.bytes[t] = Some(Vec::new());
     }
     if carry.bytes[t].is_none() {
-        let want = (needle.bytes.len() as u64 - 1).min(head.offset);
-        let mut bytes = Vec::new();
-        if want > 0 {
-            copy_from_offset(reader, &mut bytes, stream, head.offset - want, want)?;
-            bytes.truncate(want as usize);
-            // The look back has cost the reader its buffer.
-            let mut again = before;
-            while again.seq <= head.seq && !matches!(reader.step(&mut again, true)?, Step::Frame(_)) {}
-        }
+        let bytes = bytes_before(reader, stream, &head, needle.bytes.len() as u64 - 1, SCAN_BYTES)?;
+        // The look back has cost the reader its buffer.
+        let mut again = before;
+        while again.seq <= head.seq && !matches!(reader.step(&mut again, true)?, Step::Frame(_)) {}
         carry.bytes[t] = Some(bytes);
     }
     Ok(Seen::Text(head, stream))

@@ -94,7 +94,7 @@ impl Segment {
     }
 
     /// Number of the last segment that it stands for.
-    fn through(&self) -> u32 {
+    pub fn through(&self) -> u32 {
         match self.head {
             Head::Good(h) => h.through.max(self.number),
             Head::Short | Head::Damaged => self.number,
@@ -182,6 +182,14 @@ impl Segments {
 
     pub fn index_of(&self, number: u32) -> Option<usize> {
         self.list.binary_search_by_key(&number, |s| s.number).ok()
+    }
+
+    /// Number of the first frame behind a segment, as the next one's header tells.
+    pub fn first_seq_behind(&self, ix: usize) -> u64 {
+        match self.list.get(ix + 1).map(|s| s.head) {
+            Some(Head::Good(head)) => head.first_seq,
+            _ => u64::MAX,
+        }
     }
 
     pub fn is_last(&self, ix: usize) -> bool {

@@ -1,7 +1,8 @@
 //! One frame on: judging the bytes at a position, passing segment headers, what is in the buffer.
 
-use super::frame::{FRAME_HEADER, FrameHeader, PAYLOAD_MAX, Stream};
+use super::frame::{FLAG_GAP, FRAME_HEADER, FrameHeader, PAYLOAD_MAX, Stream};
 use super::item::{Damage, Position, Step, Tail, UNKNOWN};
+use super::raw::gap_bytes;
 use super::read::LogReader;
 use super::segments::{Head, LogError, RELISTS, gone};
 
@@ -69,7 +70,12 @@ impl LogReader {
                 }
                 Found::Frame(head) => {
                     let before = *pos;
+                    let gone = if segment.is_folded() { self.dropped(pos, segment.len, &head)? } else { 0 };
                     pos.pass(&head);
+                    if let Some(stream) = Stream::from_number(head.stream).filter(|_| gone > 0) {
+                        let offset = &mut pos.offsets[stream.index()];
+                        *offset = offset.saturating_add(gone);
+                    }
                     let proven = check || again;
                     self.unproven = (!proven).then_some((before, pos.at));
                     if std::mem::take(&mut again) {
@@ -100,6 +106,17 @@ impl LogReader {
                 return Ok(step);
             }
         }
+    }
+
+    /// Bytes by which a gap record of a fold moves its stream on.
+    fn dropped(&mut self, pos: &Position, len: u64, head: &FrameHeader) -> Result<u64, LogError> {
+        if head.flags & FLAG_GAP == 0 {
+            return Ok(0);
+        }
+        if self.payload.is_empty() && !matches!(self.frame_at(pos, len, true)?, Found::Frame(_)) {
+            return Ok(0);
+        }
+        Ok(gap_bytes(self.payload()))
     }
 
     /// Before damage is believed behind a frame that nobody has checked, back to that frame: its

@@ -76,8 +76,18 @@ impl Reader {
         below: Option<i64>,
         limit: usize,
     ) -> Result<Page<ActivityRow, i64>, StoreError> {
-        let rows = self.read(|conn| query.rows(conn, below.unwrap_or(i64::MAX), one_more(limit)))?;
-        let Page { rows, next } = page(rows, limit, |(position, _)| *position);
+        let Page { rows, next } = self.activity_placed(query, below, limit)?;
         Ok(Page { rows: rows.into_iter().map(|(_, row)| row).collect(), next })
+    }
+
+    /// The same, each row with its position: that never changes and rises with each entry.
+    pub fn activity_placed(
+        &self,
+        query: &ActivityQuery,
+        below: Option<i64>,
+        limit: usize,
+    ) -> Result<Page<(i64, ActivityRow), i64>, StoreError> {
+        let rows = self.read(|conn| query.rows(conn, below.unwrap_or(i64::MAX), one_more(limit)))?;
+        Ok(page(rows, limit, |(position, _)| *position))
     }
 }

@@ -143,6 +143,15 @@ impl Reader {
         })
     }
 
+    /// One operation.
+    pub fn operation(&self, id: OperationId) -> Result<Option<OperationItem>, StoreError> {
+        self.read(|conn| {
+            let mut one = Conditions::default();
+            one.equal("t.id", Some(&id));
+            Ok(operations(conn, &one, 1)?.pop())
+        })
+    }
+
     /// A page of operations, newest first; the cursor is a number.
     pub fn operations(
         &self,

@@ -56,7 +56,11 @@ impl App {
         let confirmed = self.confirmed.remove(&tag);
         match outcome {
             RequestOutcome::Refused { code, .. }
-                if code == "changed_since_preview" && self.overlay.is_none() && confirmed.is_some() =>
+                // What is being typed is not meant for a dialog.
+                if code == "changed_since_preview"
+                    && self.overlay.is_none()
+                    && !self.current().is_typing()
+                    && confirmed.is_some() =>
             {
                 self.say(Tone::Warn, format!("{title}: things have changed meanwhile; read again what would happen"));
                 if let Some(mut confirm) = confirmed {

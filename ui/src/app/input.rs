@@ -14,7 +14,7 @@ use crate::screen::Mouse;
 impl App {
     pub(super) fn key(&mut self, key: KeyEvent) {
         self.started = None;
-        if layout::bands(self.env.size.0, self.env.size.1, false).is_none() && self.overlay.is_none() {
+        if layout::bands(self.env.size.0, self.env.size.1, false).is_none() {
             // Only one sentence is on the screen: nothing that cannot be seen is done.
             if matches!(key.code, KeyCode::Char('q' | 'Q')) {
                 self.outbox.push(Effect::Quit(QuitChoice::Leave));

@@ -29,7 +29,7 @@ use crate::screen::ledger::Ledger;
 use crate::screen::services::Services;
 use crate::screen::workspaces::Workspaces;
 use crate::screen::{FocusMove, Motion, Screen, ScreenId};
-use crate::theme::Theme;
+use crate::theme::{Theme, Variant};
 
 mod answers;
 mod input;
@@ -102,6 +102,8 @@ pub struct App {
     pub banners: Vec<Banner>,
     /// The process that orchestrates in the place of this console, in lines; empty when none does.
     pub holder: Vec<String>,
+    /// Tells that process from every other; a word of the shell's.
+    pub holder_token: String,
     /// What a logout, or the end of this process, does to what runs; empty when nothing is to be said.
     pub foretold: &'static str,
     /// What the last start of the orchestrator in this console has found.
@@ -145,6 +147,7 @@ impl App {
             toasts: Vec::new(),
             banners: Vec::new(),
             holder: Vec::new(),
+            holder_token: String::new(),
             foretold: "",
             recovery: None,
             chord: Vec::new(),
@@ -177,9 +180,12 @@ impl App {
                 screen.output_grew(owner, out);
             }
             Msg::RequestAnswered { tag, outcome } => self.request_answered(tag, outcome),
+            Msg::Ground { light } => {
+                self.env.theme.variant = if light { Variant::Light } else { Variant::Dark };
+            }
             Msg::Edited(words) => self.edited(words),
             Msg::Toast(tone, words) => self.say(tone, words),
-            Msg::Holder(lines) => self.holder = lines,
+            Msg::Holder { lines, token } => (self.holder, self.holder_token) = (lines, token),
             Msg::Foretold(words) => self.foretold = words,
             Msg::Recovered(notice) => self.recovered(*notice),
             Msg::Banner { key, tone, text, advice } => self.banner(key, tone, text, advice),

@@ -9,6 +9,7 @@ impl App {
     pub fn show(&mut self, screen: ScreenId) {
         self.screen = screen;
         self.chord.clear();
+        self.parts().0.comes_to_front();
         self.refresh();
     }
 

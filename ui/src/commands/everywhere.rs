@@ -54,7 +54,8 @@ fn take_over(app: &mut App) {
     ] {
         lines.push(NoticeLine { ink, words: words.to_owned(), goes: None });
     }
-    let notice = Notice::new("Take over?", lines, app.env.now).asking(Effect::TakeOver, "end it and take over");
+    let end = Effect::TakeOver { shown: app.holder_token.clone() };
+    let notice = Notice::new("Take over?", lines, app.env.now).asking(end, "end it and take over");
     app.open(Overlay::Notice(Box::new(notice)));
 }
 

@@ -61,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         name: "run.attach",
         title: "Attach to the terminal of {}",
         help: "attach to its terminal",
-        hint: "",
+        hint: "attach",
         places: HERE,
         keys: &["a"],
         level: Level::Free,

@@ -55,6 +55,21 @@ pub struct Confirm {
     asked_at: UnixMillis,
 }
 
+/// Columns of the dialog, where there is room for them.
+const DIALOG_WIDTH: u16 = 80;
+
+/// The dialog on a terminal.
+struct Measured {
+    area: Rect,
+    /// Verb as it is shown, verb that it belongs to, what, how.
+    rows: Vec<(&'static str, &'static str, String, String)>,
+    notes: Vec<String>,
+    /// Rows of `rows` that are shown at once.
+    space: usize,
+    /// Cells before `how`.
+    first: usize,
+}
+
 fn capital(verb: &str) -> String {
     let mut head = verb.chars();
     head.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(head).collect()
@@ -136,7 +151,10 @@ impl Confirm {
         }
         match key.code {
             KeyCode::Esc | KeyCode::Char('n') => return After::Closes,
-            KeyCode::Down => self.scroll = (self.scroll + 1).min(self.lines().len()),
+            KeyCode::Down => {
+                let measured = self.measure(app.env.size);
+                self.scroll = (self.scroll + 1).min(measured.rows.len().saturating_sub(measured.space));
+            }
             KeyCode::Up => self.scroll = self.scroll.saturating_sub(1),
             KeyCode::Char('Y') => {
                 let words: Vec<String> =
@@ -191,21 +209,49 @@ impl Confirm {
         lines
     }
 
+    /// Rows of the dialog on a terminal of this size, and how many of them there is room for.
+    fn measure(&self, (columns, rows): (u16, u16)) -> Measured {
+        let width = DIALOG_WIDTH.min(columns);
+        let room = usize::from(width.saturating_sub(4));
+        let each = room.saturating_sub(12);
+        let first = (each * 15 / 32).max(10).min(each);
+        let wrapped = |words: &str, room: usize| -> Vec<String> {
+            text::wrap(words, room.max(1)).into_iter().map(|(a, b)| words[a..b].to_owned()).collect()
+        };
+        let mut out = Vec::new();
+        for (verb, what, how) in self.lines() {
+            let whole = how.is_empty() || how.starts_with(['/', '~']);
+            let whats = wrapped(&what, if how.is_empty() { each } else { first.saturating_sub(2) });
+            // Both ends of a path tell which it is.
+            let hows = if whole {
+                vec![text::cut_middle(&how, each.saturating_sub(first)).into_owned()]
+            } else {
+                wrapped(&how, each.saturating_sub(first))
+            };
+            // What is agreed to is shown whole: it takes as many rows as it needs.
+            for i in 0..whats.len().max(hows.len()).max(1) {
+                let part = |of: &[String]| of.get(i).cloned().unwrap_or_default();
+                out.push((if i == 0 { verb } else { "" }, verb, part(&whats), part(&hows)));
+            }
+        }
+        let mut notes: Vec<&str> = Vec::new();
+        for (_, preview) in self.doable() {
+            if !preview.note.is_empty() && !notes.contains(&preview.note.as_str()) {
+                notes.push(&preview.note);
+            }
+        }
+        let notes: Vec<String> = notes.into_iter().flat_map(|note| wrapped(note, room)).collect();
+        let height = out.len() + notes.len() + usize::from(!notes.is_empty()) + 8;
+        let area = layout::dialog(columns, rows, width, u16::try_from(height).unwrap_or(u16::MAX));
+        let inner = usize::from(area.height.saturating_sub(2));
+        let head = if inner > 6 { 3 } else { 0 };
+        let space = inner.saturating_sub(1 + head).saturating_sub(notes.len() + 2).max(1);
+        Measured { area, rows: out, notes, space, first }
+    }
+
     /// Draws.
     pub fn view(&self, app: &App, canvas: &mut Canvas<'_>) {
-        let (columns, rows) = app.env.size;
-        let width = 80.min(columns);
-        let room = usize::from(width.saturating_sub(4));
-        let lines = self.lines();
-        let notes: Vec<String> = self.doable().map(|(_, p)| p.note.clone()).filter(|n| !n.is_empty()).collect();
-        let note = notes.first().cloned().unwrap_or_default();
-        let note_rows: Vec<String> = if note.is_empty() {
-            Vec::new()
-        } else {
-            text::wrap(&note, room).into_iter().map(|(a, b)| note[a..b].to_owned()).collect()
-        };
-        let height = lines.len() + note_rows.len() + usize::from(!note_rows.is_empty()) + 8;
-        let area = layout::dialog(columns, rows, width, height as u16);
+        let Measured { area, rows: lines, notes: note_rows, space, first } = self.measure(app.env.size);
         let read = self.shown_at.map_or_else(
             || format!("reading since {}", format::duration(self.asked_at.until(app.env.now))),
             |at| format!("previewed {}", format::clock(at, app.env.zone)),
@@ -231,13 +277,13 @@ impl Confirm {
             canvas.put(x, y + 1, width, &format!("{} {what} does this, in this order:", self.doing), ground);
             y += 3;
         }
-        let space = usize::from(keys_y.saturating_sub(y)).saturating_sub(note_rows.len() + 2).max(1);
         let scroll = self.scroll.min(lines.len().saturating_sub(space));
-        for (verb, what, how) in lines.iter().skip(scroll).take(space) {
+        let dim = style(canvas, Ink::Dim);
+        for (verb, of, what, how) in lines.iter().skip(scroll).take(space) {
             if y >= keys_y {
                 break;
             }
-            let ink = match *verb {
+            let ink = match *of {
                 "stops" | "removes" => Ink::Bad,
                 "keeps" => Ink::Ok,
                 _ => Ink::Text,
@@ -245,16 +291,8 @@ impl Confirm {
             let verb_style = style(canvas, ink);
             canvas.put(x + 2, y, 9, verb, verb_style);
             let each = width.saturating_sub(12);
-            let first = (each * 15 / 32).max(10).min(each);
-            let what = text::cut_end(what, usize::from(if how.is_empty() { each } else { first.saturating_sub(2) }))
-                .into_owned();
-            canvas.put(x + 12, y, each, &what, ground);
-            let how_room = each.saturating_sub(first);
-            let dim = style(canvas, Ink::Dim);
-            // Both ends of a path tell which it is.
-            let cut = if how.starts_with(['/', '~']) { text::cut_middle } else { text::cut_end };
-            let how = cut(how, usize::from(how_room)).into_owned();
-            canvas.put(x + 12 + first, y, how_room, &how, dim);
+            canvas.put(x + 12, y, each, what, ground);
+            canvas.put(x + 12 + first as u16, y, each.saturating_sub(first as u16), how, dim);
             y += 1;
         }
         y += 1;
@@ -282,8 +320,11 @@ impl Confirm {
             if self.items.len() == 1 { "keep it" } else { "keep them" },
             dim,
         );
-        if Rect::new(at, keys_y, 30, 1).right() < inner.right() {
-            canvas.put_right(inner.right() - 1, keys_y, 20, "Y copy as text", dim);
+        // That there is more to read comes before how to copy it.
+        let more = (lines.len() > space)
+            .then(|| format!("↑↓ {}–{} of {}", scroll + 1, (scroll + space).min(lines.len()), lines.len()));
+        if Rect::new(at, keys_y, 30, 1).right() < inner.right() || more.is_some() {
+            canvas.put_right(inner.right() - 1, keys_y, 20, more.as_deref().unwrap_or("Y copy as text"), dim);
         }
     }
 }

@@ -57,40 +57,56 @@ fn blocks(app: &App) -> Vec<Block> {
     blocks
 }
 
+/// Blocks in the columns of the dialog.
+struct Laid {
+    stacks: Vec<Vec<(String, String, bool)>>,
+    per_row: usize,
+    /// Rows of the longest column, which decides the height.
+    length: usize,
+}
+
+fn lay(app: &App) -> Laid {
+    let columns = app.env.size.0;
+    let blocks = blocks(app);
+    let per_row = usize::from(((columns.clamp(40, 140) - 4) / 34).max(1)).min(blocks.len().max(1));
+    let mut stacks: Vec<Vec<(String, String, bool)>> = vec![Vec::new(); per_row];
+    for block in &blocks {
+        let Some(stack) = stacks.iter_mut().min_by_key(|s| s.len()) else { break };
+        if !stack.is_empty() {
+            stack.push((String::new(), String::new(), false));
+        }
+        stack.push((block.heading.to_owned(), String::new(), true));
+        stack.extend(block.rows.iter().map(|(k, h)| (k.clone(), h.clone(), false)));
+    }
+    let length = stacks.iter().map(Vec::len).max().unwrap_or(0);
+    Laid { stacks, per_row, length }
+}
+
 impl Help {
     /// Takes a key.
     pub fn key(&mut self, key: KeyEvent, app: &mut App) -> After {
         let page = usize::from(app.env.size.1.saturating_sub(8)).max(1);
         match key.code {
             KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') | KeyCode::F(1) => return After::Closes,
-            KeyCode::Down | KeyCode::Char('j') => self.scroll += 1,
+            KeyCode::Down | KeyCode::Char('j') => self.scroll = self.scroll.saturating_add(1),
             KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
-            KeyCode::PageDown => self.scroll += page,
+            KeyCode::PageDown => self.scroll = self.scroll.saturating_add(page),
             KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(page),
             KeyCode::Home => self.scroll = 0,
             KeyCode::End => self.scroll = usize::MAX,
             _ => {}
         }
-        self.scroll = self.scroll.min(400);
+        let length = lay(app).length;
+        let area = layout::dialog(app.env.size.0, app.env.size.1, app.env.size.0, length as u16 + 5);
+        let room = usize::from(area.height.saturating_sub(5)).max(1);
+        self.scroll = self.scroll.min(length.saturating_sub(room));
         After::Stays
     }
 
     /// Draws.
     pub fn view(&self, app: &App, canvas: &mut Canvas<'_>) {
         let (columns, rows) = app.env.size;
-        let blocks = blocks(app);
-        let per_row = usize::from(((columns.min(140) - 4) / 34).max(1)).min(blocks.len().max(1));
-        // Blocks fill columns of the dialog, the longest column decides its height.
-        let mut stacks: Vec<Vec<(String, String, bool)>> = vec![Vec::new(); per_row];
-        for block in &blocks {
-            let Some(stack) = stacks.iter_mut().min_by_key(|s| s.len()) else { break };
-            if !stack.is_empty() {
-                stack.push((String::new(), String::new(), false));
-            }
-            stack.push((block.heading.to_owned(), String::new(), true));
-            stack.extend(block.rows.iter().map(|(k, h)| (k.clone(), h.clone(), false)));
-        }
-        let length = stacks.iter().map(Vec::len).max().unwrap_or(0);
+        let Laid { stacks, per_row, length } = lay(app);
         let width = (per_row as u16 * 34 + 4).min(columns);
         let area = layout::dialog(columns, rows, width, length as u16 + 5);
         let room = usize::from(area.height.saturating_sub(5)).max(1);

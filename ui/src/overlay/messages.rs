@@ -16,12 +16,40 @@ pub struct Messages {
     scroll: usize,
 }
 
+/// What is said, in rows.
+fn lines(app: &App) -> Vec<(String, Ink)> {
+    let columns = app.env.size.0;
+    let width = usize::from(columns.min(100)).saturating_sub(4);
+    let mut lines: Vec<(String, Ink)> = Vec::new();
+    for banner in &app.banners {
+        let (glyph, ink) = toast::mark(banner.tone);
+        let advice = banner.advice.lines().map(|line| format!("  {line}"));
+        for words in std::iter::once(format!("{glyph} {}", banner.text)).chain(advice) {
+            lines.extend(text::wrap(&words, width).into_iter().map(|(a, b)| (words[a..b].to_owned(), ink)));
+        }
+    }
+    for toast in app.toasts.iter().rev() {
+        let (glyph, ink) = toast::mark(toast.tone);
+        let words = format!("{}  {glyph} {}", format::moment(toast.at, app.env.now, app.env.zone), toast.words);
+        lines.extend(text::wrap(&words, width).into_iter().map(|(a, b)| (words[a..b].to_owned(), ink)));
+    }
+    if lines.is_empty() {
+        lines.push(("Nothing has been said yet.".to_owned(), Ink::Dim));
+    }
+    lines
+}
+
 impl Messages {
     /// Takes a key.
-    pub fn key(&mut self, key: KeyEvent) -> After {
+    pub fn key(&mut self, key: KeyEvent, app: &App) -> After {
         match key.code {
             KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | 'i') => return After::Closes,
-            KeyCode::Down | KeyCode::Char('j') => self.scroll = (self.scroll + 1).min(2 * toast::KEPT_MAX),
+            KeyCode::Down | KeyCode::Char('j') => {
+                let (columns, rows) = app.env.size;
+                let length = lines(app).len();
+                let room = usize::from(layout::dialog(columns, rows, 100, length as u16 + 3).height.saturating_sub(3));
+                self.scroll = (self.scroll + 1).min(length.saturating_sub(room.max(1)));
+            }
             KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
             _ => {}
         }
@@ -31,23 +59,7 @@ impl Messages {
     /// Draws.
     pub fn view(&self, app: &App, canvas: &mut Canvas<'_>) {
         let (columns, rows) = app.env.size;
-        let width = usize::from(columns.min(100)).saturating_sub(4);
-        let mut lines: Vec<(String, Ink)> = Vec::new();
-        for banner in &app.banners {
-            let (glyph, ink) = toast::mark(banner.tone);
-            let advice = banner.advice.lines().map(|line| format!("  {line}"));
-            for words in std::iter::once(format!("{glyph} {}", banner.text)).chain(advice) {
-                lines.extend(text::wrap(&words, width).into_iter().map(|(a, b)| (words[a..b].to_owned(), ink)));
-            }
-        }
-        for toast in app.toasts.iter().rev() {
-            let (glyph, ink) = toast::mark(toast.tone);
-            let words = format!("{}  {glyph} {}", format::moment(toast.at, app.env.now, app.env.zone), toast.words);
-            lines.extend(text::wrap(&words, width).into_iter().map(|(a, b)| (words[a..b].to_owned(), ink)));
-        }
-        if lines.is_empty() {
-            lines.push(("Nothing has been said yet.".to_owned(), Ink::Dim));
-        }
+        let lines = lines(app);
         let area = layout::dialog(columns, rows, 100, lines.len() as u16 + 3);
         let room = usize::from(area.height.saturating_sub(3)).max(1);
         let scroll = self.scroll.min(lines.len().saturating_sub(room));

@@ -53,7 +53,7 @@ impl Overlay {
         match self {
             Self::Palette(o) => o.key(key, app),
             Self::Help(o) => o.key(key, app),
-            Self::Messages(o) => o.key(key),
+            Self::Messages(o) => o.key(key, app),
             Self::Confirm(o) => o.key(key, app),
             Self::NewRun(o) => o.key(key, app),
             Self::Quit(o) => o.key(key, app),

@@ -65,11 +65,29 @@ impl NewRun {
     pub fn answer(&mut self, answer: &Result<Answer, String>) {
         match answer {
             Ok(Answer::FormAgents(form)) => {
-                if self.choices.is_none() {
-                    let (agent, issue) = std::mem::take(&mut self.wish);
-                    self.agent = form.agents.iter().position(|a| Some(&a.name) == agent.as_ref()).unwrap_or(0);
-                    self.issue =
-                        form.issues.iter().position(|i| Some(&i.identifier) == issue.as_ref()).map_or(0, |i| i + 1);
+                // Choices come and go while a prompt is typed: what was chosen is found again by its name.
+                let (agent, issue) = match self.form() {
+                    None => std::mem::take(&mut self.wish),
+                    Some(before) => (
+                        before.agents.get(self.agent).map(|a| a.name.clone()),
+                        self.issue.checked_sub(1).and_then(|i| before.issues.get(i)).map(|i| i.identifier.clone()),
+                    ),
+                };
+                let environment =
+                    self.environment.checked_sub(1).and_then(|i| self.form()?.environments.get(i)).cloned();
+                let known = self.form().is_some();
+                let find = |wish: Option<String>, names: Vec<&String>| {
+                    let at = wish.as_ref().and_then(|wish| names.iter().position(|name| *name == wish));
+                    (at, wish.filter(|_| known && at.is_none()))
+                };
+                let (at_agent, no_agent) = find(agent, form.agents.iter().map(|a| &a.name).collect());
+                let (at_issue, no_issue) = find(issue, form.issues.iter().map(|i| &i.identifier).collect());
+                let (at_place, no_place) = find(environment, form.environments.iter().collect());
+                self.agent = at_agent.unwrap_or(0);
+                self.issue = at_issue.map_or(0, |i| i + 1);
+                self.environment = at_place.map_or(0, |i| i + 1);
+                if let Some(gone) = no_agent.or(no_issue).or(no_place) {
+                    self.wrong = Some(format!("{gone} cannot be chosen any more; look at the fields again"));
                 }
                 self.choices = Some(Ok(form.clone()));
             }
@@ -209,6 +227,10 @@ impl NewRun {
             return After::Stays;
         }
         let prompt = self.prompt.text().trim();
+        if !prompt.is_empty() && agent.no_prompt.is_some() {
+            self.wrong = Some(format!("{} takes no prompt: empty it (ctrl-u), or choose another agent", agent.name));
+            return After::Stays;
+        }
         let issue = self.issue.checked_sub(1).and_then(|i| form.issues.get(i));
         let mut args = Map::new();
         args.insert("agent".into(), agent.name.clone().into());
@@ -248,6 +270,9 @@ impl NewRun {
         let mut words = format!("same: wharf run {}", agent.name);
         if let Some(issue) = self.issue.checked_sub(1).and_then(|i| self.form()?.issues.get(i)) {
             words.push_str(&format!(" --issue {}", issue.identifier));
+        }
+        if let Some(name) = self.environment.checked_sub(1).and_then(|i| self.form()?.environments.get(i)) {
+            words.push_str(&format!(" --env {name}"));
         }
         if !self.prompt.text().trim().is_empty() {
             words.push_str(" --prompt …");
@@ -330,6 +355,9 @@ impl NewRun {
         let warn = ground.patch(canvas.ink(Ink::Warn));
         let mut warnings: Vec<String> = self.wrong.iter().cloned().collect();
         if let Some(agent) = self.agent() {
+            if let Some(why) = &agent.no_prompt {
+                warnings.push(format!("{} takes no prompt: {why}.", agent.name));
+            }
             if let Some(why) = &agent.blocked {
                 warnings.push(format!("{} cannot start: {why}.", agent.name));
             } else if agent.slots.1 > 0 && agent.slots.0 >= agent.slots.1 {

@@ -207,19 +207,21 @@ mod tests {
         let mut bench = Bench::drawn(160, 45);
         bench.keys("g t");
         assert!(bench.app.overlay.is_none(), "there is nobody to be ended");
-        bench.send(Msg::Holder(vec!["The orchestrator is process 4121 on pts/3. It is stopped (T).".to_owned()]));
+        let lines = vec!["The orchestrator is process 4121 on pts/3. It is stopped (T).".to_owned()];
+        bench.send(Msg::Holder { lines, token: "4121".to_owned() });
+        let end = Effect::TakeOver { shown: "4121".to_owned() };
         bench.keys("g t");
         let text = bench.text();
         assert!(text.contains("process 4121 on pts/3") && text.contains("SIGKILL"), "{text}");
         // Typed before it can have been read; and keys that mean something elsewhere.
         bench.keys("y x q Enter");
-        assert!(bench.app.overlay.is_some() && !bench.effects.contains(&Effect::TakeOver));
+        assert!(bench.app.overlay.is_some() && !bench.effects.contains(&end));
         bench.send(Msg::Tick(NOW.plus(1_000)));
         bench.keys("y");
         assert!(bench.app.overlay.is_none());
-        assert_eq!(bench.effects.iter().filter(|e| **e == Effect::TakeOver).count(), 1);
+        assert_eq!(bench.effects.iter().filter(|e| **e == end).count(), 1);
         bench.keys("g t Esc");
-        assert_eq!(bench.effects.iter().filter(|e| **e == Effect::TakeOver).count(), 1);
+        assert_eq!(bench.effects.iter().filter(|e| **e == end).count(), 1);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct FormAgent {
     pub slots: (u32, u32),
     /// Environment it runs in when nothing else is said.
     pub environment: Option<String>,
+    /// Why its runs are sent no prompt, when they are not: `its stdin is "none"`.
+    pub no_prompt: Option<String>,
     /// Why it cannot start now: paused, over budget.
     pub blocked: Option<String>,
 }

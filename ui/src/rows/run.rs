@@ -4,6 +4,7 @@ use wharf_model::{LeaseId, RunId, UnixMillis};
 
 pub use wharf_model::RunStatus;
 
+use super::Halted;
 use crate::format::{self, Zone};
 use crate::glyph::Class;
 
@@ -41,6 +42,10 @@ pub struct RunLine {
     pub last_output_at: Option<UnixMillis>,
     /// Judgement of the observer, while running.
     pub liveness: Option<Liveness>,
+    /// Its process lives and stands still.
+    pub halted: Option<Halted>,
+    /// Its process has a terminal, which can be attached to.
+    pub terminal: bool,
     /// What it asks a person, when it does.
     pub question: Option<String>,
     /// Open tool or command, when known.
@@ -124,10 +129,12 @@ impl RunLine {
             RunStatus::ScheduledRetry => (Class::Clock, "parked"),
             RunStatus::Running if self.stop_requested_at.is_some() => (Class::Ending, "stopping"),
             RunStatus::Running if self.question.is_some() => (Class::NeedsPerson, "needs you"),
-            RunStatus::Running => match self.liveness {
-                Some(Liveness::Silent) => (Class::Doubtful, "silent"),
-                Some(Liveness::Stalled) => (Class::Doubtful, "stalled"),
-                _ => (Class::Alive, "running"),
+            RunStatus::Running => match (&self.halted, self.liveness) {
+                // One that stands still says nothing, which is no silence to wonder at.
+                (Some(halted), _) => (Class::Doubtful, halted.word()),
+                (None, Some(Liveness::Silent)) => (Class::Doubtful, "silent"),
+                (None, Some(Liveness::Stalled)) => (Class::Doubtful, "stalled"),
+                (None, _) => (Class::Alive, "running"),
             },
             RunStatus::Succeeded => (Class::Good, "done"),
             RunStatus::Failed => (Class::Bad, "failed"),
@@ -148,6 +155,9 @@ impl RunLine {
         }
         if let Some(question) = &self.question {
             return question.clone();
+        }
+        if let Some(halted) = &self.halted {
+            return halted.short(zone);
         }
         match (self.status, self.due_at) {
             (RunStatus::ScheduledRetry, Some(due)) => {

@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::format;
 use crate::layout::Split;
 use crate::msg::Answer;
-use crate::pane::table::{Cell, Column, Row};
+use crate::pane::table::{Cell, Column, Row, longest};
 use crate::rows::*;
 use crate::theme::Ink;
 
@@ -110,15 +110,18 @@ impl Browse for Activity {
         let rows = self.base.list.table.rows();
         let today = rows.iter().all(|a| format::moment(a.at, env.now, env.zone).len() <= 9);
         // Long names of acts are shown whole where there is room, up to `environment.lease_released`.
-        let longest = rows.iter().map(|a| a.action.len() as u16).max().unwrap_or(0);
-        let what = if env.size.0 >= 130 { longest.clamp(18, 26) } else { 18 };
+        let action = longest(rows, 18, |a| a.action.clone());
+        let what = if env.size.0 >= 130 { action.min(26) } else { 18 };
+        // Numbers are never cut; a kind that has none may be.
+        let numbered = rows.iter().filter(|a| a.entity.contains('-'));
+        let entity = longest(numbered, 7, |a: &ActivityLine| a.entity.clone());
         vec![
             Column::new("TIME", if today { 8 } else { 12 }, 8, 0, |a: &ActivityLine, env| {
                 Cell::Words(format::moment(a.at, env.now, env.zone), Ink::Dim)
             }),
             Column::new("WHO", 12, 6, 2, |a, _| Cell::Words(a.who.clone(), Ink::Text)),
             Column::new("WHAT", what, 10, 3, |a, _| Cell::Words(a.action.clone(), Ink::Text)),
-            Column::new("ENTITY", 7, 7, 0, |a, _| Cell::Words(a.entity.clone(), Ink::Text)),
+            Column::new("ENTITY", entity, entity, 0, |a, _| Cell::Words(a.entity.clone(), Ink::Text)),
             Column::new("DETAILS", 20, 0, 1, |a: &ActivityLine, _| Cell::Words(a.details.clone(), Ink::Dim)).grows(),
         ]
     }

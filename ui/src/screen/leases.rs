@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::format::{self, Zone};
 use crate::layout::Split;
 use crate::msg::Answer;
-use crate::pane::table::{Cell, Column, Row};
+use crate::pane::table::{Cell, Column, Row, longest};
 use crate::rows::*;
 use crate::theme::Ink;
 
@@ -109,8 +109,9 @@ impl Browse for Leases {
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<LeaseLine>> {
         let wide = env.size.0 >= 130;
+        let lease = longest(self.base.list.table.rows(), if wide { 6 } else { 5 }, name);
         let mut columns = vec![
-            Column::new("LEASE", if wide { 6 } else { 5 }, 5, 0, |l: &LeaseLine, _| Cell::Words(name(l), Ink::Text)),
+            Column::new("LEASE", lease, lease, 0, |l: &LeaseLine, _| Cell::Words(name(l), Ink::Text)),
             Column::status(split.words, 10, |l, env| Cell::state(l.class, &l.word, l.live, env)),
             Column::new("ENV", if wide { 6 } else { 5 }, 4, 8, |l, _| Cell::Words(l.environment.clone(), ink(l))),
         ];

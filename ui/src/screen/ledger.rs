@@ -13,7 +13,7 @@ use crate::format;
 use crate::layout::Split;
 use crate::msg::Answer;
 use crate::pane::output::live_words;
-use crate::pane::table::{Cell, Column, Row};
+use crate::pane::table::{Cell, Column, Row, longest};
 use crate::pane::{facts, timeline};
 use crate::rows::*;
 use crate::text;
@@ -69,6 +69,7 @@ fn state_words(run: &RunLine, env: &Env) -> (String, Ink) {
     match run.finished_at {
         Some(_) if run.status == RunStatus::Lost => (word.to_owned(), Ink::Bad),
         Some(at) => (format!("ended {}", format::moment(at, env.now, env.zone)), Ink::Dim),
+        None if run.halted.is_some() => (word.to_owned(), class.ink()),
         None if run.is_running() => live_words(run.silent_ms(env.now)),
         None => (word.to_owned(), class.ink()),
     }
@@ -153,16 +154,19 @@ impl Browse for Ledger {
     fn columns(&self, _env: &Env, split: &Split) -> Vec<Column<RunLine>> {
         let (words, wide) = (split.words, split.line.is_some());
         // A longer name of an agent is shown whole at the cost of the column that says most in least.
-        let longest = self.base.list.table.rows().iter().map(|r| text::width(&r.agent) as u16).max().unwrap_or(0);
-        let agent = if words { longest.clamp(7, 9) } else { 6 };
+        let agent = longest(self.base.list.table.rows(), 7, |r| r.agent.clone());
+        let agent = if words { agent.min(9) } else { 6 };
+        let rows = self.base.list.table.rows();
+        let run = longest(rows, 6, RunLine::name);
+        let issue = longest(rows, 7, |r| r.issue.as_ref().map_or_else(String::new, |i| i.identifier.clone()));
         let mut columns = vec![
-            Column::new("RUN", 6, 6, 0, |r: &RunLine, _| Cell::Words(r.name(), Ink::Text)),
+            Column::new("RUN", run, run, 0, |r: &RunLine, _| Cell::Words(r.name(), Ink::Text)),
             Column::status(words, 11, |r, env| {
                 let (class, word) = r.state();
                 Cell::state(class, word, r.is_live(), env)
             }),
             Column::new("AGENT", agent, 5, 5, |r, _| Cell::Words(r.agent.clone(), ink(r))),
-            Column::new("ISSUE", 7, 0, 7, |r, _| {
+            Column::new("ISSUE", issue, 0, 7, |r, _| {
                 Cell::Words(r.issue.as_ref().map_or_else(String::new, |i| i.identifier.clone()), ink(r))
             }),
         ];
@@ -191,8 +195,9 @@ impl Browse for Ledger {
         let begun = run.finished_at.is_some() || run.is_running();
         let pane = self.base.streams.shown(Owner::Run(run.id)).filter(|_| self.base.tab == OUTPUT && begun);
         let (words, ink) = match pane {
-            Some(pane) => pane.state_words(env, run.silent_ms(env.now)),
-            None => state_words(run, env),
+            // Why nothing comes says more than that nothing comes.
+            Some(pane) if run.halted.is_none() => pane.state_words(env, run.silent_ms(env.now)),
+            _ => state_words(run, env),
         };
         (title, words, ink)
     }

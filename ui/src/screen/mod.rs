@@ -249,6 +249,8 @@ pub trait Screen {
         Vec::new()
     }
 
+    /// It is shown from now on, after another one was: what has happened meanwhile is asked for.
+    fn comes_to_front(&mut self) {}
     /// Brings things of these names to the cursor; several narrow the list to them.
     fn find(&mut self, names: &[String], out: &mut Outbox) {
         let _ = (names, out);

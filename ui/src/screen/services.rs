@@ -9,7 +9,7 @@ use crate::format;
 use crate::glyph::Class;
 use crate::layout::Split;
 use crate::msg::Answer;
-use crate::pane::table::{Cell, Column, Row};
+use crate::pane::table::{Cell, Column, Row, longest};
 use crate::rows::*;
 use crate::theme::Ink;
 
@@ -123,8 +123,9 @@ impl Browse for Services {
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<ServiceLine>> {
         let wide = env.size.0 >= 130;
+        let service = longest(self.base.list.table.rows(), if wide { 5 } else { 4 }, name);
         let mut columns = vec![
-            Column::new("SVC", if wide { 5 } else { 4 }, 4, 0, |s: &ServiceLine, _| Cell::Words(name(s), Ink::Text)),
+            Column::new("SVC", service, service, 0, |s: &ServiceLine, _| Cell::Words(name(s), Ink::Text)),
             Column {
                 grows: !wide,
                 ..Column::new("NAME", 12, 8, 10, |s: &ServiceLine, _| Cell::Words(s.name.clone(), ink(s)))
@@ -235,7 +236,7 @@ impl Browse for Services {
         &[
             ("", "No services yet.", ""),
             ("", "", ""),
-            ("", "[services.web]                ", "in wharf.toml: its command and port"),
+            ("", "[[service]] name = \"web\"     ", "in wharf.toml: its command and port"),
             ("", "", "It starts with the first run that wants it, and by hand with s."),
         ]
     }

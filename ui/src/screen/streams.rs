@@ -15,20 +15,34 @@ const PANES_MAX: usize = 12;
 #[derive(Debug, Clone, Default)]
 pub struct Streams {
     panes: Vec<OutputPane>,
+    /// None of them was shown by the last frame.
+    away: bool,
 }
 
 impl Streams {
     /// Brings the pane of this owner to the front; a new one takes the switches of the one before.
-    pub fn choose(&mut self, owner: Owner) {
-        if self.panes.first().is_some_and(|p| p.owner() == owner) {
+    ///
+    /// One that stood behind has heard of nothing: what was printed meanwhile is asked for.
+    pub fn choose(&mut self, owner: Owner, out: &mut Outbox) {
+        if let Some(first) = self.panes.first_mut().filter(|p| p.owner() == owner) {
+            if std::mem::take(&mut self.away) {
+                first.catch_up(out);
+            }
             return;
         }
-        let pane = match self.panes.iter().position(|p| p.owner() == owner) {
+        self.away = false;
+        let mut pane = match self.panes.iter().position(|p| p.owner() == owner) {
             Some(at) => self.panes.remove(at),
             None => self.panes.first().map_or_else(|| OutputPane::new(owner), |p| p.like(owner)),
         };
+        pane.catch_up(out);
         self.panes.insert(0, pane);
         self.panes.truncate(PANES_MAX);
+    }
+
+    /// No pane is shown.
+    pub const fn leave(&mut self) {
+        self.away = true;
     }
 
     /// The pane in front, when it is this owner's.

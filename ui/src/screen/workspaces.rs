@@ -12,7 +12,7 @@ use crate::env::{Env, Outbox};
 use crate::format;
 use crate::layout::Split;
 use crate::msg::Answer;
-use crate::pane::table::{Cell, Column, Row};
+use crate::pane::table::{Cell, Column, Row, longest};
 use crate::rows::*;
 use crate::text;
 use crate::theme::{Ground, Ink};
@@ -205,8 +205,11 @@ impl Browse for Workspaces {
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<WorkspaceLine>> {
         let wide = env.size.0 >= 130;
+        let rows = self.base.list.table.rows();
+        let workspace = longest(rows, 4, name);
+        let issue = longest(rows, 7, |w| w.issue.clone().unwrap_or_default());
         let mut columns = vec![
-            Column::new("WS", 4, 4, 0, |w: &WorkspaceLine, _| Cell::Words(name(w), Ink::Text)),
+            Column::new("WS", workspace, workspace, 0, |w: &WorkspaceLine, _| Cell::Words(name(w), Ink::Text)),
             Column::new("BRANCH", 27, 16, 7, |w: &WorkspaceLine, _| {
                 Cell::Middle(w.branch.clone().unwrap_or_else(|| w.path.clone()), ink(w))
             })
@@ -231,8 +234,9 @@ impl Browse for Workspaces {
             columns.push(Column::figures("SIZE", 7, 8, |w, _| Cell::known(w.size_bytes.map(format::size), Ink::Dim)));
         }
         if wide {
-            columns
-                .push(Column::new("ISSUE", 7, 0, 2, |w, _| Cell::Words(w.issue.clone().unwrap_or_default(), Ink::Dim)));
+            columns.push(Column::new("ISSUE", issue, 0, 2, |w, _| {
+                Cell::Words(w.issue.clone().unwrap_or_default(), Ink::Dim)
+            }));
             columns.push(Column::new("ENV", 6, 0, 1, |w, _| {
                 Cell::Words(w.environment.clone().unwrap_or_default(), Ink::Dim)
             }));

@@ -61,6 +61,7 @@ fn executable_hash_changes_with_all_that_executes_and_nothing_else() {
         ("agent environment", true, |c| c.agents[0].environment = Some("Local".into())),
         ("ssh agent", true, |c| c.agents[0].pass_ssh_agent = true),
         ("agent services", true, |c| c.agents[0].services.push("web".into())),
+        ("limits", true, |c| c.agents[0].limits.processes = Some(5)),
         ("keep", true, |c| c.agents[0].keep.push("gpg-agent".into())),
         ("provision", true, |c| c.workspace.provision = Some(CommandLine::Shell("make".into()))),
         ("mode", true, |c| c.workspace.mode = Some(WorkspaceMode::Shared)),

@@ -48,6 +48,11 @@ pub struct Judged {
     pub version: i64,
 }
 
+impl Judged {
+    /// In the place of a version: that it is there counts, not what becomes of it. So runs that use a service.
+    pub const USES: i64 = 0;
+}
+
 /// Why a lease cannot be released.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReleasable {

@@ -19,6 +19,8 @@ use crate::text;
 const CHUNK: u32 = 600;
 /// Lines kept around the view.
 const WINDOW_MAX: usize = 6000;
+/// Bytes of them: long lines leave room for fewer.
+const WINDOW_BYTES_MAX: usize = 8 << 20;
 /// Matching lines remembered.
 const HITS_MAX: u32 = 10_000;
 

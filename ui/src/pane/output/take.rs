@@ -1,8 +1,11 @@
 //! Answers: how lines that come join those that are kept.
 
-use super::{OutputPane, WINDOW_MAX};
+use super::{OutputPane, WINDOW_BYTES_MAX, WINDOW_MAX};
 use crate::effect::{LinePlace, Position, Question};
 use crate::rows::{Counted, OutputLines};
+
+/// Lines that are kept whatever their length.
+const SCREEN_LINES: usize = 200;
 
 impl OutputPane {
     /// Takes lines; answers to questions of other switches are left aside.
@@ -187,14 +190,16 @@ impl OutputPane {
     }
 
     fn trim(&mut self) {
-        while self.lines.len() > WINDOW_MAX {
+        let mut bytes: usize = self.lines.iter().map(|l| l.bytes.len()).sum();
+        // A screen full of the longest lines is kept whole.
+        while self.lines.len() > WINDOW_MAX || bytes > WINDOW_BYTES_MAX && self.lines.len() > SCREEN_LINES {
             let last = self.lines.len() - 1;
             let view = if self.follow { last } else { self.first_at_or_behind(self.top.0).min(last) };
             if view > last - view {
-                self.lines.pop_front();
+                bytes -= self.lines.pop_front().map_or(0, |l| l.bytes.len());
                 self.above = true;
             } else {
-                self.lines.pop_back();
+                bytes -= self.lines.pop_back().map_or(0, |l| l.bytes.len());
                 self.below = true;
             }
         }

@@ -45,7 +45,7 @@ impl OutputPane {
         if let Some(search) = &self.search {
             let at = search.current.and_then(|c| search.hits.iter().position(|n| *n == c));
             let tail = if search.percent < 100 {
-                format!(" · searching {} %", search.percent)
+                format!(" · in the first {} %", search.percent)
             } else if search.wrapped {
                 " · wrapped round".to_owned()
             } else {
@@ -206,7 +206,7 @@ impl OutputPane {
                 break;
             }
             let byte = offset + at;
-            let mut style = base.patch(printed.style_at(byte));
+            let mut style = base.patch(canvas.theme.depth.of_child(printed.style_at(byte)));
             if matches.iter().any(|(a, b)| (*a..*b).contains(&byte)) {
                 style = style.patch(canvas.theme.ground(if current { Ground::MatchCurrent } else { Ground::Match }));
             }

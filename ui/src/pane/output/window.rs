@@ -47,6 +47,13 @@ impl OutputPane {
         }
     }
 
+    /// It is shown again after it was not: what it knows may be old. One that knows nothing asks by itself.
+    pub fn catch_up(&mut self, out: &mut Outbox) {
+        if self.known {
+            self.grew(out);
+        }
+    }
+
     /// Lines of the log behind the one at this index, when they are counted.
     pub(super) fn lines_below(&self, index: usize) -> Option<u64> {
         let number = self.lines.get(index)?.number?;

@@ -79,6 +79,11 @@ impl<R> Column<R> {
     }
 }
 
+/// Cells that the longest name among rows needs, at least `least`: names of entities are never cut.
+pub fn longest<'a, R: 'a>(rows: impl IntoIterator<Item = &'a R>, least: u16, name: impl Fn(&R) -> String) -> u16 {
+    rows.into_iter().map(|r| crate::text::width(&name(r)) as u16).max().unwrap_or(0).max(least)
+}
+
 /// Widths of the columns in `total` cells: cursor and mark take two, two cells stand between.
 pub fn fit<R>(columns: &[Column<R>], total: u16) -> Vec<u16> {
     let mut widths: Vec<u16> = columns.iter().map(|c| c.width).collect();

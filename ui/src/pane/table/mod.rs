@@ -9,7 +9,7 @@ mod column;
 mod tests;
 mod view;
 
-pub use column::{Cell, Column, fit};
+pub use column::{Cell, Column, fit, longest};
 
 /// Most rows a list keeps; older ones are asked for again when one gets there.
 pub const ROWS_MAX: usize = 5000;
@@ -88,13 +88,18 @@ impl<R: Row> Table<R> {
         let before = self.entries(true).iter().position(|e| self.is_cursor(*e));
         let newest_before = self.rows.iter().map(Row::number).max();
         let oldest = page.rows.iter().filter(|r| !r.is_live()).map(Row::number).min();
-        let keep_older = page.more;
         let mut rows = page.rows;
-        if let (true, Some(oldest)) = (keep_older, oldest) {
+        let mut more = page.more;
+        if let (true, Some(oldest)) = (page.more, oldest) {
             let have: BTreeSet<i64> = rows.iter().map(Row::number).collect();
+            let covered = rows.len();
             rows.extend(
                 self.rows.drain(..).filter(|r| !r.is_live() && r.number() < oldest && !have.contains(&r.number())),
             );
+            // Behind older rows that are kept stands what stood behind them before.
+            if rows.len() > covered {
+                more = self.more;
+            }
         }
         // A row under the cursor that has just ended stays in its group until the cursor leaves it.
         if let Some(at) = self.cursor
@@ -103,8 +108,7 @@ impl<R: Row> Table<R> {
         {
             self.held = Some(at);
         }
-        self.more =
-            if keep_older && rows.len() as u64 <= page.total { (rows.len() as u64) < page.total } else { page.more };
+        self.more = more;
         self.set(rows);
         self.total = page.total;
         self.hidden = page.hidden;
@@ -323,7 +327,10 @@ impl<R: Row> Table<R> {
             let away = if away > 0 { format!(", {away} hidden") } else { String::new() };
             words.push_str(&format!("{} marked{away} · ", self.marks.len()));
         }
-        words.push_str(&format!("{first}–{last} of {}", crate::format::count(self.total.max(self.rows.len() as u64))));
+        // Where not all were counted, what is known is the least there is.
+        let at_least = if self.more && self.total <= self.rows.len() as u64 { "+" } else { "" };
+        let total = crate::format::count(self.total.max(self.rows.len() as u64));
+        words.push_str(&format!("{first}–{last} of {total}{at_least}"));
         if self.hidden > 0 {
             words.push_str(&format!(" · {} hidden", crate::format::count(self.hidden)));
         }

@@ -68,6 +68,20 @@ fn pages_join_and_a_refresh_keeps_what_is_older() {
 }
 
 #[test]
+fn there_is_more_behind_a_page_whose_rows_were_not_counted() {
+    let mut table = Table::default();
+    let uncounted = |rows: &[(i64, bool)], more| Page { total: rows.len() as u64, ..page(rows, more) };
+    table.first_page(uncounted(&[(9, true), (8, false), (7, false)], true));
+    table.end(true);
+    assert_eq!(table.wants_more(10), Some(7));
+    assert!(table.range_words(10, false).ends_with("of 3+"), "{}", table.range_words(10, false));
+    table.further_page(uncounted(&[(6, false), (5, false)], false));
+    assert_eq!(table.wants_more(10), None, "the end has been seen");
+    table.first_page(uncounted(&[(10, true), (9, false), (8, false)], true));
+    assert_eq!((order(&table), table.wants_more(10)), (vec![10, 9, 8, 7, 6, 5], None), "and stays known");
+}
+
+#[test]
 fn the_view_keeps_two_rows_from_the_edge() {
     let mut table = Table::default();
     table.first_page(page(&(1..=50).map(|n| (n, false)).collect::<Vec<_>>(), false));

@@ -56,21 +56,29 @@ impl<B: Browse> Screen for B {
         }
         let content = self.content(env);
         if content.is_empty() || number.is_none() {
+            self.base_mut().streams.leave();
             return;
         }
         self.want(env, out);
         if let Some(owner) = self.stream_owner() {
             let area = self.stream_area(content);
-            self.base_mut().streams.choose(owner);
+            self.base_mut().streams.choose(owner, out);
             if let Some(pane) = self.base_mut().streams.shown_mut(owner)
                 && !area.is_empty()
             {
                 pane.settle(env, out, area);
             }
-        } else if let Some(line) = self.selected() {
-            let scroll = self.clamp(line, env, content);
-            self.base_mut().scroll = scroll;
+        } else {
+            self.base_mut().streams.leave();
+            if let Some(line) = self.selected() {
+                let scroll = self.clamp(line, env, content);
+                self.base_mut().scroll = scroll;
+            }
         }
+    }
+
+    fn comes_to_front(&mut self) {
+        self.base_mut().streams.leave();
     }
 
     fn motion(&mut self, motion: Motion, env: &Env, out: &mut Outbox) {

@@ -24,6 +24,26 @@ fn a_run_that_is_waited_for_exits_as_its_process_did() {
 }
 
 #[test]
+fn a_command_inside_a_run_asks_an_orchestrator_and_does_not_become_one() {
+    let place = Place::new();
+    // What it started would be below that run's shim, and be ended with it.
+    let inside = |args: &[&str]| {
+        let output = place.command(args).env("WHARF_TAG", "run/of-another/1").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for args in [&["run", "good"][..], &["serve"][..]] {
+        let (code, err) = inside(args);
+        assert_eq!(code, Some(4), "{args:?}: {err}");
+        assert!(err.contains("run/of-another/1") && err.contains("wharf serve"), "{args:?}: {err}");
+    }
+    let serving = place.serve();
+    let (code, err) = inside(&["run", "good", "--wait"]);
+    assert_eq!(code, Some(0), "{err}");
+    drop(serving);
+    assert_eq!(place.wharf(&["runs", "--json"]).expect(0).json()["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn following_gives_both_streams_byte_for_byte() {
     let place = Place::new();
     for serving in [false, true] {

@@ -1,6 +1,6 @@
 //! Who reigns, as consoles show it: a holder that is stopped, a place that is taken, a start that finds
 //! what another has left.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on ends, and says what it skips")]
 
 #[path = "support/history.rs"]
 mod history;

@@ -25,6 +25,8 @@ mod election;
 mod left;
 #[path = "crash/limits.rs"]
 mod limits;
+#[path = "crash/monorepo.rs"]
+mod monorepo;
 #[path = "crash/retry.rs"]
 mod retry;
 #[path = "crash/services.rs"]

@@ -171,3 +171,56 @@ fn agent_messages_are_stored_and_answered() {
     assert_eq!(stored, json!({"v": 1, "message_id": "m1", "kind": "ask", "body": {"text": text}}));
     assert_eq!(frames[0].1, 1, "flagged as redacted");
 }
+
+fn said(id: &str, body: serde_json::Value) -> String {
+    let message = AgentMessage {
+        v: 1,
+        token: "tok-123456789".to_owned(),
+        message_id: id.to_owned(),
+        kind: "comment".to_owned(),
+        body,
+    };
+    format!("{}\n", serde_json::to_string(&message).unwrap())
+}
+
+#[test]
+fn messages_that_come_all_at_once_before_a_peer_half_closes_are_all_taken() {
+    use std::io::{Read as _, Write as _};
+    let mut place = Place::sh("echo up; exec sleep 60");
+    place.message.token = Some("tok-123456789".to_owned());
+    place.start();
+    let mut client = place.watch();
+    let mut stream = std::os::unix::net::UnixStream::connect(place.dir.join("agent.sock")).unwrap();
+    let all: String = (0..100).map(|n| said(&format!("m{n}"), json!("x"))).collect();
+    stream.write_all(all.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert_eq!(answers.lines().filter(|l| l.contains("stored")).count(), 100, "{answers}");
+    end(&mut place, &mut client);
+    assert_eq!(place.frames(wharf_store::log::Stream::Agent).len(), 100);
+}
+
+#[test]
+fn a_run_that_says_without_end_is_refused_at_its_limit() {
+    use std::io::{BufRead as _, Write as _};
+    let mut place = Place::sh("echo up; exec sleep 60");
+    place.message.token = Some("tok-123456789".to_owned());
+    place.start();
+    let mut client = place.watch();
+    let stream = std::os::unix::net::UnixStream::connect(place.dir.join("agent.sock")).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut answers = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+    let long = "x".repeat(60 * 1024);
+    let refusal = (0..400).find_map(|n| {
+        (&stream).write_all(said(&format!("m{n}"), json!(long)).as_bytes()).unwrap();
+        let answer = answers.next().unwrap().unwrap();
+        (!answer.contains("stored")).then_some(answer)
+    });
+    let refusal = refusal.expect("there is a limit");
+    assert!(refusal.contains("log_quota") && refusal.contains("16777216"), "{refusal}");
+    end(&mut place, &mut client);
+    let kept: usize = place.frames(wharf_store::log::Stream::Agent).iter().map(|f| f.2.len()).sum();
+    assert!((15 << 20..=16 << 20).contains(&kept), "{kept}");
+}

@@ -53,6 +53,28 @@ fn no_whole_message_leaves_no_trace() {
 }
 
 #[test]
+fn a_shim_that_cannot_say_who_it_is_starts_nothing_and_says_so() {
+    let mut place = Place::sh("echo never");
+    place.write();
+    // The name under which its identity is written first is taken.
+    std::fs::create_dir(place.dir.join(".id.json.new")).unwrap();
+    place.spawn();
+    assert_eq!(place.wait().code(), Some(103));
+    let error = place.exit().spawn_error.unwrap();
+    assert_eq!(error.code, "exec_failed");
+    assert!(error.message.contains("identity"), "{}", error.message);
+
+    // Neither can that be written: then it is as if it had never been.
+    let mut place = Place::sh("echo never");
+    place.write();
+    std::fs::create_dir(place.dir.join(".id.json.new")).unwrap();
+    std::fs::create_dir(place.dir.join(".exit.json.new")).unwrap();
+    place.spawn();
+    assert_eq!(place.wait().code(), Some(103));
+    assert_eq!(judge(&place.dir).unwrap(), Verdict::NeverStarted);
+}
+
+#[test]
 fn a_shim_that_begins_and_ends_is_never_taken_for_a_dead_one() {
     for _ in 0..20 {
         let mut place = Place::new(&["true"]);

@@ -93,6 +93,33 @@ fn what_is_typed_reaches_the_child_from_both_that_are_attached() {
 }
 
 #[test]
+fn a_password_that_is_read_key_by_key_is_not_in_the_log() {
+    let mut place = terminal(
+        "stty -echo -icanon min 1; echo Password:; word=$(dd bs=1 count=8 2>/dev/null); stty echo icanon; echo ${#word}",
+    );
+    place.start();
+    let mut client = attach(&place);
+    shows(&place, "Password:");
+    type_in(&mut client, b"hunt").unwrap();
+    type_in(&mut client, b"er2!").unwrap();
+    place.finish();
+    assert_eq!(String::from_utf8(place.bytes(Stream::Input)).unwrap(), "********");
+}
+
+#[test]
+fn a_secret_of_several_lines_is_not_in_the_log() {
+    let key = "-----BEGIN KEY-----\nMIIEpAIBAAKC\n-----END KEY-----";
+    let mut place = terminal("echo \"it is $KEY\"");
+    place.message.env.insert("KEY".to_owned(), key.to_owned());
+    place.spec.env_names = place.message.env.keys().cloned().collect();
+    place.message.redact = vec![key.to_owned()];
+    place.spec.redact_count = 1;
+    place.run();
+    let shown = place.text(Stream::Terminal);
+    assert_eq!(shown, format!("it is {}\r\n", "*".repeat(key.len() + 2)));
+}
+
+#[test]
 fn a_hidden_line_and_a_secret_are_not_in_the_log() {
     let mut place = terminal("stty -echo; echo Password:; read -r word; stty echo; echo ${#word}; read -r word");
     place.message.redact = vec!["the-secret-value".to_owned()];
@@ -197,6 +224,14 @@ fn one_that_stays_behind_with_the_terminal_is_found_and_ended() {
 #[test]
 fn a_terminal_that_is_closed_and_opened_again_is_read_on() {
     let mut place = terminal("echo before; exec <&- >&- 2>&-; sleep 0.5; echo after >/dev/tty; sleep 0.3; exit 4");
+    let frame = place.run();
+    assert_eq!(place.text(Stream::Terminal), "before\r\nafter\r\n");
+    assert_eq!(frame.code, Some(4));
+}
+
+#[test]
+fn what_is_written_to_a_terminal_that_is_opened_for_a_moment_before_the_end_is_kept() {
+    let mut place = terminal("echo before; exec <&- >&- 2>&-; sleep 0.25; echo after >/dev/tty; exit 4");
     let frame = place.run();
     assert_eq!(place.text(Stream::Terminal), "before\r\nafter\r\n");
     assert_eq!(frame.code, Some(4));

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,9 +14,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use wharf_model::config::SecretConfig;
 
 use super::small_file;
+use crate::process::session::lead_session;
 
 /// Time a secret's command may take.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// Time in which it must be gone once it was killed: one that runs as another user cannot be.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// Largest secret, in bytes.
 pub const SECRET_MAX_BYTES: u64 = 64 * 1024;
 /// Values below this are not starred out of the output: they would hit ordinary text.
@@ -146,25 +148,27 @@ impl<'a> ConfiguredSecrets<'a> {
     fn by_command(&self, name: &str, argv: &[String]) -> Result<String, SecretError> {
         let program = argv.first().cloned().unwrap_or_default();
         let fail = |cause: String| SecretError::Command { name: name.to_owned(), program: program.clone(), cause };
-        let mut child = Command::new(&program)
+        let mut command = Command::new(&program);
+        command
             .args(argv.get(1..).unwrap_or_default())
             .current_dir(self.directory)
             .env_clear()
             .envs(self.operator)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| fail(format!("cannot be started: {error}")))?;
+            .stderr(Stdio::null());
+        // Apart from the console's terminal: it must not ask there, nor be stopped by it.
+        let mut child =
+            lead_session(&mut command).spawn().map_err(|error| fail(format!("cannot be started: {error}")))?;
         let answer = output(&mut child, self.limit);
         // The whole group, since a helper may have left others behind; it still has our child, which
         // was not waited for, so the number cannot be another's yet.
         if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
             let _ = kill_process_group(group, Signal::KILL);
         }
-        let status = child.wait().map_err(|error| fail(format!("cannot be waited for: {error}")))?;
+        let ended = ended(&mut child, KILL_LIMIT).map_err(|error| fail(format!("cannot be waited for: {error}")))?;
         let bytes = answer.map_err(&fail)?;
+        let Some(status) = ended else { return Err(fail(format!("does not end (process {})", child.id()))) };
         if !status.success() {
             return Err(fail(format!("failed ({status}); run it yourself to see why")));
         }
@@ -211,6 +215,32 @@ fn trimmed(mut text: String) -> String {
     text
 }
 
+/// How the child ended; none when it does not within the limit.
+fn ended(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    let pid = Pid::from_raw(child.id().cast_signed()).ok_or(ErrorKind::NotFound)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        wait_for(&mut [PollFd::new(&pidfd, PollFlags::IN)], left)?;
+    }
+}
+
+/// Waits until one of these is ready, at most so long.
+fn wait_for(fds: &mut [PollFd<'_>], limit: Duration) -> std::io::Result<()> {
+    let timeout = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: i64::from(limit.subsec_nanos()) };
+    match poll(fds, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What the child writes until it ends; the child is not waited for.
 fn output(child: &mut Child, limit: Duration) -> Result<Vec<u8>, String> {
     let io = |error: std::io::Error| format!("cannot be read: {error}");
@@ -227,13 +257,9 @@ fn output(child: &mut Child, limit: Duration) -> Result<Vec<u8>, String> {
         if left.is_zero() {
             return Err(format!("took longer than {} s", limit.as_secs_f32()));
         }
-        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN), PollFd::new(&stdout, PollFlags::IN)];
         let watched = if is_open { 2 } else { 1 };
-        match poll(&mut fds[..watched], Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(io(error.into())),
-        }
+        wait_for(&mut fds[..watched], left).map_err(io)?;
         let has_ended = !fds[0].revents().is_empty();
         // Ends at the size limit, at the end of the stream, or where there is nothing to read yet.
         while is_open {
@@ -334,6 +360,18 @@ mod tests {
         let (slow, _) = resolve(slow, Path::new("/"), Duration::from_millis(200));
         assert!(slow.unwrap_err().to_string().contains("took longer than 0.2 s"));
         assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_command_has_no_terminal_and_is_not_waited_for_without_end() {
+        let answer = command(
+            "read -r pid _ _ _ _ sid _ < /proc/self/stat; echo leads-$((pid - sid)); (: < /dev/tty) || echo none",
+        );
+        assert_eq!(answer, Ok("leads-0\nnone".into()));
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        assert_eq!(ended(&mut child, Duration::from_millis(20)).unwrap(), None);
+        child.kill().unwrap();
+        assert!(ended(&mut child, Duration::from_secs(20)).unwrap().is_some());
     }
 
     #[test]

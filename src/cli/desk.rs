@@ -120,6 +120,9 @@ pub fn stand_or_take_over(context: &Context, sure: bool, ready: impl FnOnce() ->
         taking = true;
         context.remark(&format!("taking over: {}", seat.words()));
     }
+    if let Some(tag) = orchestrator::part_of() {
+        return Err(inside(&tag));
+    }
     let (limits, wrong) = MachineLimits::read();
     if let Some(wrong) = wrong {
         context.remark(&format!("{wrong}\nthe defaults are used instead"));
@@ -145,9 +148,17 @@ pub fn stand_or_take_over(context: &Context, sure: bool, ready: impl FnOnce() ->
     }
 }
 
+/// A process of a run or a service cannot orchestrate.
+fn inside(tag: &str) -> CliError {
+    CliError::new(exit::REFUSED, "orchestrator_absent", "nobody orchestrates, and this process must not")
+        .cause(format!("it is part of {tag} (WHARF_TAG), and whatever it starts would be ended with that"))
+        .next("in a terminal of its own: wharf serve")
+}
+
 fn not_taken(error: orchestrator::TakeOver) -> CliError {
     match error {
         orchestrator::TakeOver::Store(error) => error.into(),
+        orchestrator::TakeOver::Inside(tag) => inside(&tag),
         orchestrator::TakeOver::Holder(error) => {
             CliError::new(exit::REFUSED, "store_locked", "the orchestrator's place was not taken")
                 .cause(error.to_string())
@@ -336,7 +347,9 @@ impl Desk {
                     .next("wharf doctor")),
             };
         }
-        if let Ok(None) = election::holder(&self.context.data)
+        // One inside a run waits for the next orchestrator instead.
+        if orchestrator::part_of().is_none()
+            && let Ok(None) = election::holder(&self.context.data)
             && let Stood::Reigning(reigning) = stand_and_hear(&self.context, &mut self.signals)?
         {
             self.reigning = Some(reigning);

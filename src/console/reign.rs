@@ -10,7 +10,7 @@ use super::events::{Event, Sender, Trouble};
 use crate::clock;
 use crate::dispatch::election;
 use crate::dispatch::event_loop::Dispatcher;
-use crate::dispatch::orchestrator::{Begun, MachineLimits, TakeOver, begin, take_over};
+use crate::dispatch::orchestrator::{Begun, MachineLimits, TakeOver, begin, part_of, take_over};
 use crate::dispatch::take_over::Seat;
 
 /// How often a lock that another process holds is looked at.
@@ -208,6 +208,9 @@ fn attempt(data: &Path, limits: &MachineLimits, runtime: &tokio::runtime::Runtim
         .map_err(|e| StoreError::io(&election::path(data), "look at the orchestrator's lock", e))?;
     if let Some(holder) = held {
         return Ok(Begun::Held(holder));
+    }
+    if let Some(tag) = part_of() {
+        return Err(TakeOver::Inside(tag));
     }
     let _inside = runtime.enter();
     Ok(begin(data, limits)?)

@@ -211,6 +211,8 @@ pub struct PlannedWorkspace {
     pub name: String,
     /// Directory; the key by which a workspace is found again.
     pub cwd: String,
+    /// Root of the worktree, when it is one; `cwd` is in it.
+    pub worktree: Option<String>,
     /// Top level of the repository.
     pub repo_root: Option<String>,
     /// Branch.

@@ -46,6 +46,14 @@ impl MachineLimits {
     }
 }
 
+/// Tag of the run, service or operation that this process is part of.
+///
+/// Whoever is must not reign: the shims that it starts would be part of the same tree, and all that they keep
+/// would be ended with it.
+pub fn part_of() -> Option<String> {
+    std::env::var("WHARF_TAG").ok().filter(|tag| !tag.is_empty())
+}
+
 /// How an attempt to begin a reign went.
 pub enum Begun {
     /// This process is the orchestrator.
@@ -67,6 +75,9 @@ pub fn begin(data: &Path, limits: &MachineLimits) -> Result<Begun, StoreError> {
 /// # Errors
 /// The holder was not ended, or the store refuses.
 pub fn take_over(data: &Path, limits: &MachineLimits, by: &str, shown: Option<&str>) -> Result<Begun, TakeOver> {
+    if let Some(tag) = part_of() {
+        return Err(TakeOver::Inside(tag));
+    }
     let ended = take_over::end_holder(data, shown)?;
     let how = ended.map(|seat| Occurrence::TookOver { by: by.to_owned(), before: seat.details(by) });
     Ok(begin_by(data, limits, how)?)
@@ -81,6 +92,12 @@ pub enum TakeOver {
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// This process must not reign; see [`part_of`].
+    #[error(
+        "this process is part of {0} (WHARF_TAG), and whatever it starts would be ended with that; \
+         orchestrate in a terminal of its own"
+    )]
+    Inside(String),
 }
 
 fn begin_by(data: &Path, limits: &MachineLimits, how: Option<Occurrence>) -> Result<Begun, StoreError> {

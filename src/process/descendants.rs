@@ -17,14 +17,18 @@ const EXEC_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// All processes below `pid`, zombies included, parents before their children.
 ///
-/// A process that appears while this reads may be missing: whoever needs an empty tree repeats
-/// until a pass finds none.
+/// Processes of other users may be hidden from this one (`hidepid`); they are left out. A process that
+/// appears while this reads may be missing: whoever needs an empty tree repeats until a pass finds none.
 ///
 /// # Errors
 /// What the kernel says when `/proc` cannot be read: the tree is then unknown, not empty.
 pub fn of(pid: i32) -> io::Result<Vec<ProcStat>> {
+    Ok(below(pid, all()?))
+}
+
+fn below(pid: i32, all: Vec<ProcStat>) -> Vec<ProcStat> {
     let mut children: BTreeMap<i32, Vec<ProcStat>> = BTreeMap::new();
-    for process in all()? {
+    for process in all {
         children.entry(process.ppid).or_default().push(process);
     }
     let mut found = children.remove(&pid).unwrap_or_default();
@@ -35,17 +39,21 @@ pub fn of(pid: i32) -> io::Result<Vec<ProcStat>> {
         found.extend(below);
         next += 1;
     }
-    Ok(found)
+    found
 }
 
-/// Every process, zombies included.
+/// Every process, zombies included, but those that this one may not see.
 ///
 /// # Errors
 /// What the kernel says when `/proc` cannot be read.
 pub(super) fn all() -> io::Result<Vec<ProcStat>> {
+    seen(pids()?, stat::read)
+}
+
+fn seen(pids: Vec<i32>, read: impl Fn(i32) -> io::Result<Option<ProcStat>>) -> io::Result<Vec<ProcStat>> {
     let mut all = Vec::new();
-    for pid in pids()? {
-        all.extend(stat::read(pid)?);
+    for pid in pids {
+        all.extend(unless_hidden(read(pid))?);
     }
     Ok(all)
 }
@@ -55,11 +63,10 @@ pub(super) fn all() -> io::Result<Vec<ProcStat>> {
 pub struct Tagged {
     /// Living processes whose environment at their start held `WHARF_TAG=<tag>`.
     pub found: Vec<ProcStat>,
-    /// Processes whose environment may not be read; most belong to other users.
-    pub unreadable: u32,
 }
 
-/// All living processes that were started with `WHARF_TAG=<tag>`, except this one.
+/// All living processes that were started with `WHARF_TAG=<tag>`, except this one and those whose
+/// environment may not be read: other users' and such as changed their user.
 ///
 /// # Errors
 /// What the kernel says when `/proc` cannot be read, and [`io::ErrorKind::InvalidInput`] for an
@@ -91,18 +98,24 @@ fn tagged(tag: &str, first: Option<ProcessRef>) -> io::Result<Tagged> {
             continue;
         }
         // Identity before the environment: a number reused in between then fails to match later.
-        let Some(process) = stat::read(pid)? else { continue };
+        let Some(process) = unless_hidden(stat::read(pid))? else { continue };
         if !process.is_alive() || first.is_some_and(|first| process.id.start_ticks < first.start_ticks) {
             continue;
         }
-        match environment_has(pid, entry.as_bytes()) {
-            Ok(true) => tagged.found.push(process),
-            Ok(false) => {}
-            Err(error) if stat::is_gone(&error) => {}
-            Err(_) => tagged.unreadable += 1,
+        // An error: it is gone meanwhile, or not to be read.
+        if environment_has(pid, entry.as_bytes()).unwrap_or(false) {
+            tagged.found.push(process);
         }
     }
     Ok(tagged)
+}
+
+/// One that this process may not see is another user's, and no reason not to see the others.
+fn unless_hidden(read: io::Result<Option<ProcStat>>) -> io::Result<Option<ProcStat>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        read => read,
+    }
 }
 
 fn environment_has(pid: i32, entry: &[u8]) -> io::Result<bool> {
@@ -144,6 +157,22 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    #[test]
+    fn a_process_that_may_not_be_seen_hides_no_other() {
+        let read = |pid: i32| match pid {
+            // EPERM is what `hidepid=1` says, EACCES what a security module may.
+            2 => Err(io::Error::from_raw_os_error(libc::EPERM)),
+            3 => Err(io::Error::from_raw_os_error(libc::EACCES)),
+            pid => {
+                Ok(stat::parse(format!("{pid} (x) S {} 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 9 1 2", pid - 4).as_bytes()))
+            }
+        };
+        let found = below(1, seen(vec![2, 3, 5, 9], read).unwrap());
+        assert_eq!(found.iter().map(|p| p.id.pid).collect::<Vec<_>>(), [5, 9]);
+        let broken = |_| Err(io::Error::from_raw_os_error(libc::EIO));
+        assert!(seen(vec![5], broken).is_err(), "unknown is not empty");
+    }
 
     #[test]
     fn grandchildren_and_tags_are_found() {

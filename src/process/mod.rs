@@ -20,6 +20,7 @@ pub mod kin;
 pub mod lock;
 mod numbers;
 pub mod reap;
+pub mod session;
 pub mod shim_dir;
 pub mod signal;
 pub mod spawn;

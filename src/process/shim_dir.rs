@@ -87,25 +87,6 @@ pub fn forbid(dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// Finishes a directory that was made and not finished: nothing has run in it. Does nothing where
-/// its spec stands.
-///
-/// # Errors
-/// What the file system says, and [`io::ErrorKind::AlreadyExists`] when a shim has had it.
-pub fn complete(dir: &Path, spec: &Spec) -> io::Result<()> {
-    if dir.join(names::LOCK).exists() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a shim has had this directory"));
-    }
-    if !dir.join(names::RESERVE).exists() {
-        reserve(dir)?;
-    }
-    if dir.join(names::SPEC).exists() {
-        return Ok(());
-    }
-    let spec = Spec { boot_id: Some(identity::boot_id()?), ..spec.clone() };
-    replace_file(dir, names::SPEC, &serde_json::to_vec(&spec)?, true)
-}
-
 /// What a directory runs. It goes with everything but the log once that is sealed.
 ///
 /// # Errors

@@ -40,10 +40,10 @@ pub fn size(terminal: impl AsFd) -> Option<TtySize> {
     (size.ws_row > 0 && size.ws_col > 0).then_some(TtySize { rows: size.ws_row, cols: size.ws_col })
 }
 
-/// Whether lines are read without showing what is typed, as for a password.
-pub fn hides_line(terminal: impl AsFd) -> bool {
-    tcgetattr(terminal)
-        .is_ok_and(|t| t.local_modes.contains(LocalModes::ICANON) && !t.local_modes.contains(LocalModes::ECHO))
+/// Whether the terminal does not show what is typed, as for a password. A program that reads key by key
+/// and draws by itself cannot be told from one that asks for a password so.
+pub fn hides_typing(terminal: impl AsFd) -> bool {
+    tcgetattr(terminal).is_ok_and(|t| !t.local_modes.contains(LocalModes::ECHO))
 }
 
 /// Passes every key of the operator's terminal on as it is; gives the modes of before for [`restore`].

@@ -124,7 +124,7 @@ impl Heard {
             let Ok(Ok(frames)) = read else { return };
             let full = frames.frames.len() >= MESSAGES_MAX;
             for frame in frames.frames {
-                self.next_seq = frame.seq + 1;
+                self.next_seq = frame.seq.saturating_add(1);
                 let Ok(message) =
                     frame.body.and_then(|b| serde_json::from_value::<AgentFrame>(b).map_err(|e| e.to_string()))
                 else {
@@ -241,7 +241,8 @@ fn facts(ctx: &Context, job: &RunJob, dir: &str, tag: &str, token: &str, cwd: &s
         workspace_id: workspace.map(|w| w.id.text()),
         workspace_cwd: Some(cwd.to_owned()),
         workspace_path: Some(cwd.to_owned()),
-        workspace_worktree_path: worktree.map(|_| cwd.to_owned()),
+        // Rows of before the root was noted are those of projects at the root.
+        workspace_worktree_path: worktree.map(|w| w.provider_ref.clone().unwrap_or_else(|| cwd.to_owned())),
         workspace_branch: workspace.and_then(|w| w.branch_name.clone()),
         workspace_base_cwd: Some(job.project.path.clone()),
         workspace_repo_root: workspace.and_then(|w| w.repo_root.clone()),

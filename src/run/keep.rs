@@ -108,7 +108,10 @@ impl Keeper {
                 (Ok(Verdict::Live(_)), _) => break,
                 (Ok(Verdict::Ended(exit)), _) => return self.ended(dir, &path, exit).await,
                 (Ok(Verdict::ShimLost { id }), _) => return self.lost(dir, &path, Gone::Shim(id)).await,
-                (Ok(Verdict::OtherBoot), _) => return End::Lost("the machine was restarted while it ran".into()),
+                (Ok(Verdict::OtherBoot), _) => {
+                    self.unlink(dir, None);
+                    return End::Lost("the machine was restarted while it ran".into());
+                }
                 (Ok(Verdict::NeverStarted), Some(build)) => {
                     let (keeper, place) = (self.clone(), path.clone());
                     let started = tokio::task::spawn_blocking(move || keeper.start(&place, build)).await;
@@ -120,10 +123,18 @@ impl Keeper {
                             break;
                         }
                         Ok(Err(cannot)) => refused = Some(cannot),
-                        Err(panic) => return End::NotStarted { code: "internal".into(), message: panic.to_string() },
+                        Err(panic) => {
+                            self.unlink(dir, None);
+                            return End::NotStarted { code: "internal".into(), message: panic.to_string() };
+                        }
                     }
                 }
                 (Ok(Verdict::NeverStarted), None) => {
+                    // A shim of an earlier reign that is slow to begin must not come after this.
+                    if is_taken_after_all(&path).await {
+                        break;
+                    }
+                    self.unlink(dir, None);
                     let cannot = refused.unwrap_or_else(|| CannotStart {
                         code: "exec_failed".into(),
                         message: "it could not be started".into(),
@@ -220,7 +231,7 @@ impl Keeper {
     {
         let (path, keeper, name) = (self.path(dir), self.clone(), dir.to_owned());
         let forbidden = tokio::task::spawn_blocking(move || {
-            let unused = !path.exists() || shim_dir::forbid(&path)?;
+            let unused = !path.try_exists()? || shim_dir::forbid(&path)?;
             if unused {
                 keeper.unlink(&name, None);
             }
@@ -229,7 +240,8 @@ impl Keeper {
         match forbidden.await {
             Ok(Ok(true)) => return None,
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => return Some(End::Lost(format!("its directory cannot be judged: {error}"))),
+            // Unknown is not gone: it is looked at until it can be judged.
+            Ok(Err(error)) => tracing::warn!(%error, dir, "a directory cannot be judged"),
             Err(panic) => return Some(End::Lost(panic.to_string())),
         }
         let never = || Err(CannotStart { code: "internal".into(), message: "it was not to be started".into() });
@@ -255,14 +267,8 @@ impl Keeper {
             message: format!("cannot {what}: {e}"),
         };
         let (spec, message) = build()?;
-        match shim_dir::write_shim_dir(path, &spec) {
-            Ok(()) => {}
-            // Made by an earlier reign that died before it spawned: nothing has run in it.
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                shim_dir::complete(path, &spec).map_err(|e| cannot("prepare the run's directory", &e))?;
-            }
-            Err(e) => return Err(cannot("prepare the run's directory", &e)),
-        }
+        // Written again where an earlier reign died before it spawned; refused where a shim has come meanwhile.
+        shim_dir::write_shim_dir(path, &spec).map_err(|e| cannot("prepare the run's directory", &e))?;
         let link = shim_dir::link_live(&self.data.join("live"), &spec, path).map_err(|e| cannot("link the run", &e))?;
         let mut shim = spawn::spawn_shim(path, &message).map_err(|e| cannot("start the shim", &e))?;
         crate::process::kill_point::kill_point("run.shim_spawned");
@@ -299,7 +305,8 @@ impl Keeper {
                         }
                         Ok(Verdict::NeverStarted) if told_started => return Watched::Removed,
                         Ok(Verdict::NeverStarted) => {
-                            if !waiting_for_start || spawn_failed(path) {
+                            // One that is slow to begin must not come after this; one that has just come is watched.
+                            if (!waiting_for_start || spawn_failed(path)) && !is_taken_after_all(path).await {
                                 return Watched::NeverStarted;
                             }
                         }
@@ -400,6 +407,9 @@ impl Keeper {
                     signal::send(id.shim, signal::Signal::KILL)
                         .map_err(|e| format!("its shim cannot be killed: {e}"))?;
                 }
+                Ok(Verdict::Live(None)) => {
+                    return Err("its shim is just beginning and has not said who it is".to_owned());
+                }
                 Ok(Verdict::ShimLost { id: Some(id) }) => child = child_of(&id),
                 // One that is just starting must not come after.
                 Ok(Verdict::NeverStarted) => {
@@ -457,13 +467,21 @@ fn is_output(stream: &str) -> bool {
 async fn verdict(path: &Path) -> Result<Verdict, String> {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
-        if !path.exists() {
+        // A directory that cannot be looked at is not one that is not there.
+        if !path.try_exists().map_err(|e| format!("{}: {e}", path.display()))? {
             return Ok(Verdict::NeverStarted);
         }
         adopt::judge(&path).map_err(|e| format!("{}: {e}", path.display()))
     })
     .await
     .map_err(|e| e.to_string())?
+}
+
+/// Makes sure that no shim takes a directory any more, unless one has just done so, and says whether. Where
+/// no lock can be made now, no shim can make one either.
+async fn is_taken_after_all(path: &Path) -> bool {
+    let path = path.to_owned();
+    matches!(tokio::task::spawn_blocking(move || shim_dir::forbid(&path)).await, Ok(Ok(false)))
 }
 
 /// Whether a shim that never took its lock has left word why.
@@ -549,3 +567,6 @@ impl Link {
         serde_json::from_slice(&self.line).map(Some).map_err(|e| format!("its control socket sent no message: {e}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ pub fn gather(data: &Path, dir: &str, exit: Option<&ExitFrame>) -> RunOutput {
         output.log_ref = None;
         return output;
     }
-    match read(&path, &mut output) {
+    match read(&path, exit.is_some(), &mut output) {
         Ok(()) => {}
         // Its shim died before it began one.
         Err(LogError::Missing { .. }) => output.log_ref = None,
@@ -37,7 +37,9 @@ pub fn gather(data: &Path, dir: &str, exit: Option<&ExitFrame>) -> RunOutput {
     output
 }
 
-fn read(path: &Path, output: &mut RunOutput) -> Result<(), LogError> {
+/// Fills in what the log says. Where the end was `recorded`, the bytes that are kept stand in its record: a log
+/// of head and tail tells by its offsets how many were written.
+fn read(path: &Path, recorded: bool, output: &mut RunOutput) -> Result<(), LogError> {
     let mut log = LogReader::open(path)?;
     let end = log.end()?;
     output.last_seq = i64::try_from(end.seq().saturating_sub(1)).unwrap_or(i64::MAX);
@@ -49,8 +51,14 @@ fn read(path: &Path, output: &mut RunOutput) -> Result<(), LogError> {
             Stream::Stdout | Stream::Terminal => (&mut output.stdout_bytes, &mut output.stdout_excerpt),
             _ => (&mut output.stderr_bytes, &mut output.stderr_excerpt),
         };
-        let total = end.offset(stream).unwrap_or_else(|| u64::try_from(*bytes).unwrap_or(0));
-        *bytes = i64::try_from(total).unwrap_or(i64::MAX);
+        let total = match end.offset(stream) {
+            Some(total) => total,
+            // The last segment has nothing of it.
+            None => log.at_offset(stream, u64::MAX)?.offset(stream).unwrap_or(0),
+        };
+        if !recorded {
+            *bytes = i64::try_from(total).unwrap_or(i64::MAX);
+        }
         if total == 0 {
             continue;
         }
@@ -92,4 +100,52 @@ pub fn tail(log: &mut LogReader, stream: Stream, from: u64) -> Result<(Vec<u8>, 
         }
     }
     Ok((kept, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_store::log::{LogOwner, LogWriter};
+
+    use super::*;
+
+    fn log(data: &Path, head_tail: bool) {
+        std::fs::create_dir(data.join("a1")).unwrap();
+        let owner = LogOwner { uuid: [1; 16], attempt: 1 };
+        let mut log = LogWriter::create(&data.join("a1"), owner, 0, 4_096).unwrap();
+        log.append(Stream::Stderr, 0, b"warned", 1).unwrap();
+        for n in 0..20 {
+            if head_tail && n == 5 {
+                log.keep_newest(4_096, 8_192);
+            }
+            log.append(Stream::Stdout, 0, &[b'x'; 1_000], 2).unwrap();
+        }
+        assert_eq!(log.dropped()[1] > 0, head_tail);
+        assert!(log.segment() > 3);
+    }
+
+    #[test]
+    fn a_stream_that_fell_silent_early_counts_although_nobody_recorded_the_end() {
+        let data = tempfile::tempdir().unwrap();
+        log(data.path(), false);
+        let output = gather(data.path(), "a1", None);
+        assert_eq!((output.stdout_bytes, output.stderr_bytes), (20_000, 6));
+        assert_eq!(output.stderr_excerpt.as_deref(), Some("warned"));
+    }
+
+    #[test]
+    fn bytes_are_those_that_are_kept() {
+        let data = tempfile::tempdir().unwrap();
+        log(data.path(), true);
+        let exit: ExitFrame = serde_json::from_value(serde_json::json!({
+            "t": "exit", "v": 1, "code": 0, "signal": null, "core": false, "by": "self", "stop": null,
+            "streams": { "stdout": { "bytes": 11_000, "closed": true }, "stderr": { "bytes": 6, "closed": true } },
+            "leaky": false, "started_ms": 1, "ended_ms": 2, "rusage": { "user_us": 1, "sys_us": 1, "maxrss_kib": 1 },
+            "oom": false,
+        }))
+        .unwrap();
+        let output = gather(data.path(), "a1", Some(&exit));
+        assert_eq!((output.stdout_bytes, output.stderr_bytes), (11_000, 6));
+        let excerpt = output.stdout_excerpt.unwrap();
+        assert!(excerpt.ends_with("xxx") && excerpt.contains("bytes are missing: quota"), "{excerpt}");
+    }
 }

@@ -30,6 +30,8 @@ const LOCK_LIMIT: Duration = Duration::from_mins(10);
 struct Made {
     workspace: WorkspaceId,
     cwd: PathBuf,
+    /// Root of the worktree, when it is one.
+    worktree: Option<PathBuf>,
     created: bool,
     branch_created: bool,
     base: Option<(String, String)>,
@@ -114,6 +116,7 @@ async fn in_place(
         strategy: WorkspaceStrategy::ProjectPrimary,
         name: job.project.key.to_lowercase(),
         cwd: cwd.display().to_string(),
+        worktree: None,
         repo_root: repo.as_ref().and_then(|r| r.root()).map(|p| p.display().to_string()),
         branch: branch.clone(),
         base_ref: None,
@@ -123,7 +126,7 @@ async fn in_place(
     };
     let workspace = planned(ctx, job, plan).await?;
     let note = format!("works in {}: {why}", cwd.display());
-    Ok(Made { workspace, cwd, created: false, branch_created: false, base: None, note, branch, repo })
+    Ok(Made { workspace, cwd, worktree: None, created: false, branch_created: false, base: None, note, branch, repo })
 }
 
 /// Tells where the run will work; gives the row's id.
@@ -150,7 +153,8 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
         mode: WorkspaceMode::IsolatedWorkspace,
         strategy: WorkspaceStrategy::GitWorktree,
         name: branch.clone(),
-        cwd: path.display().to_string(),
+        cwd: repo.below(&path).display().to_string(),
+        worktree: Some(path.display().to_string()),
         repo_root: repo.root().map(|p| p.display().to_string()),
         branch: Some(branch.clone()),
         base_ref: config.workspace.base_ref.clone(),
@@ -214,7 +218,8 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
     }
     Ok(Made {
         workspace,
-        cwd: realised.path,
+        cwd: realised.cwd,
+        worktree: Some(realised.path),
         created: realised.created,
         branch_created: realised.created_branch,
         base,
@@ -240,7 +245,7 @@ fn environment(job: &RunJob, made: &Made) -> WorkspaceEnvironment {
     WorkspaceEnvironment {
         workspace_id: Some(made.workspace.text()),
         cwd: text(&made.cwd),
-        worktree_path: made.branch_created.then(|| text(&made.cwd)).flatten(),
+        worktree_path: made.worktree.as_deref().and_then(text),
         branch: made.branch.clone(),
         base_cwd: Some(job.project.path.clone()),
         repo_root: made.repo.as_ref().and_then(|r| r.root()).and_then(text),

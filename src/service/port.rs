@@ -49,23 +49,18 @@ impl PortError {
     }
 }
 
-/// A port on 127.0.0.1 that nobody else can take while this is held. Release it just before the
+/// A port on 127.0.0.1 that nobody else can take while this is held. Drop it just before the
 /// service is started: from then on another process may be faster, which [`ownership`] finds out.
 #[derive(Debug)]
 pub struct Reservation {
-    listener: TcpListener,
+    /// Held.
+    _listener: TcpListener,
     port: u16,
 }
 
 impl Reservation {
     /// The port.
     pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Gives the port up for the service to take.
-    pub fn release(self) -> u16 {
-        drop(self.listener);
         self.port
     }
 }
@@ -95,7 +90,7 @@ fn bind(port: u16) -> Result<Reservation, PortError> {
     let fail = |source| PortError::Io { port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
-    Ok(Reservation { listener, port })
+    Ok(Reservation { _listener: listener, port })
 }
 
 /// A listening TCP socket of this network namespace.

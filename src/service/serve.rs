@@ -1,11 +1,11 @@
 //! One service process, from its start (or its adoption) to its end, with readiness in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use wharf_model::config::{CommandLine, Port, ProjectConfig, ReadyCheck, ServiceConfig};
+use wharf_model::config::{CommandLine, EnvValue, Port, ProjectConfig, ReadyCheck, ServiceConfig};
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
 use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
@@ -51,6 +51,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
         return ended(None, Some("internal".into()), Some("the service has no directory".into()));
     };
     let path = ctx.keeper.path(&dir);
+    let place = path.clone();
     // One that was started by an earlier reign has its port already. What cannot be judged may live.
     let judged =
         tokio::task::spawn_blocking(move || path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted)));
@@ -111,11 +112,14 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                         adopted: adopted.is_some(),
                     })
                     .await;
-                readiness = Some(wait_ready(ready.clone(), exited.clone()));
+                // One that was ready before and is found again may be busy with itself: that ends no service.
+                if job.service.status == ServiceStatus::Starting {
+                    readiness = Some(wait_ready(ready.clone(), exited.clone()));
+                }
             }
             answer = await_optional(&mut readiness), if readiness.is_some() => {
                 readiness = None;
-                match judge(answer, port, child).await {
+                match judge(answer, port, child, place.clone()).await {
                     Ok(()) => {
                         ctx.inbox.tell(Fact::ServiceReady { service, generation }).await;
                     }
@@ -195,7 +199,12 @@ fn wait_ready(check: Option<Check>, mut exited: watch::Receiver<bool>) -> tokio:
 }
 
 /// Whether the service is ready: it answered, and its own processes hold the port.
-async fn judge(answer: Option<Readiness>, port: Option<u16>, child: Option<ChildRef>) -> Result<(), (String, String)> {
+async fn judge(
+    answer: Option<Readiness>,
+    port: Option<u16>,
+    child: Option<ChildRef>,
+    dir: PathBuf,
+) -> Result<(), (String, String)> {
     match answer {
         Some(Readiness::Ready { .. }) => {}
         Some(Readiness::TimedOut { last_error, .. }) => {
@@ -211,7 +220,12 @@ async fn judge(answer: Option<Readiness>, port: Option<u16>, child: Option<Child
         let end = std::time::Instant::now() + OWNERSHIP_LIMIT;
         loop {
             let mut ours: BTreeSet<i32> = BTreeSet::from([child.pid]);
-            if let Ok(below) = descendants::of(child.pid) {
+            // From its keeper on: what a launcher leaves behind is the keeper's child.
+            let top = match adopt::judge(&dir) {
+                Ok(Verdict::Live(Some(id))) => id.shim.pid,
+                _ => child.pid,
+            };
+            if let Ok(below) = descendants::of(top) {
                 ours.extend(below.iter().map(|p| p.id.pid));
             }
             match port::ownership(port, &ours) {
@@ -308,7 +322,13 @@ fn build(
     env.insert("WHARF_SERVICE_NAME".into(), service.name.clone());
     env.insert("WHARF_TAG".into(), tag.clone());
     for (name, value) in own.env {
-        let value = render(&value, Placeholder::FOR_SERVICE, &prepared.values).unwrap_or(value);
+        // A secret is no template: its output is searched for the value as it is.
+        let is_template = matches!(config.env.get(&name), Some(EnvValue::Text(_)));
+        let value = if is_template {
+            render(&value, Placeholder::FOR_SERVICE, &prepared.values).map_err(|e| broken(format!("{name}: {e}")))?
+        } else {
+            value
+        };
         env.insert(name, value);
     }
     if let (Port::Auto { env: name } | Port::Fixed { env: name, .. }, Some(port)) = (&config.port, &prepared.port) {

@@ -10,6 +10,9 @@ use super::lines::{Line, Server};
 
 /// Most messages taken before the pump gets its turn.
 const LINES_AT_ONCE: usize = 16;
+/// Most bytes of messages that a run's log keeps. They count against no quota of its output: what an agent says
+/// of its work must get through where that is full.
+const AGENT_KEPT_MAX: u64 = 16 << 20;
 /// Longest id of a message, in bytes.
 const MESSAGE_ID_MAX: usize = 128;
 
@@ -72,6 +75,13 @@ impl Shim {
         let mut body = message.body;
         let hit = self.pump.secrets().redact_json(&mut body);
         let frame = json!({"v": 1, "message_id": message.message_id, "kind": message.kind, "body": body}).to_string();
+        if self.journal.kept(Stream::Agent) + frame.len() as u64 > AGENT_KEPT_MAX {
+            let said = self.journal.kept(Stream::Agent);
+            return Err((
+                "log_quota",
+                format!("this run has sent {said} bytes of messages, and {AGENT_KEPT_MAX} are kept; say no more in it"),
+            ));
+        }
         match self.journal.data(Stream::Agent, if hit { FLAG_REDACTED } else { 0 }, frame.as_bytes()) {
             Taken::Yes => {
                 // Whoever watches reads it from the log.

@@ -93,6 +93,7 @@ impl Shim {
             oom_evidence: evidence,
             limits: self.tree.end_groups(),
             spawn_error: None,
+            sync_failed: None,
         };
         self.life = Life::Recording(Box::new(Recording { frame, since: now, next_try: now }));
     }
@@ -144,7 +145,8 @@ impl Shim {
                 end.bytes = self.journal.kept(stream);
             }
         }
-        let Ok(payload) = serde_json::to_vec(&recording.frame) else {
+        recording.frame.sync_failed = self.journal.sync_failed();
+        let Ok(mut payload) = serde_json::to_vec(&recording.frame) else {
             self.life = Life::Over(EXIT_UNRECORDED);
             return;
         };
@@ -154,13 +156,21 @@ impl Shim {
         kill_point("shim.exit_frame_written");
         self.journal.sync();
         kill_point("shim.exit_synced");
-        let frame = recording.frame.clone();
+        let mut frame = recording.frame.clone();
+        let mut status = 0;
+        if let Some(message) = self.journal.sync_failed().filter(|_| frame.sync_failed.is_none()) {
+            // It was this very sync: the end is said once more, as one that is not durable. The last frame counts.
+            frame.sync_failed = Some(message);
+            status = EXIT_UNRECORDED;
+            payload = serde_json::to_vec(&frame).unwrap_or(payload);
+            let _ = self.journal.data(Stream::Control, 0, &payload);
+        }
         // A copy for people; the frame is the truth, so a failure here changes nothing.
         let _ = replace_file(self.keeper_dir(), names::EXIT, &payload, false);
         kill_point("shim.exit_json");
         self.agents = None;
         self.push(&ControlReply::Exited { exit: Box::new(frame) });
-        self.life = Life::Over(0);
+        self.life = Life::Over(status);
     }
 }
 
@@ -187,6 +197,7 @@ pub(super) fn refusal(
         oom_evidence: None,
         limits: None,
         spawn_error: Some(error),
+        sync_failed: None,
     }
 }
 

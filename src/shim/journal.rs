@@ -65,7 +65,8 @@ pub struct Journal {
     refused: Disk,
     /// Awake time of the oldest frame that is not synced.
     unsynced_since: Option<u64>,
-    sync_failed: bool,
+    /// A failed sync is in the records, or waits to be.
+    told_sync_failed: bool,
     /// Up to where in the segment the kernel was asked to begin writing.
     begun: u64,
 }
@@ -85,7 +86,7 @@ impl Journal {
             retry_at: None,
             refused: Disk::Ok,
             unsynced_since: None,
-            sync_failed: false,
+            told_sync_failed: false,
             begun: 0,
         })
     }
@@ -115,7 +116,7 @@ impl Journal {
 
     /// State of the disk.
     pub fn disk(&self) -> Disk {
-        match (self.retry_at, self.sync_failed) {
+        match (self.retry_at, self.log.sync_failed().is_some()) {
             (Some(_), _) => self.refused,
             (None, true) => Disk::Failed,
             (None, false) => Disk::Ok,
@@ -156,7 +157,8 @@ impl Journal {
     /// Syncs when the oldest frame is a second old or much is unsynced.
     pub fn sync_if_due(&mut self, now: u64) {
         let due = self.unsynced_since.is_some_and(|since| now >= since + SYNC_NS);
-        if due || self.log.bytes_unsynced() >= SYNC_BYTES {
+        // Where syncs fail, the bytes stay unsynced: not at each turn then.
+        if due || (self.log.bytes_unsynced() >= SYNC_BYTES && self.log.sync_failed().is_none()) {
             self.sync();
         }
     }
@@ -165,11 +167,21 @@ impl Journal {
     /// kernel may have dropped the bytes, so a later success proves nothing about them.
     pub fn sync(&mut self) {
         self.unsynced_since = None;
-        if let Err(error) = self.log.sync()
-            && !self.sync_failed
-        {
-            self.sync_failed = true;
-            self.control(&json!({"t": "sync_failed", "message": error.to_string()}));
+        // Noted by the log.
+        let _ = self.log.sync();
+        self.tell_sync_failed();
+    }
+
+    /// What the first failed sync said: some of the log may not be durable.
+    pub fn sync_failed(&self) -> Option<String> {
+        self.log.sync_failed().map(str::to_owned)
+    }
+
+    fn tell_sync_failed(&mut self) {
+        if let Some(message) = self.log.sync_failed().filter(|_| !self.told_sync_failed) {
+            let record = json!({"t": "sync_failed", "message": message});
+            self.told_sync_failed = true;
+            self.control(&record);
         }
     }
 
@@ -230,6 +242,8 @@ impl Journal {
             Err(error) => {
                 self.refused = if is_full(&error) { Disk::Full } else { Disk::Failed };
                 self.retry_at = Some(clock::awake_ns() + RETRY_NS);
+                // A segment is synced before the next one is begun.
+                self.tell_sync_failed();
                 Taken::NotNow
             }
         }

@@ -47,9 +47,15 @@ impl<S> Connection<S> {
         self.write();
     }
 
-    /// Ends the connection once what was said is written.
+    /// Ends the connection once what was said is written. What came and was not taken yet is dropped.
     pub fn close(&mut self) {
         self.closing = true;
+        self.inbox = Vec::new();
+    }
+
+    /// Whether [`Connection::next_line`] has something to give.
+    fn has_line(&self) -> bool {
+        !self.gone && (self.inbox.contains(&b'\n') || self.inbox.len() > LINE_MAX_BYTES)
     }
 
     fn write(&mut self) {
@@ -206,12 +212,15 @@ impl<S: Default> Server<S> {
     pub fn sweep(&mut self, now: u64) {
         self.connections.retain(|c| {
             let silent = c.silent_until.is_some_and(|until| now >= until);
-            !(c.gone || silent || (c.closing && c.outbox.is_empty()))
+            !(c.gone || silent || (c.closing && c.outbox.is_empty() && !c.has_line()))
         });
     }
 
-    /// When [`Server::sweep`] has something to do next.
+    /// When [`Server::sweep`] or [`Server::next_line`] have something to do next: at once where a whole line is left.
     pub fn next_due(&self) -> Option<u64> {
+        if self.connections.iter().any(Connection::has_line) {
+            return Some(0);
+        }
         self.connections.iter().filter_map(|c| c.silent_until).min()
     }
 

@@ -55,7 +55,7 @@ pub use start::{EXIT_REFUSED as EXIT_SPEC_REFUSED, EXIT_UNRECORDED as EXIT_NOT_R
 /// Runs the shim for a directory to its end and gives the exit status of the process.
 ///
 /// Statuses: 0 the end is recorded, or there was no start message; 100 the directory was used
-/// before; 102 the end could not be recorded; 103 nothing was started, the error file says why.
+/// before; 102 the end could not be recorded, or not be made durable; 103 nothing was started, the error file says why.
 pub fn main(dir: Option<&OsStr>) -> i32 {
     let Some(dir) = dir.map(Path::new).filter(|d| !d.as_os_str().is_empty()) else {
         complain("needs the directory to keep");
@@ -163,7 +163,8 @@ impl Shim {
             Ok(made) => made,
             Err(error) => return Err(Box::new((keeper, error))),
         };
-        let secrets = match Secrets::new(&message.redact) {
+        let prepare = if spec.tty.is_some() { Secrets::for_terminal } else { Secrets::new };
+        let secrets = match prepare(&message.redact) {
             Ok(secrets) => secrets,
             Err(words) => return Err(Box::new((keeper, spawn_child::refused(words)))),
         };
@@ -329,6 +330,11 @@ impl Shim {
             "t": "child_exited", "code": ended.code, "signal": ended.signal.map(signal::name), "core": ended.core,
         }));
         self.feed = None;
+        // It may have opened, written and left its terminal since the last look.
+        if let Some(terminal) = &mut self.terminal {
+            terminal.look_now();
+        }
+        self.look_for_terminal(now);
         self.life = Life::Clearing(Clearing::new(ended, now));
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::fcntl_getpipe_size;
 use serde_json::json;
 use wharf_model::shim::{OnFull, OnQuota, Spec, StreamEnd};
 use wharf_store::log::{FLAG_GAP, FLAG_REDACTED, PAYLOAD_MAX, Stream};
@@ -15,6 +16,11 @@ use crate::process::kill_point::kill_point;
 
 /// Bytes read at once when there are secrets to search for: the search keeps copies.
 const READ_WITH_SECRETS: usize = 64 * 1024;
+
+/// Reads of one source before held bytes are looked at again in the next turn.
+const READS_BEFORE_RELEASE: usize = 16;
+/// Bytes that a stream without a size of its own holds at most: a terminal holds far less.
+const CAPACITY_MAX: u64 = 1 << 20;
 
 /// Smallest segment of the newest output.
 const SEGMENT_MIN: u64 = 4 * 1024;
@@ -28,6 +34,8 @@ pub enum Missed {
     Quota,
     /// The disk stayed full, or the spec says to drop then.
     DiskFull,
+    /// Somebody outside the tree writes without end.
+    GivenUp,
 }
 
 impl Missed {
@@ -35,6 +43,7 @@ impl Missed {
         match self {
             Self::Quota => "quota",
             Self::DiskFull => "disk_full",
+            Self::GivenUp => "given_up",
         }
     }
 }
@@ -45,6 +54,8 @@ struct Source {
     pipe: Option<File>,
     redactor: Redactor,
     missed: Option<(u64, Missed)>,
+    /// Bytes read since [`Pump::count_from_now`], kept or not.
+    read: u64,
 }
 
 /// A frame that the disk refused; its bytes stay in their buffer.
@@ -81,7 +92,7 @@ impl Pump {
     /// A pump without pipes yet.
     pub fn new(spec: &Spec, secrets: Secrets) -> Self {
         let size = if secrets.is_empty() { PAYLOAD_MAX } else { READ_WITH_SECRETS };
-        let source = |stream| Source { stream, pipe: None, redactor: Redactor::default(), missed: None };
+        let source = |stream| Source { stream, pipe: None, redactor: Redactor::default(), missed: None, read: 0 };
         Self {
             sources: match spec.tty {
                 None => [source(Stream::Stdout), source(Stream::Stderr)],
@@ -160,10 +171,10 @@ impl Pump {
         (!waits).then(|| pipe.as_fd())
     }
 
-    /// Reads once from a source and appends what came. Never waits.
-    pub fn read(&mut self, source: usize, journal: &mut Journal, now: u64) {
+    /// Reads once from a source and appends what came; says whether anything did, or the end. Never waits.
+    pub fn read(&mut self, source: usize, journal: &mut Journal, now: u64) -> bool {
         if self.wanted(source, journal).is_none() {
-            return;
+            return false;
         }
         self.keep_newest(journal);
         let room = match (self.quota, self.discarding) {
@@ -179,13 +190,14 @@ impl Pump {
             _ => self.raw.len(),
         };
         let over = self.discarding.is_none() && self.is_at_quota(journal);
-        let Some(pipe) = self.sources[source].pipe.as_mut() else { return };
+        let Some(pipe) = self.sources[source].pipe.as_mut() else { return false };
         let count = match pipe.read(&mut self.raw[..room]) {
             Ok(count) => count,
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return false,
             // A pipe has no other errors, and a terminal that nobody has open says EIO: that is its end.
             Err(_) => 0,
         };
+        self.sources[source].read += count as u64;
         if count == 0 {
             self.sources[source].pipe = None;
             self.release(source, journal);
@@ -200,6 +212,7 @@ impl Pump {
             let hit = sources[source].redactor.push(secrets, &raw[..count], now, clean);
             self.keep(source, if hit { FLAG_REDACTED } else { 0 }, self.clean.len(), journal);
         }
+        true
     }
 
     /// Once the head of the log is full, has only the newest output kept behind it.
@@ -214,24 +227,38 @@ impl Pump {
         }
     }
 
-    /// Gives out bytes that were held back for long enough.
+    /// Gives out bytes that were held back for long enough, unless what follows them is there to be read:
+    /// it is this process that may have been slow, and not the child.
     pub fn release_due(&mut self, journal: &mut Journal, now: u64) {
         for source in 0..self.sources.len() {
-            if self.pending.is_none()
-                && !journal.is_blocked()
-                && self.sources[source].redactor.due_ns().is_some_and(|due| now >= due)
-            {
-                self.release(source, journal);
+            let mut reads = 0;
+            while self.is_due(source, journal, now) {
+                if self.sources[source].pipe.is_none() {
+                    self.release(source, journal);
+                } else if self.wanted(source, journal).is_none() || reads == READS_BEFORE_RELEASE {
+                    break;
+                } else if !self.read(source, journal, now) && self.pending.is_none() {
+                    self.release(source, journal);
+                }
+                reads += 1;
             }
         }
     }
 
+    fn is_due(&self, source: usize, journal: &Journal, now: u64) -> bool {
+        self.pending.is_none()
+            && !journal.is_blocked()
+            && self.sources[source].redactor.due_ns().is_some_and(|due| now >= due)
+    }
+
     /// When [`Pump::release_due`] has something to do next.
-    pub fn next_due(&self) -> Option<u64> {
+    pub fn next_due(&self, journal: &Journal) -> Option<u64> {
         if self.pending.is_some() {
             return None;
         }
-        self.sources.iter().filter_map(|s| s.redactor.due_ns()).min()
+        // What follows cannot be read at the quota, and so cannot be told from nothing.
+        let may_go = |source: &usize| self.sources[*source].pipe.is_none() || self.wanted(*source, journal).is_some();
+        (0..self.sources.len()).filter(may_go).filter_map(|source| self.sources[source].redactor.due_ns()).min()
     }
 
     /// Tries the refused frame again, then records what was missed meanwhile. Only right after a
@@ -301,21 +328,41 @@ impl Pump {
         let mut any = false;
         for pipe in open {
             any = true;
-            let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-            let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
-            if poll(&mut fds, Some(&nothing)).is_ok_and(|ready| ready > 0) {
+            if !is_silent(pipe) {
                 return false;
             }
         }
         any
     }
 
-    /// Gives up on streams that are held open from outside; their held bytes are given out.
+    /// Counts what is read from now on, for [`Pump::is_flooded`].
+    pub fn count_from_now(&mut self) {
+        for source in &mut self.sources {
+            source.read = 0;
+        }
+    }
+
+    /// Whether nothing can be unread of what was written before [`Pump::count_from_now`], although streams
+    /// do not end: more than a pipe can hold was read of each since, or there is nothing in it.
+    pub fn is_flooded(&self) -> bool {
+        let is_past = |source: &Source| {
+            let Some(pipe) = &source.pipe else { return true };
+            let capacity = fcntl_getpipe_size(pipe).map_or(CAPACITY_MAX, |bytes| bytes as u64);
+            source.read > capacity || is_silent(pipe)
+        };
+        self.sources.iter().all(is_past)
+    }
+
+    /// Gives up on streams that are held open from outside. Their held bytes are given out, unless something is left
+    /// unread behind them: they may begin a secret that goes on there, and all of it is declared as a gap.
     pub fn abandon(&mut self, journal: &mut Journal) -> [bool; 2] {
         let closed = self.closed();
         for source in 0..self.sources.len() {
-            self.sources[source].pipe = None;
-            if self.pending.is_none() {
+            let unread = self.sources[source].pipe.take().and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok());
+            if let Some(bytes) = unread.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0) {
+                let held = std::mem::take(&mut self.sources[source].redactor).held();
+                self.miss(source, bytes.saturating_add(held), Missed::GivenUp);
+            } else if self.pending.is_none() {
                 self.release(source, journal);
             }
         }
@@ -383,6 +430,13 @@ impl Pump {
     }
 }
 
+/// Whether a pipe is open and nothing is there to be read.
+fn is_silent(pipe: &File) -> bool {
+    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+    let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !poll(&mut fds, Some(&nothing)).is_ok_and(|ready| ready > 0)
+}
+
 fn kept(journal: &Journal) -> u64 {
     [Stream::Stdout, Stream::Stderr, Stream::Terminal].iter().map(|s| journal.kept(*s)).sum()
 }
@@ -419,3 +473,6 @@ impl AsFd for Feed {
         self.pipe.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,8 +95,26 @@ impl Secrets {
                 long.len()
             ));
         }
-        let longest = values.iter().map(|v| v.len()).max().unwrap_or(0);
-        Ok(Self { patterns: values.into_iter().map(|v| Pattern::new(v)).collect(), longest })
+        Ok(Self::prepare(values.into_iter().map(|v| Pattern::new(v)).collect()))
+    }
+
+    /// Prepares the values as a terminal shows them and as they are typed: its line ends are others.
+    ///
+    /// # Errors
+    /// As [`Secrets::new`].
+    pub fn for_terminal(values: &[String]) -> Result<Self, String> {
+        let mut patterns = Self::new(values)?.patterns;
+        let lines = values.iter().filter(|v| v.len() >= SECRET_MIN_BYTES && v.contains('\n'));
+        let mut others: Vec<String> = lines.flat_map(|v| [v.replace('\n', "\r\n"), v.replace('\n', "\r")]).collect();
+        others.sort_unstable();
+        others.dedup();
+        patterns.extend(others.iter().map(|v| Pattern::new(v)));
+        Ok(Self::prepare(patterns))
+    }
+
+    fn prepare(patterns: Vec<Pattern>) -> Self {
+        let longest = patterns.iter().map(|p| p.bytes().len()).max().unwrap_or(0);
+        Self { patterns, longest }
     }
 
     /// Whether there is nothing to search for.
@@ -254,6 +272,28 @@ mod tests {
             assert_eq!(String::from_utf8(bytes).unwrap(), expected, "{name}");
             assert_eq!(hit, text != expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_terminal_has_other_line_ends() {
+        let values = ["-----BEGIN\nsecret\nEND".to_owned(), "plain-secret".to_owned()];
+        let s = Secrets::for_terminal(&values).unwrap();
+        for (text, expected) in [
+            ("a -----BEGIN\r\nsecret\r\nEND b", "a *********************** b"),
+            ("a -----BEGIN\rsecret\rEND b", "a ********************* b"),
+            ("a -----BEGIN\nsecret\nEND b", "a ********************* b"),
+            ("a plain-secret b", "a ************ b"),
+        ] {
+            let mut bytes = text.as_bytes().to_vec();
+            assert!(s.redact_whole(&mut bytes), "{text:?}");
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        }
+        let (mut r, mut out, mut got) = (Redactor::default(), Vec::new(), Vec::new());
+        for piece in ["x -----BEGIN\r", "\nsecret\r\n", "END y"] {
+            r.push(&s, piece.as_bytes(), 0, &mut out);
+            got.extend_from_slice(&out);
+        }
+        assert_eq!(String::from_utf8(got).unwrap(), "x *********************** y");
     }
 
     #[test]

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use wharf_model::shim::{ChildRef, EXIT_DIRECTORY_USED, IdFile, PROTOCOL, ProcessRef, Spec, StartMessage, Stopped};
+use wharf_model::shim::{
+    ChildRef, EXIT_DIRECTORY_USED, IdFile, PROTOCOL, ProcessRef, SpawnError, Spec, StartMessage, Stopped,
+};
 
-use super::clock;
+use super::{clock, exit_record};
 use crate::process::kill_point::kill_point;
 use crate::process::shim_dir::{names, replace_file};
 use crate::process::signal::SignalFile;
@@ -103,7 +105,8 @@ pub struct Keeper {
 /// Becomes the keeper of `dir`.
 ///
 /// # Errors
-/// [`Refusal`]; except for [`Refusal::Used`] nothing was left in the directory.
+/// [`Refusal`]; except for [`Refusal::Used`] nothing was left in the directory but, where the lock was taken
+/// already, a record that nothing was started.
 pub fn begin(dir: &Path) -> Result<Keeper, Refusal> {
     let other = |what: &str| {
         let what = what.to_owned();
@@ -133,12 +136,28 @@ pub fn begin(dir: &Path) -> Result<Keeper, Refusal> {
         .ok_or_else(|| Refusal::Used(dir.to_owned()))?;
     kill_point("shim.locked");
     let keeper = Keeper { dir: open, spec, message, signals, lock, me, cgroups: Vec::new(), boot_id };
-    keeper.write_id(None, None).map_err(other("write the identity"))?;
+    if let Err(error) = keeper.write_id(None, None) {
+        return Err(keeper.give_back(&error));
+    }
     kill_point("shim.id_written");
     Ok(keeper)
 }
 
 impl Keeper {
+    /// Ends the keeping before it began, so that nobody takes a free lock for that of a shim that died: the end is
+    /// recorded, and where there is no room for that either, the lock goes.
+    fn give_back(self, error: &io::Error) -> Refusal {
+        let words = format!("cannot write the identity: {error}");
+        let code = if error.kind() == io::ErrorKind::StorageFull { "disk_full" } else { "exec_failed" };
+        let spawn_error =
+            SpawnError { code: code.to_owned(), message: format!("the shim {words}"), errno: error.raw_os_error() };
+        if !exit_record::write_copy_only(self.dir.path(), spawn_error) {
+            // Its holder ends now, and has run nothing.
+            let _ = std::fs::remove_file(self.dir.path().join(names::LOCK));
+        }
+        Refusal::Other(words)
+    }
+
     /// Writes `id.json`: without the child before it is spawned, with it after, and with its halt while
     /// it is stopped.
     ///

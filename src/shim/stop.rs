@@ -55,6 +55,8 @@ pub struct Clearing {
     asked_ms: Option<i64>,
     kill_at: Option<u64>,
     killing_since: Option<u64>,
+    /// Since when something lives that cannot be seen.
+    hidden_since: Option<u64>,
     /// When nothing was left any more.
     tree_gone_at: Option<u64>,
 }
@@ -71,6 +73,7 @@ impl Clearing {
             asked_ms: None,
             kill_at: None,
             killing_since: None,
+            hidden_since: None,
             tree_gone_at: None,
         }
     }
@@ -184,7 +187,8 @@ impl Shim {
         }
         let Life::Clearing(clearing) = &self.life else { return };
         let Some(gone_at) = clearing.tree_gone_at else { return };
-        if now.saturating_sub(gone_at) > DRAIN_LIMIT_NS {
+        // Time alone is no reason: this process may have been stopped all the while.
+        if now.saturating_sub(gone_at) > DRAIN_LIMIT_NS && (self.pump.has_pending() || self.journal.is_blocked()) {
             self.pump.discard(Missed::DiskFull);
         }
         // Records that wait for room do not hold this up: the reserve is given back for them.
@@ -194,7 +198,7 @@ impl Shim {
         let flooded = now.saturating_sub(gone_at) > KILL_LIMIT_NS
             && !self.pump.has_pending()
             && !self.journal.is_blocked()
-            && !self.pump.is_finished();
+            && self.pump.is_flooded();
         let given_up = self.pump.is_discarding() && now.saturating_sub(gone_at) > DRAIN_LIMIT_NS + KILL_LIMIT_NS;
         if drained || held || flooded || given_up {
             self.begin_record(now);
@@ -213,9 +217,16 @@ impl Shim {
         if left.is_empty() {
             if self.tree.reap_child().unwrap_or(false) {
                 clearing.tree_gone_at = Some(now);
+                self.pump.count_from_now();
+            } else if now - *clearing.hidden_since.get_or_insert(now) > clock::ms(self.spec.grace_ms) + KILL_LIMIT_NS {
+                // Another user's, on a machine that hides those: it can be neither named nor ended.
+                self.survivors = vec!["(hidden)".to_owned()];
+                clearing.tree_gone_at = Some(now);
+                self.pump.count_from_now();
             }
             return;
         }
+        clearing.hidden_since = None;
         if kill_at.is_some_and(|at| now >= at) {
             self.kill_left(now, &left);
         } else if quiet_over && !clearing.asked {
@@ -241,6 +252,7 @@ impl Shim {
             self.survivors = comms(left);
             let _ = self.tree.reap_child();
             clearing.tree_gone_at = Some(now);
+            self.pump.count_from_now();
             return;
         }
         if first {

@@ -70,9 +70,9 @@ impl Terminal {
         self.waiting.clear();
     }
 
-    /// Whether what is typed is not to be seen, as for a password.
+    /// Whether what is typed is not shown by the terminal, as for a password.
     pub fn is_hidden(&self) -> bool {
-        terminal::hides_line(&self.keeper)
+        terminal::hides_typing(&self.keeper)
     }
 
     /// Whether something waits for the terminal to take it.
@@ -107,6 +107,11 @@ impl Terminal {
             return None;
         }
         self.keeper.as_fd().try_clone_to_owned().ok()
+    }
+
+    /// Has the next look happen at once: nobody of the child's own will open it any more.
+    pub fn look_now(&mut self) {
+        self.next_look = 0;
     }
 
     /// When [`Terminal::opened_again`] looks next.

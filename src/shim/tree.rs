@@ -139,9 +139,9 @@ impl Tree {
     /// What the kernel says when `/proc` cannot be read; the group was killed even then.
     pub fn kill_pass(&mut self) -> io::Result<()> {
         let seen = self.left();
+        // First the group in one call: it also catches forks under way. Refused when all of it runs as another user.
+        let group = if self.keep.is_empty() { self.signal_group(Signal::KILL) } else { Ok(false) };
         if self.keep.is_empty() {
-            // First the group in one call: it also catches forks under way.
-            self.signal_group(Signal::KILL)?;
             // And nobody leaves a group of the kernel's by leaving that of the child.
             self.groups.kill();
         }
@@ -150,7 +150,7 @@ impl Tree {
                 self.killed.insert((process.id.pid, process.id.start_ticks));
             }
         }
-        Ok(())
+        group.map(drop)
     }
 
     /// Living processes below this one that may not stay; when there are none, those outside the

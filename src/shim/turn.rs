@@ -111,7 +111,7 @@ impl Shim {
         };
         let agents = self.agents.as_ref().and_then(|desk| desk.server.next_due());
         // Held bytes cannot go while the disk refuses; its next try is the time to look again.
-        let pump = self.pump.next_due().filter(|_| !self.journal.is_blocked());
+        let pump = self.pump.next_due(&self.journal).filter(|_| !self.journal.is_blocked());
         [life, self.journal.next_due(), pump, self.control.next_due(), agents].into_iter().flatten().min()
     }
 

@@ -49,10 +49,10 @@ impl CheckoutFacts {
     }
 }
 
-/// Reads the state of the checkout at `path`; `base` is a commit id or the name of a ref.
+/// Reads the state of the checkout that `path` lies in; `base` is a commit id or the name of a ref.
 /// Submodules are left out, and renames count as two changes.
 pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, WorkspaceError> {
-    let git = inspect::open(path)?;
+    let git = inspect::open_above(path)?;
     let fail = |what| WorkspaceError::git(what, path);
     let head = git.head().ok();
     let commit = head.as_ref().and_then(|h| h.peel_to_commit().ok()).map(|c| c.id());

@@ -79,6 +79,12 @@ impl RepositoryFacts {
     pub fn root(&self) -> Option<&Path> {
         self.main_checkout.as_deref().or(self.top_level.as_deref())
     }
+
+    /// The place in another checkout that the inspected directory has in its own.
+    pub fn below(&self, root: &Path) -> PathBuf {
+        // Joining an empty path would leave a slash behind.
+        if self.prefix.as_os_str().is_empty() { root.to_owned() } else { root.join(&self.prefix) }
+    }
 }
 
 /// What a directory is.
@@ -123,6 +129,12 @@ pub fn checkout(directory: &Path) -> Result<RepositoryFacts, WorkspaceError> {
 
 pub(crate) fn open(path: &Path) -> Result<Repository, WorkspaceError> {
     Repository::open(path).map_err(WorkspaceError::git("open the repository", path))
+}
+
+/// Opens the repository of a directory that may lie below its root.
+pub(crate) fn open_above(path: &Path) -> Result<Repository, WorkspaceError> {
+    Repository::open_ext(path, RepositoryOpenFlags::empty(), &[] as &[&Path])
+        .map_err(WorkspaceError::git("open the repository", path))
 }
 
 fn read_repository(repo: &Repository, directory: &Path) -> Result<RepositoryFacts, WorkspaceError> {

@@ -2,12 +2,11 @@
 //!
 //! git's own `worktree` commands do not exclude each other. The lock belongs to the open file
 //! description, so two threads of one process exclude each other too, and the kernel frees it when
-//! the last descriptor closes, however the process ends. A caller that leaves the git command to a
-//! child may hand it the descriptor ([`AsFd`]), so that the lock lives as long as the command.
+//! the last descriptor closes, however the process ends. A command that goes on under its shim then has it
+//! no more: the next reign waits for that command before it looks at the repository.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -22,7 +21,8 @@ pub const OUR_DIR: &str = "wharf";
 /// The lock, held until dropped.
 #[derive(Debug)]
 pub struct WorktreeLock {
-    file: File,
+    /// Held.
+    _file: File,
     path: PathBuf,
 }
 
@@ -61,18 +61,12 @@ impl WorktreeLock {
             .set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(holder.as_bytes()));
-        Ok(Self { file, path })
+        Ok(Self { _file: file, path })
     }
 
     /// The lock file.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-impl AsFd for WorktreeLock {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 

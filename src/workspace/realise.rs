@@ -147,9 +147,9 @@ fn cwd_in(repo: &RepositoryFacts, path: &Path, branch: &str) -> Result<PathBuf, 
     if repo.prefix.as_os_str().is_empty() {
         return Ok(path.to_owned());
     }
-    // A link in a commit may lead anywhere.
-    let cwd = contained(path, &path.join(&repo.prefix))?;
-    if cwd.is_dir() {
+    let cwd = repo.below(path);
+    // A link in a commit may lead anywhere. The name stays as it was planned: rows are found again by it.
+    if contained(path, &cwd)?.is_dir() {
         return Ok(cwd);
     }
     let why = format!(

@@ -473,6 +473,7 @@ fn facts_count_changes_and_distance() {
     assert_eq!(facts.behind.map(|b| (b.count, b.complete)), Some((1, true)));
     assert!(facts::observe(&made.path, Some("nope")).is_err());
     assert_eq!(facts::observe(&made.path, None).unwrap().ahead, None);
+    assert_eq!(facts::observe(&made.path.join("new"), None).unwrap().changed, 1, "a place in it will do");
 }
 
 #[test]

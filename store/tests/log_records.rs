@@ -23,7 +23,7 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn exit_and_started_are_found() {
+fn exit_frames_and_records_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let mut w = writer(dir.path(), 5000);
     w.append(Stream::Control, 0, br#"{"t":"started","pid":4}"#, 1).unwrap();
@@ -36,8 +36,6 @@ fn exit_and_started_are_found() {
     let seq = w.append(Stream::Control, 0, EXIT.as_bytes(), 303).unwrap();
     w.append(Stream::Control, 0, br#"{"t":"later"}"#, 304).unwrap();
     assert_eq!(last_exit_frame(dir.path()).unwrap().unwrap().code, Some(3));
-    let started = started_frame(dir.path()).unwrap().unwrap();
-    assert_eq!((started.seq, started.body.unwrap()["pid"].as_i64()), (1, Some(4)));
 
     let mut r = LogReader::open(dir.path()).unwrap();
     let control = r.control_frames(r.start(), 100).unwrap();
@@ -53,6 +51,18 @@ fn exit_and_started_are_found() {
     let n = files(dir.path()).len() as u32;
     std::fs::write(dir.path().join(format!("out.{:06}.wlog", n + 1)), &bytes[..30]).unwrap();
     assert_eq!(last_exit_frame(dir.path()).unwrap().unwrap().code, Some(3));
+}
+
+#[test]
+fn an_end_that_is_said_again_counts_as_it_was_said_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut w = writer(dir.path(), 5000);
+    w.append(Stream::Control, 0, EXIT.as_bytes(), 1).unwrap();
+    assert_eq!(last_exit_frame(dir.path()).unwrap().unwrap().sync_failed, None);
+    w.append(Stream::Control, 0, br#"{"t":"sync_failed"}"#, 2).unwrap();
+    let again = EXIT.replace("\"oom\":false", "\"oom\":false,\"sync_failed\":\"EIO\"");
+    w.append(Stream::Control, 0, again.as_bytes(), 3).unwrap();
+    assert_eq!(last_exit_frame(dir.path()).unwrap().unwrap().sync_failed.as_deref(), Some("EIO"));
 }
 
 #[test]

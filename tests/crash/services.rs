@@ -119,6 +119,93 @@ fn a_service_outlives_the_orchestrator_and_keeps_its_users() {
 }
 
 #[test]
+fn a_service_that_was_ready_is_not_judged_again_by_the_next_reign() {
+    // It answers once, and then holds its port without answering.
+    let script = "my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 5) or die; \
+                  my $c = $s->accept; sysread($c, my $q, 4096); print $c \"HTTP/1.0 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n\"; \
+                  close $c; sleep 600";
+    let script = serde_json::to_string(script).unwrap();
+    let busy = format!(
+        "[[service]]\nname = \"web\"\ncommand = [\"perl\", \"-MIO::Socket::INET\", \"-e\", {script}]\nport = \"auto\"\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"2s\", interval = \"20ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"200ms\" }}\n\
+         [[service]]\nname = \"later\"\ncommand = [\"sleep\", \"600\"]\nport = \"auto\"\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"4s\", interval = \"20ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"200ms\" }}\n"
+    );
+    let site = Site::plain(&busy);
+    let it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let started = site.finished(site.ask_service("start", site.service("web").service.id));
+    assert_eq!(started.status, RequestStatus::Done, "{started:?}");
+    let before = site.service("web").service;
+    it.kill();
+    let _second = site.start();
+    site.wait("the adoption", || {
+        let query = wharf_store::view::ActivityQuery { action: Some("service.adopted".into()), ..Default::default() };
+        (site.activity(&query).len() == 1).then_some(())
+    });
+    // One that begins to be waited for after it, and for longer: when that wait is over, so would this one be.
+    let later = site.finished(site.ask_service("start", site.service("later").service.id));
+    assert_eq!(later.status, RequestStatus::Failed, "{later:?}");
+    let after = site.service("web").service;
+    assert_eq!((after.status, after.process_pid), (ServiceStatus::Running, before.process_pid));
+    assert_eq!(site.processes_of_service(&after).len(), 1);
+}
+
+#[test]
+fn a_port_that_a_launcher_left_to_its_server_is_the_services_own() {
+    let server = "my $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => $ENV{PORT}, Listen => 5) or die; \
+                  while (my $c = $s->accept) { sysread($c, my $q, 4096); print $c qq(HTTP/1.0 200 OK\\r\\n\\r\\n); close $c }";
+    // The shell between ends at once.
+    let script = format!("(perl -MIO::Socket::INET -e '{server}' &); exec sleep 600");
+    let script = serde_json::to_string(&script).unwrap();
+    let config = format!(
+        "[[service]]\nname = \"web\"\ncommand = [\"sh\", \"-c\", {script}]\nport = \"auto\"\n\
+         ready = {{ http = \"http://127.0.0.1:{{{{port}}}}/\", timeout = \"15s\", interval = \"20ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"2s\" }}\n"
+    );
+    let site = Site::plain(&config);
+    let _it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let id = site.service("web").service.id;
+    let started = site.finished(site.ask_service("start", id));
+    assert_eq!(started.status, RequestStatus::Done, "{started:?}");
+    assert_eq!(site.finished(site.ask_service("stop", id)).status, RequestStatus::Done);
+    assert_eq!(site.processes_of_service(&site.service("web").service), Vec::<String>::new());
+}
+
+#[test]
+fn templates_of_a_services_environment_are_strict_and_secrets_are_none() {
+    let service = |name: &str, env: &str, script: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\ncommand = [\"sh\", \"-c\", {script:?}]\nport = \"auto\"\nenv = {{ {env} }}\n"
+        )
+    };
+    let config = format!(
+        "[secret.key]\nfile = \"$ROOT/key\"\n{}{}",
+        service(
+            "web",
+            "KEY = { secret = \"key\" }, AT = \"{{port}}\"",
+            "echo $KEY $AT $PORT > $ROOT/env; exec sleep 600"
+        ),
+        service("broken", "AT = \"{{nothing}}\"", "sleep 600"),
+    );
+    let site = Site::plain(&config);
+    std::fs::write(site.path("key"), "{{port}}-is-secret\n").unwrap();
+    let _it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let start = |name: &str| site.finished(site.ask_service("start", site.service(name).service.id));
+    assert_eq!(start("web").status, RequestStatus::Done);
+    let words = site.wait_and_look("its variables", || site.lines("env").first().cloned());
+    let words: Vec<&str> = words.split(' ').collect();
+    assert_eq!((words[0], words[1]), ("{{port}}-is-secret", words[2]));
+    let broken = start("broken");
+    assert_eq!((broken.status, broken.error_code.as_deref()), (RequestStatus::Failed, Some("service_start_failed")));
+    assert!(broken.error.as_ref().unwrap().contains("nothing"), "{broken:?}");
+}
+
+#[test]
 fn a_service_that_nobody_needs_any_more_waits_for_its_idle_time() {
     let site = site(&listener("web", "stop = { policy = \"idle_timeout\", idle = \"1s\", grace = \"2s\" }"));
     let _it = site.start();

@@ -107,6 +107,10 @@ pub(crate) fn ended(
         r.sys_us = i64::try_from(exit.rusage.sys_us).ok();
         r.maxrss_kib = i64::try_from(exit.rusage.maxrss_kib).ok();
     });
+    if let Some(why) = &exit.sync_failed {
+        let message = format!("its log could not be made durable and may lack a part after a power loss: {why}");
+        d.tx.event(id, "lifecycle", "error", message, None);
+    }
     let end = outcome(&run, exit, killed);
     let said = end.message.clone().unwrap_or_else(|| format!("exit {}", exit.code.unwrap_or(0)));
     let good = end.status == RunStatus::Succeeded;

@@ -17,7 +17,9 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
         .state()
         .workspaces
         .values()
-        .find(|w| w.project_id == run.project_id && w.cwd.as_deref() == Some(&plan.cwd) && w.mode == plan.mode)
+        .filter(|w| w.project_id == run.project_id && w.mode == plan.mode)
+        // By its root as well: one of before the project's place in it was heeded is the same workspace.
+        .find(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree)
         .map(|w| (w.id, w.status));
     let id = if let Some((id, status)) = known {
         // Another run works in it: it stays in use while this one joins.
@@ -29,6 +31,7 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
         }
         d.tx.update::<WorkspaceRow>(id, |w| {
             w.branch_name.clone_from(&plan.branch);
+            w.provider_ref.clone_from(&plan.worktree);
             w.base_ref.clone_from(&plan.base_ref);
             if w.base_commit.is_none() {
                 w.base_commit.clone_from(&plan.base_commit);
@@ -80,7 +83,7 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
             }
         }
         .to_owned(),
-        provider_ref: None,
+        provider_ref: plan.worktree.clone(),
         created_by_runtime: false,
         branch_created_by_runtime: false,
         environment_id,

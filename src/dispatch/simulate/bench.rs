@@ -128,6 +128,7 @@ impl Bench {
             strategy: WorkspaceStrategy::GitWorktree,
             name: cwd.into(),
             cwd: cwd.into(),
+            worktree: None,
             repo_root: None,
             branch: None,
             base_ref: None,

@@ -403,6 +403,7 @@ impl Sim {
                     strategy: if shared { WorkspaceStrategy::ProjectPrimary } else { WorkspaceStrategy::GitWorktree },
                     name: cwd.clone(),
                     cwd,
+                    worktree: None,
                     repo_root: None,
                     branch: None,
                     base_ref: None,

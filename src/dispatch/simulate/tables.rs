@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::rules::release::{self, AfterLastUser, after_last_user};
 use wharf_model::shim::{EndedBy, SpawnError};
+use wharf_model::state::Change;
 use wharf_model::*;
 
 use super::bench::{Bench, exit};
@@ -57,6 +58,21 @@ fn outcome_of_an_exit_frame() {
             let released = if matches!(status, Failed | TimedOut) { LeaseEnd::Failed } else { LeaseEnd::Released };
             assert_eq!(bench.lease(run).end_reason, Some(released), "{name}");
         }
+    }
+}
+
+#[test]
+fn an_end_that_may_not_be_durable_is_said_to_be_so() {
+    for failed in [false, true] {
+        let mut bench = Bench::new(4);
+        let run = bench.executing("plain", None);
+        let mut frame = exit(Some(0), None, EndedBy::Itself, None);
+        frame.sync_failed = failed.then(|| "Input/output error".to_owned());
+        bench.ends(run, frame);
+        assert_eq!(bench.status(run), RunStatus::Succeeded);
+        let tells = |e: &RunEventRow| e.level == "error" && e.message.contains("Input/output error");
+        let said = bench.changes.iter().any(|c| matches!(c, Change::Event(e) if tells(e)));
+        assert_eq!(said, failed);
     }
 }
 

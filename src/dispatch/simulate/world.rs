@@ -173,6 +173,7 @@ pub fn exit_frame(shim: &Shim, how: How, killed: u32, now_ms: i64) -> ExitFrame 
         oom_evidence: None,
         limits: None,
         spawn_error: None,
+        sync_failed: None,
     }
 }
 
@@ -199,6 +200,7 @@ pub fn spawn_failed(now_ms: i64) -> ExitFrame {
             message: "no such program".into(),
             errno: None,
         }),
+        sync_failed: None,
     }
 }
 

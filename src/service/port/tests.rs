@@ -29,7 +29,7 @@ fn a_reservation_keeps_others_out_until_released() {
     let message = error.to_string();
     assert!(message.contains(&format!("port {port}")) && message.contains(&me().to_string()), "{message}");
     assert_ne!(reserve_auto(Some(port)).unwrap().port(), port, "a taken port is not insisted on");
-    let port = held.release();
+    drop(held);
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err());
 }
 
@@ -37,7 +37,7 @@ fn a_reservation_keeps_others_out_until_released() {
 fn the_last_port_is_preferred() {
     // Another test may take it in between; one of several tries gets through.
     let kept = (0..20).any(|_| {
-        let port = reserve_auto(None).unwrap().release();
+        let port = reserve_auto(None).unwrap().port();
         reserve_auto(Some(port)).unwrap().port() == port
     });
     assert!(kept);
@@ -71,6 +71,6 @@ fn ownership_table() {
     let others = ownership(port, &BTreeSet::from([gone]));
     assert!(matches!(&others, Ownership::Others(o) if o[0].processes.iter().any(|p| p.pid == me())), "{others:?}");
     drop(listener);
-    let free = reserve_auto(None).unwrap().release();
+    let free = reserve_auto(None).unwrap().port();
     assert!(matches!(ownership(free, &BTreeSet::from([gone])), Ownership::Nobody | Ownership::Others(_)));
 }

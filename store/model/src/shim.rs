@@ -106,7 +106,7 @@ pub struct LogSpec {
     pub quota_bytes: Option<u64>,
     /// What happens at the quota.
     pub on_quota: OnQuota,
-    /// What happens while the disk is full.
+    /// What happens while the disk is full. Not yet anything but `block`: nothing writes `drop` into a spec.
     pub on_full: OnFull,
 }
 
@@ -207,7 +207,7 @@ words! {
         Timeout = "timeout",
         /// Its log was full.
         Quota = "quota",
-        /// The operator's end left it without anyone to report to.
+        /// The operator's end left it without anyone to report to. Not yet: no shim ends a child for that.
         Orphan = "orphan",
     }
 }
@@ -223,7 +223,7 @@ pub struct StopReport {
     pub delivered: bool,
     /// Processes that needed SIGKILL.
     pub killed: u32,
-    /// Command names of processes that were left alive on purpose.
+    /// Command names of processes that were left alive: on purpose, or because they could not be ended.
     pub survivors: Vec<String>,
 }
 
@@ -285,6 +285,9 @@ pub struct ExitFrame {
     /// Why no process was started at all; then `code` and `signal` are absent.
     #[serde(default)]
     pub spawn_error: Option<SpawnError>,
+    /// What the disk said when it could not make the log durable: some of it may be gone after a power loss.
+    #[serde(default)]
+    pub sync_failed: Option<String>,
 }
 
 /// Why the child could not be started.
@@ -320,17 +323,17 @@ pub enum Control {
         /// Time between the first signal and SIGKILL.
         grace_ms: u64,
     },
-    /// Sends one signal to the child's group.
+    /// Sends one signal to the child's group. Not yet sent: the request `run.signal` is to come.
     Signal {
         /// Its name, such as `SIGUSR1`.
         name: String,
     },
-    /// Moves the deadline; none removes it.
+    /// Moves the deadline; none removes it. Not yet sent: the request `run.extend` is to come.
     Deadline {
         /// Wall time, milliseconds.
         at_ms: Option<i64>,
     },
-    /// Closes the child's standard input.
+    /// Closes the child's standard input. Not yet sent: adapters that keep it open are to come.
     CloseStdin,
     /// Begins to type into the child's terminal from this connection; refused where there is none.
     Attach,
@@ -348,7 +351,7 @@ pub enum Control {
     },
     /// Pushes `started`, `disk_full`, `disk_ok`, `leaky` and `exited` from now on.
     Watch,
-    /// Answers an agent's message.
+    /// Answers an agent's message. Not yet sent: `agent.ask` and `run.answer` are to come.
     Reply {
         /// Id of the message.
         message: String,

@@ -49,6 +49,8 @@ pub struct LogWriter {
     ns: u64,
     offsets: [u64; STREAMS],
     unsynced: u64,
+    /// What the first sync that failed said.
+    sync_failed: Option<String>,
     /// Bytes in segments before the current one.
     closed_bytes: u64,
     /// The newest part, once only that is kept.
@@ -83,6 +85,7 @@ impl LogWriter {
             ns: 0,
             offsets: [0; STREAMS],
             unsynced: SEGMENT_HEADER as u64,
+            sync_failed: None,
             closed_bytes: 0,
             ring: None,
         })
@@ -152,8 +155,22 @@ impl LogWriter {
     /// Makes all frames appended so far durable.
     ///
     /// # Errors
-    /// What the kernel says. Bytes then still count as not synced.
+    /// What the kernel says. Bytes then still count as not synced, and [`LogWriter::sync_failed`] stays.
     pub fn sync(&mut self) -> io::Result<()> {
+        let synced = self.try_sync();
+        if let Err(error) = &synced {
+            self.sync_failed.get_or_insert_with(|| error.to_string());
+        }
+        synced
+    }
+
+    /// What the first sync that failed said, by whoever it was asked for. The kernel tells of lost bytes once and may
+    /// have dropped them: a later success says nothing about those.
+    pub fn sync_failed(&self) -> Option<&str> {
+        self.sync_failed.as_deref()
+    }
+
+    fn try_sync(&mut self) -> io::Result<()> {
         rustix::fs::fdatasync(&self.file)?;
         if self.dir_dirty {
             rustix::fs::fsync(&self.dir)?;
@@ -342,6 +359,23 @@ mod tests {
         assert_eq!(w.segment(), 1);
         w.append(Stream::Stdout, 0, b"x", 0).unwrap();
         assert_eq!(w.segment(), 2);
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_not_forgotten_by_one_that_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut w = LogWriter::create(dir.path(), OWNER, 0, 200).unwrap();
+        assert_eq!(w.sync_failed(), None);
+        // A device takes bytes and refuses to sync them.
+        let device = File::options().write(true).open("/dev/null").unwrap();
+        let file = std::mem::replace(&mut w.file, device);
+        w.append(Stream::Stdout, 0, &[1; 90], 0).unwrap();
+        assert!(w.append(Stream::Stdout, 0, &[2; 90], 0).is_err(), "the next segment needs a sync");
+        let said = w.sync_failed().unwrap().to_owned();
+        w.file = file;
+        assert_eq!(w.append(Stream::Stdout, 0, &[2; 90], 0).unwrap(), 2);
+        w.sync().unwrap();
+        assert_eq!(w.sync_failed(), Some(said.as_str()));
     }
 
     #[test]

@@ -18,8 +18,6 @@ use super::segments::LogError;
 const SEGMENTS_SEARCHED: usize = 3;
 /// Control frames remembered while walking to the end of a segment.
 const LAST_KEPT: usize = 64;
-/// Frames searched from the start for *started*.
-const FIRST_FRAMES: usize = 4096;
 
 /// One frame with a JSON payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,30 +97,6 @@ fn exit_behind(reader: &mut LogReader, ix: usize, mut pos: Position) -> Result<O
             && frame.body.is_ok()
         {
             return Ok(Some(frame));
-        }
-    }
-    Ok(None)
-}
-
-/// The control record *started* of the log in `dir`, when it is among the first frames.
-///
-/// # Errors
-/// No log or a failed read.
-pub fn started_frame(dir: &Path) -> Result<Option<JsonFrame>, LogError> {
-    let mut reader = LogReader::open(dir)?;
-    let mut pos = reader.start();
-    for _ in 0..FIRST_FRAMES {
-        let before = pos;
-        match reader.step(&mut pos, false)? {
-            Step::Frame(head) if head.stream == Stream::Control.number() => {
-                if let Some(frame) = reader.json_at(before)?
-                    && frame.t() == Some("started")
-                {
-                    return Ok(Some(frame));
-                }
-            }
-            Step::Frame(_) | Step::Damage(_) => {}
-            Step::End(_) => break,
         }
     }
     Ok(None)

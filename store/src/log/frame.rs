@@ -189,21 +189,19 @@ impl FrameHeader {
     }
 
     /// Reads a header without looking at the payload. `None` when no frame can begin like this:
-    /// wrong magic, a length above the limit, or reserved bytes that are not zero.
+    /// wrong magic, a length above the limit, reserved bytes that are not zero, or numbers behind which none
+    /// can follow.
     pub fn decode(b: &[u8; FRAME_HEADER]) -> Option<Self> {
         let len = u32_at(b, 8);
         if b[0..4] != FRAME_MAGIC || len as usize > PAYLOAD_MAX || b[6..8] != [0, 0] {
             return None;
         }
-        Some(Self {
-            stream: b[4],
-            flags: b[5],
-            len,
-            crc: u32_at(b, 12),
-            seq: u64_at(b, 16),
-            ns: u64_at(b, 24),
-            offset: u64_at(b, 32),
-        })
+        let (seq, offset) = (u64_at(b, 16), u64_at(b, 32));
+        // No log comes this far; readers count on from both.
+        if seq == u64::MAX || offset >= u64::MAX - u64::from(len) {
+            return None;
+        }
+        Some(Self { stream: b[4], flags: b[5], len, crc: u32_at(b, 12), seq, ns: u64_at(b, 24), offset })
     }
 
     /// Whether the checksum holds for this header and `payload`.
@@ -304,6 +302,20 @@ mod tests {
         assert!(read.verify(b"hello"));
         assert!(!read.verify(b"hellO"));
         assert!(!read.verify(b"hell"));
+    }
+
+    #[test]
+    fn numbers_that_readers_cannot_count_on_from_are_no_frame() {
+        for (seq, offset, good) in [
+            (u64::MAX, 0, false),
+            (u64::MAX - 1, 0, true),
+            (1, u64::MAX, false),
+            (1, u64::MAX - 5, false),
+            (1, u64::MAX - 6, true),
+        ] {
+            let b = FrameHeader { seq, offset, ..header() }.encode(b"hello");
+            assert_eq!(FrameHeader::decode(&b).is_some(), good, "{seq} {offset}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod step;
 pub mod window;
 
 pub use append::{LogOwner, LogWriter};
-pub use exit::{JsonFrame, JsonFrames, last_exit_frame, started_frame};
+pub use exit::{JsonFrame, JsonFrames, last_exit_frame};
 pub use frame::{FLAG_GAP, FLAG_REDACTED, FrameHeader, PAYLOAD_MAX, STREAMS, SegmentHeader, Stream};
 pub use hash::LogHashes;
 pub use index::Counted;

@@ -18,7 +18,8 @@ fn the_unit_file_is_printed_with_this_program_and_kills_no_shim() {
     let lines: Vec<&str> = unit.out.lines().collect();
     let program = std::fs::canonicalize(env!("CARGO_BIN_EXE_wharf")).unwrap();
     let start = format!("ExecStart={} serve", program.display());
-    for wanted in [start.as_str(), "KillMode=process", "Delegate=yes", "[Install]"] {
+    let more = ["SuccessExitStatus=143 130", "RestartPreventExitStatus=5 6 7"];
+    for wanted in [start.as_str(), "KillMode=process", "Delegate=yes", "[Install]"].into_iter().chain(more) {
         assert!(lines.contains(&wanted), "{wanted} in {}", unit.out);
     }
     assert!(!place.data().exists(), "printing it makes no store");

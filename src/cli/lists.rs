@@ -35,7 +35,8 @@ fn policy_words(policy: LeasePolicy) -> &'static str {
     }
 }
 
-const LEASES: Knows = Knows {
+/// What the list can be asked for.
+pub const LEASES: Knows = Knows {
     rows: "leases",
     statuses: &[
         Status::Live,
@@ -140,7 +141,8 @@ pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
     )
 }
 
-const SERVICES: Knows = Knows {
+/// What the list can be asked for.
+pub const SERVICES: Knows = Knows {
     rows: "services",
     statuses: &[
         Status::Live,
@@ -242,7 +244,8 @@ pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
     })
 }
 
-const WORKSPACES: Knows = Knows {
+/// What the list can be asked for.
+pub const WORKSPACES: Knows = Knows {
     rows: "workspaces",
     statuses: &[Status::Live, Status::Active, Status::Idle, Status::Archived, Status::Failed, Status::Missing],
     fields: &[Field::Issue, Field::Environment, Field::Workspace, Field::Kind],
@@ -285,19 +288,24 @@ impl Row for WorkspaceItem {
 pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &WORKSPACES)?;
     let below = args.below()?;
+    let wanted =
+        archived || ready.terms().any(|(t, _)| matches!(t, filter::Test::Status(s) if s.contains(&Status::Archived)));
+    let hidden_by = match (wanted, args.filter.is_empty()) {
+        (true, _) => "the filter",
+        (false, true) => "being archived (--archived shows them)",
+        (false, false) => "the filter or being archived (--archived shows those)",
+    };
     let listed = match context.reader()? {
         None => Listed::none(),
         Some(reader) => {
             let query = WorkspaceQuery { archived: true, ..WorkspaceQuery::default() };
-            let wanted = archived
-                || ready.terms().any(|(t, _)| matches!(t, filter::Test::Status(s) if s.contains(&Status::Archived)));
             let page = |at: Option<i64>, n: usize| Ok(reader.workspaces(&query, at, n)?);
             let passes = |row: &WorkspaceItem| (wanted || row.is(Status::Live)) && ready.passes(row);
             collect(below, args.limit(), |c| c.to_string(), page, passes)?
         }
     };
     let now = clock::now();
-    list::print(context, args, "workspaces", "the filter", &listed, WorkspaceDoc::new, |rows| {
+    list::print(context, args, "workspaces", hidden_by, &listed, WorkspaceDoc::new, |rows| {
         let mut table =
             Table::new(&["WS", "BRANCH", "BASE", "STATUS", "USED", "ISSUE", "ENV", "LAST RUN", "OWNER", "PATH"]);
         for row in rows {
@@ -320,7 +328,8 @@ pub fn workspaces(context: &Context, args: &ListArgs, archived: bool) -> Result<
     })
 }
 
-const ISSUES: Knows = Knows {
+/// What the list can be asked for.
+pub const ISSUES: Knows = Knows {
     rows: "issues",
     statuses: &[Status::Live, Status::Ended, Status::Done, Status::Cancelled, Status::Running],
     fields: &[Field::Agent, Field::Issue, Field::Run],
@@ -389,7 +398,8 @@ pub fn issues(context: &Context, args: &ListArgs) -> Result<u8> {
     })
 }
 
-const AGENTS: Knows = Knows {
+/// What the list can be asked for.
+pub const AGENTS: Knows = Knows {
     rows: "agents",
     statuses: &[Status::Running, Status::Idle, Status::Failed],
     fields: &[Field::Agent, Field::Environment, Field::Run, Field::Kind],
@@ -400,8 +410,11 @@ impl Row for AgentItem {
     fn is(&self, status: Status) -> bool {
         match status {
             Status::Running => self.running > 0,
-            Status::Idle => self.running == 0 && self.agent.status.is_invokable(),
-            Status::Failed => self.agent.status == AgentStatus::Error,
+            // As the table shows it: one that is in error is not idle, though it may be started.
+            Status::Idle => {
+                self.agent.status != AgentStatus::Error && self.running == 0 && self.agent.status.is_invokable()
+            }
+            Status::Failed => self.agent.status == AgentStatus::Error && self.running == 0,
             _ => false,
         }
     }
@@ -464,10 +477,13 @@ fn whole<T>(rows: Vec<T>, args: &ListArgs, given: Option<i64>, passes: impl Fn(&
     let more = kept.len() > args.limit();
     kept.truncate(args.limit());
     let next = more.then(|| (skip + kept.len()).to_string());
+    // As in lists that are read page by page.
+    let hidden = (skip == 0 && next.is_none()).then_some(hidden);
     Listed { rows: kept, next, hidden }
 }
 
-const PROJECTS: Knows = Knows { rows: "projects", statuses: &[], fields: &[], figures: false };
+/// What the list can be asked for.
+pub const PROJECTS: Knows = Knows { rows: "projects", statuses: &[], fields: &[], figures: false };
 
 impl Row for ProjectRow {
     fn is(&self, _status: Status) -> bool {
@@ -508,7 +524,8 @@ pub fn projects(context: &Context, args: &ListArgs) -> Result<u8> {
     })
 }
 
-const ACTIVITY: Knows = Knows {
+/// What the list can be asked for.
+pub const ACTIVITY: Knows = Knows {
     rows: "activity",
     statuses: &[],
     fields: &[Field::Run, Field::Lease, Field::Workspace, Field::Service, Field::Issue, Field::By, Field::Kind],
@@ -551,7 +568,12 @@ pub fn activity(context: &Context, args: &ListArgs) -> Result<u8> {
         Some(reader) => {
             let query = activity_query(&ready);
             let page = |at: Option<i64>, n: usize| Ok(reader.activity(&query, at, n)?);
-            collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?
+            let mut listed = collect(below, args.limit(), |c| c.to_string(), page, |row| ready.passes(row))?;
+            if query.since.is_some() || query.until.is_some() {
+                // What lies outside of that time was not even read.
+                listed.hidden = None;
+            }
+            listed
         }
     };
     let (now, zone) = (clock::now(), context.zone());

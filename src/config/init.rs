@@ -73,7 +73,7 @@ grace = "15s"                      # between the polite signal and the other one
 prompt = {{ text = "Say where you are and what is in there." }}
 # env = {{ API_KEY = {{ secret = "api-key" }} }}
 [agent.config]
-command = "echo \"$WHARF_RUN_NUMBER in $PWD\"; cat; ls"
+command = "echo \"$WHARF_RUN_NUMBER in $PWD\"; cat; echo; ls"
 shell = true                       # false: command is a program, args = ["…"] its arguments
 stdin = "prompt"                   # none | prompt | {{ text = "…" }}
 

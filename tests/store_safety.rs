@@ -1,5 +1,5 @@
 //! The store's safety, seen from outside: backups, damage, lost syncs and full disks with the real program.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says why it skips")]
+#![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
 mod cli_common;
 #[path = "support/disk.rs"]
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cli_common::{Ended, Place, Serving};
+use cli_common::{Ended, Place, Serving, skipped};
 use disk::{Small, fill, spoil};
 use serde_json::Value;
 
@@ -294,7 +294,7 @@ fn a_limit_on_the_size_of_files_ends_no_orchestrator() {
     }
     limited.current_dir(place.project()).stdin(Stdio::null()).stdout(Stdio::null());
     let Ok(child) = limited.stderr(File::create(&log).unwrap()).spawn() else {
-        eprintln!("skipped: there is no prlimit here");
+        skipped("there is no prlimit here");
         return;
     };
     // It cannot even note that its reign begins, and says so; what is there stays as it is.
@@ -359,7 +359,7 @@ fn the_doctor_explains_limits_that_runs_would_meet() {
         ("--fsize=1048576", "failed", "1048576 bytes"),
     ] {
         let Some(output) = limited(limit) else {
-            eprintln!("skipped: there is no prlimit here");
+            skipped("there is no prlimit here");
             return;
         };
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -92,10 +92,9 @@ impl Depth {
     /// What a child asked for, as far as the terminal has such colours; the rest goes, the words stay.
     pub fn of_child(self, style: Style) -> Style {
         let fits = |colour: Option<Color>| match (self, colour?) {
-            (Self::True, colour) => Some(colour),
             (Self::Indexed, Color::Rgb(r, g, b)) => Some(Color::Indexed(nearest(u32::from_be_bytes([0, r, g, b])))),
             (Self::Sixteen, Color::Rgb(..) | Color::Indexed(16..)) | (Self::None, _) => None,
-            (Self::Indexed | Self::Sixteen, colour) => Some(colour),
+            (Self::True | Self::Indexed | Self::Sixteen, colour) => Some(colour),
         };
         Style { fg: fits(style.fg), bg: fits(style.bg), ..style }
     }

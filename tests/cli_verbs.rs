@@ -190,11 +190,14 @@ fn issues_are_made_where_the_project_is() {
     place.wharf(&["issue", "new", "  "]).expect(4);
     place.wharf(&["issue", "new", "ok\nnext  wharf cancel R-1"]).expect(4);
     place.wharf(&["issue", "new", "x", "--priority", "urgent"]).expect(2);
+    place.wharf(&["issue", "new", "Three", "--description", "a\r\nnext  b"]).expect(0);
+    let shown = place.wharf(&["show", "SHOP-3"]).expect(0).out;
+    assert!(shown.lines().any(|l| l.starts_with("description ") && l.ends_with(" a next  b")), "{shown}");
     let issues = place.wharf(&["issues", "Fix", "--json"]).expect(0).json();
     assert_eq!(issues["issues"].as_array().unwrap().len(), 1);
-    assert_eq!((&issues["issues"][0]["priority"], &issues["hidden"]), (&"high".into(), &1.into()));
+    assert_eq!((&issues["issues"][0]["priority"], &issues["hidden"]), (&"high".into(), &2.into()));
     let activity = place.wharf(&["activity", "by:ops", "kind:issue.*", "--json"]).expect(0).json();
-    assert_eq!(activity["activity"].as_array().unwrap().len(), 2);
+    assert_eq!(activity["activity"].as_array().unwrap().len(), 3);
 }
 
 #[test]

@@ -118,6 +118,21 @@ pub fn collect<T, C: Copy>(
     }
 }
 
+/// A list that the store gives as a whole; its cursor is how many rows were given before.
+pub fn whole<T>(rows: Vec<T>, args: &ListArgs, given: Option<i64>, passes: impl Fn(&T) -> bool) -> Listed<T> {
+    let skip = usize::try_from(given.unwrap_or(0)).unwrap_or(0);
+    let before = rows.len();
+    let mut kept: Vec<T> = rows.into_iter().filter(|row| passes(row)).collect();
+    let hidden = (before - kept.len()) as i64;
+    let mut kept: Vec<T> = kept.drain(skip.min(kept.len())..).collect();
+    let more = kept.len() > args.limit();
+    kept.truncate(args.limit());
+    let next = more.then(|| (skip + kept.len()).to_string());
+    // As in lists that are read page by page.
+    let hidden = (skip == 0 && next.is_none()).then_some(hidden);
+    Listed { rows: kept, next, hidden }
+}
+
 /// Prints a list: as a document, or as a table with the line that says what it does not show.
 pub fn print<T, D: Serialize>(
     context: &Context,

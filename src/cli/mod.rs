@@ -58,7 +58,7 @@ enum Command {
     #[command(after_help = "Example:\n  wharf run fixer --issue SHOP-17 --prompt 'fix the test' --follow\n\n\
         With --wait or --follow the exit code is the run's own; 128+n when signal n killed it, 124 after its time\n\
         limit, 125 when it could not be run, 126 and 127 when its command is not executable or not there, 130 when\n\
-        it was cancelled. Without a run the codes are those of every command.")]
+        it was cancelled, or left going by ctrl-C or because nobody reads what is followed. Without a run the codes are those of every command.")]
     Run(run::RunArgs),
     /// List runs: the open ones first, then the ended ones
     #[command(after_help = runs::KNOWS.help("wharf runs status:failed agent:fixer since:2h"))]

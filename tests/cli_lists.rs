@@ -244,11 +244,14 @@ fn keys(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
 #[test]
 fn documents_keep_their_keys() {
     let place = Place::new();
+    // So that a log has a gap.
+    place.user_config("[limits]\nrun_log_quota = \"1MiB\"\non_quota = \"head_tail\"\n");
     let serving = place.serve();
     place.wharf(&["issue", "new", "One"]).expect(0);
     place.wharf(&["run", "three", "--issue", "SHOP-1", "--wait"]).expect(3);
     place.wharf(&["service", "start", "web"]).expect(0);
     place.wharf(&["run", "slow"]).expect(0);
+    place.wharf(&["run", "flood", "--wait"]).expect(0);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let lists = LISTS.iter().map(|l| vec![*l]);
     let more = [
@@ -261,7 +264,7 @@ fn documents_keep_their_keys() {
         vec!["show", "SHOP-1"],
         vec!["show", "good"],
         vec!["show", "SHOP"],
-        vec!["logs", "R-1"],
+        vec!["logs", "R-3"],
         vec!["config", "check"],
         vec!["config", "show"],
         vec!["config", "accept"],

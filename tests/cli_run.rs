@@ -154,6 +154,32 @@ fn a_log_with_gaps_says_so_in_its_documents() {
 }
 
 #[test]
+fn the_log_of_a_lost_run_has_an_end_also_for_who_follows_it() {
+    let place = Place::new();
+    place.config(&CONFIG.replace("name = \"talks\"\n", "name = \"talks\"\nretry_lost = false\n"));
+    place.wharf(&["run", "talks"]).expect(0);
+    let live = std::fs::read_dir(place.data().join("live")).unwrap().next().unwrap().unwrap().path();
+    let id: serde_json::Value = serde_json::from_slice(&std::fs::read(live.join("id.json")).unwrap()).unwrap();
+    let shim = i32::try_from(id["shim"]["pid"].as_i64().unwrap()).unwrap();
+    let shim = rustix::process::Pid::from_raw(shim).unwrap();
+    rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
+    place.wharf(&["serve", "--until-idle"]).expect(0);
+    let run = place.wharf(&["show", "R-1", "--json"]).expect(0).json()["run"].clone();
+    assert_eq!(run["status"], "lost", "{run}");
+    // What was being written when the shim died.
+    let dir = std::fs::read_dir(place.data().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let log = dir.join(run["id"].as_str().unwrap()).join("a1/out.000001.wlog");
+    std::io::Write::write_all(&mut std::fs::File::options().append(true).open(log).unwrap(), b"WLF1x").unwrap();
+    for args in [&["logs", "R-1"][..], &["logs", "R-1", "-f"], &["logs", "R-1", "-f", "--timestamps"]] {
+        let ended = place.wharf(args).expect(0);
+        assert!(ended.out.contains("line\n"), "{args:?}: {ended:?}");
+        assert!(ended.err.contains("ends in the middle of a frame: 5 bytes"), "{args:?}: {ended:?}");
+    }
+    let gaps = place.wharf(&["logs", "R-1", "--json"]).expect(0).json()["gaps"].clone();
+    assert_eq!((&gaps[0]["kind"], &gaps[0]["bytes"]), (&"torn".into(), &5.into()));
+}
+
+#[test]
 fn nothing_is_started_by_limits_that_nobody_meant() {
     let place = Place::new();
     place.user_config("[limits]\nconcurrent_runs = \"many\"\n");

@@ -16,7 +16,7 @@ use wharf_ui::format;
 
 use super::context::{Context, output_error, print};
 use super::error::{CliError, Result, exit};
-use super::follow::{Following, gap_words, is_missing, is_over, log_error, stream_word};
+use super::follow::{Following, gap_words, is_missing, is_written_no_more, log_error, stream_word};
 use crate::dispatch::perform::shim_dir;
 
 /// Bytes of a line that are read into documents and time-stamped lists.
@@ -120,6 +120,9 @@ pub fn print_log(context: &Context, args: &LogsArgs, directory: &Path) -> Result
     }
     if let Some(words) = following.damage_words() {
         context.remark(&words);
+    }
+    if following.torn() > 0 && is_written_no_more(directory) {
+        context.remark(&torn_words(following.torn()));
     }
     Ok(exit::DONE)
 }
@@ -324,7 +327,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
         Ok(())
     };
     loop {
-        let over = !args.follow || is_over(directory);
+        let over = !args.follow || is_written_no_more(directory);
         lines.reader().refresh().map_err(fail)?;
         loop {
             let window = lines.window(Anchor::Key(key), LINES, streams).map_err(fail)?;
@@ -350,7 +353,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
             let next = open.unwrap_or(window.next);
             let moved = next != key;
             key = next;
-            if let Some(Tail::Torn { bytes, .. }) = window.tail.filter(|_| over && is_over(directory)) {
+            if let Some(Tail::Torn { bytes, .. }) = window.tail.filter(|_| over && is_written_no_more(directory)) {
                 tell(GapDoc::torn(bytes), &torn_words(bytes))?;
             }
             if window.tail.is_some() || open.is_some() || !(moved || window.limited) {

@@ -104,6 +104,11 @@ fn nothing_that_the_run_prints_reaches_the_operators_terminal_as_it_is() {
     console.see("<");
     console.send("last\r");
     console.see("<last>");
+    // It did print them: its log holds every byte.
+    let printed = wharf(&place, &["logs", "R-1"]).stdout;
+    for bytes in [&b"<\x1b]52;c;aGk=\x07"[..], b"\x1b[6n>"] {
+        assert!(printed.windows(bytes.len()).any(|w| w == bytes), "{:?}", String::from_utf8_lossy(&printed));
+    }
     let sent = console.sent();
     assert!(!sent.windows(4).any(|w| w == b"\x1b]52"), "the clipboard is not the run's");
     assert!(!sent.windows(4).any(|w| w == b"\x1b[6n"), "it asks the terminal nothing");

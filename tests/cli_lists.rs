@@ -24,6 +24,22 @@ fn lists_are_empty_before_there_is_a_store_and_make_none() {
         assert!(human.out.is_empty() && human.err.contains("no store in "), "{human:?}");
     }
     assert!(!place.data().exists());
+    for args in [
+        &["show", "R-1"][..],
+        &["logs", "R-1"],
+        &["cancel", "R-1"],
+        &["lease", "release", "L-1"],
+        &["service", "stop", "web"],
+        &["issue", "comment", "SHOP-1", "x"],
+        &["gc"],
+        &["gc", "--dry-run"],
+        &["backup"],
+    ] {
+        let mut args = args.to_vec();
+        args.push("--json");
+        assert_eq!(place.wharf(&args).expect(6).error()["code"], "store_missing", "{args:?}");
+        assert!(!place.data().exists(), "{args:?}");
+    }
 }
 
 #[test]
@@ -69,6 +85,17 @@ fn filters_and_pages() {
         }
     }
     assert_eq!(seen, ["R-4", "R-3", "R-2", "R-1"]);
+    // A page in the midst of a list does not know what the filter keeps out of all of it.
+    let first = place.wharf(&["runs", "agent:good", "-n", "1", "--json"]).expect(0).json();
+    let next = first["next"].as_str().unwrap();
+    let second = place.wharf(&["runs", "agent:good", "-n", "1", "--json", "--after", next]).expect(0).json();
+    assert_eq!((&first["hidden"], &second["hidden"]), (&Value::Null, &Value::Null));
+    assert_eq!((&first["runs"][0]["number"], &second["runs"][0]["number"]), (&"R-3".into(), &"R-1".into()));
+    let human = place.wharf(&["runs", "agent:good", "-n", "1"]).expect(0).err;
+    assert_eq!(human, format!("more runs follow: --after {next}\n"));
+    let idle = place.wharf(&["agents", "status:idle", "--json"]).expect(0).json();
+    let idle = idle["agents"].as_array().unwrap();
+    assert!(!idle.is_empty() && idle.iter().all(|a| a["status"] == "idle" && a["class"] != "bad"), "{idle:?}");
     drop(serving);
 }
 
@@ -85,6 +112,17 @@ fn wrong_filters_are_marked() {
     }
     place.wharf(&["runs", "--after", "yesterday"]).expect(2);
     place.wharf(&["leases", "--after", "yesterday"]).expect(2);
+    place.wharf(&["leases", "--after=-3"]).expect(2);
+    place.wharf(&["leases", "-n", "0"]).expect(2);
+    // Told are the words of the list that was asked, as its help does.
+    for (word, has, has_not) in
+        [("status:bogus", "waiting, active", "starting"), ("bogus:1", "env, run, lease", "service")]
+    {
+        let wrong = place.wharf(&["leases", word]).expect(2).err;
+        assert!(wrong.contains(has) && !wrong.contains(has_not), "{wrong}");
+        assert!(wrong.ends_with("\nnext:  wharf leases --help\n"), "{wrong}");
+        assert!(place.wharf(&["leases", "--help"]).expect(0).out.contains(has));
+    }
 }
 
 #[test]
@@ -119,10 +157,22 @@ fn names_of_rows() {
         ("R-99", "id_unknown", 3),
         ("01abcdef", "id_unknown", 3),
         (&id[..6], "id_ambiguous", 3),
-        ("zz", "id_malformed", 2),
+        ("zz", "id_unknown", 3),
     ] {
         let error = place.wharf(&["show", name, "--json"]).expect(exit).error();
         assert_eq!((&error["code"], &error["entity"]), (&code.into(), &name.into()));
+    }
+    let near = place.wharf(&["show", "godo"]).expect(3).err;
+    assert!(near.contains("three") && near.ends_with("\nnext:  wharf show good\n"), "{near}");
+    for (args, words) in [
+        (&["logs", "W-1"][..], "W-1 is a workspace, not a run"),
+        (&["cancel", "L-1"], "L-1 is a lease, not a run"),
+        (&["service", "stop", "R-1"], "R-1 is a run, not a service"),
+        (&["lease", "release", "E-1"], "E-1 is an environment, not a lease"),
+        (&["issue", "comment", "R-1", "x"], "R-1 is a run, not an issue"),
+    ] {
+        let wrong = place.wharf(args).expect(3).err;
+        assert!(wrong.starts_with(&format!("error: {words}\n")), "{args:?}: {wrong}");
     }
     for command in ["logs", "cancel", "shell"] {
         place.wharf(&[command, "R-99"]).expect(3);
@@ -161,7 +211,14 @@ fn stores_that_cannot_be_used() {
         chmod(&place.data(), 0o700);
     }
     std::fs::write(place.project().join("file"), "").unwrap();
-    place.wharf(&["runs", "--data-dir", "file"]).expect(6);
+    for data in ["file", "file/below"] {
+        for args in [&["runs"][..], &["run", "good"]] {
+            let mut args = args.to_vec();
+            args.extend(["--data-dir", data]);
+            let refused = place.wharf(&args).expect(6).err;
+            assert!(refused.contains("\nnext:  set WHARF_DATA_DIR to one\n"), "{args:?}: {refused}");
+        }
+    }
 }
 
 /// The keys of a document, level by level; rows of a list count as one.
@@ -187,11 +244,14 @@ fn keys(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
 #[test]
 fn documents_keep_their_keys() {
     let place = Place::new();
+    // So that a log has a gap.
+    place.user_config("[limits]\nrun_log_quota = \"1MiB\"\non_quota = \"head_tail\"\n");
     let serving = place.serve();
     place.wharf(&["issue", "new", "One"]).expect(0);
     place.wharf(&["run", "three", "--issue", "SHOP-1", "--wait"]).expect(3);
     place.wharf(&["service", "start", "web"]).expect(0);
     place.wharf(&["run", "slow"]).expect(0);
+    place.wharf(&["run", "flood", "--wait"]).expect(0);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let lists = LISTS.iter().map(|l| vec![*l]);
     let more = [
@@ -204,7 +264,7 @@ fn documents_keep_their_keys() {
         vec!["show", "SHOP-1"],
         vec!["show", "good"],
         vec!["show", "SHOP"],
-        vec!["logs", "R-1"],
+        vec!["logs", "R-3"],
         vec!["config", "check"],
         vec!["config", "show"],
         vec!["config", "accept"],

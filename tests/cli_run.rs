@@ -110,6 +110,8 @@ fn a_run_goes_on_without_an_orchestrator_and_the_next_command_finishes_it() {
     assert_eq!(place.wharf(&["logs", "R-1", "-f"]).expect(0).out, "ready\n");
     let again = place.wharf(&["cancel", "R-1"]).expect(4);
     assert!(again.err.starts_with("error: R-1 is cancelled since "), "{}", again.err);
+    let again = place.wharf(&["cancel", "R-1", "--json"]).expect(4).error();
+    assert_eq!((&again["entity"], &again["hint"]), (&"R-1".into(), &"wharf show R-1".into()));
 }
 
 #[test]
@@ -206,11 +208,108 @@ fn a_command_that_waits_for_its_reader_lets_go_in_order_as_well() {
 }
 
 #[test]
+fn a_follower_that_nobody_reads_leaves_the_run_going() {
+    let place = Place::new();
+    for serving in [false, true] {
+        let serving = serving.then(|| place.serve());
+        let mut child = place
+            .command(&["run", "talks", "--follow"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
+        drop(reader);
+        let mut err = child.stderr.take().unwrap();
+        let number = if serving.is_some() { "R-2" } else { "R-1" };
+        let ended = cli_common::Serving::of(child).wait(std::time::Duration::from_secs(30));
+        place.wharf(&["cancel", number, "--grace", "1s"]).expect(0);
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut err, &mut said).unwrap();
+        assert_eq!((first.as_str(), ended), ("line\n", Some(130)), "{said}");
+        assert!(said.contains(&format!("{number} goes on; next:  wharf logs {number} -f")), "{said}");
+    }
+    let activity = place.wharf(&["activity", "kind:run.started", "--json"]).expect(0).json();
+    assert_eq!(activity["activity"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_log_with_gaps_says_so_in_its_documents() {
+    let place = Place::new();
+    place.user_config("[limits]\nrun_log_quota = \"1MiB\"\non_quota = \"head_tail\"\n");
+    place.wharf(&["run", "flood", "--wait"]).expect(0);
+    let log = place.wharf(&["logs", "R-1", "--json"]).expect(0).json();
+    let gaps = log["gaps"].as_array().unwrap();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!((&gaps[0]["kind"], &gaps[0]["stream"]), (&"declared".into(), &"stdout".into()));
+    let kept: usize = log["lines"].as_array().unwrap().iter().map(|l| l["text"].as_str().unwrap().len() + 1).sum();
+    let missing = usize::try_from(gaps[0]["bytes"].as_u64().unwrap()).unwrap();
+    // The two lines that the gap cuts have one line feed between them.
+    assert!((4_000_000..=4_000_002).contains(&(kept + missing)), "{kept} + {missing}");
+    let followed = place.wharf(&["logs", "R-1", "-f", "--json"]).expect(0).out;
+    let lines: Vec<serde_json::Value> = followed.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.iter().filter(|l| l.get("gap").is_some()).count(), 1);
+    assert_eq!(lines.len(), log["lines"].as_array().unwrap().len() + 1);
+}
+
+#[test]
+fn the_log_of_a_lost_run_has_an_end_also_for_who_follows_it() {
+    let place = Place::new();
+    place.config(&CONFIG.replace("name = \"talks\"\n", "name = \"talks\"\nretry_lost = false\n"));
+    place.wharf(&["run", "talks"]).expect(0);
+    let live = std::fs::read_dir(place.data().join("live")).unwrap().next().unwrap().unwrap().path();
+    let id: serde_json::Value = serde_json::from_slice(&std::fs::read(live.join("id.json")).unwrap()).unwrap();
+    let shim = i32::try_from(id["shim"]["pid"].as_i64().unwrap()).unwrap();
+    let shim = rustix::process::Pid::from_raw(shim).unwrap();
+    rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
+    place.wharf(&["serve", "--until-idle"]).expect(0);
+    let run = place.wharf(&["show", "R-1", "--json"]).expect(0).json()["run"].clone();
+    assert_eq!(run["status"], "lost", "{run}");
+    // What was being written when the shim died.
+    let dir = std::fs::read_dir(place.data().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let log = dir.join(run["id"].as_str().unwrap()).join("a1/out.000001.wlog");
+    std::io::Write::write_all(&mut std::fs::File::options().append(true).open(log).unwrap(), b"WLF1x").unwrap();
+    for args in [&["logs", "R-1"][..], &["logs", "R-1", "-f"], &["logs", "R-1", "-f", "--timestamps"]] {
+        let ended = place.wharf(args).expect(0);
+        assert!(ended.out.contains("line\n"), "{args:?}: {ended:?}");
+        assert!(ended.err.contains("ends in the middle of a frame: 5 bytes"), "{args:?}: {ended:?}");
+    }
+    let gaps = place.wharf(&["logs", "R-1", "--json"]).expect(0).json()["gaps"].clone();
+    assert_eq!((&gaps[0]["kind"], &gaps[0]["bytes"]), (&"torn".into(), &5.into()));
+}
+
+#[test]
+fn nothing_is_started_by_limits_that_nobody_meant() {
+    let place = Place::new();
+    place.user_config("[limits]\nconcurrent_runs = \"many\"\n");
+    for args in [&["run", "good", "--json"][..], &["service", "start", "web", "--json"]] {
+        let error = place.wharf(args).expect(5).error();
+        assert_eq!(error["code"], "config_invalid", "{args:?}");
+    }
+    assert!(!place.data().exists());
+    place.wharf(&["config", "check"]).expect(5);
+    place.wharf(&["config", "show"]).expect(5);
+    // What starts nothing goes on, and says so.
+    let added = place.wharf(&["project", "add", "--json"]).expect(0);
+    let warning: serde_json::Value = serde_json::from_str(&added.err).unwrap();
+    assert_eq!(warning["warning"]["code"], "config_invalid");
+    place.user_config("[limits]\nconcurrent_runs = 3\n");
+    let shown = place.wharf(&["config", "show", "--json"]).expect(0).json();
+    let limit = shown["values"].as_array().unwrap().iter().find(|v| v["key"] == "limits.concurrent_runs").unwrap();
+    assert_eq!(limit["value"], "3");
+    assert!(limit["from"].as_str().unwrap().contains("wharf/config.toml"), "{limit}");
+    place.wharf(&["run", "good", "--wait"]).expect(0);
+}
+
+#[test]
 fn there_is_one_orchestrator() {
     let place = Place::new();
     let serving = place.serve();
     let second = place.wharf(&["serve"]).expect(7);
     assert!(second.err.contains("cause: process "), "{}", second.err);
+    assert!(!second.err.contains(" on null"), "{}", second.err);
     drop(serving);
     place.wharf(&["serve", "--until-idle"]).expect(0);
 }
@@ -251,6 +350,10 @@ fn refusals_name_the_cause_and_what_to_do() {
     place.config(&CONFIG.replace("timeout = \"1s\"", "timeout = \"1 secund\""));
     let wrong = place.wharf(&["run", "good"]).expect(5);
     assert!(wrong.err.contains("timeout = \"1 secund\"") && wrong.err.contains("^^^"), "{}", wrong.err);
+    place.config("[project]\nkey = \"shop\"\nnaem = \"x\"\n");
+    let both = place.wharf(&["config", "check", "--json"]).expect(5).error();
+    let both = both["message"].as_str().unwrap();
+    assert!(both.contains("wharf.toml:2: ") && both.contains("; wharf.toml:3: "), "{both}");
     std::fs::remove_file(place.project().join("wharf.toml")).unwrap();
     let none = place.wharf(&["run", "good"]).expect(5);
     assert!(none.err.ends_with("next:  wharf init\n"), "{}", none.err);
@@ -267,6 +370,10 @@ fn a_changed_config_waits_until_it_is_accepted() {
     assert_eq!(check["accepted"], false);
     let accepted = place.wharf(&["config", "accept", "--json"]).expect(0).json();
     assert_eq!(accepted["changed"], true);
+    // What was read here was asked for, not whatever the file says when the orchestrator reads it.
+    let asked = place.wharf(&["show", "Q-3", "--json"]).expect(0).json()["request"]["args"].clone();
+    assert_eq!(asked["executable_hash"], check["executable_hash"]);
+    assert_eq!(accepted["executable_hash"], check["executable_hash"]);
     assert!(accepted["changes"].as_array().unwrap().iter().any(|c| c["key"] == "agent.three.config.args"));
     place.wharf(&["run", "three", "--wait"]).expect(4);
     assert_eq!(place.wharf(&["config", "accept", "--json"]).expect(0).json()["changed"], false);

@@ -1,5 +1,5 @@
 //! `wharf serve` as a service: its unit file, and what a restart of the service leaves alone.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test may panic; a skip is said")]
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod cli_common;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cli_common::Place;
+use cli_common::{Place, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
@@ -18,7 +18,8 @@ fn the_unit_file_is_printed_with_this_program_and_kills_no_shim() {
     let lines: Vec<&str> = unit.out.lines().collect();
     let program = std::fs::canonicalize(env!("CARGO_BIN_EXE_wharf")).unwrap();
     let start = format!("ExecStart={} serve", program.display());
-    for wanted in [start.as_str(), "KillMode=process", "Delegate=yes", "DelegateSubgroup=wharf", "[Install]"] {
+    let more = ["DelegateSubgroup=wharf", "SuccessExitStatus=143 130", "RestartPreventExitStatus=5 6 7"];
+    for wanted in [start.as_str(), "KillMode=process", "Delegate=yes", "[Install]"].into_iter().chain(more) {
         assert!(lines.contains(&wanted), "{wanted} in {}", unit.out);
     }
     assert!(!place.data().exists(), "printing it makes no store");
@@ -31,9 +32,9 @@ fn the_unit_file_is_printed_with_this_program_and_kills_no_shim() {
         Ok(verify) => {
             let said = String::from_utf8_lossy(&verify.stderr).into_owned();
             assert!(!said.contains("wharf.service:"), "{said}");
-            eprintln!("skipped: systemd-analyze cannot judge units here: {said}");
+            skipped(&format!("systemd-analyze cannot judge units here: {said}"));
         }
-        Err(error) => eprintln!("skipped: no systemd-analyze ({error})"),
+        Err(error) => skipped(&format!("no systemd-analyze ({error})")),
     }
 }
 
@@ -73,7 +74,7 @@ impl Drop for Unit {
 fn a_restart_by_the_service_manager_ends_no_run() {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir());
     let Some(runtime) = runtime.filter(|_| Unit::systemctl(&["show-environment"])) else {
-        eprintln!("skipped: no service manager of this user runs here");
+        skipped("no service manager of this user runs here");
         return;
     };
     let place = Place::new();

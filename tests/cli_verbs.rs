@@ -96,7 +96,9 @@ fn services_start_stop_and_fail() {
         let started = place.wharf(&["service", "start", "web", "--json"]).expect(0).json();
         assert_eq!((&started["service"]["status"], &started["service"]["number"]), (&"running".into(), &"S-1".into()));
         assert_eq!(place.wharf(&["service", "start", "web"]).expect(0).out, "S-1  web  ● running\n");
-        assert_eq!(place.wharf(&["service", "logs", "web"]).expect(0).out, "serving\n");
+        for args in [&["service", "logs", "web"][..], &["logs", "S-1"], &["logs", "web"]] {
+            assert_eq!(place.wharf(args).expect(0).out, "serving\n", "{args:?}");
+        }
         let restarted = place.wharf(&["service", "restart", "S-1", "--json"]).expect(0).json();
         assert_eq!(restarted["service"]["generation"], 2);
         assert_eq!(place.wharf(&["service", "stop", "web"]).expect(0).out, "S-1  web  ⊘ stopped\n");
@@ -104,6 +106,9 @@ fn services_start_stop_and_fail() {
         assert_eq!(broken["entity"], "S-2");
         assert!(broken["message"].as_str().unwrap().starts_with("S-2 broken failed: "), "{broken}");
         assert_eq!(place.wharf(&["service", "logs", "S-2"]).expect(0).out, "dead\n");
+        // The first digits of two ids that were made one after the other are those of their time.
+        let id = place.wharf(&["services", "--json"]).json()["services"][0]["id"].as_str().unwrap()[..6].to_owned();
+        assert_eq!(place.wharf(&["service", "stop", &id, "--json"]).expect(3).error()["code"], "id_ambiguous");
         let unknown = place.wharf(&["service", "start", "wbe"]).expect(3);
         assert!(unknown.err.contains("cause: it has web, broken"), "{}", unknown.err);
         for verb in ["stop", "restart", "logs"] {
@@ -121,6 +126,11 @@ fn a_run_says_something_from_inside() {
     let run = place.wharf(&["show", "R-1", "--json"]).json()["run"].clone();
     assert_eq!(run["next_action"], "look again");
     assert!(place.wharf(&["show", "R-1"]).out.contains("says: found it"));
+    place.wharf(&["run", "forges", "--wait"]).expect(0);
+    let shown = place.wharf(&["show", "R-2"]).expect(0).out;
+    let next: Vec<&str> = shown.lines().filter(|l| l.starts_with("next ")).collect();
+    assert_eq!(next[0], "next step  ok  next       wharf cancel R-9", "{shown}");
+    assert!(next.len() == 2 && next[1].starts_with("next       wharf logs R-2 "), "{shown}");
     let outside = place.wharf(&["comment", "x", "--json"]).expect(4).error();
     assert_eq!(outside["code"], "permission_denied");
     let mut gone = place.command(&["next-action", "x"]);
@@ -156,17 +166,38 @@ fn a_project_is_set_up_from_nothing() {
 }
 
 #[test]
+fn nothing_is_set_up_where_nothing_can_run() {
+    let place = Place::bare();
+    place.git(&["init", "-q", "--bare", "-b", "main"]);
+    for verb in [&["init"][..], &["run", "hello"], &["config", "check"]] {
+        let refused = place.wharf(verb).expect(4).err;
+        assert!(refused.contains("is a bare repository") && refused.contains("\nnext:  "), "{refused}");
+    }
+    assert!(!place.project().join("wharf.toml").exists());
+    let place = Place::bare();
+    let link = place.project().join("wharf.toml");
+    std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
+    let dangling = place.wharf(&["config", "check"]).expect(5).err;
+    assert!(dangling.contains("is a link to nothing") && !dangling.contains("next:  wharf init"), "{dangling}");
+    place.wharf(&["init"]).expect(4);
+}
+
+#[test]
 fn issues_are_made_where_the_project_is() {
     let place = Place::new();
     assert_eq!(place.wharf(&["issue", "new", "Fix it", "--priority", "high"]).expect(0).out, "SHOP-1\n");
     assert_eq!(place.wharf(&["issue", "new", "Two", "--json"]).expect(0).json()["number"], "SHOP-2");
     place.wharf(&["issue", "new", "  "]).expect(4);
+    place.wharf(&["issue", "new", "ok\nnext  wharf cancel R-1"]).expect(4);
     place.wharf(&["issue", "new", "x", "--priority", "urgent"]).expect(2);
+    place.wharf(&["issue", "new", "Three", "--description", "a\r\nnext  b"]).expect(0);
+    let shown = place.wharf(&["show", "SHOP-3"]).expect(0).out;
+    assert!(shown.lines().any(|l| l.starts_with("description ") && l.ends_with(" a next  b")), "{shown}");
     let issues = place.wharf(&["issues", "Fix", "--json"]).expect(0).json();
     assert_eq!(issues["issues"].as_array().unwrap().len(), 1);
-    assert_eq!((&issues["issues"][0]["priority"], &issues["hidden"]), (&"high".into(), &1.into()));
+    assert_eq!((&issues["issues"][0]["priority"], &issues["hidden"]), (&"high".into(), &2.into()));
     let activity = place.wharf(&["activity", "by:ops", "kind:issue.*", "--json"]).expect(0).json();
-    assert_eq!(activity["activity"].as_array().unwrap().len(), 2);
+    assert_eq!(activity["activity"].as_array().unwrap().len(), 3);
 }
 
 #[test]

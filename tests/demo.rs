@@ -142,6 +142,19 @@ fn played_to_its_end_it_prints_the_ledger_and_leaves_nothing() {
 }
 
 #[test]
+fn what_it_leaves_because_it_could_not_print_is_named() {
+    let machine = Machine::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = machine.demo(&["--headless"]).stdout(full).output().unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let place = said.lines().find_map(|l| l.trim().strip_prefix("wharf demo --remove ")).unwrap_or_default();
+    assert!(Path::new(place).is_dir(), "{said}");
+    assert!(machine.demo(&["--remove", place]).output().unwrap().status.success());
+    assert!(!Path::new(place).exists());
+}
+
+#[test]
 fn interrupted_it_ends_what_it_began() {
     let machine = Machine::new();
     let child = machine.demo(&["--headless", "--json"]).spawn().unwrap();

@@ -1,5 +1,5 @@
 //! The store's safety, seen from outside: backups, damage, lost syncs and full disks with the real program.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says why it skips")]
+#![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
 mod cli_common;
 #[path = "support/disk.rs"]
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cli_common::{Ended, Place, Serving};
+use cli_common::{Ended, Place, Serving, skipped};
 use disk::{Small, fill, spoil};
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ fn quarantined(place: &Place) -> Vec<PathBuf> {
 #[test]
 fn a_backup_is_made_beside_a_living_orchestrator_and_put_back_without_one() {
     let place = Place::new();
-    place.wharf(&["backup"]).expect(3);
+    place.wharf(&["backup"]).expect(6);
     let serving = place.serve();
     place.wharf(&["issue", "new", "One"]).expect(0);
     let made = place.wharf(&["backup", "--json"]).expect(0).json();
@@ -186,9 +186,31 @@ fn a_store_that_is_gone_is_never_begun_anew() {
             assert!(ended.err.contains("wharf.db") && ended.err.contains("restore"), "{name} {args:?}: {}", ended.err);
         }
         let told = place.wharf(&["doctor", "--repair", "--json"]).expect(8).json();
-        assert!(told.to_string().contains(&format!("wharf restore {copy}")), "{name}: {told}");
+        let restore = format!("wharf restore {copy}");
+        for (check_name, level) in [("not repaired", "failed"), ("store", "failed")] {
+            let it = check(&told, check_name);
+            assert_eq!((&it["level"], &it["hint"]), (&level.into(), &restore.as_str().into()), "{name}: {told}");
+        }
         place.wharf(&["restore", &copy, "--yes"]).expect(0);
         assert_eq!(issues(&place), 1, "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_backup_is_said_of_the_file_and_makes_nothing() {
+    let place = Place::new();
+    let file = place.project().join("text.db");
+    fs::write(&file, "hello\n".repeat(1_000)).unwrap();
+    let file = file.to_str().unwrap();
+    for more in [&["--yes"][..], &[]] {
+        for (name, code) in [(file, 6), ("missing.db", 3)] {
+            let mut args = vec!["restore", name];
+            args.extend(more);
+            let refused = place.wharf(&args).expect(code).err;
+            assert!(refused.starts_with("error: /") && refused.contains(name), "{refused}");
+            assert!(refused.contains("\nnext:  name a") && !refused.contains("doctor"), "{refused}");
+            assert!(!place.data().exists(), "{args:?}");
+        }
     }
 }
 
@@ -272,7 +294,7 @@ fn a_limit_on_the_size_of_files_ends_no_orchestrator() {
     }
     limited.current_dir(place.project()).stdin(Stdio::null()).stdout(Stdio::null());
     let Ok(child) = limited.stderr(File::create(&log).unwrap()).spawn() else {
-        eprintln!("skipped: there is no prlimit here");
+        skipped("there is no prlimit here");
         return;
     };
     // It cannot even note that its reign begins, and says so; what is there stays as it is.
@@ -337,7 +359,7 @@ fn the_doctor_explains_limits_that_runs_would_meet() {
         ("--fsize=1048576", "failed", "1048576 bytes"),
     ] {
         let Some(output) = limited(limit) else {
-            eprintln!("skipped: there is no prlimit here");
+            skipped("there is no prlimit here");
             return;
         };
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();

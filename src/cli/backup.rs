@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use wharf_store::StoreError;
 
 use super::context::{Context, print};
 use super::desk::{Ask, Desk};
@@ -38,7 +39,7 @@ pub struct RestoreArgs {
 pub fn backup(context: &Context, args: &BackupArgs) -> Result<u8> {
     let to = args.path.as_deref().map(target).transpose()?;
     // There is nothing to copy where there is no store; asking for it would make an empty one.
-    context.reader_for("the store")?;
+    context.store()?;
     let mut desk = Desk::open(context)?;
     let result = ask(&mut desk, to);
     desk.close();
@@ -91,12 +92,25 @@ fn target(path: &Path) -> Result<String> {
 /// Puts a backup back.
 pub fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
     let file = std::path::absolute(&args.file).map_err(|e| CliError::usage(format!("{}: {e}", args.file.display())))?;
-    wharf_store::prepare_place(&context.data)?;
-    let vacant = vacant::hold(context, &format!("wharf restore {}", file.display()))?;
-    if !args.yes {
+    if file.symlink_metadata().is_err() {
+        return Err(CliError::new(exit::NOT_FOUND, "id_unknown", format!("{} is not there", file.display()))
+            .next(format!("name a backup; those of this store are in {}", context.data.join("backups").display()))
+            .entity(file.display().to_string()));
+    }
+    let unusable = |e| no_backup(context, &file, e);
+    wharf_store::examine_backup(&context.data, &file).map_err(unusable)?;
+    // Nothing is made in a place that has nothing, before it is certain that it is wanted.
+    let is_new = !context.data.exists();
+    if is_new && !args.yes {
         confirm(context, &file)?;
     }
-    let restored = wharf_store::restore(&context.data, &file, &vacant.restoring(&crate::user::name()))?;
+    wharf_store::prepare_place(&context.data)?;
+    let vacant = vacant::hold(context, &format!("wharf restore {}", file.display()))?;
+    if !is_new && !args.yes {
+        confirm(context, &file)?;
+    }
+    let restored =
+        wharf_store::restore(&context.data, &file, &vacant.restoring(&crate::user::name())).map_err(unusable)?;
     drop(vacant);
     let aside = restored.aside.as_ref().map(|p| p.display().to_string());
     let newest = restored.newest.map(wharf_model::UnixMillis::rfc3339);
@@ -128,6 +142,22 @@ pub fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
     lines.push("next:\n  wharf doctor".to_owned());
     context.remark(&lines.join("\n"));
     Ok(exit::DONE)
+}
+
+/// What is wrong with the backup is said of the backup: the store itself is as it was.
+fn no_backup(context: &Context, file: &Path, error: StoreError) -> CliError {
+    match error {
+        StoreError::Damaged { path, cause } if path == file => {
+            let message = format!("{} is no backup that can be put back: {cause}", file.display());
+            CliError::new(exit::STORE, "store_damaged", message)
+                .next(format!(
+                    "name another one; those of this store are in {}",
+                    context.data.join("backups").display()
+                ))
+                .entity(file.display().to_string())
+        }
+        other => other.into(),
+    }
 }
 
 /// Asks on a terminal; elsewhere says that `--yes` is needed.

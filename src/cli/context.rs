@@ -112,20 +112,14 @@ impl Context {
         }
     }
 
-    /// Opens the store for reading; without one, what is looked for cannot be there.
+    /// Opens the store for reading, for what makes no sense without one.
+    pub fn store(&self) -> Result<Reader> {
+        Ok(Reader::open(&self.data)?)
+    }
+
+    /// Opens the store for reading, in which something is looked for.
     pub fn reader_for(&self, wanted: &str) -> Result<Reader> {
-        match Reader::open(&self.data) {
-            Ok(reader) => Ok(reader),
-            Err(StoreError::Missing { path }) => Err(CliError::new(
-                super::error::exit::NOT_FOUND,
-                "id_unknown",
-                format!("nothing here is called {wanted}"),
-            )
-            .cause(format!("there is no store in {} yet", path.display()))
-            .next("set WHARF_DATA_DIR or --data-dir to where it is")
-            .entity(wanted)),
-            Err(error) => Err(error.into()),
-        }
+        self.store().map_err(|error| if error.code == "store_missing" { error.entity(wanted) } else { error })
     }
 
     /// Prints a document for programs.
@@ -140,6 +134,15 @@ impl Context {
     /// Says something that is no data.
     pub fn remark(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
+            say(text);
+        }
+    }
+
+    /// Says what the operator must know whatever was asked; with `--json` as one object in a line of its own.
+    pub fn warn(&self, code: &str, text: &str) {
+        if self.global.json {
+            say(&serde_json::json!({ "warning": { "code": code, "message": text } }).to_string());
+        } else {
             say(text);
         }
     }

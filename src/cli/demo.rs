@@ -83,10 +83,13 @@ fn play(context: &Context, demo: &Demo, keep: bool) -> Result<u8> {
     };
     let printed = ledger(context, began);
     let problems = played.problems();
-    if problems.is_empty() && printed.is_ok() && !keep {
+    let unread = printed.as_ref().is_err_and(|e| e.code == super::context::PIPE_CLOSED);
+    if problems.is_empty() && (printed.is_ok() || unread) && !keep {
         demo.remove()?;
     }
-    printed?;
+    if !unread {
+        printed.map_err(|e| kept(e).next(format!("wharf demo --remove {}", shown(&demo.root))))?;
+    }
     for finding in played.findings.iter().filter(|_| !context.global.json) {
         let mark = if finding.problem.is_none() { "ok  " } else { "FAIL" };
         context.remark(&format!("{mark}  {} {}", finding.agent, finding.claim));

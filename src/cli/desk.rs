@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use wharf_model::{ActorType, RequestOrigin, RequestRow, RequestStatus};
+use wharf_model::{ActorType, Named, RequestOrigin, RequestRow, RequestStatus};
 use wharf_store::{ChangeSignal, NewRequest, Reader, RequestSender};
 
 use super::context::{Context, say};
@@ -125,7 +125,7 @@ pub fn stand_or_take_over(context: &Context, sure: bool, ready: impl FnOnce() ->
     }
     let (limits, wrong) = MachineLimits::read();
     if let Some(wrong) = wrong {
-        context.remark(&format!("{wrong}\nthe defaults are used instead"));
+        context.warn("config_invalid", &format!("{wrong}\nthe defaults are used instead"));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -220,15 +220,42 @@ impl Desk {
                 None
             }
         };
-        Ok(Self {
-            signals,
-            // Whoever holds the lock may be making the store at this moment.
-            signal: once_there(|| ChangeSignal::open(&context.data))?,
-            reader: Reader::open(&context.data)?,
-            sender: RequestSender::open(&context.data)?,
-            context: context.clone(),
-            reigning,
-        })
+        let opened = (|| {
+            Ok((
+                // Whoever holds the lock may be making the store at this moment.
+                once_there(|| ChangeSignal::open(&context.data))?,
+                Reader::open(&context.data)?,
+                RequestSender::open(&context.data)?,
+            ))
+        })();
+        match opened {
+            Ok((signal, reader, sender)) => {
+                Ok(Self { signals, signal, reader, sender, context: context.clone(), reigning })
+            }
+            Err(error) => {
+                // A reign that was begun is ended in order.
+                if let Some(reigning) = reigning {
+                    reigning.end();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// [`Desk::open`] for what starts something. Where this process is going to orchestrate, the operator's own
+    /// limits must be readable: nothing is started by others than those that were meant.
+    pub fn open_to_start(context: &Context) -> Result<Self> {
+        if let Ok(None) = election::holder(&context.data)
+            && let (_, Some(wrong)) = MachineLimits::read()
+        {
+            let message = "the user's own file cannot be used, so nothing is started";
+            let cause = wrong.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            return Err(CliError::new(exit::CONFIG, "config_invalid", message)
+                .cause(cause)
+                .text(wrong)
+                .next("fix it, then wharf doctor"));
+        }
+        Self::open(context)
     }
 
     /// The orchestrator of this process, when it is one.
@@ -260,10 +287,20 @@ impl Desk {
         let Some(answered) = answered else { return Err(self.no_answer(row.number)) };
         match answered.status {
             RequestStatus::Refused | RequestStatus::Failed | RequestStatus::Expired => {
-                Err(CliError::answer(answered.error_code.as_deref(), answered.error.as_deref()))
+                let error = CliError::answer(answered.error_code.as_deref(), answered.error.as_deref());
+                Err(self.with_entity(error, answered.target_id.as_deref()))
             }
             RequestStatus::Pending | RequestStatus::Accepted | RequestStatus::Done => Ok(answered),
         }
+    }
+
+    /// Adds what a refused request was about, and where that is shown.
+    fn with_entity(&self, error: CliError, target: Option<&str>) -> CliError {
+        let found = target.and_then(|id| uuid::Uuid::parse_str(id).ok());
+        let Some(found) = found.and_then(|id| self.reader.resolve(&Named::Whole(id), None).ok()) else { return error };
+        let error =
+            if error.code == "illegal_state" { error.next(format!("wharf show {}", found.label)) } else { error };
+        error.entity(found.label)
     }
 
     /// Waits until an accepted request is finished; none when it is not in time.

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use wharf_store::StoreError;
-use wharf_store::view::NotFound;
+use wharf_store::view::{CANDIDATES, NotFound};
+
+use crate::config::{harmless, shortened};
 
 /// Exit codes of every command (contracts 9).
 pub mod exit {
@@ -27,6 +29,9 @@ pub mod exit {
     /// A confirmation was needed and not given.
     pub const NOT_CONFIRMED: u8 = 9;
 }
+
+/// Letters of a message; names that people gave stand in them.
+const TOLD: usize = 1_000;
 
 /// A failed command, with the parts that are told.
 #[derive(Debug, Clone)]
@@ -57,7 +62,7 @@ impl CliError {
         Self(Box::new(Parts {
             exit,
             code: code.to_owned(),
-            message: message.into(),
+            message: shortened(&message.into(), TOLD),
             cause: None,
             next: Vec::new(),
             entity: None,
@@ -77,7 +82,7 @@ impl CliError {
 
     /// Adds the cause.
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(shortened(&cause.into(), 4 * TOLD));
         self
     }
 
@@ -89,7 +94,7 @@ impl CliError {
 
     /// Adds the entity.
     pub fn entity(mut self, entity: impl Into<String>) -> Self {
-        self.entity = Some(entity.into());
+        self.entity = Some(shortened(&entity.into(), TOLD));
         self
     }
 
@@ -123,12 +128,13 @@ impl CliError {
         if let Some(text) = &self.text {
             return text.clone();
         }
-        let mut lines = vec![format!("error: {}", self.message)];
+        let mut lines = vec![format!("error: {}", harmless(&self.message))];
         if let Some(cause) = &self.cause {
-            lines.push(format!("cause: {}", cause.replace('\n', "\n       ")));
+            let cause: Vec<String> = cause.lines().map(harmless).collect();
+            lines.push(format!("cause: {}", cause.join("\n       ")));
         }
         for (n, next) in self.next.iter().enumerate() {
-            lines.push(format!("{}{next}", if n == 0 { "next:  " } else { "       " }));
+            lines.push(format!("{}{}", if n == 0 { "next:  " } else { "       " }, harmless(next)));
         }
         lines.join("\n")
     }
@@ -188,7 +194,8 @@ impl From<NotFound> for CliError {
             NotFound::Ambiguous { named, candidates } => {
                 let list: Vec<String> =
                     candidates.iter().map(|c| format!("{} ({} {})", c.label, c.kind, c.id)).collect();
-                Self::new(exit::NOT_FOUND, "id_ambiguous", format!("{named} names {} rows", candidates.len()))
+                let more = if candidates.len() < CANDIDATES { "" } else { " or more" };
+                Self::new(exit::NOT_FOUND, "id_ambiguous", format!("{named} names {} rows{more}", candidates.len()))
                     .cause(format!("it could be {}", list.join(", ")))
                     .next("give a number, or more characters of the id")
                     .entity(named)
@@ -221,6 +228,15 @@ mod tests {
         for (code, wanted) in table {
             assert_eq!(exit_of(code), wanted, "{code}");
         }
+    }
+
+    #[test]
+    fn names_that_were_given_are_harmless_and_short() {
+        let name = format!("a\u{1b}[31m\nb{}", "x".repeat(70_000));
+        let error = CliError::new(exit::NOT_FOUND, "id_unknown", format!("nothing is called {name}")).entity(name);
+        let (human, json) = (error.human(), error.json().to_string());
+        assert!(human.lines().count() == 1 && !human.contains('\u{1b}'), "{human}");
+        assert!(human.len() < 2_000 && json.len() < 4_000);
     }
 
     #[test]

@@ -20,6 +20,56 @@ pub struct Knows {
     pub figures: bool,
 }
 
+impl Knows {
+    /// The end of a list's help: what it can be asked for, and an example.
+    pub fn help(&self, example: &str) -> String {
+        let mut out = String::from("Filter:\n");
+        if !self.statuses.is_empty() {
+            out.push_str(&format!("  status: {}\n", self.status_words()));
+        }
+        let words = self.field_words();
+        out.push_str(&format!("  fields: {words}\n"));
+        out.push_str("  field:a,b is either, field:a* begins so, -field:a is none such (after a --);\n");
+        out.push_str(
+            "  since and until take 2h, 3d, today, 12:04, 2026-11-20; other words are looked for in the rows\n\n",
+        );
+        out + &format!("Example:\n  {example}")
+    }
+
+    fn status_words(&self) -> String {
+        self.statuses.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn field_words(&self) -> String {
+        let status = (!self.statuses.is_empty()).then_some("status");
+        let figures: &[&str] = if self.figures { &["exit", "took"] } else { &[] };
+        let fields = self.fields.iter().map(|f| word(*f));
+        status
+            .into_iter()
+            .chain(fields)
+            .chain(["since", "until"])
+            .chain(figures.iter().copied())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// A field as it is written.
+const fn word(field: Field) -> &'static str {
+    match field {
+        Field::Agent => "agent",
+        Field::Issue => "issue",
+        Field::Environment => "env",
+        Field::Run => "run",
+        Field::Lease => "lease",
+        Field::Workspace => "workspace",
+        Field::Service => "service",
+        Field::By => "by",
+        Field::Kind => "kind",
+        Field::Error => "error",
+    }
+}
+
 /// What a filter asks of a row.
 pub trait Row {
     /// Whether it is in this state.
@@ -59,22 +109,21 @@ pub fn read(context: &Context, words: &[String], knows: &Knows) -> Result<Ready>
         })
         .collect();
     let text = joined.join(" ");
-    let filter = Filter::parse(&text).map_err(|e| wrong(&text, e.at, e.len, &e.reason))?;
+    let filter = Filter::parse(&text).map_err(|e| wrong(knows, &text, e.at, e.len, &e.reason))?;
     for term in &filter.terms {
         let refuse = |what: String, known: String| {
             let error = CliError::usage(format!("{} {what}", knows.rows));
-            Err(if known.is_empty() { error } else { error.next(format!("known are {known}")) })
+            let error = if known.is_empty() { error } else { error.cause(format!("known are {known}")) };
+            Err(error.next(format!("wharf {} --help", knows.rows)))
         };
         match &term.test {
             Test::Status(wanted) => {
                 if let Some(word) = wanted.iter().find(|w| !knows.statuses.contains(w)) {
-                    let known: Vec<&str> = knows.statuses.iter().map(|s| s.as_str()).collect();
-                    return refuse(format!("are never {word}"), known.join(", "));
+                    return refuse(format!("are never {word}"), knows.status_words());
                 }
             }
             Test::Field(field, _) if !knows.fields.contains(field) => {
-                let known: Vec<String> = knows.fields.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
-                return refuse(format!("have no {}", format!("{field:?}").to_lowercase()), known.join(", "));
+                return refuse(format!("have no {}", word(*field)), knows.field_words());
             }
             Test::Took(..) | Test::Exit(_) if !knows.figures => {
                 return refuse("have neither exit codes nor durations".into(), String::new());
@@ -86,15 +135,22 @@ pub fn read(context: &Context, words: &[String], knows: &Knows) -> Result<Ready>
     Ok(Ready { filter, now: clock::now(), east: context.zone().east_seconds })
 }
 
-fn wrong(text: &str, at: usize, len: usize, reason: &str) -> CliError {
+fn wrong(knows: &Knows, text: &str, at: usize, len: usize, reason: &str) -> CliError {
+    // All words of all lists are known to the language; here only those that this list has are told.
+    let reason = match reason.split_once("; known are ") {
+        Some((what, _)) if what.ends_with("status") => format!("{what}; known are {}", knows.status_words()),
+        Some((what, all)) => {
+            let more = all.split_once(". ").map_or_else(String::new, |(_, more)| format!(". {more}"));
+            format!("{what}; known are {}{more}", knows.field_words())
+        }
+        None => reason.to_owned(),
+    };
+    let next = format!("wharf {} --help", knows.rows);
     let before = crate::config::harmless(&text[..text.floor_char_boundary(at)]);
     let marks = "^".repeat(text.get(at..at + len).map_or(1, |t| t.chars().count()).max(1));
     let shown = crate::config::harmless(text);
-    let lines = format!(
-        "error: {reason}\n   {shown}\n   {}{marks}\nnext:  wharf runs --help",
-        " ".repeat(before.chars().count())
-    );
-    CliError::new(exit::USAGE, "filter_invalid", reason).text(lines).next("wharf runs --help")
+    let lines = format!("error: {reason}\n   {shown}\n   {}{marks}\nnext:  {next}", " ".repeat(before.chars().count()));
+    CliError::new(exit::USAGE, "filter_invalid", reason).text(lines).next(next)
 }
 
 impl Ready {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
-use wharf_store::log::{FLAG_GAP, Frame, Item, LogError, LogReader, Position, Stream};
+use wharf_store::log::{FLAG_GAP, Frame, Item, LogError, LogReader, Position, Stream, Tail};
 
 use super::error::{CliError, Result};
 use crate::process::adopt::{self, Verdict};
@@ -25,6 +25,7 @@ pub struct Following {
     events: Option<OwnedFd>,
     ended: bool,
     damaged: (u64, u64),
+    torn: u64,
 }
 
 /// Why nothing follows.
@@ -44,7 +45,7 @@ impl Following {
         match LogReader::open(directory) {
             Ok(reader) => {
                 let at = reader.start();
-                Ok(Some(Self { reader, at, events, ended: false, damaged: (0, 0) }))
+                Ok(Some(Self { reader, at, events, ended: false, damaged: (0, 0), torn: 0 }))
             }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(log_error(directory, &error)),
@@ -98,7 +99,13 @@ impl Following {
                     self.damaged.0 += 1;
                     self.damaged.1 += damage.bytes;
                 }
-                Ok(Item::End(_)) => return Ok((self.ended, false)),
+                Ok(Item::End(tail)) => {
+                    self.torn = match tail {
+                        Tail::Clean => 0,
+                        Tail::Torn { bytes, .. } => bytes,
+                    };
+                    return Ok((self.ended, false));
+                }
                 Err(error) => return Err(CliError::internal("the log cannot be read").cause(error.to_string())),
             }
         }
@@ -120,7 +127,7 @@ impl Following {
             if asked {
                 return Ok(Stop::Asked);
             }
-            if !self.pause() && is_over(directory) {
+            if !self.pause() && is_written_no_more(directory) {
                 // Whatever was written before its end is there by now.
                 self.drain(&mut take)?;
                 return Ok(Stop::Ended);
@@ -133,6 +140,11 @@ impl Following {
         let (places, bytes) = self.damaged;
         let places = wharf_ui::format::plural(places, "place");
         (self.damaged.0 > 0).then(|| format!("the log is damaged in {places}: {bytes} bytes of it cannot be read"))
+    }
+
+    /// Bytes behind the last whole frame, as of the last look: of a log that is written, the frame that comes.
+    pub fn torn(&self) -> u64 {
+        self.torn
     }
 
     /// Waits for something to be written; says whether there was.
@@ -161,6 +173,12 @@ fn watch(directory: &Path) -> Option<OwnedFd> {
 /// Whether a shim's directory has nobody any more who could write to its log.
 pub fn is_over(directory: &Path) -> bool {
     !matches!(adopt::judge(directory), Ok(Verdict::Live(_) | Verdict::NeverStarted))
+}
+
+/// Whether nobody writes any more to a log that is there. Beside one, a directory without any sign of a shim is one
+/// whose run was finished, not one that never began.
+pub fn is_written_no_more(directory: &Path) -> bool {
+    !matches!(adopt::judge(directory), Ok(Verdict::Live(_)))
 }
 
 /// Whether a record of the control stream is the last one.

@@ -6,7 +6,6 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use wharf_store::Reader;
 use wharf_ui::format;
 
 use super::context::{Context, print};
@@ -72,7 +71,7 @@ pub fn gc(context: &Context, args: &GcArgs) -> Result<u8> {
 
 /// What a pass would do, by the rule that it would go by.
 fn listed(context: &Context) -> Result<GcDoc> {
-    let reader = Reader::open(&context.data)?;
+    let reader = context.store()?;
     let retention = prepare::retention().map_err(wrong_config)?;
     let GcPlan { keep_ms, logs, cache, orphans, more, .. } =
         plan::plan(&context.data, &reader, clock::now(), retention.run_logs_ms)?;
@@ -101,7 +100,19 @@ fn wrong_config(message: String) -> CliError {
 
 /// Asks for passes until nothing is left to remove.
 fn removed(context: &Context) -> Result<GcDoc> {
+    // There is nothing to remove where there is no store; asking for it would make an empty one.
+    context.store()?;
+    prepare::retention().map_err(wrong_config)?;
     let mut desk = Desk::open(context)?;
+    let done = passes(&mut desk);
+    desk.close();
+    let mut all = done?;
+    // No rows know of them: what a run's shim could not remove, whoever may remove it now does.
+    all.groups = cgroup::remove_leftovers(holder_pid(&context.data), &context.data.join("live"));
+    Ok(all)
+}
+
+fn passes(desk: &mut Desk) -> Result<GcDoc> {
     let mut all = nothing_yet();
     for _ in 0..PASSES {
         let ask = Ask { kind: "gc.run", target_type: "store", target_id: None, args: json!({}), expect: None };
@@ -116,9 +127,6 @@ fn removed(context: &Context) -> Result<GcDoc> {
             break;
         }
     }
-    desk.close();
-    // No rows know of them: what a run's shim could not remove, whoever may remove it now does.
-    all.groups = cgroup::remove_leftovers(holder_pid(&context.data), &context.data.join("live"));
     Ok(all)
 }
 

@@ -16,7 +16,7 @@ use wharf_ui::format;
 use super::context::{Context, print, say};
 use super::desk::{Ask, Desk};
 use super::error::{CliError, Result, exit};
-use super::logs::parse_name;
+use super::logs::named_one;
 use super::table::tidy;
 use crate::process::descendants;
 use crate::workspace::facts;
@@ -85,7 +85,7 @@ struct Document<'a> {
 /// Releases a lease.
 pub fn release_lease(context: &Context, args: &ReleaseArgs) -> Result<u8> {
     let reader = context.reader_for(&args.lease)?;
-    let id = LeaseId(reader.resolve(&parse_name(&args.lease)?, Some(EntityKind::Lease))?.id);
+    let id = LeaseId(named_one(&reader, &args.lease, EntityKind::Lease)?.id);
     let mut preview = preview(&reader, id)?;
     if args.dry_run {
         return show(context, &preview, false, false).map(|()| exit::DONE);

@@ -1,6 +1,7 @@
 //! What all lists have in common: options, pages, the line that says what was not shown.
 
 use clap::Args;
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use wharf_store::view::{PAGE_LIMIT, Page};
@@ -26,7 +27,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub no_header: bool,
     /// Most rows
-    #[arg(long, short = 'n', default_value_t = LIMIT, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = LIMIT, value_name = "N", value_parser = at_least_one())]
     pub limit: usize,
     /// Go on where another page ended: its `next`
     #[arg(long, value_name = "CURSOR")]
@@ -42,8 +43,12 @@ impl ListArgs {
     /// The cursor of a list whose cursors are figures.
     pub fn below(&self) -> Result<Option<i64>> {
         let Some(text) = &self.after else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| wrong_cursor(text))
+        text.parse().ok().filter(|n: &i64| *n >= 0).map(Some).ok_or_else(|| wrong_cursor(text))
     }
+}
+
+fn at_least_one() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::<usize>::new().range(1..)
 }
 
 /// A cursor that no list gave.
@@ -57,14 +62,14 @@ pub struct Listed<T> {
     pub rows: Vec<T>,
     /// Where to go on.
     pub next: Option<String>,
-    /// Rows that the filter kept out.
-    pub hidden: i64,
+    /// Rows that the filter kept out; none where the list was not read from its start to its end.
+    pub hidden: Option<i64>,
 }
 
 impl<T> Listed<T> {
     /// A list without rows.
     pub fn none() -> Self {
-        Self { rows: Vec::new(), next: None, hidden: 0 }
+        Self { rows: Vec::new(), next: None, hidden: Some(0) }
     }
 }
 
@@ -79,6 +84,9 @@ pub fn collect<T, C: Copy>(
     let mut listed = Listed::none();
     let mut at = first;
     let mut read = 0;
+    let mut hidden = 0;
+    // What a page in the midst kept out says nothing of the list.
+    listed.hidden = None;
     loop {
         let want = limit.clamp(READ_AT_ONCE, PAGE_LIMIT);
         let Page { rows, next } = page(at, want)?;
@@ -93,11 +101,14 @@ pub fn collect<T, C: Copy>(
             if passes(&row) {
                 listed.rows.push(row);
             } else {
-                listed.hidden += 1;
+                hidden += 1;
             }
         }
         match next {
-            None => return Ok(listed),
+            None => {
+                listed.hidden = first.is_none().then_some(hidden);
+                return Ok(listed);
+            }
             Some(next) if read >= READ_MAX => {
                 listed.next = Some(text(next));
                 return Ok(listed);
@@ -105,6 +116,21 @@ pub fn collect<T, C: Copy>(
             Some(next) => at = Some(next),
         }
     }
+}
+
+/// A list that the store gives as a whole; its cursor is how many rows were given before.
+pub fn whole<T>(rows: Vec<T>, args: &ListArgs, given: Option<i64>, passes: impl Fn(&T) -> bool) -> Listed<T> {
+    let skip = usize::try_from(given.unwrap_or(0)).unwrap_or(0);
+    let before = rows.len();
+    let mut kept: Vec<T> = rows.into_iter().filter(|row| passes(row)).collect();
+    let hidden = (before - kept.len()) as i64;
+    let mut kept: Vec<T> = kept.drain(skip.min(kept.len())..).collect();
+    let more = kept.len() > args.limit();
+    kept.truncate(args.limit());
+    let next = more.then(|| (skip + kept.len()).to_string());
+    // As in lists that are read page by page.
+    let hidden = (skip == 0 && next.is_none()).then_some(hidden);
+    Listed { rows: kept, next, hidden }
 }
 
 /// Prints a list: as a document, or as a table with the line that says what it does not show.
@@ -124,23 +150,24 @@ pub fn print<T, D: Serialize>(
         let rows = rows.map_err(|e| CliError::internal("a document cannot be written").cause(e.to_string()))?;
         document.rest.insert(word.to_owned(), Value::Array(rows));
         document.rest.insert("next".into(), listed.next.clone().map_or(Value::Null, Value::String));
-        document.rest.insert("hidden".into(), Value::from(listed.hidden));
+        document.rest.insert("hidden".into(), listed.hidden.map_or(Value::Null, Value::from));
         context.document(&document)?;
         return Ok(0);
     }
     table(&listed.rows).print(context, !args.no_header)?;
     let shown = listed.rows.len();
-    if shown == 0 && listed.hidden == 0 && args.filter.is_empty() {
-        context.remark(&format!("no {word} yet"));
-    } else if listed.hidden > 0 {
-        let all = listed.hidden + shown as i64;
+    if let Some(hidden) = listed.hidden.filter(|hidden| *hidden > 0) {
+        let all = hidden + shown as i64;
         let plain = |n: i64| count(n.unsigned_abs());
         context.remark(&format!(
             "{} of {} {word}; {} hidden by {hidden_by}",
             plain(shown as i64),
             plain(all),
-            plain(listed.hidden)
+            plain(hidden)
         ));
+    } else if shown == 0 && listed.next.is_none() && args.filter.is_empty() {
+        let no = if args.after.is_some() { format!("no {word} behind that") } else { format!("no {word} yet") };
+        context.remark(&no);
     }
     if let Some(next) = &listed.next {
         context.remark(&format!("more {word} follow: --after {next}"));
@@ -185,5 +212,16 @@ mod tests {
             }
             assert_eq!(seen, [10, 8, 7, 5, 4, 2, 1], "{limit}");
         }
+    }
+
+    #[test]
+    fn what_is_hidden_is_told_of_a_whole_list_only() {
+        let list = |after, limit| {
+            let page = |at, n| Ok(numbers(at, n));
+            collect(after, limit, |c: i64| c.to_string(), page, |n| n % 3 != 0).unwrap()
+        };
+        assert_eq!(list(None, 7).hidden, Some(3));
+        assert_eq!((list(None, 2).hidden, list(None, 2).next.as_deref()), (None, Some("8")));
+        assert_eq!((list(Some(2), 7).hidden, list(Some(2), 7).rows), (None, vec![1]));
     }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use wharf_model::{Kind, Named, OperationId, RunId, UnixMillis};
-use wharf_store::log::{Anchor, FLAG_GAP, Frame, Gap, LineKey, LogLines, LogReader, Stream, StreamSet};
-use wharf_store::view::EntityKind;
+use wharf_store::log::{Anchor, FLAG_GAP, Frame, Gap, LineKey, LogLines, LogReader, Stream, StreamSet, Tail};
+use wharf_store::view::{EntityKind, Found, NotFound};
 use wharf_store::{ChangeSignal, Reader};
 use wharf_ui::format;
 
 use super::context::{Context, output_error, print};
 use super::error::{CliError, Result, exit};
-use super::follow::{Following, gap_words, is_missing, is_over, log_error, stream_word};
+use super::follow::{Following, gap_words, is_missing, is_written_no_more, log_error, stream_word};
 use crate::dispatch::perform::shim_dir;
 
 /// Bytes of a line that are read into documents and time-stamped lists.
@@ -30,7 +30,7 @@ const LINES: usize = 1_000;
 /// Options of `wharf logs`.
 #[derive(Debug, Clone, Args)]
 pub struct LogsArgs {
-    /// Whose log: R-12, O-3 (of a service: its name or S-2), an id or a part of one
+    /// Whose log: R-12, S-2, O-3, a service's name, an id or a part of one
     #[arg(value_name = "ID")]
     pub run: String,
     /// Go on while it prints, until it ends
@@ -60,14 +60,23 @@ impl LogsArgs {
     }
 }
 
-/// Prints the log of a run or of an operation.
+/// Prints the log of a run, of a service or of an operation.
 pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     let reader = context.reader_for(&args.run)?;
     if args.run.parse().is_ok_and(|named| matches!(named, Named::Number(Kind::Operation, _))) {
         let found = reader.resolve(&parse_name(&args.run)?, Some(EntityKind::Operation))?;
         return operation(context, args, &reader, OperationId(found.id));
     }
-    let id = named_run(&reader, &args.run)?;
+    let id = match named_run(&reader, &args.run) {
+        Ok(id) => id,
+        Err(error) if matches!(error.code.as_str(), "id_unknown" | "id_malformed") => {
+            return match super::service::named(context, &reader, &args.run) {
+                Ok(item) => super::service::print_its_log(context, args, &item.service),
+                Err(_) => Err(error),
+            };
+        }
+        Err(error) => return Err(error),
+    };
     let directory = if args.follow { begun_log(context, &reader, id)? } else { log_directory(context, &reader, id)? };
     let Some(directory) = directory else {
         if let Some(run) = reader.run_detail(id)?.map(|d| d.run)
@@ -136,13 +145,16 @@ pub fn print_log(context: &Context, args: &LogsArgs, directory: &Path) -> Result
     if let Some(words) = following.damage_words() {
         context.remark(&words);
     }
+    if following.torn() > 0 && is_written_no_more(directory) {
+        context.remark(&torn_words(following.torn()));
+    }
     Ok(exit::DONE)
 }
 
 /// The log of something that has printed nothing.
 pub fn nothing(context: &Context, args: &LogsArgs) -> Result<u8> {
     if context.global.json && !args.follow {
-        context.document(&LogDocument::new(Vec::new()))?;
+        context.document(&LogDocument::new(Vec::new(), Vec::new()))?;
     }
     Ok(exit::DONE)
 }
@@ -151,14 +163,75 @@ pub fn nothing(context: &Context, args: &LogsArgs) -> Result<u8> {
 struct LogDocument {
     schema: &'static str,
     lines: Vec<LineDoc>,
+    /// What is not among the lines, in the order it was met.
+    gaps: Vec<GapDoc>,
     next: Option<String>,
     hidden: i64,
 }
 
 impl LogDocument {
-    fn new(lines: Vec<LineDoc>) -> Self {
-        Self { schema: "wharf.logs/1", lines, next: None, hidden: 0 }
+    fn new(lines: Vec<LineDoc>, gaps: Vec<GapDoc>) -> Self {
+        Self { schema: "wharf.logs/1", lines, gaps, next: None, hidden: 0 }
     }
+}
+
+/// Bytes that are missing; while following, an object of its own between the lines: `{"gap": …}`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct GapDoc {
+    /// `declared`: left out by the shim, which said so; `damage`: frames that cannot be read; `missing`: a stream
+    /// that jumps behind such frames; `torn`: what was being written when the writer died.
+    kind: &'static str,
+    stream: Option<&'static str>,
+    seq: Option<u64>,
+    offset: Option<u64>,
+    bytes: Option<u64>,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct GapLine {
+    gap: GapDoc,
+}
+
+impl GapDoc {
+    fn new(gap: &Gap) -> Self {
+        let reason = gap_in_words(gap);
+        match gap {
+            Gap::Declared { stream, seq, bytes, reason } => Self {
+                kind: "declared",
+                stream: Some(stream_word(*stream)),
+                seq: Some(*seq),
+                offset: None,
+                bytes: *bytes,
+                reason: reason.clone(),
+            },
+            Gap::Damage(d) => Self {
+                kind: "damage",
+                stream: None,
+                seq: Some(d.seq_from).filter(|seq| *seq > 0),
+                offset: None,
+                bytes: Some(d.bytes),
+                reason,
+            },
+            Gap::Missing { stream, from, to } => Self {
+                kind: "missing",
+                stream: Some(stream_word(*stream)),
+                seq: None,
+                offset: Some(*from),
+                bytes: Some(to.saturating_sub(*from)),
+                reason,
+            },
+        }
+    }
+
+    fn torn(bytes: u64) -> Self {
+        let reason = torn_words(bytes);
+        Self { kind: "torn", stream: None, seq: None, offset: None, bytes: Some(bytes), reason }
+    }
+}
+
+fn torn_words(bytes: u64) -> String {
+    format!("the log ends in the middle of a frame: {bytes} bytes of it cannot be read")
 }
 
 #[derive(Serialize)]
@@ -176,8 +249,31 @@ struct LineDoc {
 
 /// The run that was named.
 pub fn named_run(reader: &Reader, text: &str) -> Result<RunId> {
+    Ok(RunId(named_one(reader, text, EntityKind::Run)?.id))
+}
+
+/// The row of this kind that was named; one of another kind is told for what it is.
+pub fn named_one(reader: &Reader, text: &str, kind: EntityKind) -> Result<Found> {
     let named = parse_name(text)?;
-    Ok(RunId(reader.resolve(&named, Some(EntityKind::Run))?.id))
+    let error = match reader.resolve(&named, Some(kind)) {
+        Err(error @ NotFound::Unknown(_)) => error,
+        other => return Ok(other?),
+    };
+    match reader.resolve(&named, None) {
+        Ok(other) => {
+            let a = |kind: EntityKind| match kind {
+                EntityKind::Environment | EntityKind::Operation | EntityKind::Issue | EntityKind::Agent => {
+                    format!("an {kind}")
+                }
+                _ => format!("a {kind}"),
+            };
+            let message = format!("{} is {}, not {}", other.label, a(other.kind), a(kind));
+            Err(CliError::new(exit::NOT_FOUND, "id_unknown", message)
+                .next(format!("wharf show {}", other.label))
+                .entity(text))
+        }
+        Err(_) => Err(error.into()),
+    }
 }
 
 /// Reads a name as people type it.
@@ -241,16 +337,27 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
     }
     let watched = args.follow.then(|| Following::open(directory)).transpose()?.flatten();
     let mut documents = Vec::new();
+    let mut gaps = Vec::new();
+    // Windows may meet one again.
     let mut told = BTreeSet::new();
+    let mut tell = |gap: GapDoc, words: &str| -> Result<()> {
+        if !context.global.json {
+            context.remark(words);
+        } else if args.follow {
+            context.document(&GapLine { gap })?;
+        } else {
+            gaps.push(gap);
+        }
+        Ok(())
+    };
     loop {
-        let over = !args.follow || is_over(directory);
+        let over = !args.follow || is_written_no_more(directory);
         lines.reader().refresh().map_err(fail)?;
         loop {
             let window = lines.window(Anchor::Key(key), LINES, streams).map_err(fail)?;
             for gap in &window.gaps {
-                let words = gap_in_words(gap);
-                if told.insert(words.clone()) {
-                    context.remark(&words);
+                if told.insert(format!("{gap:?}")) {
+                    tell(GapDoc::new(gap), &gap_in_words(gap))?;
                 }
             }
             for line in &window.lines {
@@ -270,6 +377,9 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
             let next = open.unwrap_or(window.next);
             let moved = next != key;
             key = next;
+            if let Some(Tail::Torn { bytes, .. }) = window.tail.filter(|_| over && is_written_no_more(directory)) {
+                tell(GapDoc::torn(bytes), &torn_words(bytes))?;
+            }
             if window.tail.is_some() || open.is_some() || !(moved || window.limited) {
                 break;
             }
@@ -282,7 +392,7 @@ fn by_line(context: &Context, args: &LogsArgs, directory: &Path) -> Result<u8> {
         }
     }
     if context.global.json && !args.follow {
-        context.document(&LogDocument::new(documents))?;
+        context.document(&LogDocument::new(documents, gaps))?;
     }
     Ok(exit::DONE)
 }

@@ -59,15 +59,15 @@ enum Command {
     #[command(after_help = "Example:\n  wharf run fixer --issue SHOP-17 --prompt 'fix the test' --follow\n\n\
         With --wait or --follow the exit code is the run's own; 128+n when signal n killed it, 124 after its time\n\
         limit, 125 when it could not be run, 126 and 127 when its command is not executable or not there, 130 when\n\
-        it was cancelled. Without a run the codes are those of every command.")]
+        it was cancelled, or left going by ctrl-C or because nobody reads what is followed. Without a run the codes are those of every command.")]
     Run(run::RunArgs),
     /// List runs: the open ones first, then the ended ones
-    #[command(after_help = "Example:\n  wharf runs status:failed agent:fixer since:2h")]
+    #[command(after_help = runs::KNOWS.help("wharf runs status:failed agent:fixer since:2h"))]
     Runs(list::ListArgs),
     /// Show one thing with everything around it
     #[command(after_help = "Example:\n  wharf show R-12")]
     Show(show::ShowArgs),
-    /// Print what a run printed
+    /// Print what a run or a service printed
     #[command(after_help = "Example:\n  wharf logs R-12 -f")]
     Logs(logs::LogsArgs),
     /// Stop a run and wait until nothing of it is left
@@ -85,7 +85,7 @@ enum Command {
     )]
     Attach(attach::AttachArgs),
     /// List leases of environments
-    #[command(after_help = "Example:\n  wharf leases --held env:Local")]
+    #[command(after_help = lists::LEASES.help("wharf leases --held env:Local"))]
     Leases {
         #[command(flatten)]
         list: list::ListArgs,
@@ -97,13 +97,13 @@ enum Command {
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
     /// List services
-    #[command(after_help = "Example:\n  wharf services status:running")]
+    #[command(after_help = lists::SERVICES.help("wharf services status:running"))]
     Services(list::ListArgs),
     /// Start, stop and read services
     #[command(subcommand)]
     Service(service::ServiceCommand),
     /// List workspaces
-    #[command(after_help = "Example:\n  wharf workspaces issue:SHOP-17")]
+    #[command(after_help = lists::WORKSPACES.help("wharf workspaces issue:SHOP-17"))]
     Workspaces {
         #[command(flatten)]
         list: list::ListArgs,
@@ -112,19 +112,19 @@ enum Command {
         archived: bool,
     },
     /// List agents
-    #[command(after_help = "Example:\n  wharf agents")]
+    #[command(after_help = lists::AGENTS.help("wharf agents status:running"))]
     Agents(list::ListArgs),
     /// List issues
-    #[command(after_help = "Example:\n  wharf issues status:live agent:fixer")]
+    #[command(after_help = lists::ISSUES.help("wharf issues status:live agent:fixer"))]
     Issues(list::ListArgs),
     /// Make issues
     #[command(subcommand)]
     Issue(setup::IssueCommand),
     /// List who changed what
-    #[command(after_help = "Example:\n  wharf activity since:today by:operator kind:run.*")]
+    #[command(after_help = lists::ACTIVITY.help("wharf activity since:today by:operator 'kind:run.*'"))]
     Activity(list::ListArgs),
     /// List projects
-    #[command(after_help = "Example:\n  wharf projects")]
+    #[command(after_help = lists::PROJECTS.help("wharf projects"))]
     Projects(list::ListArgs),
     /// Make projects known
     #[command(subcommand)]

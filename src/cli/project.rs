@@ -4,8 +4,13 @@ use std::path::PathBuf;
 
 use super::context::Context;
 use super::error::{CliError, Result, exit};
-use crate::config::find::{Found, find};
-use crate::config::{ConfigErrors, Loaded, Overrides, load_project};
+use crate::config::find::{FindError, Found, find};
+use crate::config::{ConfigErrors, Loaded, LoadedUser, Overrides, Problem, harmless};
+use crate::config::{load_project, load_user, user_config_path};
+use crate::dispatch::prepare::complete;
+
+/// Problems of one file that programs are told of.
+const PROBLEMS: usize = 50;
 
 /// A project whose config was read.
 pub struct Here {
@@ -21,6 +26,13 @@ impl Here {
         self.found.root.display().to_string()
     }
 
+    /// The hash that acceptance is about, as the orchestrator counts it.
+    pub fn executable_hash(&self) -> String {
+        let mut config = self.loaded.config.clone();
+        complete(&mut config, &self.found);
+        config.executable_hash()
+    }
+
     /// Names of its agents with the lines they stand at, for messages.
     pub fn agents(&self) -> String {
         let names: Vec<&str> = self.loaded.config.agents.iter().map(|a| a.name.as_str()).collect();
@@ -34,7 +46,14 @@ impl Here {
 /// Where the current project is.
 pub fn find_here(context: &Context) -> Result<Found> {
     let directory = context.project_dir()?;
-    find(&directory).map_err(|e| CliError::new(exit::NOT_FOUND, "cwd_missing", e.to_string()))
+    find(&directory).map_err(|e| match e {
+        FindError::Directory { .. } => CliError::new(exit::NOT_FOUND, "cwd_missing", e.to_string()),
+        FindError::Bare(_) | FindError::NotText(_) => {
+            let text = e.to_string();
+            let (message, next) = text.split_once("; ").unwrap_or((&text, ""));
+            CliError::new(exit::REFUSED, "illegal_state", message).next(next)
+        }
+    })
 }
 
 /// Reads the current project's config.
@@ -45,9 +64,21 @@ pub fn here(context: &Context) -> Result<Here> {
     Ok(Here { found, loaded })
 }
 
+/// Reads the user's own config.
+pub fn user() -> Result<LoadedUser> {
+    let path = user_config_path(|name| std::env::var_os(name));
+    load_user(path.as_deref(), &Overrides::default()).map_err(|e| config_error(path.unwrap_or_default(), &e))
+}
+
 /// A config that cannot be used, with the place marked.
 pub fn config_error(path: PathBuf, errors: &ConfigErrors) -> CliError {
     let error = match errors {
+        ConfigErrors::Missing { .. } if path.symlink_metadata().is_ok() => {
+            return CliError::new(exit::CONFIG, "config_invalid", format!("{} is a link to nothing", path.display()))
+                .cause("what it points to is not there")
+                .next("put its target back, or remove the link, then wharf init")
+                .entity(path.display().to_string());
+        }
         ConfigErrors::Missing { .. } => {
             return CliError::new(exit::CONFIG, "config_invalid", format!("{} is not there", path.display()))
                 .cause("this directory is no project of wharf yet")
@@ -59,7 +90,10 @@ pub fn config_error(path: PathBuf, errors: &ConfigErrors) -> CliError {
             "config_invalid",
             match other.problems() {
                 [] => other.to_string(),
-                [first, ..] => format!("{}:{}: {}", first.file, first.line, crate::config::harmless(&first.message)),
+                all => {
+                    let line = |p: &Problem| format!("{}:{}: {}", p.file, p.line, harmless(&p.message));
+                    all.iter().take(PROBLEMS).map(line).collect::<Vec<_>>().join("; ")
+                }
             },
         ),
     };

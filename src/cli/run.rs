@@ -15,7 +15,7 @@ use wharf_store::log::{FLAG_GAP, Frame, Stream};
 use wharf_store::view::RunLine;
 use wharf_ui::format;
 
-use super::context::{Context, output_error, say};
+use super::context::{Context, PIPE_CLOSED, output_error, say};
 use super::desk::{Ask, Desk};
 use super::error::{CliError, Result, exit};
 use super::follow::{Following, gap_words};
@@ -71,23 +71,23 @@ pub struct RunArgs {
 pub fn run(context: &Context, args: &RunArgs) -> Result<u8> {
     let prompt = args.prompt.as_deref().map(prompt).transpose()?;
     let here = here(context)?;
-    let mut desk = Desk::open(context)?;
+    let mut desk = Desk::open_to_start(context)?;
     let mut begun = None;
     let result = run_at(context, args, prompt, &here, &mut desk, &mut begun);
     let number = begun.and_then(|id| Some(Kind::Run.number(desk.reader.run_line(id).ok()??.number)));
     desk.close();
     match (result, number) {
-        (Err(error), Some(number)) if error.code == CUT_OFF => goes_on(context, &number, error),
+        (Err(error), Some(number)) if error.code == CUT_OFF => left(context, &number, error),
         (result, _) => result,
     }
 }
 
 /// Says, when a signal has ended the waiting, that the run has not.
-fn goes_on(context: &Context, number: &str, error: CliError) -> Result<u8> {
+fn left(context: &Context, number: &str, error: CliError) -> Result<u8> {
     if context.global.json {
         return Err(error.entity(number).next(format!("wharf cancel {number}")));
     }
-    context.remark(&format!("\n{number} goes on; next:  wharf logs {number} -f    wharf cancel {number}"));
+    context.remark(&format!("\n{}", goes_on(number)));
     Ok(error.exit)
 }
 
@@ -136,11 +136,15 @@ fn run_at(
     }
     let ended = desk.wait(None, |reader, _| {
         let line = line(reader, id)?.line;
-        Ok(Some(line).filter(|l| l.status.is_terminal()))
+        let unread = follower.as_ref().is_some_and(Follower::has_failed);
+        Ok(Some(line).filter(|l| unread || l.status.is_terminal()))
     })?;
     let line = ended.ok_or_else(|| CliError::internal("the run was not seen any more"))?;
     if let Some(follower) = follower {
-        follower.end()?;
+        if !line.status.is_terminal() {
+            return unread(context, &line, follower.end());
+        }
+        follower.end().or_else(|e| if e.code == PIPE_CLOSED { Ok(()) } else { Err(e) })?;
     }
     let line = finish(desk, id)?.unwrap_or(line);
     if context.global.json {
@@ -149,6 +153,22 @@ fn run_at(
         last_words(context, &line);
     }
     Ok(exit_code(&line))
+}
+
+/// Ends the command as ctrl-C does: nobody reads what is printed, or it cannot be printed any more.
+fn unread(context: &Context, line: &RunLine, printed: Result<()>) -> Result<u8> {
+    let number = Kind::Run.number(line.number);
+    if !context.global.quiet {
+        say(&goes_on(&number));
+    }
+    match printed {
+        Err(error) if error.code != PIPE_CLOSED => Err(error),
+        _ => Ok(code::CANCELLED),
+    }
+}
+
+fn goes_on(number: &str) -> String {
+    format!("{number} goes on; next:  wharf logs {number} -f    wharf cancel {number}")
 }
 
 /// Whether a change of the config waits to be accepted.
@@ -304,6 +324,7 @@ fn explain(error: CliError, args: &RunArgs, here: &Here) -> CliError {
 /// A thread that prints what a run prints.
 struct Follower {
     stop: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
     thread: JoinHandle<Result<()>>,
 }
 
@@ -322,23 +343,29 @@ impl Follower {
                 None => None,
             })
         })?;
-        let seen = Arc::clone(&stop);
+        let failed = Arc::new(AtomicBool::new(false));
+        let (seen, fails) = (Arc::clone(&stop), Arc::clone(&failed));
         let thread = std::thread::Builder::new()
             .name("follow".into())
             .spawn(move || match directory.flatten() {
-                Some(directory) => follow(directory, &seen, quiet),
+                Some(directory) => {
+                    follow(directory, &seen, quiet).inspect_err(|_| fails.store(true, Ordering::Release))
+                }
                 None => Ok(()),
             })
             .map_err(|e| CliError::internal("no thread can be started").cause(e.to_string()))?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, failed, thread })
+    }
+
+    /// Whether it prints no more, though the run goes on.
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Waits until everything is printed.
     fn end(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         match self.thread.join() {
-            // Nobody reads any more: the run was still waited for.
-            Ok(Err(e)) if e.code == super::context::PIPE_CLOSED => Ok(()),
             Ok(result) => result,
             Err(_) => Err(CliError::internal("the thread that prints ended by a panic")),
         }

@@ -14,7 +14,8 @@ use super::run_doc::{RunDoc, shown};
 use super::table::{Cell, Table};
 use crate::clock;
 
-const KNOWS: Knows = Knows {
+/// What the list can be asked for.
+pub const KNOWS: Knows = Knows {
     rows: "runs",
     statuses: &[
         Status::Live,
@@ -170,8 +171,10 @@ fn listed(reader: &Reader, ready: &Ready, after: Option<RunCursor>, limit: usize
     let query = query(ready);
     let page = |at: Option<RunCursor>, n: usize| Ok(reader.runs(&query, at, n)?);
     let mut listed = collect(after, limit, cursor_text, page, |row| ready.passes(row))?;
-    if !ready.is_empty() {
-        listed.hidden += reader.run_counts(&query)?.hidden;
+    if let Some(hidden) = listed.hidden.filter(|_| !ready.is_empty()) {
+        // What the store kept out by its indexes is hidden too.
+        let counts = reader.run_counts(&query)?;
+        listed.hidden = (!counts.at_least).then_some(hidden + counts.hidden);
     }
     Ok(listed)
 }

@@ -79,9 +79,10 @@ pub fn serve(context: &Context, args: &ServeArgs) -> Result<u8> {
         }
     };
     context.remark(&format!("orchestrating {} as process {}", context.data.display(), std::process::id()));
-    let reader = Reader::open(&context.data)?;
+    let reader = Reader::open(&context.data);
     let signals = signals.map_or_else(Signals::listen, Ok);
-    let over = reigning.block_on(async { watch(&reigning, &reader, signals?, args.until_idle).await });
+    // Whatever fails, the reign is ended in order.
+    let over = reigning.block_on(async { watch(&reigning, &reader?, signals?, args.until_idle).await });
     reigning.end();
     match over? {
         Over::Idle => {

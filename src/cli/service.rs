@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
-use wharf_model::{Kind, ServiceId};
+use wharf_model::{Kind, ServiceId, ServiceRow};
 use wharf_store::Reader;
 use wharf_store::view::{EntityKind, ServiceItem, ServiceQuery};
 
@@ -14,7 +14,7 @@ use super::context::{Context, print};
 use super::desk::{Ask, Desk};
 use super::docs::{ServiceDoc, service_state};
 use super::error::{CliError, Result, exit};
-use super::logs::{LogsArgs, parse_name, print_log};
+use super::logs::{LogsArgs, named_one, print_log};
 use super::project::{find_here, here};
 use super::signals::CUT_OFF;
 use crate::dispatch::perform::shim_dir;
@@ -70,12 +70,15 @@ fn is_id(text: &str) -> bool {
 }
 
 /// The service that was named: by number or id, by its name in the current project, or by a part of its id.
-fn named(context: &Context, reader: &Reader, text: &str) -> Result<ServiceItem> {
+pub fn named(context: &Context, reader: &Reader, text: &str) -> Result<ServiceItem> {
     let by_id = |error: Option<CliError>| -> Result<ServiceItem> {
-        let found = parse_name(text).and_then(|n| Ok(reader.resolve(&n, Some(EntityKind::Service))?));
-        let found = match (found, error) {
+        let found = match (named_one(reader, text, EntityKind::Service), error) {
             (Ok(found), _) => found,
-            (Err(_), Some(error)) | (Err(error), None) => return Err(error),
+            // What is no id at all was meant for a name.
+            (Err(by_id), Some(error)) if matches!(by_id.code.as_str(), "id_unknown" | "id_malformed") => {
+                return Err(error);
+            }
+            (Err(by_id), _) => return Err(by_id),
         };
         let item = reader.service(ServiceId(found.id))?;
         item.ok_or_else(|| CliError::internal(format!("{} is not in the store any more", found.label)))
@@ -158,7 +161,8 @@ fn change(context: &Context, text: &str, kind: &'static str) -> Result<u8> {
 }
 
 fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> Result<u8> {
-    let mut desk = Desk::open(context)?;
+    let starts = ask.kind != "service.stop";
+    let mut desk = if starts { Desk::open_to_start(context)? } else { Desk::open(context)? };
     let result = (|| {
         let row = desk.ask(ask)?;
         let answered = row.result.as_ref().and_then(|r| r["service_id"].as_str()).and_then(|t| t.parse().ok());
@@ -210,7 +214,11 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
 fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     let reader = context.reader_for(&args.run)?;
     let item = named(context, &reader, &args.run)?;
-    let service = &item.service;
+    print_its_log(context, args, &item.service)
+}
+
+/// Prints the log of a service's newest start.
+pub fn print_its_log(context: &Context, args: &LogsArgs, service: &ServiceRow) -> Result<u8> {
     let live = (service.generation > 0).then(|| shim_dir("service", &service.id.text(), service.generation)).flatten();
     // The newest start's log, also when the row still names the one before.
     let place: Option<PathBuf> =

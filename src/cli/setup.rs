@@ -12,7 +12,7 @@ use wharf_ui::format;
 use super::context::{Context, print};
 use super::desk::{Ask, Desk};
 use super::error::{CliError, Result, exit};
-use super::project::{find_here, here};
+use super::project::{find_here, here, user};
 use super::table::{Cell, Table};
 use crate::config::init::{InitError, RepoFacts, write_init};
 
@@ -159,6 +159,8 @@ pub fn config(context: &Context, command: &ConfigCommand) -> Result<u8> {
 
 fn check(context: &Context) -> Result<u8> {
     let here = here(context)?;
+    // It is in force with the project's.
+    user()?;
     let config = &here.loaded.config;
     // Whether it is in force is known where there is a store already.
     let stored = stored(context, &here.path())?;
@@ -168,7 +170,7 @@ fn check(context: &Context) -> Result<u8> {
             "schema": "wharf.config_check/1",
             "path": here.loaded.path.display().to_string(),
             "content_hash": here.loaded.content_hash,
-            "executable_hash": here.loaded.executable_hash,
+            "executable_hash": here.executable_hash(),
             "accepted": stored.is_some() && changes.is_empty(),
             "changes": changes,
         }))?;
@@ -232,6 +234,7 @@ fn show(context: &Context) -> Result<u8> {
         .loaded
         .effective()
         .into_iter()
+        .chain(user()?.effective())
         .map(|(key, value, origin)| Value { key, value, from: origin.to_string() })
         .collect();
     if context.global.json {
@@ -251,7 +254,10 @@ fn show(context: &Context) -> Result<u8> {
 fn accept(context: &Context) -> Result<u8> {
     let here = here(context)?;
     let changes = stored(context, &here.path())?.map(|old| difference(&old, &here.loaded.config)).unwrap_or_default();
-    let row = ask(context, "config.accept", "project", None, json!({ "path": here.path() }))?;
+    // What was read here is accepted, and nothing that is written meanwhile.
+    let hash = here.executable_hash();
+    let row = ask(context, "config.accept", "project", None, json!({ "path": here.path(), "executable_hash": hash }))
+        .map_err(|e| if e.code == "changed_since_preview" { e.next("wharf config check") } else { e })?;
     let changed = row.result.as_ref().and_then(|r| r["changed"].as_bool()).unwrap_or(false);
     if context.global.json {
         context.document(&json!({
@@ -259,7 +265,7 @@ fn accept(context: &Context) -> Result<u8> {
             "path": here.loaded.path.display().to_string(),
             "changed": changed,
             "changes": changes,
-            "executable_hash": here.loaded.executable_hash,
+            "executable_hash": hash,
         }))?;
         return Ok(exit::DONE);
     }
@@ -300,8 +306,9 @@ pub fn new_issue(context: &Context, args: &NewIssueArgs) -> Result<u8> {
 
 /// Comments on an issue.
 pub fn comment(context: &Context, args: &IssueCommentArgs) -> Result<u8> {
-    let named = super::logs::parse_name(&args.issue)?;
-    let found = Reader::open(&context.data)?.resolve(&named, Some(wharf_store::view::EntityKind::Issue))?;
+    let reader = context.reader_for(&args.issue)?;
+    let found = super::logs::named_one(&reader, &args.issue, wharf_store::view::EntityKind::Issue)?;
+    drop(reader);
     let row = ask(context, "issue.comment", "issue", Some(found.id.to_string()), json!({ "body": args.text }))?;
     if context.global.json {
         let id = row.result.as_ref().map(|r| r["comment_id"].clone()).unwrap_or_default();

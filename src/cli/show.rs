@@ -17,6 +17,7 @@ use super::logs::{log_directory, parse_name};
 use super::run_doc::{RunDocument, shown};
 use super::table::tidy;
 use crate::clock;
+use crate::config::shortened;
 
 /// Lines of stderr that are shown of a run that ended badly.
 const LAST_LINES: usize = 5;
@@ -24,6 +25,9 @@ const LAST_LINES: usize = 5;
 const LINE_BYTES: usize = 4096;
 /// Comments shown of an issue.
 const COMMENTS: usize = 20;
+/// Names told to somebody who gave another, and letters of each.
+const NAMES: usize = 20;
+const NAME_SHOWN: usize = 80;
 
 /// Options of `wharf show`.
 #[derive(Debug, Clone, Args)]
@@ -106,10 +110,28 @@ fn find(reader: &Reader, text: &str) -> Result<Found> {
             .map(|p| Found { kind: EntityKind::Project, id: p.id.0, label: p.key }),
     );
     match found.len() {
+        0 if error.code == "id_malformed" => Err(nameless(reader, text)?),
         0 => Err(error),
         1 => Ok(found.remove(0)),
         _ => Err(NotFound::Ambiguous { named: text.to_owned(), candidates: found }.into()),
     }
+}
+
+/// That neither an id, an agent nor a project is called so.
+fn nameless(reader: &Reader, text: &str) -> Result<CliError> {
+    let shown = |text: &str| shortened(text, NAME_SHOWN);
+    let agents = reader.agents(None)?.into_iter().map(|a| a.agent.name);
+    let mut names: Vec<String> = agents.chain(reader.projects(None)?.into_iter().map(|p| p.key)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let near = super::project::nearest(text, names.iter().map(String::as_str)).map(|n| format!("wharf show {n}"));
+    let more = if names.len() > NAMES { format!(" and {} more", names.len() - NAMES) } else { String::new() };
+    let known: Vec<String> = names.iter().take(NAMES).map(|n| shown(n)).collect();
+    let known = if known.is_empty() { "no agent or project is known yet".to_owned() } else { known.join(", ") };
+    Ok(CliError::new(exit::NOT_FOUND, "id_unknown", format!("nothing here is called {:?}", shown(text)))
+        .cause(format!("it is no number and no id, and the names of agents and projects are: {known}{more}"))
+        .next(near.unwrap_or_else(|| "wharf runs    wharf agents    wharf projects".to_owned()))
+        .entity(text))
 }
 
 /// A stored row as a document: numbers as people write them, moments as RFC 3339.
@@ -164,7 +186,7 @@ fn facts<D: Serialize>(
                         .join(", "),
                     other => other.to_string(),
                 };
-                (key.replace('_', " "), text)
+                (key.replace('_', " "), one_line(&text))
             })
             .collect();
         let widest = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
@@ -177,6 +199,11 @@ fn facts<D: Serialize>(
         out.push_str(&format!("\nnext  {}\n", next.join("    ")));
     }
     print_tidy(context, &out)
+}
+
+/// A value in one line: what others have written begins no line of its own here.
+fn one_line(text: &str) -> String {
+    text.replace("\r\n", " ").replace(['\n', '\r'], " ")
 }
 
 fn print_tidy(context: &Context, text: &str) -> Result<u8> {
@@ -232,6 +259,9 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     pairs.push(("process", process.map_or_else(|| "–".to_owned(), |pid| pid.to_string())));
     let terminal = words.terminal.then(|| format!("terminal   tty = true; wharf attach {number}\n"));
     let halted = words.halted.as_ref().map(|h| format!("state      {}; {}\n", h.words(now, zone), h.advice()));
+    for (_, value) in &mut pairs {
+        *value = one_line(value);
+    }
     for pair in pairs.chunks(2) {
         let left = format!("{:<10} {}", pair[0].0, pair[0].1);
         let right = pair.get(1).map(|(key, value)| format!("{key:<10} {value}")).unwrap_or_default();
@@ -248,7 +278,7 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
         out.push_str(&format!("lineage    {chain}\n"));
     }
     if let Some(next) = &run.next_action {
-        out.push_str(&format!("next step  {next}\n"));
+        out.push_str(&format!("next step  {}\n", one_line(next)));
     }
     out.push_str("\nsteps\n");
     for step in &detail.steps {
@@ -257,18 +287,18 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
             (Some(began), None) => format!("since {}", format::moment(began, now, zone)),
             (None, _) => String::new(),
         };
-        let said = step.outcome.clone().unwrap_or_default();
+        let said = one_line(step.outcome.as_deref().unwrap_or_default());
         out.push_str(format!("  {:<8} {:<10} {took:>8}  {said}", step.step.as_str(), step.status.as_str()).trim_end());
         out.push('\n');
     }
     if let Some(error) = run.error.as_ref().filter(|_| run.status != RunStatus::Succeeded) {
-        out.push_str(&format!("\ncause      {error}\n"));
+        out.push_str(&format!("\ncause      {}\n", error.replace('\n', "\n           ")));
     }
     if !detail.comments.is_empty() {
         out.push_str("\ncomments\n");
         for comment in &detail.comments {
             let at = format::moment(comment.created_at, now, zone);
-            out.push_str(&format!("  {at}  {}: {}\n", comment.author_id, comment.body.replace('\n', " ")));
+            out.push_str(&format!("  {at}  {}: {}\n", one_line(&comment.author_id), one_line(&comment.body)));
         }
     }
     if run.status.is_terminal() && run.status != RunStatus::Succeeded {
@@ -328,8 +358,8 @@ fn issue(context: &Context, reader: &Reader, id: IssueId) -> Result<u8> {
                 format!(
                     "  {}  {}: {}\n",
                     format::moment(c.created_at, now, zone),
-                    c.author_id,
-                    c.body.replace('\n', " ")
+                    one_line(&c.author_id),
+                    one_line(&c.body)
                 )
             })
             .collect();

@@ -47,6 +47,12 @@ pub enum FindError {
         /// Why.
         source: std::io::Error,
     },
+    /// A repository without a checkout.
+    #[error("{} is a bare repository, in which nothing can work; use a clone of it that has its files", .0.display())]
+    Bare(PathBuf),
+    /// A path that no row, variable or argument of wharf can hold.
+    #[error("{} has a name that is no UTF-8, which wharf cannot keep; rename it, or work in another directory", .0.display())]
+    NotText(PathBuf),
 }
 
 /// Finds the project of a directory: the nearest one at or above it that has a `wharf.toml`, else
@@ -59,7 +65,13 @@ pub fn find(directory: &Path) -> Result<Found, FindError> {
         return Err(fail(std::io::Error::from(std::io::ErrorKind::NotADirectory)));
     }
     let mut repository = None;
+    if directory.to_str().is_none() {
+        return Err(FindError::NotText(directory));
+    }
     if let Ok(git) = git2::Repository::discover(&directory) {
+        if git.is_bare() && !git.is_worktree() {
+            return Err(FindError::Bare(git.path().to_owned()));
+        }
         let top = main_top(&git);
         // A file in a worktree stands for the same file of the main checkout.
         if git.is_worktree()
@@ -150,6 +162,20 @@ mod tests {
             assert_eq!((&found.root, found.has_config), (&top, false));
             assert_eq!(found.repository.unwrap().common_dir, top.join(".git"));
         }
+    }
+
+    #[test]
+    fn where_nothing_can_work_is_no_project() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let bare = dir.path().join("bare.git");
+        git2::Repository::init_bare(&bare).unwrap();
+        for inside in [bare.clone(), bare.join("refs")] {
+            assert!(matches!(find(&inside), Err(FindError::Bare(_))), "{inside:?}");
+        }
+        let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"a\xffb"));
+        std::fs::create_dir(&odd).unwrap();
+        assert!(matches!(find(&odd), Err(FindError::NotText(_))));
     }
 
     #[test]

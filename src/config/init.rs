@@ -74,7 +74,7 @@ prompt = {{ text = "Say where you are and what is in there." }}
 # limits = {{ processes = 200, memory = "4GiB" }}   # of one run, where the kernel offers it; wharf doctor tells
 # env = {{ API_KEY = {{ secret = "api-key" }} }}
 [agent.config]
-command = "echo \"$WHARF_RUN_NUMBER in $PWD\"; cat; ls"
+command = "echo \"$WHARF_RUN_NUMBER in $PWD\"; cat; echo; ls"
 shell = true                       # false: command is a program, args = ["…"] its arguments
 stdin = "prompt"                   # none | prompt | {{ text = "…" }}
 

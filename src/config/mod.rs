@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use wharf_model::config::ProjectConfig;
 
 pub use file::FILE_MAX_BYTES;
-pub(crate) use problem::harmless;
 pub use problem::{ConfigErrors, Problem};
+pub(crate) use problem::{harmless, shortened};
 pub use reader::{Layer, Origin, Origins};
 pub use remembered::Remembered;
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};

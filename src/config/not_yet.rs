@@ -65,6 +65,18 @@ pub(super) fn not_yet(section: &str, key: &str, value: &DeValue<'_>) -> Option<&
     is_refused.then_some(*what)
 }
 
+/// The values of a key that are not refused, for messages; `None` when there are none worth naming.
+pub(super) fn instead(section: &str, key: &str) -> Option<String> {
+    let (_, _, refused, _) = NOT_YET.iter().find(|(s, k, ..)| *s == section && *k == key)?;
+    match refused {
+        Refused::AllBut(words) => {
+            let written = |w: &&str| if *w == "true" { (*w).to_owned() } else { format!("{w:?}") };
+            Some(words.iter().map(written).collect::<Vec<_>>().join(", "))
+        }
+        Refused::Any | Refused::Only(_) | Refused::Filled => None,
+    }
+}
+
 /// Whether every value of a key is refused, so that it is no use to name it as known.
 pub(super) fn is_absent(section: &str, key: &str) -> bool {
     NOT_YET.iter().any(|(s, k, refused, _)| *s == section && *k == key && matches!(refused, Refused::Any))

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use wharf_model::words;
 
-use super::not_yet::{is_absent, not_yet};
+use super::not_yet::{instead, is_absent, not_yet};
 use super::problem::{Problem, shortened};
 use super::text;
 
@@ -233,14 +233,21 @@ impl<'t> Reader<'t> {
     pub fn check_not_yet(&mut self, section: &Section<'_, 't>, key: &str, value: Value<'_, 't>) {
         if let Some(what) = not_yet(section.kind, key, value.get_ref()) {
             let message = format!("{key}: {what} is not yet part of this version");
-            self.wrong(value.span(), message, "remove it for now");
+            let expected = match instead(section.kind, key) {
+                Some(words) => format!("this version has {words}"),
+                None => "remove it for now".to_owned(),
+            };
+            self.wrong(value.span(), message, expected);
         }
     }
 
     /// Reports that `key = value` is not what was expected.
     pub fn mistyped(&mut self, key: &str, value: Value<'_, 't>, what: &str, expected: &str) {
         let shown = self.shown(&value.span());
-        self.wrong(value.span(), format!("{key} = {shown} is not {what}"), format!("expected {expected}"));
+        // What cannot be seen must be named.
+        let nul = value.get_ref().as_str().is_some_and(|text| text.contains('\0'));
+        let nul = if nul { "; it holds a NUL character, which no program can be given" } else { "" };
+        self.wrong(value.span(), format!("{key} = {shown} is not {what}{nul}"), format!("expected {expected}"));
     }
 
     /// A table inside a section; `kind` is its name among the keys that are not yet there.

@@ -1,7 +1,7 @@
 //! Who is the orchestrator: whoever holds the lock on `orchestrator.lock` (contracts 3).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -114,7 +114,9 @@ pub fn stand(data: &Path, now_ms: i64) -> io::Result<Election> {
     }
     kill_point::kill_point("elect.locked");
     let me = identity::this_process()?;
-    let tty = std::fs::read_link("/proc/self/fd/0").ok().filter(|p| p.starts_with("/dev/"));
+    // Not /dev/null, which is no place to look for it.
+    let on = io::stdin().is_terminal().then(|| std::fs::read_link("/proc/self/fd/0").ok()).flatten();
+    let tty = on.filter(|p| p.starts_with("/dev/"));
     let holder = Holder {
         epoch: 0,
         pid: me.pid,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wharf_model::config::{Retention, WorkspaceMode};
+use wharf_model::config::{ProjectConfig, Retention, WorkspaceMode};
 use wharf_model::{ProjectId, RequestKind, RequestRow};
 use wharf_store::Reader;
 
 use super::event_loop::Prepare;
 use super::input::{ConfigRead, Prepared};
 use crate::clock;
+use crate::config::find::Found;
 use crate::config::{self, Overrides, Remembered};
 use crate::gc::plan;
 use crate::workspace::{inspect, project_id};
@@ -67,6 +68,14 @@ impl ReadFiles {
     }
 }
 
+/// Puts in what a file leaves to the repository it lies in; hashes are those of a completed config.
+pub fn complete(config: &mut ProjectConfig, found: &Found) {
+    if config.workspace.mode.is_none() {
+        let worktrees = found.repository.as_ref().is_some_and(|r| r.has_commit);
+        config.workspace.mode = Some(if worktrees { WorkspaceMode::Isolated } else { WorkspaceMode::Shared });
+    }
+}
+
 /// Reads the config of the project that `path` lies in.
 ///
 /// # Errors
@@ -78,10 +87,7 @@ pub fn read(
 ) -> Result<ConfigRead, (&'static str, String)> {
     let found = config::find::find(path).map_err(|e| ("cwd_missing", e.to_string()))?;
     let mut config = remembered.load(&found.config_path()).map_err(|e| ("config_invalid", e.render(None)))?;
-    if config.workspace.mode.is_none() {
-        let worktrees = found.repository.as_ref().is_some_and(|r| r.has_commit);
-        config.workspace.mode = Some(if worktrees { WorkspaceMode::Isolated } else { WorkspaceMode::Shared });
-    }
+    complete(&mut config, &found);
     let place = inspect::inspect(&found.root).map_err(|e| ("cwd_missing", e.to_string()))?;
     let (project_uuid, _made) = project_id::ensure(&place).map_err(|e| ("permission_denied", e.to_string()))?;
     let here = found.root.display().to_string();

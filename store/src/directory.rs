@@ -35,7 +35,24 @@ pub(crate) fn make(dir: &Path) -> Result<(), StoreError> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|e| StoreError::io(dir, "cannot make the data directory", e))
+        .map_err(|e| unusable(dir, "cannot make the data directory", e))
+}
+
+/// A path at which no directory can be is refused as such; anything else is told as it is.
+fn unusable(dir: &Path, doing: &'static str, error: io::Error) -> StoreError {
+    use rustix::io::Errno;
+    let none = [Errno::NOTDIR, Errno::EXIST, Errno::LOOP, Errno::NAMETOOLONG, Errno::INVAL].map(Errno::raw_os_error);
+    match error.raw_os_error() {
+        Some(code) if code == Errno::LOOP.raw_os_error() => StoreError::Refused {
+            path: dir.to_owned(),
+            cause: "its symbolic links lead in a circle; set WHARF_DATA_DIR to a directory".to_owned(),
+        },
+        Some(code) if none.contains(&code) => {
+            let cause = format!("there can be no directory here ({error}); set WHARF_DATA_DIR to one");
+            StoreError::Refused { path: dir.to_owned(), cause }
+        }
+        _ => StoreError::io(dir, doing, error),
+    }
 }
 
 /// Refuses a directory of another user, on a network file system, or that is none.
@@ -43,11 +60,7 @@ pub(crate) fn check(dir: &Path) -> Result<(), StoreError> {
     let meta = match fs::metadata(dir) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing { path: dir.to_owned() }),
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            let cause = "its symbolic links lead in a circle; set WHARF_DATA_DIR to a directory".to_owned();
-            return Err(StoreError::Refused { path: dir.to_owned(), cause });
-        }
-        Err(e) => return Err(StoreError::io(dir, "cannot look at the data directory", e)),
+        Err(e) => return Err(unusable(dir, "cannot look at the data directory", e)),
     };
     let refuse = |cause: String| Err(StoreError::Refused { path: dir.to_owned(), cause });
     if !meta.is_dir() {
@@ -233,6 +246,23 @@ mod tests {
         for minor in [22, 52, 53, 99] {
             assert_eq!(fuse_name(mounts, 0, minor), None, "{minor}");
         }
+    }
+
+    #[test]
+    fn where_no_directory_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        std::os::unix::fs::symlink(path("circle"), path("circle")).unwrap();
+        std::os::unix::fs::symlink(path("nothing"), path("dangling")).unwrap();
+        for name in ["file", "file/below", "circle", "circle/below", &"x".repeat(300)] {
+            let looked = check(&path(name)).unwrap_err();
+            let made = prepare_directory(&path(name)).unwrap_err();
+            assert_eq!((looked.code(), made.code()), ("store_refused", "store_refused"), "{name}: {looked} / {made}");
+            assert!(made.to_string().contains("; set WHARF_DATA_DIR"), "{made}");
+        }
+        assert_eq!(prepare_directory(&path("dangling")).unwrap_err().code(), "store_refused");
+        assert_eq!(check(&path("none")).unwrap_err().code(), "store_missing");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use open::{Access, Store};
 pub use point::on_point;
 pub use reader::Reader;
 pub use repair::{Repaired, examine, repair, restore_words, unfinished};
-pub use restore::{Restored, Restoring, restore};
+pub use restore::{Restored, Restoring, examine_backup, restore};
 pub use writer::{ApplyError, Outcomes, Writer};
 
 #[cfg(test)]

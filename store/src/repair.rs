@@ -39,6 +39,12 @@ pub fn repair(dir: &Path, with: &Restoring<'_>) -> Result<Repaired, StoreError> 
         foreign_journal(dir, &mut report)?;
         damaged(dir, &mut report)?;
     }
+    // Whatever still keeps it from being opened is said, instead of that nothing needed to be mended.
+    if report.left.is_empty()
+        && let Err(StoreError::Damaged { path, cause }) = examine(dir)
+    {
+        report.left.push(format!("{}: {cause}; {}", path.display(), restore_words(dir)));
+    }
     if !report.done.is_empty()
         && let Ok(conn) = open(dir)
     {
@@ -192,7 +198,9 @@ fn damaged(dir: &Path, report: &mut Repaired) -> Result<(), StoreError> {
         Err(error) => {
             let cause = match error {
                 StoreError::Damaged { cause, .. } => cause,
-                error => error.to_string(),
+                // That it is gone is said by whoever looks at the whole.
+                _ if !database.exists() => return Ok(()),
+                error => error.to_string().split("; ").next().unwrap_or_default().to_owned(),
             };
             report.left.push(format!("{}: {cause}; {}", database.display(), restore_words(dir)));
             return Ok(());
@@ -242,9 +250,9 @@ fn integrity(path: &Path, conn: &Connection) -> Result<Vec<String>, StoreError> 
 /// What to do where only a backup helps, with the newest one that is whole.
 pub fn restore_words(dir: &Path) -> String {
     match newest_whole(dir) {
-        Some(path) => format!("next: wharf restore {}", path.display()),
+        Some(path) => format!("wharf restore {}", path.display()),
         None => format!(
-            "there is no whole backup in {}; next: copy the directory away, then look at it with another tool",
+            "there is no whole backup in {}; copy the directory away, then look at it with another tool",
             directory::backups(dir).display()
         ),
     }

@@ -57,17 +57,7 @@ pub fn restore(dir: &Path, file: &Path, with: &Restoring<'_>) -> Result<Restored
         return Err(newer);
     }
     let database = directory::database(dir);
-    check_file(file, &database)?;
-    let source = open_source(file)?;
-    let found = schema(file, &source)?;
-    match found {
-        0 => return Err(StoreError::Damaged { path: file.to_owned(), cause: "it is an empty database".into() }),
-        found if found > SCHEMA => {
-            return Err(StoreError::Newer { path: file.to_owned(), found, known: SCHEMA });
-        }
-        _ => {}
-    }
-    meta(file, &source, "epoch")?;
+    let (source, found) = open_backup(file, &database)?;
     let made = dir.join("wharf.db.restored");
     backup::copy(&source, &made)?;
     drop(source);
@@ -86,6 +76,30 @@ pub fn restore(dir: &Path, file: &Path, with: &Restoring<'_>) -> Result<Restored
     directory::write_version(dir)?;
     point::pass("store.restored");
     Ok(Restored { aside, ..restored })
+}
+
+/// Whether a file may be a backup that this program can put back into a data directory. Touches nothing; that it is
+/// whole is only known once it was copied.
+///
+/// # Errors
+/// What [`restore`] would say of the file.
+pub fn examine_backup(dir: &Path, file: &Path) -> Result<(), StoreError> {
+    open_backup(file, &directory::database(dir)).map(drop)
+}
+
+fn open_backup(file: &Path, database: &Path) -> Result<(Connection, i64), StoreError> {
+    check_file(file, database)?;
+    let source = open_source(file)?;
+    let found = schema(file, &source)?;
+    match found {
+        0 => return Err(StoreError::Damaged { path: file.to_owned(), cause: "it is an empty database".into() }),
+        found if found > SCHEMA => {
+            return Err(StoreError::Newer { path: file.to_owned(), found, known: SCHEMA });
+        }
+        _ => {}
+    }
+    meta(file, &source, "epoch")?;
+    Ok((source, found))
 }
 
 /// Refuses what is no backup before SQLite opens it.

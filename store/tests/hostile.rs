@@ -123,7 +123,7 @@ fn a_directory_that_is_not_ours_or_not_writable_is_refused() {
     }
     drop(Writer::open(dir.path()).unwrap());
     let file = dir.path().join("VERSION");
-    assert_eq!(Writer::open(&file).err().unwrap().code(), "internal", "a file is no directory");
+    assert_eq!(Writer::open(&file).err().unwrap().code(), "store_refused", "a file is no directory");
 }
 
 #[test]

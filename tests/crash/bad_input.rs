@@ -289,17 +289,18 @@ fn a_service_that_ends_at_once_ends_the_wait_at_once() {
 }
 
 #[test]
-fn a_run_in_a_bare_repository_fails_with_words() {
+fn a_run_in_a_bare_repository_is_refused_with_words() {
     let site = Site::git(&agent("one", "", "true"));
     let bare = site.path("bare.git");
     site.run_git(&["clone", "-q", "--bare", site.project.to_str().unwrap(), bare.to_str().unwrap()]);
     fs::copy(site.project.join("wharf.toml"), bare.join("wharf.toml")).unwrap();
     let _it = site.start();
     let request = site.send("run.start", None, json!({ "agent": "one", "path": bare }));
-    let row = site.settled(site.run_of(request));
-    assert_eq!((row.status, row.error_code.as_deref()), (RunStatus::Failed, Some("workspace_realization_failed")));
+    let row = site.finished(request);
+    assert_eq!((row.status, row.error_code.as_deref()), (RequestStatus::Refused, Some("cwd_missing")));
     let error = row.error.unwrap();
-    assert!(error.contains("bare"), "{error}");
+    assert!(error.contains("is a bare repository"), "{error}");
+    assert!(site.all_runs().is_empty());
     assert_eq!(site.settled(site.begin_run("one")).status, RunStatus::Succeeded);
 }
 

@@ -234,7 +234,13 @@ pub fn f29_an_orchestrator_that_may_write_no_more_without_root() {
     let before = limit_files(pid, Some(4_096));
     let asked = ground.site.ask_run("one", json!({}));
     // It tries and fails; the request stays as it is, and nothing of it has been done.
-    std::thread::sleep(Duration::from_millis(700));
+    let told = || {
+        let logs = std::fs::read_dir(ground.site.data.join("log")).unwrap().flatten();
+        logs.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect::<String>()
+    };
+    eventually("its word that nothing can be written", || {
+        told().contains("nothing can be written; it is tried again").then_some(())
+    });
     assert!(!ground.orchestrator.as_mut().unwrap().has_ended(), "{}", ground.orchestrator.as_ref().unwrap().said());
     assert_eq!(ground.site.request(asked).unwrap().status, RequestStatus::Pending);
     assert_eq!(ground.site.all_runs().len(), 1, "nothing half done");

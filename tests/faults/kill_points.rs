@@ -19,7 +19,8 @@ use crate::orchestrator::*;
 const DIE: &str = "WHARF_KILL_POINT";
 /// Scenarios side by side: they mostly wait for the disk.
 const WORKERS: usize = 6;
-/// Deaths of one scenario in an ordinary run; all of them with `WHARF_TEST_EXHAUSTIVE`.
+/// Deaths of one scenario in an ordinary run, where another test dies at the same points; all of them with
+/// `WHARF_TEST_EXHAUSTIVE`.
 const SHARE: usize = 16;
 
 /// The names of contracts 10.
@@ -402,21 +403,22 @@ impl Scenario {
         assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
     }
 
-    /// Dies once, at every moment.
-    fn survive_one_death(&self) {
-        // Every pass on request; otherwise a share of the first passes, another one each day.
+    /// Dies once, at every moment. In an ordinary run only at the first pass of each point, and where another test
+    /// dies at that point too (`taken`), at some of them: always the same.
+    fn survive_one_death(&self, taken: &[&str]) {
         let most = if is_exhaustive() { u32::MAX } else { 1 };
         let hits = |(point, hits): (String, u32)| (1..=hits.min(most)).map(move |hit| vec![format!("{point}:{hit}")]);
-        let cases: Vec<_> = self.learn().into_iter().flat_map(hits).collect();
-        if is_exhaustive() || cases.len() <= SHARE {
-            self.survive_all(&cases);
+        let cases = |points: BTreeMap<String, u32>| points.into_iter().flat_map(hits).collect::<Vec<_>>();
+        let mut own = self.learn();
+        if is_exhaustive() {
+            self.survive_all(&cases(own));
             return;
         }
-        let today = wharf::clock::now().0 / 86_400_000;
-        let from = seed(today as u64) as usize * SHARE % cases.len();
-        eprintln!("{SHARE} of {} deaths, from number {from} on (seed {})", cases.len(), seed(today as u64));
-        let share: Vec<_> = cases.iter().cycle().skip(from).take(SHARE).cloned().collect();
-        self.survive_all(&share);
+        let others = own.extract_if(.., |point, _| taken.contains(&point.as_str())).collect();
+        let (mut own, others) = (cases(own), cases(others));
+        let room = SHARE.saturating_sub(own.len()).max(1);
+        own.extend(others.iter().step_by(others.len().div_ceil(room).max(1)).cloned());
+        self.survive_all(&own);
     }
 
     /// Dies, and its followers die while they recover: some pairs and triples of moments, from a seed.
@@ -442,13 +444,13 @@ impl Scenario {
 #[test]
 pub fn f02_a_whole_run_survives_a_death_between_any_two_durable_steps() {
     let _note = Note::begin("f02-run");
-    WHOLE_RUN.survive_one_death();
+    WHOLE_RUN.survive_one_death(&[]);
 }
 
 #[test]
 pub fn f02_a_stopped_run_survives_a_death_between_any_two_durable_steps() {
     let _note = Note::begin("f02-stopped");
-    STOPPED_RUN.survive_one_death();
+    STOPPED_RUN.survive_one_death(WHOLE_RUN.passes);
 }
 
 #[test]
@@ -472,7 +474,7 @@ fn the_removal_of_a_log_survives_a_death_before_and_after_it() {
 #[test]
 pub fn f02_a_service_by_hand_survives_a_death_between_any_two_durable_steps() {
     let _note = Note::begin("f02-service");
-    SERVICE_BY_HAND.survive_one_death();
+    SERVICE_BY_HAND.survive_one_death(WHOLE_RUN.passes);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use wharf::process::signal::Signal;
 use wharf_model::*;
+use wharf_store::view::ActivityQuery;
 
 use super::child::{Also, End, Plan};
 use super::ground::{Ground, Note, config, is_exhaustive, within_criterion};
@@ -244,7 +245,9 @@ pub fn f41_no_view_of_processes() {
     let mut it = ground.site.spawn_as(&argv, &[]);
     // It may refuse to reign, with words, or reign and leave the run as it is.
     if it.wait_until_reigning() {
-        std::thread::sleep(Duration::from_millis(500));
+        // Written once it has looked at everything that was open.
+        let query = ActivityQuery { action: Some("orchestrator.elected".into()), ..ActivityQuery::default() };
+        ground.site.wait("its look at the run", || (!ground.site.activity(&query).is_empty()).then_some(()));
         assert_eq!(ground.site.run(runs[0]).run.status, RunStatus::Running, "unknown is not dead");
     } else {
         let said = it.said();

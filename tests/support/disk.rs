@@ -1,5 +1,5 @@
 //! Disks and stores that fail, for tests of the whole program.
-#![allow(dead_code, clippy::unwrap_used, clippy::print_stderr, reason = "shared by several test programs")]
+#![allow(dead_code, clippy::unwrap_used, reason = "shared by several test programs")]
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -36,7 +36,7 @@ impl Small {
         if made.is_ok_and(|o| o.status.success()) {
             return Some(Self(path.to_owned()));
         }
-        eprintln!("skipped: no small file system can be mounted here");
+        let _ = writeln!(std::io::stderr(), "SKIPPED {}: no small file system can be mounted here", path.display());
         None
     }
 }

@@ -83,22 +83,24 @@ pub fn data_directory(data: &Path) -> Check {
 }
 
 /// Whether the store opens, and what is in the way.
-pub fn store(data: &Path) -> Check {
+pub fn store(data: &Path, repaired: bool) -> Check {
     let name = "store";
     match examine(data) {
         Ok(store) => match store.quick_check() {
             Ok(()) => Check::ok(name, "sound"),
-            Err(error) => failed(name, data, &error),
+            Err(error) => failed(name, data, &error, repaired),
         },
         Err(StoreError::Missing { .. }) => Check::ok(name, "none yet; the first run makes it"),
-        Err(error) => failed(name, data, &error),
+        Err(error) => failed(name, data, &error, repaired),
     }
 }
 
-fn failed(name: &'static str, data: &Path, error: &StoreError) -> Check {
+fn failed(name: &'static str, data: &Path, error: &StoreError, repaired: bool) -> Check {
     let all = error.to_string();
     let message = all.split_once("; ").map_or(all.as_str(), |(message, _)| message).to_owned();
     match error {
+        // It has just been mended as far as that can be done.
+        StoreError::Damaged { .. } if repaired => Check::failed(name, message, restore_words(data)),
         StoreError::Damaged { .. } | StoreError::Suspect { .. } => Check::failed(
             name,
             message,

@@ -110,7 +110,7 @@ pub fn processes() -> Check {
         missing.push("/proc");
     }
     if !missing.is_empty() {
-        let hint = "wharf needs Linux 5.3 or later with /proc";
+        let hint = "wharf needs Linux 5.4 or later with /proc";
         return Check::failed(name, format!("missing: {}", missing.join(", ")), hint);
     }
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -71,7 +71,7 @@ pub fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8> {
     let mended = if args.repair { repair::repair(context)? } else { Vec::new() };
     let mut checks = mended;
     checks.push(files::data_directory(data));
-    checks.push(files::store(data));
+    checks.push(files::store(data, args.repair));
     checks.extend(files::journal(data));
     checks.push(files::copies(data));
     checks.extend(files::tidiness(data));

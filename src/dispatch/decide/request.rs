@@ -245,6 +245,12 @@ fn create_issue(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) -> Re
     if title.is_empty() || title.len() > 500 {
         return Err(Refusal::new("illegal_state", "an issue needs a title of 1 to 500 bytes"));
     }
+    if title.contains(char::is_control) {
+        return Err(Refusal::new(
+            "illegal_state",
+            "an issue's title is one line without control characters; put the rest into its description",
+        ));
+    }
     let Some(project) = d.state().projects.get(&project).filter(|p| p.removed_at.is_none()).cloned() else {
         return Err(Refusal::new("id_unknown", "there is no such project"));
     };

@@ -101,8 +101,8 @@ fn labels(candidates: &[Found]) -> String {
     candidates.iter().map(|c| format!("{} ({} {})", c.label, c.kind, c.id)).collect::<Vec<_>>().join(", ")
 }
 
-/// Candidates that an ambiguous name lists.
-const CANDIDATES: usize = 16;
+/// Candidates that an ambiguous name lists; so many stand for at least as many.
+pub const CANDIDATES: usize = 16;
 
 impl Reader {
     /// The one row that input names; with `only`, of this kind.

@@ -126,7 +126,8 @@ pub(crate) fn service_named(
         .services
         .values()
         .filter(|s| s.name == name && project.is_none_or(|p| s.project_id == p))
-        .max_by_key(|s| s.number)
+        // A row in the form that is in force goes before one that was replaced.
+        .max_by_key(|s| (service::is_configured(s), s.number))
         .map(|s| s.id)
         .ok_or_else(|| Refusal::new("id_unknown", format!("no service of this project is called {name}")))
 }

@@ -24,6 +24,7 @@ pub mod gc;
 pub mod late;
 mod lease;
 pub mod occurrence;
+pub(crate) mod place;
 pub mod release;
 pub mod request;
 pub mod resolve;

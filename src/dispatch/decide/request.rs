@@ -191,6 +191,9 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 let why = "the service belonged to a run that has ended".to_owned();
                 return Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
             };
+            if service::is_overdue(service) {
+                return Some((RequestStatus::Failed, Some(service::not_ended(service))));
+            }
             let wanted = row.result.as_ref().and_then(|r| r["generation"].as_u64());
             if kind == RequestKind::ServiceRestart && wanted.is_some_and(|g| u64::from(service.generation) < g) {
                 let why = "it was asked to stop before it was started again".to_owned();
@@ -212,10 +215,13 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
         Some(RequestKind::ServiceStop) => {
             let id = row.target_id.as_deref().and_then(|t| t.parse::<ServiceId>().ok());
             let stopped = row.result.as_ref().and_then(|r| r["generation"].as_u64());
+            let service = id.and_then(|s| d.state().services.get(&s));
+            if let Some(hung) = service.filter(|s| service::is_overdue(s)) {
+                return Some((RequestStatus::Failed, Some(service::not_ended(hung))));
+            }
             // A later generation is somebody else's wish; the one that was to stop is gone.
-            let live = id
-                .and_then(|s| d.state().services.get(&s))
-                .is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
+            let live =
+                service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
         // Finished together with its action.

@@ -18,6 +18,11 @@ use crate::dispatch::input::{Actor, Refusal};
 /// Time beyond its own limits after which a service whose executor says nothing is failed.
 const MARGIN_MS: i64 = 15_000;
 
+/// Why a service that the accepted config has no more is switched off.
+const REMOVED: &str = "the accepted wharf.toml has no such service any more";
+/// Why a service that the accepted config has in another form is switched off.
+const REPLACED: &str = "the accepted wharf.toml has this service in another form, which has a row of its own";
+
 /// Reason of a stop after which the service is started again.
 const RESTART: &str = "restart";
 /// Reason of a stop because the service did not become ready.
@@ -83,6 +88,10 @@ pub(crate) fn gather(d: &mut Deciding<'_, '_>, run_id: RunId) {
             s.last_used_at = now;
             s.idle_deadline_at = None;
         });
+        if let Some(hung) = d.tx.get::<ServiceRow>(service).filter(|s| is_overdue(s)) {
+            let (code, message) = not_ended(hung);
+            return fail_target(d, run_id, &code, &message);
+        }
         let status = d.tx.get::<ServiceRow>(service).map(|s| s.status);
         if matches!(status, Some(ServiceStatus::Stopped | ServiceStatus::Failed)) {
             begin(d, service, Some(run_id), &Actor::system());
@@ -109,6 +118,7 @@ fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceC
         .max_by_key(|s| s.number)
         .map(|s| s.id);
     if let Some(id) = found {
+        refresh(d, id, config);
         return Ok(id);
     }
     let id: ServiceId = d.id();
@@ -226,13 +236,82 @@ fn identify(
     Ok((scope, cwd, key))
 }
 
-/// Makes rows for the services that the project owns, so that they can be seen and started by hand.
+/// Puts what the accepted config says now into a row that its key has found again. A process that lives
+/// keeps what it was started with; what ends it, and its next start, follow the row.
+fn refresh(d: &mut Deciding<'_, '_>, id: ServiceId, config: &ServiceConfig) {
+    let Some(before) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.lifecycle = config.lifecycle;
+        s.desired = config.desired;
+        s.command = shown(&config.command);
+        s.stop_policy = config.stop.policy;
+        s.idle_ms = i64::try_from(config.stop.idle_ms).ok();
+        s.grace_ms = i64::try_from(config.stop.grace_ms).unwrap_or(10_000);
+        s.config = serde_json::to_value(config).unwrap_or(Value::Null);
+    });
+    let Some(after) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    let policy = |s: &ServiceRow| after_last_user(s.lifecycle, s.stop_policy, s.idle_ms);
+    if before.idle_deadline_at.is_some() && policy(&before) != policy(&after) {
+        // Nobody has used it for a while already: the new policy counts from now.
+        d.tx.update::<ServiceRow>(id, |s| s.idle_deadline_at = None);
+        unused(d, id);
+    }
+}
+
+/// Brings the rows of a project's services in line with its accepted config: those that the project owns
+/// are there, so that they can be seen and started by hand, and those that the config no longer has in
+/// this form are switched off. Such a row stays: it has a history.
 pub(crate) fn ensure_rows(d: &mut Deciding<'_, '_>, project: &ProjectRow) {
-    for config in configured(project) {
+    let configs = configured(project);
+    let mut owned = Vec::new();
+    for config in &configs {
         let wanted = Wanted { project, run: None, base: project.path.clone() };
         // One that belongs to a run or an agent gets its row when such an owner asks for it.
-        let _ = find_or_make(d, &wanted, &config);
+        owned.extend(find_or_make(d, &wanted, config));
     }
+    let others: Vec<ServiceRow> =
+        d.state().services.values().filter(|s| s.project_id == project.id && !owned.contains(&s.id)).cloned().collect();
+    for row in others {
+        let config = configs.iter().find(|c| c.name == row.name);
+        // The project's own are found by their key above; those of runs and agents by what the key is made of.
+        match config.filter(|c| row.scope_type != ReuseScope::ProjectWorkspace && is_same(&row, c)) {
+            Some(config) => refresh(d, row.id, config),
+            None => switch_off(d, &row, if config.is_some() { REPLACED } else { REMOVED }),
+        }
+    }
+}
+
+/// Whether a row was made for a service that is configured like this, as far as its key tells them apart.
+fn is_same(row: &ServiceRow, config: &ServiceConfig) -> bool {
+    let fixed = |port: &Port| if let Port::Fixed { port, .. } = port { Some(*port) } else { None };
+    serde_json::from_value::<ServiceConfig>(row.config.clone()).is_ok_and(|was| {
+        (&was.command, &was.cwd, &was.env, fixed(&was.port))
+            == (&config.command, &config.cwd, &config.env, fixed(&config.port))
+            && (was.lifecycle, was.reuse) == (config.lifecycle, config.reuse)
+    })
+}
+
+fn switch_off(d: &mut Deciding<'_, '_>, row: &ServiceRow, why: &str) {
+    if !row.config.is_object() || off(row).is_some() {
+        return;
+    }
+    d.tx.update::<ServiceRow>(row.id, |s| s.config["disabled"] = json!(why));
+}
+
+/// Why a service may not be started; none when it may.
+fn off(service: &ServiceRow) -> Option<&str> {
+    service.config.get("disabled").and_then(Value::as_str)
+}
+
+/// Whether the accepted config has the service as this row has it.
+pub(crate) fn is_configured(service: &ServiceRow) -> bool {
+    !matches!(off(service), Some(REMOVED | REPLACED))
+}
+
+fn refuse_off(service: &ServiceRow) -> Result<(), Refusal> {
+    let Some(reason) = off(service) else { return Ok(()) };
+    let number = Kind::Service.number(service.number);
+    Err(Refusal::new("illegal_state", format!("{number} {} is switched off: {reason}", service.name)))
 }
 
 /// Starts a service: a new generation, with its intent.
@@ -289,6 +368,72 @@ pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
         let code = if reason == START_TIMEOUT { "service_not_ready" } else { "service_start_failed" };
         fail_waiting(d, id, code, why);
     }
+}
+
+/// Whether a stop was asked and its end has not been seen in time.
+pub(crate) fn is_overdue(service: &ServiceRow) -> bool {
+    service.status == ServiceStatus::Stopping && service.deadline_at.is_none()
+}
+
+/// Code and words about a service that was asked to stop and has not been seen to end.
+pub(crate) fn not_ended(service: &ServiceRow) -> (String, String) {
+    let (name, number) = (&service.name, Kind::Service.number(service.number));
+    let why = service.error.as_deref().unwrap_or("its end has not been seen in time");
+    let message =
+        format!("service {name} ({number}) is stopping: {why}; `wharf service stop {number}` ends it by force");
+    ("service_start_failed".to_owned(), message)
+}
+
+/// An operator asks a service that is stopping to stop. One whose end has not been seen in time is ended by
+/// force: its shim does not listen. Says whether by force.
+fn stop_again(d: &mut Deciding<'_, '_>, id: ServiceId) -> bool {
+    let force = d.tx.get::<ServiceRow>(id).is_some_and(is_overdue);
+    ask_again(d, id, force);
+    force
+}
+
+/// Asks a service that is stopping to stop once more, where nobody is at it any more or it is done by force.
+pub(crate) fn ask_again(d: &mut Deciding<'_, '_>, id: ServiceId, force: bool) {
+    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    let asked: Vec<ActionId> = stop_actions(d, &service);
+    if service.status != ServiceStatus::Stopping || (!asked.is_empty() && !force) {
+        return;
+    }
+    for action in asked {
+        d.end_action(action, ActionStatus::Superseded, None);
+    }
+    let now = d.now();
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.deadline_at = Some(now.plus(s.grace_ms + MARGIN_MS));
+        s.error = None;
+    });
+    let reason = service.stop_reason.as_deref().unwrap_or("operator");
+    let args = json!({ "reason": reason, "grace_ms": service.grace_ms, "force": force });
+    d.intend(ActionKind::StopShim, "service", &id.text(), service.generation, None, Some(args));
+}
+
+/// The order to stop could not be given. It stays asked: the next reign, and whoever asks again, gives it anew.
+pub(crate) fn not_stopped(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, why: &str) {
+    let stopping = current(d, id, generation).is_some_and(|s| s.status == ServiceStatus::Stopping);
+    if stopping {
+        let message = format!("it could not be asked to stop: {why}");
+        d.tx.update::<ServiceRow>(id, |s| {
+            s.deadline_at = None;
+            s.error = Some(message.clone());
+        });
+        fail_waiting(d, id, "service_start_failed", &message);
+    }
+}
+
+fn stop_actions(d: &Deciding<'_, '_>, service: &ServiceRow) -> Vec<ActionId> {
+    let entity = service.id.text();
+    d.state()
+        .actions
+        .values()
+        .filter(|a| a.kind == ActionKind::StopShim && a.entity_type == "service" && a.entity_id == entity)
+        .filter(|a| super::is_open(a.status))
+        .map(|a| a.id)
+        .collect()
 }
 
 /// Runs that wait for a service to become ready.
@@ -419,8 +564,13 @@ pub(crate) fn ended(
     if service.status == ServiceStatus::Stopping {
         // Those who wait asked for it while it was stopping, so they want the next generation.
         let next = waiting(d, id).first().copied();
-        if next.is_some() || service.stop_reason.as_deref() == Some(RESTART) {
-            begin(d, id, next, &Actor::system());
+        if next.is_none() && service.stop_reason.as_deref() != Some(RESTART) {
+            return;
+        }
+        match off(&service).map(str::to_owned) {
+            // Accepted while it was stopping.
+            Some(reason) => fail_waiting(d, id, "service_start_failed", &format!("it is switched off: {reason}")),
+            None => begin(d, id, next, &Actor::system()),
         }
         return;
     }
@@ -492,12 +642,7 @@ pub(crate) fn start_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Act
     match service.status {
         ServiceStatus::Running | ServiceStatus::Starting => Ok(json!({ "already": service.status.as_str() })),
         ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {
-            if let Some(reason) = service.config.get("disabled").and_then(Value::as_str) {
-                return Err(Refusal::new(
-                    "illegal_state",
-                    format!("{number} {} is switched off: {reason}", service.name),
-                ));
-            }
+            refuse_off(&service)?;
             begin(d, id, None, actor);
             Ok(json!({ "generation": service.generation + 1 }))
         }
@@ -520,7 +665,8 @@ pub(crate) fn stop_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId) -> Result<Va
         ServiceStatus::Stopping => {
             // The last word counts: a restart under way becomes a stop.
             d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some("operator".into()));
-            Ok(json!({ "already": "stopping", "generation": service.generation }))
+            let force = stop_again(d, id);
+            Ok(json!({ "already": "stopping", "generation": service.generation, "force": force }))
         }
         other => Err(Refusal::new(
             "illegal_state",
@@ -534,11 +680,14 @@ pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &A
     let service = known(d, id)?;
     match service.status {
         ServiceStatus::Starting | ServiceStatus::Running => {
+            refuse_off(&service)?;
             stop(d, id, RESTART);
             Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
         }
         ServiceStatus::Stopping => {
+            refuse_off(&service)?;
             d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some(RESTART.into()));
+            stop_again(d, id);
             Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
         }
         ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {

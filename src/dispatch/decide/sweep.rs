@@ -24,6 +24,12 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
             a.next_try_at = None;
         });
     }
+    // A stop that was asked and given up is asked again: what hung may listen by now.
+    let stopping: Vec<ServiceId> =
+        d.state().services.values().filter(|s| s.status == ServiceStatus::Stopping).map(|s| s.id).collect();
+    for id in stopping {
+        service::ask_again(d, id, false);
+    }
 }
 
 /// An action failed in a way that may pass.
@@ -58,7 +64,11 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         ActionKind::StopShim => {
-            if let Ok(run) = action.entity_id.parse::<RunId>() {
+            if action.entity_type == "service" {
+                if let Ok(id) = action.entity_id.parse::<ServiceId>() {
+                    service::not_stopped(d, id, action.attempt, error);
+                }
+            } else if let Ok(run) = action.entity_id.parse::<RunId>() {
                 steps::observed(d, run, action.attempt, Some(&format!("it could not be asked to stop: {error}")));
             }
         }

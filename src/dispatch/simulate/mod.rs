@@ -5,6 +5,7 @@
 //! `WHARF_SIM_SEED` lives one history and shows its end.
 
 mod bench;
+mod changes;
 mod check;
 mod disk;
 mod executors;

@@ -5,7 +5,10 @@
 
 mod adoption;
 mod begin;
+mod clocks;
 mod inbox;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,15 +16,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
-use wharf_model::state::{Change, Decided, State};
+use wharf_model::state::{AnyRow, Change, Decided, State};
 use wharf_model::{
     ActionId, ActionRow, ActionStatus, RequestId, RequestKind, RequestRow, RequestStatus, RunId, RunTextKind,
 };
-use wharf_store::{StoreError, Writer};
+use wharf_store::{ApplyError, StoreError, Writer};
 
 use self::adoption::ADOPTION_LIMIT;
 use self::begin::StoreWatch;
 pub use self::begin::{Dispatcher, Prepare, Reign, Setup};
+use self::clocks::Clocks;
 use self::inbox::Envelope;
 pub use self::inbox::{Inbox, Told};
 
@@ -29,7 +33,7 @@ use super::committed;
 use super::decide::late;
 use super::decide::{decide, sweep};
 use super::election::Elected;
-use super::input::{Fact, Input, Occurrence, Prepared};
+use super::input::{Fact, Input, Occurrence, Prepared, Refusal};
 use super::perform::{Perform, job};
 use super::recovery::Recovering;
 use crate::clock;
@@ -65,8 +69,11 @@ struct Loop {
     looking: BTreeSet<ActionId>,
     /// What the start finds, until it has been told.
     recovering: Option<Recovering>,
-    /// The clocks at the last look.
-    clocks: clock::Reading,
+    clocks: Clocks,
+    /// What the loop has to tell itself.
+    own: Vec<Input>,
+    /// How much of that is in the turn under way.
+    own_told: usize,
     adopted: bool,
     commits: u64,
     /// State of the store at the last look for requests; none when it must be looked at again.
@@ -88,6 +95,16 @@ struct Pending {
     decided: Decided,
     reply: Option<oneshot::Sender<Told>>,
     told: Told,
+    /// The request that was decided, to be refused where the store refuses what it changes.
+    request: Option<Box<RequestRow>>,
+    /// The reading of the clocks that this decision deals with.
+    clocks: Option<clock::Reading>,
+}
+
+impl Pending {
+    fn of(decided: Decided) -> Self {
+        Self { decided, reply: None, told: Told::default(), request: None, clocks: None }
+    }
 }
 
 impl Loop {
@@ -143,14 +160,12 @@ impl Loop {
 
     /// Waits for something to do: an input, or the next deadline.
     async fn gather(&mut self) -> Option<Vec<Envelope>> {
-        let first = match self.patience() {
-            Some(wait) => match tokio::time::timeout(wait, self.receiver.recv()).await {
-                Ok(envelope) => envelope?,
-                Err(_) => Envelope::Input(Input::Sweep, None),
-            },
-            None => self.receiver.recv().await?,
-        };
-        let mut envelopes = vec![first];
+        // Kept until it is durable.
+        self.own_told = self.own.len();
+        let mut envelopes: Vec<Envelope> = self.own.iter().map(|i| Envelope::Input(i.clone(), None)).collect();
+        if envelopes.is_empty() {
+            envelopes.push(self.next().await?);
+        }
         while envelopes.len() < BATCH {
             match self.receiver.try_recv() {
                 Ok(envelope) => envelopes.push(envelope),
@@ -158,6 +173,16 @@ impl Loop {
             }
         }
         Some(envelopes)
+    }
+
+    async fn next(&mut self) -> Option<Envelope> {
+        Some(match self.patience() {
+            Some(wait) => match tokio::time::timeout(wait, self.receiver.recv()).await {
+                Ok(envelope) => envelope?,
+                Err(_) => Envelope::Input(Input::Sweep, None),
+            },
+            None => self.receiver.recv().await?,
+        })
     }
 
     /// How long nothing need be done; none when nothing waits for time to pass.
@@ -168,13 +193,14 @@ impl Loop {
         if !self.adopted {
             return Some(ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
         }
-        if self.untidy {
-            return Some(TIDY);
-        }
-        let due = sweep::next_deadline(&self.state)?;
-        let ms = clock::now().until(due).max(1);
-        // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
-        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK))
+        let tidy = self.untidy.then_some(TIDY);
+        let due = sweep::next_deadline(&self.state).map(|due| {
+            let ms = clock::now().until(due).max(1);
+            // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and
+            // then.
+            Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK)
+        });
+        tidy.into_iter().chain(due).min()
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -191,13 +217,23 @@ impl Loop {
             match envelope {
                 Envelope::Wake => wake = true,
                 Envelope::Stop => self.stop = true,
-                Envelope::Prepared(row, prepared) => {
+                Envelope::Prepared(row, mut prepared) => {
                     self.preparing.remove(&row.id);
-                    self.ensure(&row)?;
-                    if let Prepared::Gc(plan) = &prepared {
-                        plan.logs.iter().try_for_each(|log| self.ensure_run(log.id))?;
+                    // It may have expired while its files were read.
+                    if !self.state.requests.contains_key(&row.id) {
+                        continue;
                     }
-                    self.decide_into(&mut batch, &Input::Request(row, prepared), None);
+                    if let Prepared::Gc(plan) = &mut prepared {
+                        // A log whose row cannot be read stays; `wharf doctor` tells of it.
+                        let mut rows = Vec::with_capacity(plan.logs.len());
+                        for log in std::mem::take(&mut plan.logs) {
+                            if self.ensure_run(log.id)? {
+                                rows.push(log);
+                            }
+                        }
+                        plan.logs = rows;
+                    }
+                    self.take_prepared(&mut batch, row, prepared)?;
                 }
                 Envelope::Input(input, reply) => {
                     if matches!(input, Input::Sweep) && !self.may_sweep() {
@@ -241,6 +277,7 @@ impl Loop {
             self.decide_into(&mut batch, &Input::Sweep, None);
         }
         self.commit(batch)?;
+        self.own.drain(..std::mem::take(&mut self.own_told));
         self.set_trouble(None);
         Ok(())
     }
@@ -291,11 +328,13 @@ impl Loop {
     /// Compares the clocks; what they moved by is dealt with before anything is overdue by it.
     fn mind_the_clock(&mut self, batch: &mut Vec<Pending>) {
         let now = clock::read();
-        let before = std::mem::replace(&mut self.clocks, now);
-        if let Some(moved) = clock::compare(before, now) {
+        if let Some(moved) = self.clocks.look(now) {
             tracing::warn!(?moved, "the clock was set, or the machine slept");
             let (step_ms, slept_ms) = (moved.step_ms, moved.slept_ms);
             self.decide_into(batch, &Input::Occurred(Occurrence::ClockMoved { step_ms, slept_ms }), None);
+            if let Some(decided) = batch.last_mut() {
+                decided.clocks = Some(now);
+            }
         }
     }
 
@@ -324,7 +363,9 @@ impl Loop {
             || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun);
         if needs {
             self.preparing.insert(row.id);
-            let known = self.state.projects.iter().map(|(id, p)| (*id, p.path.clone())).collect();
+            // Known from now on, so that the sweep lets it expire when its files cannot be read in time.
+            self.state.load(AnyRow::Request(Box::new(row.clone())));
+            let known = self.state.projects.iter().map(|(id, p)| (*id, p.into())).collect();
             let (prepare, sender) = (Arc::clone(&self.prepare), self.inbox.sender.clone());
             self.performer.blocking(Box::new(move || {
                 let prepared = prepare.prepare(&row, &known);
@@ -334,12 +375,36 @@ impl Loop {
             }));
             return Ok(());
         }
-        if RequestKind::parse(&row.kind) == Some(RequestKind::OrchestratorStop) {
-            self.stop = true;
+        self.take_prepared(batch, Box::new(row), Prepared::Nothing)
+    }
+
+    /// Decides a request with what was read for it. One whose target cannot be read from the store is refused: it
+    /// must end neither this reign nor, waiting in the store, every one after it.
+    fn take_prepared(
+        &mut self,
+        batch: &mut Vec<Pending>,
+        row: Box<RequestRow>,
+        prepared: Prepared,
+    ) -> Result<(), StoreError> {
+        let expired = row.expires_at <= clock::now();
+        match if expired { Ok(()) } else { self.ensure(&row) } {
+            Ok(()) => self.decide_into(batch, &Input::Request(row, prepared), None),
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, request = row.number, "what a request is about cannot be read; it is refused");
+                let target = row.target_id.as_deref().unwrap_or_default();
+                let message = format!("the row of {target} cannot be read ({error}); `wharf doctor` says what to do");
+                self.refuse_into(batch, &row, &Refusal::new("store_damaged", message));
+            }
+            Err(error) => return Err(error),
         }
-        self.ensure(&row)?;
-        self.decide_into(batch, &Input::Request(Box::new(row), Prepared::Nothing), None);
         Ok(())
+    }
+
+    /// Refuses a request whose own decision cannot be had.
+    fn refuse_into(&mut self, batch: &mut Vec<Pending>, row: &RequestRow, refusal: &Refusal) {
+        let mut new_id = Uuid::now_v7;
+        let decided = super::decide::refuse(&mut self.state, row, refusal, clock::now(), &mut new_id);
+        batch.push(Pending::of(decided));
     }
 
     /// Loads the row that a request is about when it has ended and left memory.
@@ -361,16 +426,25 @@ impl Loop {
     }
 
     /// The same for an ended run, with the number of its last event, so that what comes late is kept behind it.
-    fn ensure_run(&mut self, id: RunId) -> Result<(), StoreError> {
+    /// Says whether it is here now: one that cannot be read is told and left alone.
+    fn ensure_run(&mut self, id: RunId) -> Result<bool, StoreError> {
         if self.state.runs.contains_key(&id) {
-            return Ok(());
+            return Ok(true);
         }
-        if let Some(row) = self.writer.load_entity("run", &id.text())? {
-            let seq = self.writer.last_event(id)?;
-            self.state.load(row);
-            self.state.event_seq.insert(id, seq);
+        match self.writer.load_entity("run", &id.text()) {
+            Ok(Some(row)) => {
+                let seq = self.writer.last_event(id)?;
+                self.state.load(row);
+                self.state.event_seq.insert(id, seq);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, run = %id, "the row of an ended run cannot be read");
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
@@ -382,9 +456,7 @@ impl Loop {
         if let Some(defect) = defect {
             tracing::error!(%defect, ?input, "a decision was taken back: it broke a rule");
             if let Input::Request(row, _) = input {
-                let refusal = super::input::Refusal::new("internal", format!("this is a defect of wharf: {defect}"));
-                let decided = super::decide::refuse(&mut self.state, row, &refusal, clock::now(), &mut new_id);
-                batch.push(Pending { decided, reply: None, told: Told::default() });
+                self.refuse_into(batch, row, &Refusal::new("internal", format!("this is a defect of wharf: {defect}")));
             }
         }
         let told = match input {
@@ -395,28 +467,30 @@ impl Loop {
             }
             _ => Told::default(),
         };
-        batch.push(Pending { decided, reply, told });
+        let request = if let Input::Request(row, _) = input { Some(row.clone()) } else { None };
+        batch.push(Pending { reply, told, request, ..Pending::of(decided) });
     }
 
+    /// Writes what was decided; then, and only for what was written, answers and lets actions be performed.
     fn commit(&mut self, batch: Vec<Pending>) -> Result<(), StoreError> {
         let changes: Vec<&[Change]> = batch.iter().map(|p| p.decided.changes.as_slice()).collect();
+        let mut outcomes = Vec::new();
         if changes.iter().any(|c| !c.is_empty()) {
             self.breathe();
-            let outcomes = self.writer.commit(&changes)?;
+            outcomes = self.writer.commit(&changes)?;
             self.commits += 1;
             committed::pass(&changes);
-            let refused: Vec<String> =
-                outcomes.iter().filter_map(|o| o.as_ref().err().map(ToString::to_string)).collect();
-            if !refused.is_empty() {
-                tracing::error!(?refused, "the store holds other rows than memory; memory is rebuilt");
-                self.rebuild()?;
-            }
             self.committed = Some(Instant::now());
         }
+        let written = |i: usize| outcomes.get(i).is_none_or(Result::is_ok);
         // Each once, as the last decision of the batch left it.
         let mut actions: BTreeMap<ActionId, &ActionRow> = BTreeMap::new();
-        for action in batch.iter().flat_map(|pending| pending.decided.actions()) {
-            actions.insert(action.id, action);
+        for (_, pending) in batch.iter().enumerate().filter(|(i, _)| written(*i)) {
+            actions.extend(pending.decided.actions().map(|action| (action.id, action)));
+            self.stop |= pending.decided.changes.iter().any(asks_to_stop);
+            if let Some(reading) = pending.clocks {
+                self.clocks.minded(reading);
+            }
         }
         for (id, action) in actions {
             // Decided later in the same batch to be done with it.
@@ -425,15 +499,46 @@ impl Loop {
                 self.perform(action);
             }
         }
-        for pending in batch {
-            if let Some(reply) = pending.reply {
-                // Whoever told it may have ended meanwhile.
-                let _gone = reply.send(pending.told);
+        let mut refused = Vec::new();
+        for (i, pending) in batch.into_iter().enumerate() {
+            match outcomes.get(i) {
+                // Without an answer whoever told it tells it again.
+                Some(Err(error)) => refused.push((error, pending.request)),
+                _ => {
+                    if let Some(reply) = pending.reply {
+                        // Whoever told it may have ended meanwhile.
+                        let _gone = reply.send(pending.told);
+                    }
+                }
             }
+        }
+        if !refused.is_empty() {
+            self.refused_by_store(refused)?;
         }
         self.state.forget_ended();
         self.tell_watchers();
         Ok(())
+    }
+
+    /// Some of a batch was not written, and memory has it: memory is rebuilt. Requests whose changes the store will
+    /// never take are refused; those that it did not come to are read again.
+    fn refused_by_store(&mut self, refused: Vec<(&ApplyError, Option<Box<RequestRow>>)>) -> Result<(), StoreError> {
+        let errors: Vec<String> = refused.iter().map(|(error, _)| error.to_string()).collect();
+        tracing::error!(refused = ?errors, "the store holds other rows than memory; memory is rebuilt");
+        self.rebuild()?;
+        self.data_version = None;
+        self.inbox.wake();
+        let mut batch = Vec::new();
+        for (error, request) in refused {
+            if let Some(row) = request
+                && !matches!(error, ApplyError::NotReached { .. })
+            {
+                let message = format!("the store does not take what it changes ({error}); this is a defect of wharf");
+                self.refuse_into(&mut batch, &row, &Refusal::new("internal", message));
+            }
+        }
+        // A refusal is about the request alone, and has none to be refused after it.
+        if batch.is_empty() { Ok(()) } else { self.commit(batch) }
     }
 
     /// Waits only where commits follow one another without a pause of their own.
@@ -444,32 +549,36 @@ impl Loop {
     }
 
     fn perform(&mut self, action: &ActionRow) {
-        let prompt = if action.kind == wharf_model::ActionKind::SpawnShim {
-            action.entity_id.parse::<RunId>().ok().and_then(|run| self.prompt(run))
-        } else {
-            None
+        let run = action.entity_id.parse::<RunId>().ok();
+        let prompt = match run.filter(|_| action.kind == wharf_model::ActionKind::SpawnShim) {
+            Some(run) => self.prompt(run).map_err(|e| format!("its prompt cannot be read: {e}")),
+            None => Ok(None),
         };
-        match job(&self.state, action, prompt) {
-            Some(job) => self.performer.perform(action.clone(), job),
-            None => {
-                tracing::warn!(action = ?action.id, kind = %action.kind, "nothing is left to perform it on");
-                let fact = Fact::ActionFailed { action: action.id, error: "what it was about is gone".into() };
-                let _full = self.inbox.sender.try_send(Envelope::Input(Input::Fact(fact), None));
+        let gone = "what it was about is gone".to_owned();
+        match prompt.and_then(|prompt| job(&self.state, action, prompt).ok_or(gone)) {
+            Ok(job) => self.performer.perform(action.clone(), job),
+            Err(error) => {
+                tracing::warn!(action = ?action.id, kind = %action.kind, %error, "it cannot be performed");
+                self.own.push(Input::Fact(Fact::ActionFailed { action: action.id, error }));
             }
         }
     }
 
     /// What a run is asked to do; one that follows another is asked the same.
-    fn prompt(&self, run: RunId) -> Option<String> {
-        let text = |run| self.writer.run_text(run, RunTextKind::Prompt).ok().flatten();
-        text(run).or_else(|| text(self.state.runs.get(&run)?.lineage))
+    fn prompt(&self, run: RunId) -> Result<Option<String>, StoreError> {
+        let text = |run| self.writer.run_text(run, RunTextKind::Prompt);
+        let lineage = self.state.runs.get(&run).map(|r| r.lineage).filter(|first| *first != run);
+        match (text(run)?, lineage) {
+            (None, Some(first)) => text(first),
+            (own, _) => Ok(own),
+        }
     }
 
     fn tell_watchers(&mut self) {
         let (commits, state) = (self.commits, &self.state);
         let live_runs = state.runs.values().filter(|r| !r.status.is_terminal()).count();
         let live_services = state.services.values().filter(|s| s.status.is_live()).count();
-        let busy = state.requests.len() + state.actions.len() + self.preparing.len();
+        let busy = state.requests.len() + state.actions.len();
         self.publish.send_if_modified(|r| {
             let changed = r.commits != commits || r.live_runs != live_runs || r.busy != busy;
             r.commits = commits;
@@ -512,4 +621,11 @@ impl Loop {
         }
         false
     }
+}
+
+/// Whether a change accepts that the reign ends.
+fn asks_to_stop(change: &Change) -> bool {
+    matches!(change, Change::Put { row: AnyRow::Request(row), .. }
+        if RequestKind::parse(&row.kind) == Some(RequestKind::OrchestratorStop)
+            && matches!(row.status, RequestStatus::Accepted | RequestStatus::Done))
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wharf_model::config::{Retention, WorkspaceMode};
+use wharf_model::config::Retention;
+use wharf_model::rules::checkout;
 use wharf_model::{ProjectId, RequestKind, RequestRow};
 use wharf_store::Reader;
 
 use super::event_loop::Prepare;
-use super::input::{ConfigRead, Prepared};
+use super::input::{ConfigRead, Known, Prepared};
 use crate::clock;
 use crate::config::{self, Overrides, Remembered};
 use crate::gc::plan;
@@ -23,7 +24,7 @@ pub struct ReadFiles {
 }
 
 impl Prepare for ReadFiles {
-    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, String>) -> Prepared {
+    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, Known>) -> Prepared {
         if RequestKind::parse(&row.kind) == Some(RequestKind::GcRun) {
             return removable(&self.data);
         }
@@ -74,29 +75,37 @@ impl ReadFiles {
 pub fn read(
     remembered: &Remembered,
     path: &Path,
-    known: &BTreeMap<ProjectId, String>,
+    known: &BTreeMap<ProjectId, Known>,
 ) -> Result<ConfigRead, (&'static str, String)> {
     let found = config::find::find(path).map_err(|e| ("cwd_missing", e.to_string()))?;
-    let mut config = remembered.load(&found.config_path()).map_err(|e| ("config_invalid", e.render(None)))?;
-    if config.workspace.mode.is_none() {
-        let worktrees = found.repository.as_ref().is_some_and(|r| r.has_commit);
-        config.workspace.mode = Some(if worktrees { WorkspaceMode::Isolated } else { WorkspaceMode::Shared });
-    }
+    let config = remembered.load(&found.config_path()).map_err(|e| ("config_invalid", e.render(None)))?;
+    let has_commit = found.repository.as_ref().is_some_and(|r| r.has_commit);
+    let mode = checkout::mode(config.workspace.mode, config.workspace.strategy, has_commit);
     let place = inspect::inspect(&found.root).map_err(|e| ("cwd_missing", e.to_string()))?;
-    let (project_uuid, _made) = project_id::ensure(&place).map_err(|e| ("permission_denied", e.to_string()))?;
     let here = found.root.display().to_string();
+    let failed = |e: crate::workspace::WorkspaceError| ("permission_denied", e.to_string());
+    let stood_at = |id: ProjectId| known.get(&id).map(|k| Path::new(&k.path));
+    project_id::keep_apart(&place, stood_at).map_err(failed)?;
+    // A directory that was cleared and cloned anew goes on as the project it was.
+    let before = known.iter().find(|(_, k)| !k.removed && k.path == here && k.key == config.project.key);
+    let (project_uuid, _made) = project_id::ensure(&place, before.map(|(id, _)| *id)).map_err(failed)?;
     // The same id somewhere else that still stands and still says so: one of the two is a copy.
-    let also_at = known.get(&project_uuid).filter(|old| **old != here).filter(|old| {
-        inspect::inspect(Path::new(old.as_str()))
-            .ok()
-            .and_then(|place| project_id::read(&place).ok().flatten())
-            .is_some_and(|id| id == project_uuid)
-    });
+    let also_at = known
+        .get(&project_uuid)
+        .filter(|old| old.path != here && project_id::stands(Path::new(&old.path), project_uuid) == Some(true));
+    let is_gone = |id: ProjectId, other: &Known| {
+        let at_stake = id != project_uuid && !other.removed;
+        let gone = || project_id::stands(Path::new(&other.path), id) == Some(false);
+        at_stake && (other.path == here || (other.key == config.project.key && gone()))
+    };
+    let gone = known.iter().filter(|(id, other)| is_gone(**id, other)).map(|(id, _)| *id).collect();
     Ok(ConfigRead {
         path: here,
         project_uuid,
         git_common_dir: found.repository.as_ref().map(|r| r.common_dir.display().to_string()),
-        also_at: also_at.cloned(),
+        also_at: also_at.map(|old| old.path.clone()),
+        gone,
         config,
+        mode,
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
+use wharf_model::rules::queue;
 use wharf_model::{
     AgentId, AgentRow, AgentRuntimeRow, AgentStatus, IssueId, IssueRow, IssueStatus, RunId, RunRow, RunStatus,
     WakeupRow, WakeupStatus,
@@ -75,7 +76,7 @@ fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
     if queued.is_empty() {
         return Vec::new();
     }
-    queued.sort_by_key(|r| (rank(d, r), r.priority, r.number));
+    queued.sort_by_key(|r| queue::order(issue_status(d, r), r.priority, r.number));
     let mut taken = Taken::by(d);
     let mut out = Vec::new();
     for run in queued {
@@ -90,13 +91,8 @@ fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
     out
 }
 
-/// Work on an issue under way goes first, then other issues, then the rest (reference 3.3).
-fn rank(d: &Deciding<'_, '_>, run: &RunRow) -> u8 {
-    match run.issue_id.and_then(|i| d.state().issues.get(&i)).map(|i| i.status) {
-        Some(IssueStatus::InProgress) => 0,
-        Some(_) => 1,
-        None => 2,
-    }
+fn issue_status(d: &Deciding<'_, '_>, run: &RunRow) -> Option<IssueStatus> {
+    run.issue_id.and_then(|i| d.state().issues.get(&i)).map(|i| i.status)
 }
 
 fn claim(d: &mut Deciding<'_, '_>, id: RunId) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::{
     ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind,
-    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason,
+    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceStatus, StopReason, UnixMillis,
 };
 
 use super::{Deciding, about, cancel, config, gc, release, resolve, run_start, service, store};
@@ -17,13 +17,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
     }
     let now = d.now();
     if row.expires_at <= now {
-        write(d, row, |r| {
-            r.status = RequestStatus::Expired;
-            r.answered_at = Some(now);
-            r.finished_at = Some(now);
-            r.error_code = Some("request_expired".into());
-            r.error = Some("nobody answered in time; ask again".into());
-        });
+        write(d, row, |r| expire(r, now));
         return Ok(());
     }
     let actor = Actor { kind: row.actor_type, id: row.actor_id.clone() };
@@ -80,6 +74,15 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         r.result = Some(result);
     });
     Ok(())
+}
+
+/// Nobody answered in time: nothing that was asked yesterday happens today.
+pub(crate) fn expire(r: &mut RequestRow, now: UnixMillis) {
+    r.status = RequestStatus::Expired;
+    r.answered_at = Some(now);
+    r.finished_at = Some(now);
+    r.error_code = Some("request_expired".into());
+    r.error = Some("nobody answered in time; ask again".into());
 }
 
 /// Codes that executors give come from the same list as ours.
@@ -239,7 +242,8 @@ fn create_issue(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) -> Re
     let Some(project) = d.state().projects.get(&project).filter(|p| p.removed_at.is_none()).cloned() else {
         return Err(Refusal::new("id_unknown", "there is no such project"));
     };
-    let number = project.issue_counter + 1;
+    // A key may have been another project's before: its numbers are not given out again.
+    let number = d.tx.next_number_past(&format!("issue/{}", project.key), project.issue_counter);
     d.tx.update::<wharf_model::ProjectRow>(project.id, |p| p.issue_counter = number);
     let id: IssueId = d.id();
     let identifier = format!("{}-{number}", project.key);

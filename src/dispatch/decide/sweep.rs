@@ -7,7 +7,7 @@ use wharf_model::{
     StepRow, StepStatus, StopReason, UnixMillis,
 };
 
-use super::{Deciding, cancel, finish, is_open, lease, resolve, retry, service, steps, store, workspace};
+use super::{Deciding, cancel, finish, is_open, lease, request, resolve, retry, service, steps, store, workspace};
 use crate::dispatch::input::{Actor, OperationEnd};
 
 /// How often a failing action is tried before it is given up.
@@ -137,11 +137,7 @@ fn requests(d: &mut Deciding<'_, '_>) {
         .map(|r| r.id)
         .collect();
     for id in late {
-        d.tx.update::<RequestRow>(id, |r| {
-            r.status = RequestStatus::Expired;
-            r.answered_at = Some(now);
-            r.finished_at = Some(now);
-        });
+        d.tx.update::<RequestRow>(id, |r| request::expire(r, now));
     }
 }
 

@@ -251,3 +251,118 @@ fn a_workspace_in_use_is_not_entered_by_another_run() {
     assert_eq!(runs.map(|r| bench.status(r)), [RunStatus::Running, RunStatus::Failed]);
     assert!(bench.run(runs[1]).error.as_ref().unwrap().starts_with("R-1 works in /w/one"));
 }
+
+/// Asks for something with a config that was read, and gives the row as it was answered.
+fn ask_with(bench: &mut Bench, kind: &str, read: &ConfigRead) -> RequestRow {
+    let row = bench.request(kind, |r| r.args = json!({ "agent": "plain" }));
+    let id = row.id;
+    bench.decide(&Input::Request(Box::new(row), Prepared::Config(Box::new(read.clone()))));
+    bench.state.requests[&id].clone()
+}
+
+/// The first project as it would be read with another identity.
+fn another(path: &str, gone: &[ProjectId]) -> ConfigRead {
+    let mut read = setup::config("SOLO");
+    read.project_uuid = ProjectId(uuid::Uuid::from_u128(0xfeed));
+    read.path = path.into();
+    read.gone = gone.to_vec();
+    read
+}
+
+#[test]
+fn a_key_whose_project_is_gone_is_free() {
+    let old = setup::config("SOLO").project_uuid;
+    for path in ["/p/SOLO", "/q/solo"] {
+        let mut bench = Bench::new(4);
+        let issue = bench.issue("SOLO", "low");
+        let refused = ask_with(&mut bench, "project.add", &another(path, &[]));
+        assert_eq!(refused.error_code.as_deref(), Some("project_ambiguous"), "it may still stand there");
+        // Its runs keep it.
+        let run = bench.start("plain", None);
+        let refused = ask_with(&mut bench, "project.add", &another(path, &[old]));
+        assert!(refused.error.unwrap().contains("1 runs and 0 services"));
+        bench.ask("run.cancel", &run.text(), json!({}));
+        bench.grant(run);
+        let added = ask_with(&mut bench, "project.add", &another(path, &[old]));
+        assert_eq!((added.status, added.result.unwrap()["key"].as_str()), (RequestStatus::Done, Some("SOLO")));
+        let before = &bench.state.projects[&old];
+        assert!(before.removed_at.is_some() && before.key.starts_with("SOLO~"), "{}", before.key);
+        assert_eq!(bench.state.issues.values().filter(|i| i.project_id == old).count(), 1, "what it had is kept");
+        // Its numbers are not given out again.
+        assert_eq!(issue, "SOLO-1");
+        let id = another(path, &[]).project_uuid.text();
+        let made = bench.ask("issue.create", &id, json!({ "title": "x" }));
+        assert_eq!(made.result.unwrap()["issue"], "SOLO-2");
+        // Back at its place, it finds its key taken and is told whose it is.
+        let back = ask_with(&mut bench, "project.add", &setup::config("SOLO"));
+        assert!(back.error.unwrap().contains(path));
+        let mut back = setup::config("SOLO");
+        back.config.project.key = "SOLE".into();
+        assert_eq!(ask_with(&mut bench, "project.add", &back).status, RequestStatus::Done);
+        let row = &bench.state.projects[&old];
+        assert_eq!((row.key.as_str(), row.removed_at), ("SOLE", None));
+    }
+}
+
+#[test]
+fn a_change_of_company_is_refused_in_words() {
+    let mut bench = Bench::new(4);
+    let mut read = setup::config("SOLO");
+    read.config.project.company = "other".into();
+    let refused = ask_with(&mut bench, "config.accept", &read);
+    assert_eq!(refused.error_code.as_deref(), Some("config_invalid"));
+    assert!(refused.error.unwrap().contains("belongs to company \"default\""));
+    assert_eq!(bench.state.companies.len(), 1, "no empty company is left");
+}
+
+#[test]
+fn what_a_repository_is_like_is_no_change_of_its_config() {
+    use wharf_model::config::WorkspaceMode::{Isolated, Shared};
+    let mut read = setup::config("SOLO");
+    read.config.workspace.mode = None;
+    read.mode = Shared;
+    let in_force = |bench: &Bench| {
+        let project = &bench.state.projects[&read.project_uuid];
+        (project.pending_config.is_some(), project.config.as_ref().unwrap()["workspace"]["mode"].clone())
+    };
+    let mut bench = Bench::new(4);
+    accept(&mut bench, &read);
+    assert_eq!(in_force(&bench), (false, json!("shared_workspace")));
+    // The first commit is made: the same file now gives each run a worktree.
+    let mut later = read.clone();
+    later.mode = Isolated;
+    ask_with(&mut bench, "run.start", &later);
+    assert_eq!(in_force(&bench), (false, json!("isolated_workspace")));
+    // A mode that is written is a change.
+    later.config.workspace.mode = Some(Shared);
+    later.mode = Shared;
+    ask_with(&mut bench, "run.start", &later);
+    assert_eq!(in_force(&bench), (true, json!("isolated_workspace")));
+}
+
+#[test]
+fn what_an_earlier_version_accepted_stays_accepted() {
+    use wharf_model::config::WorkspaceMode::{Isolated, Shared};
+    let mut read = setup::config("SOLO");
+    read.config.workspace.mode = None;
+    let mut bench = Bench::new(4);
+    accept(&mut bench, &read);
+    // Earlier versions kept the hash with the mode filled in.
+    let earlier = read.in_force().executable_hash();
+    assert_ne!(earlier, read.executable_hash());
+    let accepted = |bench: &mut Bench, hash: &str| {
+        bench.state.projects.get_mut(&read.project_uuid).unwrap().accepted_executable_hash = Some(hash.to_owned());
+    };
+    accepted(&mut bench, &earlier);
+    ask_with(&mut bench, "run.start", &read);
+    let project = &bench.state.projects[&read.project_uuid];
+    assert_eq!(project.pending_config, None);
+    assert_eq!(project.accepted_executable_hash.as_deref(), Some(read.executable_hash().as_str()));
+    // One that was accepted with another mode than it has now was not accepted so.
+    let mut shared = read.clone();
+    shared.mode = Shared;
+    accepted(&mut bench, &shared.in_force().executable_hash());
+    ask_with(&mut bench, "run.start", &read);
+    assert!(bench.state.projects[&read.project_uuid].pending_config.is_some());
+    assert_eq!(read.mode, Isolated);
+}

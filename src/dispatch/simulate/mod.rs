@@ -13,7 +13,7 @@ pub mod mutant;
 mod operator;
 mod rng;
 mod run;
-mod setup;
+pub mod setup;
 mod tables;
 mod world;
 

@@ -61,6 +61,8 @@ pub fn config(key: &str) -> ConfigRead {
         project_uuid: ProjectId(uuid::Uuid::from_u128(number)),
         git_common_dir: Some(format!("/p/{key}/.git")),
         also_at: None,
+        gone: Vec::new(),
+        mode: workspace.mode.unwrap_or(WorkspaceMode::Isolated),
         config: ProjectConfig {
             project: ProjectSection {
                 key: key.into(),

@@ -3,6 +3,7 @@
 pub mod branch;
 pub mod checkout;
 pub mod liveness;
+pub mod queue;
 pub mod release;
 pub mod reuse_key;
 pub mod template;

@@ -578,7 +578,7 @@ impl Loop {
         let (commits, state) = (self.commits, &self.state);
         let live_runs = state.runs.values().filter(|r| !r.status.is_terminal()).count();
         let live_services = state.services.values().filter(|s| s.status.is_live()).count();
-        let busy = state.requests.len() + state.actions.len();
+        let busy = state.requests.len() + state.actions.values().filter(|a| !sweep::is_late(a)).count();
         self.publish.send_if_modified(|r| {
             let changed = r.commits != commits || r.live_runs != live_runs || r.busy != busy;
             r.commits = commits;

@@ -109,3 +109,79 @@ pub fn read(
         mode,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use wharf_model::config::WorkspaceMode::{Isolated, Shared};
+
+    use super::*;
+
+    type Projects = BTreeMap<ProjectId, Known>;
+
+    fn repository(top: &Path) -> git2::Repository {
+        let git = git2::Repository::init(top).unwrap();
+        fs::write(top.join("wharf.toml"), "[project]\nkey = \"SHOP\"\n").unwrap();
+        git
+    }
+
+    fn look(path: &Path, known: &Projects) -> ConfigRead {
+        read(&Remembered::default(), path, known).unwrap()
+    }
+
+    fn known(read: &ConfigRead) -> Projects {
+        let key = read.config.project.key.clone();
+        BTreeMap::from([(read.project_uuid, Known { path: read.path.clone(), key, removed: false })])
+    }
+
+    #[test]
+    fn a_directory_that_is_cloned_anew_goes_on_as_its_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let shop = dir.path().join("shop");
+        repository(&shop);
+        let first = look(&shop, &BTreeMap::new());
+        fs::remove_dir_all(&shop).unwrap();
+        repository(&shop);
+        let again = look(&shop, &known(&first));
+        assert_eq!((again.project_uuid, again.gone.len()), (first.project_uuid, 0));
+        // With another key it is another project, and nothing is left of the one before.
+        fs::remove_dir_all(&shop).unwrap();
+        repository(&shop);
+        fs::write(shop.join("wharf.toml"), "[project]\nkey = \"STORE\"\n").unwrap();
+        let other = look(&shop, &known(&first));
+        assert_ne!(other.project_uuid, first.project_uuid);
+        assert_eq!(other.gone, [first.project_uuid]);
+    }
+
+    #[test]
+    fn only_a_project_that_is_gone_gives_its_key_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        repository(&old);
+        repository(&new);
+        let first = look(&old, &BTreeMap::new());
+        assert_eq!(look(&new, &known(&first)).gone, []);
+        fs::remove_dir_all(&old).unwrap();
+        assert_eq!(look(&new, &known(&first)).gone, [first.project_uuid]);
+        // Moved, it is the same, and nothing is gone.
+        fs::rename(&new, &old).unwrap();
+        let there = look(&old, &BTreeMap::new());
+        fs::rename(&old, &new).unwrap();
+        let moved = look(&new, &known(&there));
+        assert_eq!((moved.project_uuid, moved.also_at, moved.gone.len()), (there.project_uuid, None, 0));
+    }
+
+    #[test]
+    fn a_first_commit_changes_the_mode_and_not_what_was_accepted() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = repository(dir.path());
+        let before = look(dir.path(), &BTreeMap::new());
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let tree = git.find_tree(git.index().unwrap().write_tree().unwrap()).unwrap();
+        git.commit(Some("HEAD"), &who, &who, "first", &tree, &[]).unwrap();
+        let after = look(dir.path(), &BTreeMap::new());
+        assert_eq!((before.mode, after.mode), (Shared, Isolated));
+        assert_eq!(before.executable_hash(), after.executable_hash());
+    }
+}

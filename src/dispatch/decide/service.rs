@@ -665,6 +665,7 @@ pub(crate) fn stop_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId) -> Result<Va
         ServiceStatus::Stopping => {
             // The last word counts: a restart under way becomes a stop.
             d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some("operator".into()));
+            fail_waiting(d, id, "service_start_failed", "it was stopped");
             let force = stop_again(d, id);
             Ok(json!({ "already": "stopping", "generation": service.generation, "force": force }))
         }

@@ -7,7 +7,7 @@ use wharf_model::*;
 
 use super::bench::{Bench, exit};
 use super::setup;
-use crate::dispatch::input::{ConfigRead, Fact, Input, PlannedWorkspace, Prepared};
+use crate::dispatch::input::{ConfigRead, Fact, Input, PlannedWorkspace, Prepared, RunOutput};
 
 fn accept(bench: &mut Bench, read: &ConfigRead) {
     let row = bench.request("config.accept", |_| {});
@@ -365,4 +365,79 @@ fn what_an_earlier_version_accepted_stays_accepted() {
     ask_with(&mut bench, "run.start", &read);
     assert!(bench.state.projects[&read.project_uuid].pending_config.is_some());
     assert_eq!(read.mode, Isolated);
+}
+
+#[test]
+fn work_on_logs_goes_on_once_the_disk_has_room_again() {
+    let mut bench = Bench::new(4);
+    let run = bench.executing("plain", None);
+    let log_ref = Some("runs/x".to_owned());
+    let action = bench.action(ActionKind::SpawnShim, &run.text()).unwrap();
+    let output = RunOutput { log_ref, stdout_bytes: 10, ..RunOutput::default() };
+    let exit = Box::new(exit(Some(0), None, EndedBy::Itself, None));
+    bench.fact(Fact::RunEnded { action, run, attempt: 1, exit, output });
+    let action = bench.action(ActionKind::SealLog, &run.text()).unwrap();
+    let fail = |bench: &mut Bench| bench.fact(Fact::ActionFailed { action, error: "no space".into() });
+    for _ in 0..8 {
+        fail(&mut bench);
+        bench.wait(40_000);
+    }
+    // Tried once an hour from now on, in which nobody waits for it.
+    assert!(crate::dispatch::decide::sweep::is_late(&bench.state.actions[&action]));
+    bench.wait(60 * 60_000);
+    assert_eq!(bench.state.actions[&action].status, ActionStatus::Performing);
+    // And by each new reign at once.
+    fail(&mut bench);
+    bench.decide(&Input::Begin);
+    assert_eq!(bench.state.actions[&action].status, ActionStatus::Performing);
+    // Not for ever.
+    let mut tries = 0;
+    while bench.action(ActionKind::SealLog, &run.text()).is_some() && tries < 1_000 {
+        fail(&mut bench);
+        bench.wait(60 * 60_000);
+        tries += 1;
+    }
+    assert!((100..200).contains(&tries), "{tries}");
+}
+
+#[test]
+fn a_run_that_is_given_up_before_its_adapter_has_no_log() {
+    let mut bench = Bench::new(4);
+    let run = bench.start("plain", None);
+    bench.grant(run);
+    bench.ask("run.cancel", &run.text(), json!({}));
+    bench.wait(60_000);
+    assert_eq!(bench.run(run).observation, Observation::Unknown);
+    bench.ask("run.resolve", &run.text(), json!({ "verdict": "lost" }));
+    let row = bench.run(run);
+    assert_eq!((row.status, row.error_code.as_deref()), (RunStatus::Lost, Some("workspace_realization_failed")));
+    assert_eq!(row.log_ref, None);
+}
+
+#[test]
+fn a_stop_during_a_restart_is_the_last_word_for_those_who_wait() {
+    let mut bench = Bench::new(4);
+    let web = bench.service("web").id;
+    bench.ask("service.start", &web.text(), json!({}));
+    bench.ready_all();
+    bench.ask("service.restart", &web.text(), json!({}));
+    let run = bench.start("fixer", None);
+    bench.grant(run);
+    bench.make_workspace(run, "/w/x");
+    assert_eq!(bench.run(run).step, Some(Step::Target));
+    bench.ask("service.stop", &web.text(), json!({}));
+    assert_eq!(bench.status(run), RunStatus::Failed);
+    bench.service_ends("web", Some(0));
+    assert_eq!(bench.service("web").status, ServiceStatus::Stopped);
+}
+
+#[test]
+fn a_fact_of_another_fence_is_recorded_and_has_no_effect() {
+    let mut bench = Bench::new(4);
+    let run = bench.executing("plain", None);
+    let action = bench.action(ActionKind::SpawnShim, &run.text()).unwrap();
+    bench.state.runs.get_mut(&run).unwrap().fence = Some(99);
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    assert_eq!(bench.status(run), RunStatus::Running);
+    assert_eq!(bench.state.actions[&action].status, ActionStatus::Superseded);
 }

@@ -4,7 +4,7 @@
 //! seed then belongs into [`REGRESSIONS`]. `WHARF_SIM_STEPS` raises how long the search goes on,
 //! `WHARF_SIM_SEED` lives one history and shows its end.
 
-mod bench;
+pub mod bench;
 mod changes;
 mod check;
 mod disk;

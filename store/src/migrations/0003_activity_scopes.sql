@@ -6,3 +6,5 @@ INSERT INTO counters (name, value)
 SELECT 'issue/' || substr(identifier, 1, instr(identifier, '-') - 1),
        max(CAST(substr(identifier, instr(identifier, '-') + 1) AS INTEGER))
 FROM issues WHERE instr(identifier, '-') > 0 GROUP BY 1;
+-- Digests of the last messages of a run's agent, so that one that is sent again is taken once.
+ALTER TABLE runs ADD COLUMN agent_messages TEXT;

@@ -251,8 +251,10 @@ fn refresh(d: &mut Deciding<'_, '_>, id: ServiceId, config: &ServiceConfig) {
     });
     let Some(after) = d.tx.get::<ServiceRow>(id).cloned() else { return };
     let policy = |s: &ServiceRow| after_last_user(s.lifecycle, s.stop_policy, s.idle_ms);
-    if before.idle_deadline_at.is_some() && policy(&before) != policy(&after) {
-        // Nobody has used it for a while already: the new policy counts from now.
+    let left = before.idle_deadline_at.is_some()
+        || (before.status == ServiceStatus::Running && before.started_by_run_id.is_some());
+    if left && d.state().users_of(id).next().is_none() && policy(&before) != policy(&after) {
+        // Its users have left already: the new policy counts from now.
         d.tx.update::<ServiceRow>(id, |s| s.idle_deadline_at = None);
         unused(d, id);
     }

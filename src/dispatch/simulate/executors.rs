@@ -147,6 +147,8 @@ impl Sim {
             watch: Some((self.reign, action)),
             prepares: None,
             ready: false,
+            // Longer than an order is repeated.
+            hangs_until: if self.unlucky(60) { self.mono + self.rng.range(1, 400_000) } else { 0 },
             started_ms: self.now().0,
         }
     }
@@ -329,6 +331,10 @@ impl Sim {
                 return self.tell(Fact::ActionDone { action });
             }
             return self.tell(Fact::ActionFailed { action, error: "there is no shim yet".into() });
+        }
+        if self.chaos && self.world.shims.get(&dir).is_some_and(|s| s.alive && s.hangs_until > self.mono) {
+            self.books.saw("order not heard");
+            return self.tell(Fact::ActionFailed { action, error: "its shim does not answer".into() });
         }
         self.stop_child(dir, EndedBy::Stop, reason, grace_ms);
         self.tell(Fact::ActionDone { action });

@@ -83,6 +83,8 @@ fn every_history_keeps_the_rules() {
         "given up",
         "the clock was set",
         "the machine slept",
+        "config changed",
+        "order not heard",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();

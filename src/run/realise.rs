@@ -109,7 +109,7 @@ async fn in_place(
 ) -> Result<Made, String> {
     let branch = repo.as_ref().and_then(|r| r.head.branch().map(str::to_owned));
     let plan = PlannedWorkspace {
-        mode: WorkspaceMode::parse(mode.as_str()).unwrap_or(WorkspaceMode::SharedWorkspace),
+        mode: mode.into(),
         strategy: WorkspaceStrategy::ProjectPrimary,
         name: job.project.key.to_lowercase(),
         cwd: cwd.display().to_string(),

@@ -2,14 +2,20 @@
 
 use std::sync::{Arc, Mutex};
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use tempfile::TempDir;
-use wharf_model::{ActionKind, ActorType, IssueId, RequestOrigin, UnixMillis};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+use wharf_model::{
+    ActionKind, ActionRow, ActorType, IssueId, RequestOrigin, RequestRow, RequestStatus, RunId, UnixMillis,
+};
 use wharf_store::{NewRequest, Reader, RequestSender};
 
 use super::*;
 use crate::dispatch::election::{self, Election};
-use crate::dispatch::input::Known;
+use crate::dispatch::input::{Fact, Known};
 use crate::dispatch::perform::Job;
 use crate::dispatch::simulate::setup;
 

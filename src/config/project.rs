@@ -102,7 +102,7 @@ pub(super) fn workspace_section<'t>(
     let (t, w) = (&mut table, workspace);
     w.mode = reader.word(t, "mode", WorkspaceMode::ALL, WorkspaceMode::as_str).or(w.mode);
     w.strategy = reader.word(t, "strategy", WorkspaceStrategy::ALL, WorkspaceStrategy::as_str).or(w.strategy);
-    let place = reader.take(t, "strategy").or_else(|| reader.take(t, "mode")).map(|value| value.span());
+    let place = reader.take(t, "strategy").or_else(|| reader.take(t, "mode")).map(toml::Spanned::span);
     if let (Some(place), Some(why)) = (place, checkout::contradiction(w.mode, w.strategy)) {
         reader.wrong(place, why, "expected one of mode and strategy alone");
     }

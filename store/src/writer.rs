@@ -276,10 +276,8 @@ impl Writer {
     /// Nothing can, or another orchestrator reigns by now.
     pub fn try_write(&self) -> Result<(), StoreError> {
         self.check_trusted()?;
-        match journal::mark(&self.conn, self.epoch.unwrap_or(0)).map_err(|e| self.fail(e))? {
-            true => Ok(()),
-            false => self.check_epoch(),
-        }
+        let written = journal::mark(&self.conn, self.epoch.unwrap_or(0)).map_err(|e| self.fail(e))?;
+        if written { Ok(()) } else { self.check_epoch() }
     }
 
     /// Brings the journal back to its usual size where it has grown and no reader is in the way, for quiet

@@ -94,7 +94,9 @@ impl Desk {
     fn read_files(&mut self) {
         self.turn();
         let work = std::mem::take(&mut *self.notes.beside.lock().unwrap());
-        work.into_iter().for_each(|work| work());
+        for work in work {
+            work();
+        }
     }
 
     fn ask(

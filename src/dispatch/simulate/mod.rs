@@ -151,3 +151,8 @@ fn a_clock_that_is_not_minded_is_found() {
 fn an_end_overwritten_is_found() {
     is_caught(Mutant::EndedAgain);
 }
+
+#[test]
+fn an_order_that_is_never_given_again_is_found() {
+    is_caught(Mutant::StopForgotten);
+}

@@ -5,13 +5,11 @@ use crate::config::{WorkspaceMode, WorkspaceStrategy};
 /// The mode in force. Where none is written, the strategy says it, and where that is not written either,
 /// each run gets a worktree of its own as soon as there is a commit to start from.
 pub fn mode(written: Option<WorkspaceMode>, strategy: Option<WorkspaceStrategy>, has_commit: bool) -> WorkspaceMode {
-    match (written, strategy) {
-        (Some(mode), _) => mode,
-        (None, Some(WorkspaceStrategy::GitWorktree)) => WorkspaceMode::Isolated,
-        (None, Some(WorkspaceStrategy::ProjectPrimary)) => WorkspaceMode::Shared,
-        (None, None) if has_commit => WorkspaceMode::Isolated,
-        (None, None) => WorkspaceMode::Shared,
-    }
+    let worktree = match strategy {
+        Some(strategy) => strategy == WorkspaceStrategy::GitWorktree,
+        None => has_commit,
+    };
+    written.unwrap_or(if worktree { WorkspaceMode::Isolated } else { WorkspaceMode::Shared })
 }
 
 /// Whether runs work in the project's own directory, where they meet.

@@ -130,6 +130,8 @@ fn a_service_whose_shim_hangs_is_stopped_by_force_when_asked_again() {
     assert_eq!(failed.status, RequestStatus::Failed);
     assert!(failed.error.as_ref().unwrap().contains("by force"), "{:?}", failed.error);
     assert_eq!(bench.service("web").status, ServiceStatus::Stopping, "it is not known to have ended");
+    let start = bench.ask("service.start", &web.text(), json!({}));
+    assert!(start.error.unwrap().contains("by force"));
     // A run that wants it is told so, and holds nothing.
     let run = bench.start("fixer", None);
     bench.grant(run);

@@ -147,8 +147,7 @@ impl Sim {
             watch: Some((self.reign, action)),
             prepares: None,
             ready: false,
-            // Longer than an order is repeated.
-            hangs_until: if self.unlucky(60) { self.mono + self.rng.range(1, 400_000) } else { 0 },
+            hangs_until: None,
             started_ms: self.now().0,
         }
     }
@@ -332,7 +331,10 @@ impl Sim {
             }
             return self.tell(Fact::ActionFailed { action, error: "there is no shim yet".into() });
         }
-        if self.chaos && self.world.shims.get(&dir).is_some_and(|s| s.alive && s.hangs_until > self.mono) {
+        // Longer than an order is repeated, or not at all.
+        let hangs = if self.unlucky(150) { self.mono + self.rng.range(60_000, 900_000) } else { 0 };
+        let until = self.world.shims.get_mut(&dir).filter(|s| s.alive).map(|s| *s.hangs_until.get_or_insert(hangs));
+        if self.chaos && until.is_some_and(|until| until > self.mono) {
             self.books.saw("order not heard");
             return self.tell(Fact::ActionFailed { action, error: "its shim does not answer".into() });
         }

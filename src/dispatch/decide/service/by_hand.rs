@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wharf_model::{Kind, ServiceId, ServiceRow, ServiceStatus};
 
 use super::find::refuse_off;
-use super::stop::{ask_again, is_overdue, stop};
+use super::stop::{ask_again, is_overdue, not_ended, stop};
 use super::{RESTART, begin, fail_waiting};
 use crate::dispatch::decide::Deciding;
 use crate::dispatch::input::{Actor, Refusal};
@@ -20,6 +20,7 @@ pub(crate) fn start_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Act
             begin(d, id, None, actor);
             Ok(json!({ "generation": service.generation + 1 }))
         }
+        ServiceStatus::Stopping if is_overdue(&service) => Err(Refusal::new("illegal_state", not_ended(&service).1)),
         ServiceStatus::Stopping => {
             Err(Refusal::new("illegal_state", format!("{number} is stopping; start it again once it has stopped")))
         }

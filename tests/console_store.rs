@@ -81,7 +81,8 @@ fn damage_that_was_found_is_shown_and_keeps_nobody_from_working() {
     console.wait_end();
     // Everything is copied back into the database, and a new round of the journal covers nothing of it; the reign has
     // not ended in order.
-    let writer = Writer::open(&place.data()).unwrap();
+    let mut writer = Writer::open(&place.data()).unwrap();
+    writer.begin_reign().unwrap();
     writer.try_write().unwrap();
     drop(writer);
     spoil(&place.data());

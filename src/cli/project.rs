@@ -7,7 +7,6 @@ use super::error::{CliError, Result, exit};
 use crate::config::find::{FindError, Found, find};
 use crate::config::{ConfigErrors, Loaded, LoadedUser, Overrides, Problem, harmless};
 use crate::config::{load_project, load_user, user_config_path};
-use crate::dispatch::prepare::complete;
 
 /// Problems of one file that programs are told of.
 const PROBLEMS: usize = 50;
@@ -28,9 +27,7 @@ impl Here {
 
     /// The hash that acceptance is about, as the orchestrator counts it.
     pub fn executable_hash(&self) -> String {
-        let mut config = self.loaded.config.clone();
-        complete(&mut config, &self.found);
-        config.executable_hash()
+        self.loaded.config.executable_hash()
     }
 
     /// Names of its agents with the lines they stand at, for messages.

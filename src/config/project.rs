@@ -7,6 +7,7 @@ use wharf_model::config::{
     Concurrency, Driver, EnvironmentConfig, JobConfig, LOCAL_ENVIRONMENT, LeasePolicy, ProjectConfig, ProjectSection,
     SecretConfig, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy,
 };
+use wharf_model::rules::checkout;
 
 use super::agent::agent;
 use super::parts::{command, directory, needed_command, template};
@@ -101,6 +102,10 @@ pub(super) fn workspace_section<'t>(
     let (t, w) = (&mut table, workspace);
     w.mode = reader.word(t, "mode", WorkspaceMode::ALL, WorkspaceMode::as_str).or(w.mode);
     w.strategy = reader.word(t, "strategy", WorkspaceStrategy::ALL, WorkspaceStrategy::as_str).or(w.strategy);
+    let place = reader.take(t, "strategy").or_else(|| reader.take(t, "mode")).map(toml::Spanned::span);
+    if let (Some(place), Some(why)) = (place, checkout::contradiction(w.mode, w.strategy)) {
+        reader.wrong(place, why, "expected one of mode and strategy alone");
+    }
     if let Some(branch) = template(reader, t, "branch", &["issue.identifier", "slug"]) {
         w.branch = branch;
     }

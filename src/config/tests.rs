@@ -54,6 +54,21 @@ fn invalid_samples_show_every_slip() {
 }
 
 #[test]
+fn a_mode_and_a_strategy_that_contradict_each_other_are_refused() {
+    let pairs = [
+        ("shared_workspace", "git_worktree", true),
+        ("isolated_workspace", "project_primary", true),
+        ("shared_workspace", "project_primary", false),
+        ("isolated_workspace", "git_worktree", false),
+    ];
+    for (mode, strategy, refused) in pairs {
+        let text = format!("[workspace]\nmode = \"{mode}\"\nstrategy = \"{strategy}\"\n");
+        assert_eq!(messages(&text).len(), usize::from(refused), "{text}");
+    }
+    assert!(messages("[workspace]\nstrategy = \"project_primary\"\n").is_empty());
+}
+
+#[test]
 fn a_slip_is_shown_as_the_screens_have_it() {
     let text =
         "[[agent]]\nname = \"a\"\nadapter = \"process\"\nsilence = \"5 minuts\"\n[agent.config]\ncommand = \"x\"\n";

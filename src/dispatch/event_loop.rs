@@ -5,47 +5,44 @@
 
 mod adoption;
 mod begin;
+mod clocks;
+mod commit;
 mod inbox;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod trouble;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
-use wharf_model::state::{Change, Decided, State};
-use wharf_model::{
-    ActionId, ActionRow, ActionStatus, RequestId, RequestKind, RequestRow, RequestStatus, RunId, RunTextKind,
-};
+use tokio::sync::{mpsc, watch};
+use wharf_model::state::State;
+use wharf_model::{ActionId, ActionStatus, RequestId};
 use wharf_store::{StoreError, Writer};
 
 use self::adoption::ADOPTION_LIMIT;
 use self::begin::StoreWatch;
 pub use self::begin::{Dispatcher, Prepare, Reign, Setup};
+use self::clocks::Clocks;
+use self::commit::Pending;
 use self::inbox::Envelope;
 pub use self::inbox::{Inbox, Told};
+use self::trouble::{TIDY, TRY_AGAIN};
 
-use super::committed;
-use super::decide::late;
-use super::decide::{decide, sweep};
+use super::decide::{late, sweep};
 use super::election::Elected;
-use super::input::{Fact, Input, LogOwner, Occurrence, Prepared};
-use super::perform::{Perform, job};
+use super::input::{Input, Occurrence, Prepared};
+use super::perform::Perform;
 use super::recovery::Recovering;
 use super::room::Room;
 use crate::clock;
-use crate::process::kill_point::kill_point;
 
 /// Inputs of one transaction.
 const BATCH: usize = 256;
 /// Time spent on deciding before a commit.
 const BATCH_TIME: Duration = Duration::from_millis(2);
-/// Least time between two commits, in which other processes can take the write lock.
-const BREATH: Duration = Duration::from_micros(500);
-/// Least time between two looks at the size of the journal.
-const TIDY: Duration = Duration::from_secs(1);
-/// Pause before a store that takes no writes is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Longest wait while a deadline is open, so that a step of the clock is noticed soon.
 const CLOCK_LOOK: Duration = Duration::from_mins(1);
 /// Why a reign ended that somebody asked to end.
@@ -66,8 +63,11 @@ struct Loop {
     looking: BTreeSet<ActionId>,
     /// What the start finds, until it has been told.
     recovering: Option<Recovering>,
-    /// The clocks at the last look.
-    clocks: clock::Reading,
+    clocks: Clocks,
+    /// What the loop has to tell itself.
+    own: Vec<Input>,
+    /// How much of that is in the turn under way.
+    own_told: usize,
     adopted: bool,
     commits: u64,
     /// State of the store at the last look for requests; none when it must be looked at again.
@@ -84,12 +84,6 @@ struct Loop {
     elected: Elected,
     room: Room,
     _store_watch: StoreWatch,
-}
-
-struct Pending {
-    decided: Decided,
-    reply: Option<oneshot::Sender<Told>>,
-    told: Told,
 }
 
 impl Loop {
@@ -145,14 +139,12 @@ impl Loop {
 
     /// Waits for something to do: an input, or the next deadline.
     async fn gather(&mut self) -> Option<Vec<Envelope>> {
-        let first = match self.patience() {
-            Some(wait) => match tokio::time::timeout(wait, self.receiver.recv()).await {
-                Ok(envelope) => envelope?,
-                Err(_) => Envelope::Input(Input::Sweep, None),
-            },
-            None => self.receiver.recv().await?,
-        };
-        let mut envelopes = vec![first];
+        // Kept until it is durable.
+        self.own_told = self.own.len();
+        let mut envelopes: Vec<Envelope> = self.own.iter().map(|i| Envelope::Input(i.clone(), None)).collect();
+        if envelopes.is_empty() {
+            envelopes.push(self.next().await?);
+        }
         while envelopes.len() < BATCH {
             match self.receiver.try_recv() {
                 Ok(envelope) => envelopes.push(envelope),
@@ -160,6 +152,16 @@ impl Loop {
             }
         }
         Some(envelopes)
+    }
+
+    async fn next(&mut self) -> Option<Envelope> {
+        Some(match self.patience() {
+            Some(wait) => match tokio::time::timeout(wait, self.receiver.recv()).await {
+                Ok(envelope) => envelope?,
+                Err(_) => Envelope::Input(Input::Sweep, None),
+            },
+            None => self.receiver.recv().await?,
+        })
     }
 
     /// How long nothing need be done; none when nothing waits for time to pass.
@@ -170,19 +172,18 @@ impl Loop {
         if !self.adopted {
             return Some(ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
         }
-        if self.untidy {
-            return Some(TIDY);
-        }
+        let tidy = self.untidy.then_some(TIDY);
         let told = self
             .recovering
             .as_ref()
             .map(|_| ADOPTION_LIMIT.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10)));
         let due = sweep::next_deadline(&self.state).map(|due| {
             let ms = clock::now().until(due).max(1);
-            // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and then.
+            // Wall clocks step, and timers do not count the time a machine sleeps: a long wait is looked at now and
+            // then.
             Duration::from_millis(u64::try_from(ms).unwrap_or(1)).min(CLOCK_LOOK)
         });
-        [told, due].into_iter().flatten().min()
+        [tidy, told, due].into_iter().flatten().min()
     }
 
     /// One turn: decide, commit, answer, perform.
@@ -199,13 +200,23 @@ impl Loop {
             match envelope {
                 Envelope::Wake => wake = true,
                 Envelope::Stop => self.stop = true,
-                Envelope::Prepared(row, prepared) => {
+                Envelope::Prepared(row, mut prepared) => {
                     self.preparing.remove(&row.id);
-                    self.ensure(&row)?;
-                    if let Prepared::Gc(plan) = &prepared {
-                        plan.logs.iter().try_for_each(|log| self.ensure_owner(log.owner))?;
+                    // It may have expired while its files were read.
+                    if !self.state.requests.contains_key(&row.id) {
+                        continue;
                     }
-                    self.decide_into(&mut batch, &Input::Request(row, prepared), None);
+                    if let Prepared::Gc(plan) = &mut prepared {
+                        // A log whose row cannot be read stays; `wharf doctor` tells of it.
+                        let mut rows = Vec::with_capacity(plan.logs.len());
+                        for log in std::mem::take(&mut plan.logs) {
+                            if self.ensure_owner(log.owner)? {
+                                rows.push(log);
+                            }
+                        }
+                        plan.logs = rows;
+                    }
+                    self.take_prepared(&mut batch, row, prepared)?;
                 }
                 Envelope::Input(input, reply) => {
                     if matches!(input, Input::Sweep) && !self.may_sweep() {
@@ -251,306 +262,21 @@ impl Loop {
             self.decide_into(&mut batch, &Input::Sweep, None);
         }
         self.commit(batch)?;
+        self.own.drain(..std::mem::take(&mut self.own_told));
         self.set_trouble(None);
         Ok(())
-    }
-
-    /// Whether anything can be written by now; if not, what was told is told again by whoever told it, and what waits
-    /// in the store is read again.
-    fn try_again(&mut self, envelopes: &[Envelope]) -> Result<(), StoreError> {
-        let tried = self.writer.try_write();
-        if tried.is_err() {
-            for envelope in envelopes {
-                match envelope {
-                    Envelope::Stop => self.stop = true,
-                    Envelope::Prepared(row, _) => {
-                        self.preparing.remove(&row.id);
-                    }
-                    Envelope::Input(..) | Envelope::Wake => {}
-                }
-            }
-        }
-        tried
-    }
-
-    /// Brings a journal that has grown back to its size once nothing waits.
-    fn tidy_journal(&mut self) {
-        if !self.receiver.is_empty() || self.trouble.is_some() || self.tidied.elapsed() < TIDY {
-            return;
-        }
-        self.tidied = Instant::now();
-        match self.writer.shrink_journal() {
-            Ok(small) => self.untidy = !small,
-            Err(error) => tracing::warn!(%error, "the journal stays as large as it is"),
-        }
-    }
-
-    /// Says, once, that nothing can be written, and that it can again.
-    fn set_trouble(&mut self, trouble: Option<String>) {
-        if self.trouble == trouble {
-            return;
-        }
-        match &trouble {
-            Some(why) => tracing::error!(%why, "nothing can be written; it is tried again"),
-            None => tracing::info!("the store takes writes again"),
-        }
-        self.trouble.clone_from(&trouble);
-        self.publish.send_modify(|r| r.trouble = trouble);
-        self.declare();
-    }
-
-    /// Tells what waits for the disk: to the screen of this process, and in the lock file to all others.
-    fn declare(&mut self) {
-        if !self.room.changes(self.trouble.as_deref()) {
-            return;
-        }
-        let need = self.room.need();
-        self.publish.send_modify(|r| r.need.clone_from(&need));
-        if let Err(error) = self.elected.declare(need) {
-            tracing::warn!(%error, "other consoles are not told what waits for the disk");
-        }
     }
 
     /// Compares the clocks; what they moved by is dealt with before anything is overdue by it.
     fn mind_the_clock(&mut self, batch: &mut Vec<Pending>) {
         let now = clock::read();
-        let before = std::mem::replace(&mut self.clocks, now);
-        if let Some(moved) = clock::compare(before, now) {
+        if let Some(moved) = self.clocks.look(now) {
             tracing::warn!(?moved, "the clock was set, or the machine slept");
             let (step_ms, slept_ms) = (moved.step_ms, moved.slept_ms);
             self.decide_into(batch, &Input::Occurred(Occurrence::ClockMoved { step_ms, slept_ms }), None);
-        }
-    }
-
-    /// Whether another connection has committed since the last look, or that look left requests.
-    fn others_wrote(&mut self) -> Result<bool, StoreError> {
-        let found = self.writer.data_version()?;
-        Ok(self.data_version.replace(found) != Some(found))
-    }
-
-    fn take_request(&mut self, batch: &mut Vec<Pending>, row: RequestRow) -> Result<(), StoreError> {
-        // Answered in this very turn, whose commit is still to come: the store does not know it yet.
-        let answered = self.state.requests.get(&row.id).is_some_and(|r| r.status != RequestStatus::Pending);
-        if answered || self.preparing.contains(&row.id) {
-            return Ok(());
-        }
-        kill_point("request.inserted");
-        if let Some(recovering) = &mut self.recovering {
-            recovering.requests += 1;
-        }
-        let needs = matches!(
-            RequestKind::parse(&row.kind),
-            Some(
-                RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
-            )
-        ) && row.args.get("path").is_some()
-            || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun);
-        if needs {
-            self.preparing.insert(row.id);
-            let known = self.state.projects.iter().map(|(id, p)| (*id, p.path.clone())).collect();
-            let (prepare, sender) = (Arc::clone(&self.prepare), self.inbox.sender.clone());
-            self.performer.blocking(Box::new(move || {
-                let prepared = prepare.prepare(&row, &known);
-                kill_point("config.read");
-                // The queue is drained by the loop; an error says that it has ended.
-                let _ended = sender.blocking_send(Envelope::Prepared(Box::new(row), prepared));
-            }));
-            return Ok(());
-        }
-        if RequestKind::parse(&row.kind) == Some(RequestKind::OrchestratorStop) {
-            self.stop = true;
-        }
-        self.ensure(&row)?;
-        self.decide_into(batch, &Input::Request(Box::new(row), Prepared::Nothing), None);
-        Ok(())
-    }
-
-    /// Loads the row that a request is about when it has ended and left memory.
-    fn ensure(&mut self, row: &RequestRow) -> Result<(), StoreError> {
-        let (Some(kind), Some(id)) = (row.target_type.as_deref(), row.target_id.as_deref()) else { return Ok(()) };
-        if Uuid::parse_str(id).is_err() {
-            return Ok(());
-        }
-        let here = match kind {
-            "run" => id.parse().is_ok_and(|id| self.state.runs.contains_key(&id)),
-            "lease" => id.parse().is_ok_and(|id| self.state.leases.contains_key(&id)),
-            "issue" => id.parse().is_ok_and(|id| self.state.issues.contains_key(&id)),
-            _ => true,
-        };
-        if !here && let Some(row) = self.writer.load_entity(kind, id)? {
-            self.state.load(row);
-        }
-        Ok(())
-    }
-
-    /// The same for an ended run, with the number of its last event, so that what comes late is kept behind it.
-    fn ensure_run(&mut self, id: RunId) -> Result<(), StoreError> {
-        if self.state.runs.contains_key(&id) {
-            return Ok(());
-        }
-        if let Some(row) = self.writer.load_entity("run", &id.text())? {
-            let seq = self.writer.last_event(id)?;
-            self.state.load(row);
-            self.state.event_seq.insert(id, seq);
-        }
-        Ok(())
-    }
-
-    /// Loads whose log may be removed, where it has ended and left memory.
-    fn ensure_owner(&mut self, owner: LogOwner) -> Result<(), StoreError> {
-        let here = match owner {
-            LogOwner::Run(id) => return self.ensure_run(id),
-            LogOwner::Operation(id) => self.state.operations.contains_key(&id),
-            LogOwner::Service(id, _) => self.state.services.contains_key(&id),
-        };
-        if !here && let Some(row) = self.writer.load_entity(owner.entity(), &owner.id())? {
-            self.state.load(row);
-        }
-        Ok(())
-    }
-
-    fn decide_into(&mut self, batch: &mut Vec<Pending>, input: &Input, reply: Option<oneshot::Sender<Told>>) {
-        if let Input::Fact(Fact::StoreDamageFound { finding }) = input {
-            self.publish.send_modify(|r| r.finding = Some(finding.clone()));
-        }
-        if let Input::Fact(fact) = input
-            && self.room.heard(fact, &self.state)
-        {
-            self.declare();
-        }
-        let mut new_id = Uuid::now_v7;
-        let (decided, defect) = decide(&mut self.state, input, clock::now(), &mut new_id);
-        if let Some(defect) = defect {
-            tracing::error!(%defect, ?input, "a decision was taken back: it broke a rule");
-            if let Input::Request(row, _) = input {
-                let refusal = super::input::Refusal::new("internal", format!("this is a defect of wharf: {defect}"));
-                let decided = super::decide::refuse(&mut self.state, row, &refusal, clock::now(), &mut new_id);
-                batch.push(Pending { decided, reply: None, told: Told::default() });
+            if let Some(decided) = batch.last_mut() {
+                decided.clocks = Some(now);
             }
         }
-        let told = match input {
-            Input::Fact(Fact::WorkspacePlanned { run, .. } | Fact::OperationPlanned { run, .. }) => {
-                let row = self.state.runs.get(run);
-                let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
-                Told { workspace: row.and_then(|r| r.workspace_id), over }
-            }
-            _ => Told::default(),
-        };
-        batch.push(Pending { decided, reply, told });
-    }
-
-    fn commit(&mut self, batch: Vec<Pending>) -> Result<(), StoreError> {
-        let changes: Vec<&[Change]> = batch.iter().map(|p| p.decided.changes.as_slice()).collect();
-        if changes.iter().any(|c| !c.is_empty()) {
-            self.breathe();
-            let outcomes = self.writer.commit(&changes)?;
-            self.commits += 1;
-            committed::pass(&changes);
-            let refused: Vec<String> =
-                outcomes.iter().filter_map(|o| o.as_ref().err().map(ToString::to_string)).collect();
-            if !refused.is_empty() {
-                tracing::error!(?refused, "the store holds other rows than memory; memory is rebuilt");
-                self.rebuild()?;
-            }
-            self.committed = Some(Instant::now());
-        }
-        // Each once, as the last decision of the batch left it.
-        let mut actions: BTreeMap<ActionId, &ActionRow> = BTreeMap::new();
-        for action in batch.iter().flat_map(|pending| pending.decided.actions()) {
-            actions.insert(action.id, action);
-        }
-        for (id, action) in actions {
-            // Decided later in the same batch to be done with it.
-            let still = self.state.actions.get(&id).is_some_and(|a| a.status == ActionStatus::Performing);
-            if still && action.status == ActionStatus::Performing {
-                self.perform(action);
-            }
-        }
-        for pending in batch {
-            if let Some(reply) = pending.reply {
-                // Whoever told it may have ended meanwhile.
-                let _gone = reply.send(pending.told);
-            }
-        }
-        self.state.forget_ended();
-        self.tell_watchers();
-        Ok(())
-    }
-
-    /// Waits only where commits follow one another without a pause of their own.
-    fn breathe(&self) {
-        if let Some(left) = self.committed.and_then(|at| BREATH.checked_sub(at.elapsed())) {
-            std::thread::sleep(left);
-        }
-    }
-
-    fn perform(&mut self, action: &ActionRow) {
-        let prompt = if action.kind == wharf_model::ActionKind::SpawnShim {
-            action.entity_id.parse::<RunId>().ok().and_then(|run| self.prompt(run))
-        } else {
-            None
-        };
-        match job(&self.state, action, prompt) {
-            Some(job) => self.performer.perform(action.clone(), job),
-            None => {
-                tracing::warn!(action = ?action.id, kind = %action.kind, "nothing is left to perform it on");
-                let fact = Fact::ActionFailed { action: action.id, error: "what it was about is gone".into() };
-                let _full = self.inbox.sender.try_send(Envelope::Input(Input::Fact(fact), None));
-            }
-        }
-    }
-
-    /// What a run is asked to do; one that follows another is asked the same.
-    fn prompt(&self, run: RunId) -> Option<String> {
-        let text = |run| self.writer.run_text(run, RunTextKind::Prompt).ok().flatten();
-        text(run).or_else(|| text(self.state.runs.get(&run)?.lineage))
-    }
-
-    fn tell_watchers(&mut self) {
-        let (commits, state) = (self.commits, &self.state);
-        let live_runs = state.runs.values().filter(|r| !r.status.is_terminal()).count();
-        let live_services = state.services.values().filter(|s| s.status.is_live()).count();
-        let busy = state.requests.len() + state.actions.len() + self.preparing.len();
-        self.publish.send_if_modified(|r| {
-            let changed = r.commits != commits || r.live_runs != live_runs || r.busy != busy;
-            r.commits = commits;
-            r.live_runs = live_runs;
-            r.live_services = live_services;
-            r.busy = busy;
-            changed
-        });
-    }
-
-    /// Rebuilds memory from the store, which is the truth.
-    fn rebuild(&mut self) -> Result<(), StoreError> {
-        let epoch = self.state.epoch;
-        self.state = self.writer.load_state()?;
-        self.state.epoch = epoch;
-        self.state.concurrent_runs = self.setup.concurrent_runs;
-        Ok(())
-    }
-
-    /// After a failed commit nothing of the batch was written. Says whether the reign goes on: it does while the same
-    /// write may succeed later, and ends where the store can be trusted no more.
-    fn recover(&mut self, error: &StoreError) -> bool {
-        if error.may_pass() {
-            self.set_trouble(Some(error.to_string()));
-        } else {
-            tracing::error!(%error, "the store refused a commit");
-        }
-        if matches!(error, StoreError::StaleEpoch { .. } | StoreError::Suspect { .. } | StoreError::Damaged { .. }) {
-            return false;
-        }
-        for wait in [TRY_AGAIN, Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)] {
-            std::thread::sleep(wait);
-            if self.rebuild().is_ok() {
-                self.data_version = None;
-                // What was told in the failed batch is observed again by performing it again.
-                self.inbox.wake();
-                let _full = self.inbox.sender.try_send(Envelope::Input(Input::Begin, None));
-                return true;
-            }
-        }
-        false
     }
 }

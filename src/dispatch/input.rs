@@ -196,8 +196,48 @@ pub struct ConfigRead {
     pub git_common_dir: Option<String>,
     /// Where else a project with this id still stands: one of the two is a copy.
     pub also_at: Option<String>,
-    /// What the file says, with defaults filled in.
+    /// Projects of which nothing is left where they stood: at this very path, or those with this key.
+    pub gone: Vec<wharf_model::ProjectId>,
+    /// What the file says, with defaults filled in, but for the mode that depends on the repository.
     pub config: ProjectConfig,
+    /// That mode: the written one, or the one that stands in for none.
+    pub mode: wharf_model::config::WorkspaceMode,
+}
+
+impl ConfigRead {
+    /// Hash of what can execute, as it is written: what the repository is like is no change of the file.
+    pub fn executable_hash(&self) -> String {
+        self.config.executable_hash()
+    }
+
+    /// Whether this is what was accepted. Hashes of earlier versions have the mode filled in.
+    pub fn is_accepted_as(&self, hash: &str) -> bool {
+        hash == self.executable_hash() || hash == self.in_force().executable_hash()
+    }
+
+    /// The config as it is in force: with the mode.
+    pub fn in_force(&self) -> ProjectConfig {
+        let mut config = self.config.clone();
+        config.workspace.mode.get_or_insert(self.mode);
+        config
+    }
+}
+
+/// Where a project stood when it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its directory.
+    pub path: String,
+    /// Its key.
+    pub key: String,
+    /// Whether it was removed since.
+    pub removed: bool,
+}
+
+impl From<&wharf_model::ProjectRow> for Known {
+    fn from(row: &wharf_model::ProjectRow) -> Self {
+        Self { path: row.path.clone(), key: row.key.clone(), removed: row.removed_at.is_some() }
+    }
 }
 
 /// Which workspace a run shall work in, decided before anything is made on disk.

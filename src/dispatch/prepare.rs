@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wharf_model::config::{ProjectConfig, Retention, WorkspaceMode};
+use wharf_model::config::Retention;
+use wharf_model::rules::checkout;
 use wharf_model::{ProjectId, RequestKind, RequestRow};
 use wharf_store::Reader;
 
 use super::event_loop::Prepare;
-use super::input::{ConfigRead, Prepared};
+use super::input::{ConfigRead, Known, Prepared};
 use crate::clock;
-use crate::config::find::Found;
 use crate::config::{self, Overrides, Remembered};
 use crate::gc::plan;
 use crate::workspace::{inspect, project_id};
@@ -24,7 +24,7 @@ pub struct ReadFiles {
 }
 
 impl Prepare for ReadFiles {
-    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, String>) -> Prepared {
+    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, Known>) -> Prepared {
         if RequestKind::parse(&row.kind) == Some(RequestKind::GcRun) {
             return removable(&self.data);
         }
@@ -68,14 +68,6 @@ impl ReadFiles {
     }
 }
 
-/// Puts in what a file leaves to the repository it lies in; hashes are those of a completed config.
-pub fn complete(config: &mut ProjectConfig, found: &Found) {
-    if config.workspace.mode.is_none() {
-        let worktrees = found.repository.as_ref().is_some_and(|r| r.has_commit);
-        config.workspace.mode = Some(if worktrees { WorkspaceMode::Isolated } else { WorkspaceMode::Shared });
-    }
-}
-
 /// Reads the config of the project that `path` lies in.
 ///
 /// # Errors
@@ -83,26 +75,113 @@ pub fn complete(config: &mut ProjectConfig, found: &Found) {
 pub fn read(
     remembered: &Remembered,
     path: &Path,
-    known: &BTreeMap<ProjectId, String>,
+    known: &BTreeMap<ProjectId, Known>,
 ) -> Result<ConfigRead, (&'static str, String)> {
     let found = config::find::find(path).map_err(|e| ("cwd_missing", e.to_string()))?;
-    let mut config = remembered.load(&found.config_path()).map_err(|e| ("config_invalid", e.render(None)))?;
-    complete(&mut config, &found);
+    let config = remembered.load(&found.config_path()).map_err(|e| ("config_invalid", e.render(None)))?;
+    let has_commit = found.repository.as_ref().is_some_and(|r| r.has_commit);
+    let mode = checkout::mode(config.workspace.mode, config.workspace.strategy, has_commit);
     let place = inspect::inspect(&found.root).map_err(|e| ("cwd_missing", e.to_string()))?;
-    let (project_uuid, _made) = project_id::ensure(&place).map_err(|e| ("permission_denied", e.to_string()))?;
     let here = found.root.display().to_string();
+    let failed = |e: crate::workspace::WorkspaceError| ("permission_denied", e.to_string());
+    let stood_at = |id: ProjectId| known.get(&id).map(|k| Path::new(&k.path));
+    project_id::keep_apart(&place, stood_at).map_err(failed)?;
+    // A directory that was cleared and cloned anew goes on as the project it was.
+    let before = known.iter().find(|(_, k)| !k.removed && k.path == here && k.key == config.project.key);
+    let (project_uuid, _made) = project_id::ensure(&place, before.map(|(id, _)| *id)).map_err(failed)?;
     // The same id somewhere else that still stands and still says so: one of the two is a copy.
-    let also_at = known.get(&project_uuid).filter(|old| **old != here).filter(|old| {
-        inspect::inspect(Path::new(old.as_str()))
-            .ok()
-            .and_then(|place| project_id::read(&place).ok().flatten())
-            .is_some_and(|id| id == project_uuid)
-    });
+    let also_at = known
+        .get(&project_uuid)
+        .filter(|old| old.path != here && project_id::stands(Path::new(&old.path), project_uuid) == Some(true));
+    let is_gone = |id: ProjectId, other: &Known| {
+        let at_stake = id != project_uuid && !other.removed;
+        let gone = || project_id::stands(Path::new(&other.path), id) == Some(false);
+        at_stake && (other.path == here || (other.key == config.project.key && gone()))
+    };
+    let gone = known.iter().filter(|(id, other)| is_gone(**id, other)).map(|(id, _)| *id).collect();
     Ok(ConfigRead {
         path: here,
         project_uuid,
         git_common_dir: found.repository.as_ref().map(|r| r.common_dir.display().to_string()),
-        also_at: also_at.cloned(),
+        also_at: also_at.map(|old| old.path.clone()),
+        gone,
         config,
+        mode,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use wharf_model::config::WorkspaceMode::{Isolated, Shared};
+
+    use super::*;
+
+    type Projects = BTreeMap<ProjectId, Known>;
+
+    fn repository(top: &Path) -> git2::Repository {
+        let git = git2::Repository::init(top).unwrap();
+        fs::write(top.join("wharf.toml"), "[project]\nkey = \"SHOP\"\n").unwrap();
+        git
+    }
+
+    fn look(path: &Path, known: &Projects) -> ConfigRead {
+        read(&Remembered::default(), path, known).unwrap()
+    }
+
+    fn known(read: &ConfigRead) -> Projects {
+        let key = read.config.project.key.clone();
+        BTreeMap::from([(read.project_uuid, Known { path: read.path.clone(), key, removed: false })])
+    }
+
+    #[test]
+    fn a_directory_that_is_cloned_anew_goes_on_as_its_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let shop = dir.path().join("shop");
+        repository(&shop);
+        let first = look(&shop, &BTreeMap::new());
+        fs::remove_dir_all(&shop).unwrap();
+        repository(&shop);
+        let again = look(&shop, &known(&first));
+        assert_eq!((again.project_uuid, again.gone.len()), (first.project_uuid, 0));
+        // With another key it is another project, and nothing is left of the one before.
+        fs::remove_dir_all(&shop).unwrap();
+        repository(&shop);
+        fs::write(shop.join("wharf.toml"), "[project]\nkey = \"STORE\"\n").unwrap();
+        let other = look(&shop, &known(&first));
+        assert_ne!(other.project_uuid, first.project_uuid);
+        assert_eq!(other.gone, [first.project_uuid]);
+    }
+
+    #[test]
+    fn only_a_project_that_is_gone_gives_its_key_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        repository(&old);
+        repository(&new);
+        let first = look(&old, &BTreeMap::new());
+        assert_eq!(look(&new, &known(&first)).gone, []);
+        fs::remove_dir_all(&old).unwrap();
+        assert_eq!(look(&new, &known(&first)).gone, [first.project_uuid]);
+        // Moved, it is the same, and nothing is gone.
+        fs::rename(&new, &old).unwrap();
+        let there = look(&old, &BTreeMap::new());
+        fs::rename(&old, &new).unwrap();
+        let moved = look(&new, &known(&there));
+        assert_eq!((moved.project_uuid, moved.also_at, moved.gone.len()), (there.project_uuid, None, 0));
+    }
+
+    #[test]
+    fn a_first_commit_changes_the_mode_and_not_what_was_accepted() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = repository(dir.path());
+        let before = look(dir.path(), &BTreeMap::new());
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let tree = git.find_tree(git.index().unwrap().write_tree().unwrap()).unwrap();
+        git.commit(Some("HEAD"), &who, &who, "first", &tree, &[]).unwrap();
+        let after = look(dir.path(), &BTreeMap::new());
+        assert_eq!((before.mode, after.mode), (Shared, Isolated));
+        assert_eq!(before.executable_hash(), after.executable_hash());
+    }
 }

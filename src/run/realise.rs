@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wharf_model::config::{CommandLine, ProjectConfig, WorkspaceMode as ConfiguredMode};
-use wharf_model::rules::branch;
-use wharf_model::rules::template::{IssueName, Placeholder, naming};
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
 use wharf_model::{ActionRow, Kind, OperationPhase, WorkspaceId, WorkspaceMode, WorkspaceStrategy};
 
 use super::context::Context;
 use super::operation;
 use crate::clock;
+use crate::dispatch::decide::place::branch_of;
 use crate::dispatch::input::{Fact, PlannedWorkspace};
 use crate::dispatch::perform::RunJob;
 use crate::process::kill_point::kill_point;
@@ -112,7 +111,7 @@ async fn in_place(
 ) -> Result<Made, String> {
     let branch = repo.as_ref().and_then(|r| r.head.branch().map(str::to_owned));
     let plan = PlannedWorkspace {
-        mode: WorkspaceMode::parse(mode.as_str()).unwrap_or(WorkspaceMode::SharedWorkspace),
+        mode: mode.into(),
         strategy: WorkspaceStrategy::ProjectPrimary,
         name: job.project.key.to_lowercase(),
         cwd: cwd.display().to_string(),
@@ -138,7 +137,8 @@ async fn planned(ctx: &Context, job: &RunJob, plan: PlannedWorkspace) -> Result<
 
 /// A git worktree with its own branch, made or found again.
 async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: RepositoryFacts) -> Result<Made, String> {
-    let branch = branch_name(job, &config.workspace.branch)?;
+    let branch = branch_of(&config.workspace.branch, &job.run, job.issue.as_ref(), &job.agent, &job.project)
+        .map_err(|e| e.to_string())?;
     let home = ctx.operator.get("HOME").map(PathBuf::from);
     let parent_setting = config.workspace.parent.clone();
     let (repo_at, place, branch_at, home_at) = (repo.clone(), parent_setting.clone(), branch.clone(), home.clone());
@@ -227,17 +227,6 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
         branch: Some(branch),
         repo: Some(Box::new(repo)),
     })
-}
-
-/// The branch of a run; one without an issue is named by its number and its agent.
-fn branch_name(job: &RunJob, template: &str) -> Result<String, String> {
-    let id = job.issue.as_ref().map(|i| i.id.text()).unwrap_or_default();
-    let issue = job.issue.as_ref().map(|i| IssueName { id: &id, identifier: &i.identifier, title: &i.title });
-    let values = naming(issue, &Kind::Run.number(job.run.number), &job.agent.name)
-        .with(Placeholder::AgentId, job.agent.id.text())
-        .with(Placeholder::ProjectId, job.project.id.text())
-        .with(Placeholder::ProjectKey, &job.project.key);
-    branch::name(template, &values).map_err(|e| e.to_string())
 }
 
 fn environment(job: &RunJob, made: &Made) -> WorkspaceEnvironment {

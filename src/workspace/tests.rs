@@ -369,8 +369,8 @@ fn a_linked_worktree_knows_its_main_checkout() {
         [(true, Some("main")), (false, Some("b"))]
     );
     // One identity for all worktrees.
-    let id = project_id::ensure(&inspect::inspect(&made.path).unwrap()).unwrap();
-    assert_eq!(project_id::ensure(&inspect::inspect(&s.repo).unwrap()).unwrap(), (id.0, false));
+    let id = project_id::ensure(&inspect::inspect(&made.path).unwrap(), None).unwrap();
+    assert_eq!(project_id::ensure(&inspect::inspect(&s.repo).unwrap(), None).unwrap(), (id.0, false));
 }
 
 #[test]

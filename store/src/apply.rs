@@ -36,6 +36,12 @@ pub enum ApplyError {
         /// The rule.
         cause: String,
     },
+    /// The store failed before it came to this input: it may be written later.
+    #[error("not written, since the store failed before: {cause}")]
+    NotReached {
+        /// What it failed with.
+        cause: String,
+    },
 }
 
 /// A change that was not made: refused by itself, or everything is broken.

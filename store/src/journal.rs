@@ -79,15 +79,15 @@ fn after_commit(wal: &Wal, frames: i32) -> rusqlite::Result<()> {
     }
 }
 
-/// Writes something small, durably.
-pub(crate) fn mark(conn: &Connection) -> rusqlite::Result<()> {
-    let round = "INSERT INTO meta (key, value) VALUES ('journal_round', 1) \
+/// Writes something small, durably, while this epoch reigns; says whether it did.
+pub(crate) fn mark(conn: &Connection, epoch: i64) -> rusqlite::Result<bool> {
+    let round = "INSERT INTO meta (key, value) SELECT 'journal_round', 1 FROM meta WHERE key = 'epoch' AND value = ?1 \
                  ON CONFLICT (key) DO UPDATE SET value = value + 1";
-    conn.execute(round, []).map(|_| ())
+    conn.execute(round, [epoch]).map(|rows| rows == 1)
 }
 
 /// Brings the file back to its room when it has grown, in a quiet moment. Says whether it is small now.
-pub(crate) fn shrink(dir: &Path, conn: &Connection) -> rusqlite::Result<bool> {
+pub(crate) fn shrink(dir: &Path, conn: &Connection, epoch: i64) -> rusqlite::Result<bool> {
     let grown = || std::fs::metadata(directory::journal(dir)).is_ok_and(|m| m.len() > ROOM_BYTES as u64);
     if !grown() {
         return Ok(true);
@@ -97,7 +97,7 @@ pub(crate) fn shrink(dir: &Path, conn: &Connection) -> rusqlite::Result<bool> {
     PATIENCE.set(None);
     if matches!(all, Ok(true)) {
         // The first commit of a new round cuts the file to its limit; what changes nothing would be none.
-        mark(conn)?;
+        mark(conn, epoch)?;
     }
     all.map(|all| all && !grown())
 }

@@ -12,6 +12,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_core.sql"),
     include_str!("migrations/0002_log_retention.sql"),
     include_str!("migrations/0003_logs_of_services_and_operations.sql"),
+    include_str!("migrations/0004_activity_scopes.sql"),
 ];
 
 /// The schema this program writes.
@@ -83,6 +84,28 @@ mod tests {
         apply(&mut conn, MIGRATIONS).unwrap();
         let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, SCHEMA);
+    }
+
+    #[test]
+    fn numbers_of_issues_go_on_behind_those_that_a_key_was_given() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, &MIGRATIONS[..2]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO companies VALUES ('c', 'default', 'active', 1, 1, 1);
+             INSERT INTO projects (id, company_id, key, name, path, issue_counter, version, created_at, updated_at)
+             VALUES ('p', 'c', 'STORE', 'store', '/p', 12, 1, 1, 1);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12)
+             INSERT INTO issues (id, company_id, project_id, number, identifier, title, status, priority, version,
+                                 created_at, updated_at)
+             SELECT i, 'c', 'p', i, CASE WHEN i < 11 THEN 'SHOP-' ELSE 'STORE-' END || i, 't', 'todo', 'low', 1, 1, 1
+             FROM n;",
+        )
+        .unwrap();
+        apply(&mut conn, MIGRATIONS).unwrap();
+        let last = |key: &str| -> i64 {
+            conn.query_row("SELECT value FROM counters WHERE name = 'issue/' || ?1", [key], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((last("SHOP"), last("STORE")), (10, 12));
     }
 
     fn two_steps(second: &str) -> (tempfile::TempDir, Result<(), StoreError>, Connection) {

@@ -448,6 +448,8 @@ fn a_writer_of_an_earlier_reign_writes_nothing() {
     assert_eq!(new.begin_reign().unwrap(), 2);
     let error = old.commit(&[vec![Change::Counter { name: "run".into(), value: 9 }]]).unwrap_err();
     assert!(matches!(error, StoreError::StaleEpoch { ours: 1, found: 2 }), "{error}");
+    assert_eq!(old.try_write().unwrap_err().code(), "stale_epoch");
+    new.try_write().unwrap();
     assert_eq!(new.load_state().unwrap().counters, state.counters);
 }
 
@@ -500,4 +502,24 @@ fn a_full_disk_refuses_the_batch_and_work_goes_on_later() {
     assert!(writer.load_state().unwrap().runs.is_empty(), "nothing of the batch is there");
     limit(&writer, 1_000_000);
     assert_eq!(writer.commit(&[first, big()]).unwrap(), vec![Ok(()), Ok(())]);
+}
+
+#[test]
+fn what_was_written_before_the_store_failed_is_told() {
+    let (_dir, mut writer, mut state) = make::store();
+    let mut tx = Tx::new(&mut state, UnixMillis(5));
+    tx.put(make::run(100, 1));
+    let first = tx.finish().unwrap().changes;
+    let text = RunTextRow { run_id: make::id(100), kind: RunTextKind::Prompt, body: "x".repeat(1 << 20) };
+    let (big, small) = (vec![Change::Text(text)], vec![Change::Counter { name: "run".into(), value: 40 }]);
+    let pages: i64 = writer.connection().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = format!("PRAGMA max_page_count = {}", pages + 20);
+    writer.connection().query_row(&limit, [], |row| row.get::<_, i64>(0)).unwrap();
+    let outcomes = writer.commit_singly(&[&first, &big, &small]).unwrap();
+    assert_eq!(outcomes[0], Ok(()));
+    assert!(outcomes[1..].iter().all(|o| matches!(o, Err(ApplyError::NotReached { .. }))), "{outcomes:?}");
+    let stored = writer.load_state().unwrap();
+    assert_eq!((stored.runs.len(), stored.counters.get("run")), (1, state.counters.get("run")));
+    // Where nothing was written the failure is that of the batch.
+    assert_eq!(writer.commit_singly(&[&big]).unwrap_err().code(), "disk_full");
 }

@@ -110,6 +110,78 @@ fn a_queued_run_knows_its_place() {
 }
 
 #[test]
+fn the_place_in_the_queue_is_that_in_which_runs_are_claimed() {
+    let (dir, mut writer, mut state) = dozen();
+    for (run, issue, status, priority) in
+        [(1012, 71, IssueStatus::InProgress, 4), (1009, 72, IssueStatus::Todo, 2), (1006, 73, IssueStatus::Todo, 1)]
+    {
+        write(&mut writer, &mut state, |tx| {
+            tx.put(IssueRow {
+                id: make::id(issue),
+                company_id: make::id(1),
+                project_id: make::id(1),
+                number: issue as i64,
+                identifier: format!("SHOP-{issue}"),
+                title: "x".into(),
+                description: None,
+                status,
+                priority: Priority::Low,
+                assignee_agent_id: None,
+                checkout_run_id: None,
+                execution_run_id: None,
+                execution_agent_name_key: None,
+                execution_locked_at: None,
+                execution_workspace_id: None,
+                execution_workspace_settings: None,
+                started_at: None,
+                completed_at: None,
+                cancelled_at: None,
+                version: 0,
+                created_at: UnixMillis(1),
+                updated_at: UnixMillis(1),
+            });
+            tx.update::<RunRow>(make::id(run), |row| {
+                row.issue_id = Some(make::id(issue));
+                row.priority = priority;
+            });
+        });
+    }
+    let reader = Reader::open(dir.path()).unwrap();
+    let rows = reader.runs(&RunQuery::default(), None, 4).unwrap().rows;
+    let places: Vec<_> = rows.iter().map(|r| (r.number, r.queue_position)).collect();
+    assert_eq!(places, [(12, Some(1)), (9, Some(3)), (6, Some(2)), (3, Some(4))]);
+}
+
+#[test]
+fn what_happened_in_one_scope_is_found_by_an_index() {
+    let (dir, _writer, _) = make::store();
+    let reader = Reader::open(dir.path()).unwrap();
+    let conn = reader.connection();
+    let (company, project) = (Some(make::id(1)), Some(make::id(1)));
+    let action = || Some("run.ended".to_owned());
+    let table = [
+        (ActivityQuery { company, ..Default::default() }, "activity_by_company"),
+        (ActivityQuery { project, ..Default::default() }, "activity_by_project"),
+        (ActivityQuery { company, project, ..Default::default() }, "activity_by_project"),
+        (ActivityQuery { company, project, action: action(), ..Default::default() }, "activity_by_action"),
+    ];
+    for (query, index) in table {
+        let mut asked = Vec::new();
+        record(&mut |sql| asked.push(sql), &mut || {
+            query.rows(conn, 5, 5).unwrap();
+        });
+        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", asked[0])).unwrap();
+        let values = vec![None::<i64>; asked[0].matches('?').count()];
+        let plan: Vec<String> = explain
+            .query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(plan.iter().any(|line| line.contains(index)), "{query:?}: {plan:?}");
+    }
+}
+
+#[test]
 fn a_run_with_everything_around_it() {
     let (dir, mut writer, mut state) = dozen();
     let run = make::id::<RunId>(1003);

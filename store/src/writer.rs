@@ -122,12 +122,19 @@ impl Writer {
     }
 
     /// Finds the input whose row names one that is not there, by giving each its own transaction.
-    fn commit_singly(&mut self, inputs: &[&[Change]]) -> Result<Outcomes, StoreError> {
-        let mut outcomes = Vec::with_capacity(inputs.len());
+    pub(crate) fn commit_singly(&mut self, inputs: &[&[Change]]) -> Result<Outcomes, StoreError> {
+        let mut outcomes: Outcomes = Vec::with_capacity(inputs.len());
         for input in inputs {
-            match self.transaction(&[input])? {
-                Commit::Done(mut done) => outcomes.append(&mut done),
-                Commit::DanglingReference(cause) => {
+            match self.transaction(&[input]) {
+                // What was written before is durable, and the caller must learn so.
+                Err(error) if !outcomes.is_empty() => {
+                    let cause = error.to_string();
+                    outcomes.resize(inputs.len(), Err(ApplyError::NotReached { cause }));
+                    return Ok(outcomes);
+                }
+                Err(error) => return Err(error),
+                Ok(Commit::Done(mut done)) => outcomes.append(&mut done),
+                Ok(Commit::DanglingReference(cause)) => {
                     let (table, id) = input.first().map_or(("", String::new()), named);
                     outcomes.push(Err(ApplyError::Constraint { table, id, cause }));
                 }
@@ -264,9 +271,13 @@ impl Writer {
     }
 
     /// Whether anything can be written durably, by writing something small.
+    ///
+    /// # Errors
+    /// Nothing can, or another orchestrator reigns by now.
     pub fn try_write(&self) -> Result<(), StoreError> {
         self.check_trusted()?;
-        journal::mark(&self.conn).map_err(|e| self.fail(e))
+        let written = journal::mark(&self.conn, self.epoch.unwrap_or(0)).map_err(|e| self.fail(e))?;
+        if written { Ok(()) } else { self.check_epoch() }
     }
 
     /// Brings the journal back to its usual size where it has grown and no reader is in the way, for quiet
@@ -274,7 +285,7 @@ impl Writer {
     pub fn shrink_journal(&self) -> Result<bool, StoreError> {
         self.check_trusted()?;
         let dir = self.path.parent().unwrap_or(&self.path);
-        journal::shrink(dir, &self.conn).map_err(|e| self.fail(e))
+        journal::shrink(dir, &self.conn, self.epoch.unwrap_or(0)).map_err(|e| self.fail(e))
     }
 
     /// The connection, for tests that take its room away.

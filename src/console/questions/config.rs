@@ -10,6 +10,7 @@ use wharf_ui::rows::{ConfigChange, PendingConfig, Preview, PreviewLine, PreviewV
 use wharf_ui::text;
 
 use crate::config::Remembered;
+use crate::dispatch::input::Known;
 use crate::dispatch::prepare;
 
 /// Cells of a row of the preview that a value may take.
@@ -37,16 +38,17 @@ pub fn accept(reader: &Reader, project: &Path, at: UnixMillis) -> Result<Preview
     let Some(row) = reader.project_at(&project.display().to_string())? else {
         return refused("this project is not in the store any more".to_owned());
     };
-    let read = match prepare::read(&Remembered::default(), project, &BTreeMap::new()) {
+    let known = BTreeMap::from([(row.id, Known::from(&row))]);
+    let read = match prepare::read(&Remembered::default(), project, &known) {
         Ok(read) => read,
         Err((_, words)) => return refused(words),
     };
-    let hash = read.config.executable_hash();
-    if row.accepted_executable_hash.as_ref() == Some(&hash) {
+    let hash = read.executable_hash();
+    if row.accepted_executable_hash.as_deref().is_some_and(|accepted| read.is_accepted_as(accepted)) {
         return refused("it says again what is in force; there is nothing to accept".to_owned());
     }
     let mut lines = Vec::new();
-    for change in changes(&row, &read.config) {
+    for change in changes(&row, &read.in_force()) {
         let (old, new) = change.values();
         lines.push(line(PreviewVerb::Changes, change.place.clone()));
         value("is", old, &mut lines);

@@ -1,6 +1,7 @@
 //! What a `wharf` inside a run says: comments and its next action, limited to that run and its issue.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use wharf_model::{ActorType, CommentId, CommentRow, RunId, RunRow};
 
 use super::{Deciding, about};
@@ -31,12 +32,41 @@ pub(crate) struct Said<'a> {
     pub body: &'a Value,
 }
 
-/// Takes one message; one that was taken before (its frame is not beyond the last) changes nothing.
+/// Ids of messages that a run remembers: whoever repeats one does so soon.
+const REMEMBERED: usize = 32;
+
+/// Digest of an id, which may be of any length.
+fn digest(message_id: &str) -> String {
+    Sha256::digest(message_id.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Remembers an id in a run's row; says whether it was remembered already.
+fn remember(run: &mut RunRow, message_id: &str) -> bool {
+    let new = digest(message_id);
+    let mut ids: Vec<&str> = run.agent_messages.as_deref().unwrap_or_default().split_whitespace().collect();
+    if ids.contains(&new.as_str()) {
+        return true;
+    }
+    ids.push(&new);
+    let ids = ids[ids.len().saturating_sub(REMEMBERED)..].join(" ");
+    run.agent_messages = Some(ids);
+    false
+}
+
+/// Takes one message. One that was taken before changes nothing: its frame is not beyond the last, or its
+/// sender has sent it again.
 pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, said: &Said<'_>) {
     let Said { attempt, seq, message_id, kind, body } = *said;
     let known = d.tx.get::<RunRow>(run_id).cloned().filter(|r| r.attempt == attempt && r.agent_seq < seq);
     let Some(run) = known else { return };
-    d.tx.update::<RunRow>(run_id, |r| r.agent_seq = seq);
+    let mut again = false;
+    d.tx.update::<RunRow>(run_id, |r| {
+        r.agent_seq = seq;
+        again = !message_id.is_empty() && remember(r, message_id);
+    });
+    if again {
+        return;
+    }
     let agent = d.state().agents.get(&run.agent_id).map_or_else(|| run.agent_id.text(), |a| a.name.clone());
     let actor = Actor { kind: ActorType::Agent, id: agent };
     let payload = json!({ "message_id": message_id, "kind": kind });
@@ -70,5 +100,35 @@ pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, said: &Said<'_>) {
             let message = format!("message of kind {kind:?} is not understood and was kept in the log only");
             d.tx.event(run_id, "agent.unknown", "warn", message, Some(payload));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::input::Fact;
+    use crate::dispatch::simulate::bench::Bench;
+
+    #[test]
+    fn a_message_is_taken_once_however_often_it_is_sent() {
+        let mut bench = Bench::new(4);
+        let run = bench.executing("plain", None);
+        let mut seq = 0;
+        let mut said = |bench: &mut Bench, id: &str| {
+            seq += 1;
+            let (message_id, kind, body) = (id.to_owned(), "comment".to_owned(), json!({ "text": "done" }));
+            bench.fact(Fact::AgentSaid { run, attempt: 1, seq, message_id, kind, body });
+            assert_eq!(bench.run(run).agent_seq, seq);
+            bench.changes.iter().filter(|c| matches!(c, wharf_model::state::Change::Comment(_))).count()
+        };
+        assert_eq!(said(&mut bench, "one"), 1);
+        assert_eq!(said(&mut bench, "one"), 0, "a frame of its own, the same message");
+        assert_eq!(said(&mut bench, &"two ".repeat(10_000)), 1);
+        assert_eq!((said(&mut bench, ""), said(&mut bench, "")), (1, 1), "without an id each is one");
+        for n in 0..REMEMBERED {
+            assert_eq!(said(&mut bench, &n.to_string()), 1);
+        }
+        assert_eq!(said(&mut bench, &0.to_string()), 0);
+        assert!(bench.run(run).agent_messages.as_ref().unwrap().len() <= REMEMBERED * 17);
     }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionKind, ActionStatus, DeadlineKind, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step, StopReason,
+    ActionKind, ActionRow, ActionStatus, DeadlineKind, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step,
+    StopReason,
 };
 
 use super::{Deciding, about, finish, hurry, service};
@@ -95,6 +96,26 @@ pub(crate) fn stop(
         );
     }
     Ok(())
+}
+
+/// Gives the order to stop anew where it was asked for and nobody is giving it: the order was given up while
+/// the run's shim did not listen.
+pub(crate) fn ask_again(d: &mut Deciding<'_, '_>, id: RunId) {
+    let Some(run) = d.tx.get::<RunRow>(id).cloned() else { return };
+    let Some(reason) = run.stop_reason.filter(|_| run.status == RunStatus::Running) else { return };
+    let entity = id.text();
+    let given = |a: &ActionRow| a.kind == ActionKind::StopShim && a.entity_id == entity && super::is_open(a.status);
+    if run.step != Some(Step::Execute) || d.state().actions.values().any(given) {
+        return;
+    }
+    let grace = run.stop_grace_ms.unwrap_or(run.grace_ms);
+    let deadline = d.now().plus(grace + MARGIN_MS);
+    d.tx.update::<RunRow>(id, |r| {
+        r.deadline_at = Some(deadline);
+        r.deadline_kind = Some(DeadlineKind::Awake);
+    });
+    let args = json!({ "reason": reason.as_str(), "grace_ms": grace });
+    d.intend(ActionKind::StopShim, "run", &entity, run.attempt, run.fence, Some(args));
 }
 
 /// Whether nobody is making the run's workspace at the moment, since making it failed and waits.

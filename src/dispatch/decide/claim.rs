@@ -1,13 +1,15 @@
-//! Which queued run may start: machine, agent, issue and workspace must all have room.
+//! Which queued run may start: machine, agent, issue and the place where it works must all have room.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
+use wharf_model::rules::queue;
 use wharf_model::{
-    AgentId, AgentRow, AgentRuntimeRow, AgentStatus, IssueId, IssueRow, IssueStatus, ProjectId, RunId, RunRow,
-    RunStatus, WakeupRow, WakeupStatus,
+    AgentId, AgentRow, AgentRuntimeRow, AgentStatus, IssueId, IssueRow, IssueStatus, RunId, RunRow, RunStatus,
+    WakeupRow, WakeupStatus,
 };
 
+use super::place::{self, Place};
 use super::{Deciding, finish, steps};
 
 /// Claims as many queued runs as there is room for.
@@ -25,86 +27,48 @@ pub(crate) fn claim_ready(d: &mut Deciding<'_, '_>) {
     }
 }
 
-/// Why a queued run does not start now. The words are shown as they stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gate {
-    /// The machine runs as many as it may.
-    Machine {
-        /// Its limit.
-        limit: i64,
-    },
-    /// The agent runs as many as it may.
-    Agent {
-        /// Its limit.
-        limit: i64,
-    },
-    /// Another run works on the same issue.
-    Issue {
-        /// That run.
-        run: RunId,
-    },
-    /// Another run works in the same shared checkout.
-    Checkout {
-        /// That run.
-        run: RunId,
-    },
-}
-
 /// What is taken at the moment.
 #[derive(Default)]
 struct Taken {
     machine: i64,
     agents: BTreeMap<AgentId, i64>,
-    issues: BTreeMap<IssueId, RunId>,
-    checkouts: BTreeMap<ProjectId, RunId>,
+    issues: BTreeSet<IssueId>,
+    places: BTreeSet<Place>,
 }
 
 impl Taken {
     fn by(d: &Deciding<'_, '_>) -> Self {
         let mut taken = Self::default();
         for run in d.state().runs.values().filter(|r| r.status == RunStatus::Running) {
-            taken.add(d, run);
+            taken.add(run, place::of(d, run));
         }
         taken
     }
 
-    fn add(&mut self, d: &Deciding<'_, '_>, run: &RunRow) {
+    fn add(&mut self, run: &RunRow, place: Option<Place>) {
         self.machine += 1;
         *self.agents.entry(run.agent_id).or_default() += 1;
-        if let Some(issue) = run.issue_id {
-            self.issues.entry(issue).or_insert(run.id);
-        }
-        if serialises(d, run.project_id) {
-            self.checkouts.entry(run.project_id).or_insert(run.id);
-        }
+        self.issues.extend(run.issue_id);
+        self.places.extend(place);
     }
 
-    fn gate(&self, d: &Deciding<'_, '_>, run: &RunRow) -> Option<Gate> {
-        let limit = d.state().concurrent_runs;
-        if self.machine >= limit {
-            return Some(Gate::Machine { limit });
-        }
+    /// Takes the room that a run needs, if there is: of the machine, its agent, its issue and its place.
+    fn admit(&mut self, d: &Deciding<'_, '_>, run: &RunRow) -> bool {
         let limit = d.state().agents.get(&run.agent_id).map_or(20, |a| a.concurrent_runs.clamp(1, 50));
-        if self.agents.get(&run.agent_id).copied().unwrap_or(0) >= limit {
-            return Some(Gate::Agent { limit });
-        }
-        if let Some(other) = run.issue_id.and_then(|i| self.issues.get(&i)) {
-            return Some(Gate::Issue { run: *other });
-        }
-        if serialises(d, run.project_id)
-            && let Some(other) = self.checkouts.get(&run.project_id)
+        if self.machine >= d.state().concurrent_runs
+            || self.agents.get(&run.agent_id).is_some_and(|running| *running >= limit)
+            || run.issue_id.is_some_and(|issue| self.issues.contains(&issue))
         {
-            return Some(Gate::Checkout { run: *other });
+            return false;
         }
-        None
+        // Last, since it takes the longest to say.
+        let place = place::of(d, run);
+        if place.as_ref().is_some_and(|place| self.places.contains(place)) {
+            return false;
+        }
+        self.add(run, place);
+        true
     }
-}
-
-/// Whether runs of this project share one checkout and must follow one another.
-fn serialises(d: &Deciding<'_, '_>, project: ProjectId) -> bool {
-    d.state().projects.get(&project).and_then(|p| p.config.as_ref()).is_some_and(|config| {
-        config["workspace"]["mode"] == json!("shared_workspace") && config["workspace"]["concurrency"] != json!("allow")
-    })
 }
 
 fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
@@ -112,13 +76,12 @@ fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
     if queued.is_empty() {
         return Vec::new();
     }
-    queued.sort_by_key(|r| (rank(d, r), r.priority, r.number));
+    queued.sort_by_key(|r| queue::order(issue_status(d, r), r.priority, r.number));
     let mut taken = Taken::by(d);
     let mut out = Vec::new();
     for run in queued {
         // A run whose agent went away meanwhile is claimed in order to end it.
-        if taken.gate(d, run).is_none() {
-            taken.add(d, run);
+        if taken.admit(d, run) {
             out.push(run.id);
         }
         if taken.machine >= d.state().concurrent_runs {
@@ -128,13 +91,8 @@ fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
     out
 }
 
-/// Work on an issue under way goes first, then other issues, then the rest (reference 3.3).
-fn rank(d: &Deciding<'_, '_>, run: &RunRow) -> u8 {
-    match run.issue_id.and_then(|i| d.state().issues.get(&i)).map(|i| i.status) {
-        Some(IssueStatus::InProgress) => 0,
-        Some(_) => 1,
-        None => 2,
-    }
+fn issue_status(d: &Deciding<'_, '_>, run: &RunRow) -> Option<IssueStatus> {
+    run.issue_id.and_then(|i| d.state().issues.get(&i)).map(|i| i.status)
 }
 
 fn claim(d: &mut Deciding<'_, '_>, id: RunId) {
@@ -205,24 +163,4 @@ fn claim(d: &mut Deciding<'_, '_>, id: RunId) {
     d.tx.event(id, "lifecycle", "info", format!("claimed, attempt {attempt}"), None);
     steps::lay_out(d, id, attempt);
     steps::enter(d, id);
-}
-
-/// The gate each queued run waits at, for those who ask why.
-pub fn gates(d: &Deciding<'_, '_>) -> BTreeMap<RunId, Gate> {
-    let mut taken = Taken::by(d);
-    let mut queued: Vec<&RunRow> = d.state().runs.values().filter(|r| r.status == RunStatus::Queued).collect();
-    queued.sort_by_key(|r| (rank(d, r), r.priority, r.number));
-    let mut out = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for run in queued {
-        if seen.insert(run.id) {
-            match taken.gate(d, run) {
-                Some(gate) => {
-                    out.insert(run.id, gate);
-                }
-                None => taken.add(d, run),
-            }
-        }
-    }
-    out
 }

@@ -20,15 +20,20 @@ pub(crate) fn first_verb(
     let Prepared::Config(read) = prepared else { return Ok(None) };
     let id = ensure_project(d, read, actor)?;
     let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else { return Ok(None) };
-    let hash = read.config.executable_hash();
     match &project.accepted_executable_hash {
-        None => take(d, id, &read.config, actor),
-        Some(accepted) if *accepted == hash => {
-            if project.config_hash.as_deref() != Some(&read.config.content_hash()) || project.pending_config.is_some() {
-                put_in_force(d, id, &read.config);
+        None => take(d, id, read, actor),
+        Some(accepted) if read.is_accepted_as(accepted) => {
+            let config = read.in_force();
+            let hash = read.executable_hash();
+            if project.config_hash.as_deref() != Some(&config.content_hash()) || project.pending_config.is_some() {
+                put_in_force(d, id, &config);
+            } else {
+                // Its directory may have moved.
+                service::ensure_rows(d, &project);
             }
+            d.tx.update::<ProjectRow>(id, |p| p.accepted_executable_hash = Some(hash));
         }
-        Some(_) => hold(d, &project, &read.config, &hash),
+        Some(_) => hold(d, &project, read),
     }
     Ok(Some(id))
 }
@@ -43,7 +48,7 @@ pub(crate) fn accept(
     let Prepared::Config(read) = prepared else {
         return Err(Refusal::new("config_invalid", "the config was not read"));
     };
-    let hash = read.config.executable_hash();
+    let hash = read.executable_hash();
     // Whoever was shown what it changes accepts that, and nothing that was written since.
     if row.args.get("executable_hash").and_then(Value::as_str).is_some_and(|shown| shown != hash) {
         return Err(Refusal::new(
@@ -53,8 +58,9 @@ pub(crate) fn accept(
     }
     let id = ensure_project(d, read, actor)?;
     let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
-    take(d, id, &read.config, actor);
-    Ok(json!({ "project_id": id.text(), "changed": before.as_deref() != Some(&hash) }))
+    take(d, id, read, actor);
+    let same = before.is_some_and(|before| read.is_accepted_as(&before));
+    Ok(json!({ "project_id": id.text(), "changed": !same }))
 }
 
 /// `project.add`: the project is known; nothing of its config may run yet.
@@ -66,9 +72,9 @@ pub(crate) fn add_project(d: &mut Deciding<'_, '_>, prepared: &Prepared, actor: 
     let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else {
         return Err(Refusal::new("internal", "the project's row is gone"));
     };
-    let hash = read.config.executable_hash();
+    let hash = read.executable_hash();
     if project.accepted_executable_hash.is_none() {
-        announce(d, &project, &read.config);
+        announce(d, &project, read);
     } else {
         first_verb(d, prepared, actor)?;
     }
@@ -126,7 +132,8 @@ pub(crate) fn service_named(
         .services
         .values()
         .filter(|s| s.name == name && project.is_none_or(|p| s.project_id == p))
-        .max_by_key(|s| s.number)
+        // A row in the form that is in force goes before one that was replaced.
+        .max_by_key(|s| (service::is_configured(s), s.number))
         .map(|s| s.id)
         .ok_or_else(|| Refusal::new("id_unknown", format!("no service of this project is called {name}")))
 }
@@ -148,16 +155,68 @@ fn ensure_company(d: &mut Deciding<'_, '_>, name: &str) -> CompanyId {
     id
 }
 
+/// Makes room for a project: its key must be free. One of which nothing is left where it stood gives its key up
+/// and is removed; its runs and issues stay. Nobody takes a key that another project still stands by.
+fn make_room(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) -> Result<(), Refusal> {
+    let (id, key) = (read.project_uuid, &read.config.project.key);
+    let others: Vec<ProjectRow> = d
+        .state()
+        .projects
+        .values()
+        .filter(|p| p.id != id && (p.key == *key || (p.removed_at.is_none() && read.gone.contains(&p.id))))
+        .cloned()
+        .collect();
+    for other in others {
+        let gone = other.removed_at.is_some() || read.gone.contains(&other.id);
+        let runs = d.state().runs.values().filter(|r| r.project_id == other.id && !r.status.is_terminal()).count();
+        let services = d.state().services.values().filter(|s| s.project_id == other.id && s.status.is_live()).count();
+        if gone && runs + services == 0 {
+            let id = other.id.text();
+            let freed = format!("{}~{}", other.key, &id[id.len() - 6..]);
+            let now = d.now();
+            d.tx.update::<ProjectRow>(other.id, |p| {
+                p.removed_at.get_or_insert(now);
+                p.key = freed;
+            });
+            if other.removed_at.is_none() {
+                let details = json!({ "path": other.path, "key": other.key, "found": read.path });
+                d.activity(actor, "project.removed", &about::project(&other), Some(details));
+            }
+        } else if other.key == *key {
+            let message = if gone {
+                format!(
+                    "key {key} belongs to the project that stood at {}, of which {runs} runs and {services} services \
+                     have not ended; end them first, or set another `key` under [project]",
+                    other.path
+                )
+            } else {
+                format!("key {key} belongs to {}; set another `key` under [project]", other.path)
+            };
+            return Err(Refusal::new("project_ambiguous", message));
+        }
+    }
+    Ok(())
+}
+
 fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) -> Result<ProjectId, Refusal> {
-    let company = ensure_company(d, &read.config.project.company);
     let id = read.project_uuid;
     let key = &read.config.project.key;
-    if let Some(other) = d.state().projects.values().find(|p| p.id != id && p.key == *key && p.removed_at.is_none()) {
-        return Err(Refusal::new(
-            "project_ambiguous",
-            format!("key {key} belongs to {}; set another `key` under [project]", other.path),
-        ));
-    }
+    make_room(d, read, actor)?;
+    let named = &read.config.project.company;
+    let company = match d.tx.get::<ProjectRow>(id).map(|p| p.company_id) {
+        None => ensure_company(d, named),
+        // Its issues, runs and environments are that one's.
+        Some(company) => match d.state().companies.get(&company).filter(|c| c.name != *named) {
+            None => company,
+            Some(of) => {
+                let message = format!(
+                    "project {key} belongs to company {:?} and cannot go over to {named:?}; set `company` under [project] back",
+                    of.name
+                );
+                return Err(Refusal::new("config_invalid", message));
+            }
+        },
+    };
     let now = d.now();
     if let Some(project) = d.tx.get::<ProjectRow>(id).cloned() {
         if project.path != read.path {
@@ -165,7 +224,7 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
                 return Err(Refusal::new(
                     "project_ambiguous",
                     format!(
-                        "{} and {original} carry the same project id; remove the file `wharf/project` in the git directory of the copy",
+                        "{} and {original} carry the same project id; remove the file with it in the copy: `wharf/project` in its git directory, `.wharf/project` outside of git",
                         read.path
                     ),
                 ));
@@ -176,7 +235,9 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
         }
         d.tx.update::<ProjectRow>(id, |p| {
             p.git_common_dir.clone_from(&read.git_common_dir);
-            p.removed_at = None;
+            if p.removed_at.take().is_some() {
+                p.key.clone_from(key);
+            }
         });
     } else {
         let project = ProjectRow {
@@ -231,17 +292,17 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
 }
 
 /// Accepts a config: it is in force from now on, and it is kept who said so.
-fn take(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig, actor: &Actor) {
+fn take(d: &mut Deciding<'_, '_>, id: ProjectId, read: &ConfigRead, actor: &Actor) {
     let now = d.now();
-    let hash = config.executable_hash();
+    let hash = read.executable_hash();
     let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
-    put_in_force(d, id, config);
+    put_in_force(d, id, &read.in_force());
     d.tx.update::<ProjectRow>(id, |p| {
         p.accepted_executable_hash = Some(hash.clone());
         p.accepted_by = Some(actor.id.clone());
         p.accepted_at = Some(now);
     });
-    if before.as_deref() != Some(&hash)
+    if !before.as_deref().is_some_and(|before| read.is_accepted_as(before))
         && let Some(project) = d.tx.get::<ProjectRow>(id).cloned()
     {
         let details = json!({ "hash": hash, "before": before });
@@ -250,26 +311,29 @@ fn take(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig, actor: 
 }
 
 /// A change of what can execute waits for somebody to accept it; what is in force stays.
-fn hold(d: &mut Deciding<'_, '_>, project: &ProjectRow, config: &ProjectConfig, hash: &str) {
-    if project.pending_executable_hash.as_deref() == Some(hash) {
+fn hold(d: &mut Deciding<'_, '_>, project: &ProjectRow, read: &ConfigRead) {
+    let (hash, config) = (read.executable_hash(), read.in_force());
+    if project.pending_executable_hash.as_deref() == Some(&hash) {
         return;
     }
     d.tx.update::<ProjectRow>(project.id, |p| {
-        p.pending_executable_hash = Some(hash.to_owned());
-        p.pending_config = serde_json::to_value(config).ok();
+        p.pending_executable_hash = Some(hash.clone());
+        p.pending_config = serde_json::to_value(&config).ok();
     });
     let old: Option<ProjectConfig> = project.config.clone().and_then(|c| serde_json::from_value(c).ok());
-    let changes: Vec<String> =
-        old.map(|old| executable_difference(&old, config).iter().map(|c| c.path.clone()).collect()).unwrap_or_default();
+    let changes: Vec<String> = old
+        .map(|old| executable_difference(&old, &config).iter().map(|c| c.path.clone()).collect())
+        .unwrap_or_default();
     let details = json!({ "hash": hash, "changes": changes });
     d.activity(&Actor::system(), "config.changed", &about::project(project), Some(details));
 }
 
 /// Shows what an unaccepted config would bring: agents that wait for approval.
-fn announce(d: &mut Deciding<'_, '_>, project: &ProjectRow, config: &ProjectConfig) {
+fn announce(d: &mut Deciding<'_, '_>, project: &ProjectRow, read: &ConfigRead) {
+    let config = read.in_force();
     d.tx.update::<ProjectRow>(project.id, |p| {
-        p.pending_executable_hash = Some(config.executable_hash());
-        p.pending_config = serde_json::to_value(config).ok();
+        p.pending_executable_hash = Some(read.executable_hash());
+        p.pending_config = serde_json::to_value(&config).ok();
         p.name.clone_from(&config.project.name);
         p.key.clone_from(&config.project.key);
     });

@@ -245,9 +245,24 @@ pub(crate) fn given_up(d: &mut Deciding<'_, '_>, id: RunId, evidence: &str) {
     if let Some(step) = run.step {
         steps::end(d, id, step, StepStatus::Failed, format!("lost: {evidence}"));
     }
-    conclude(d, id, lost_for(evidence));
-    // What was printed stays readable; it is not sealed, since nobody knows whether more comes.
-    d.tx.update::<RunRow>(id, |r| r.log_ref = shim_dir("run", &id.text(), r.attempt));
+    let Some(step) = run.step.filter(|step| *step != Step::Execute) else {
+        conclude(d, id, lost_for(evidence));
+        // What was printed stays readable; it is not sealed, since nobody knows whether more comes.
+        d.tx.update::<RunRow>(id, |r| r.log_ref = shim_dir("run", &id.text(), r.attempt));
+        return;
+    };
+    // There was no process of it yet, and no log.
+    conclude(d, id, End { code: Some(code_of(step).to_owned()), ..lost_for(evidence) });
+}
+
+/// The code of a run that a step has held up for too long.
+pub(crate) const fn code_of(step: Step) -> &'static str {
+    match step {
+        Step::Acquire => "lease_acquire_failed",
+        Step::Realise => "workspace_realization_failed",
+        Step::Target => "transport_resolution_failed",
+        Step::Resolve | Step::Check | Step::Execute | Step::Finish => "timeout",
+    }
 }
 
 fn lost_for(evidence: &str) -> End {

@@ -1,7 +1,7 @@
-//! Facts about a process of the past: recorded, and nothing else.
+//! Facts about a process of the past: recorded, and without effect on the run.
 
 use serde_json::json;
-use wharf_model::{ActionId, ActionRow, RunId, RunRow, RunStatus};
+use wharf_model::{ActionId, ActionRow, ActionStatus, RunId, RunRow, RunStatus};
 
 use super::Deciding;
 use crate::dispatch::input::Fact;
@@ -40,17 +40,20 @@ pub fn of_run(fact: &Fact) -> Option<OfRun> {
     Some(OfRun { run: *run, attempt: *attempt, action, what })
 }
 
-/// Records a fact that comes too late; says whether it did. A fact is late when its run has ended, is in
-/// another attempt, or holds its lease by another fence than the action was intended with.
+/// Records a fact that comes too late. A fact is late when its run has ended, is in another attempt, or holds
+/// its lease by another fence than the action was intended with; of that action, which is then closed, nobody
+/// else can tell. Says whether that was so.
 pub(crate) fn note(d: &mut Deciding<'_, '_>, fact: &Fact) -> bool {
     let Some(of) = of_run(fact) else { return false };
     let Some(run) = d.tx.get::<RunRow>(of.run) else { return false };
+    let mut fenced = false;
     let fence = of.action.and_then(|a| d.tx.get::<ActionRow>(a)).and_then(|a| a.fence);
     let why = if run.status != RunStatus::Running {
         format!("it is {}", run.status)
     } else if run.attempt != of.attempt {
         format!("it is in attempt {}", run.attempt)
     } else if fence.is_some() && fence != run.fence {
+        fenced = true;
         format!("it holds its lease by fence {}", run.fence.unwrap_or(0))
     } else {
         return false;
@@ -58,5 +61,8 @@ pub(crate) fn note(d: &mut Deciding<'_, '_>, fact: &Fact) -> bool {
     let payload = json!({ "attempt": of.attempt, "fence": fence, "status": run.status.as_str() });
     let message = format!("late and without effect: {} in attempt {}; {why}", of.what, of.attempt);
     d.tx.event(of.run, "late", "warn", message, Some(payload));
-    true
+    if let Some(action) = of.action.filter(|_| fenced) {
+        d.end_action(action, ActionStatus::Superseded, None);
+    }
+    fenced
 }

@@ -25,6 +25,7 @@ pub mod late;
 mod lease;
 mod limits;
 pub mod occurrence;
+pub(crate) mod place;
 pub mod release;
 pub mod request;
 pub mod resolve;
@@ -230,8 +231,10 @@ fn done(d: Deciding<'_, '_>) -> (Decided, Option<String>) {
 }
 
 fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
-    // Recorded, and given to those who close what was intended; none of them changes the run.
-    late::note(d, fact);
+    // Recorded, and given to those who close what was intended; by attempt and status none of them changes the run.
+    if late::note(d, fact) {
+        return;
+    }
     match fact {
         Fact::LeaseAcquired { action, lease, provider_lease_id, expires_at, metadata } => {
             lease::acquired(d, *action, *lease, provider_lease_id.clone(), *expires_at, metadata.clone());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wharf_model::rules::release::Judged;
 use wharf_model::{
     ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind,
-    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason,
+    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
 };
 
 use super::{Deciding, about, cancel, config, gc, release, resolve, run_start, service, store};
@@ -18,13 +18,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
     }
     let now = d.now();
     if row.expires_at <= now {
-        write(d, row, |r| {
-            r.status = RequestStatus::Expired;
-            r.answered_at = Some(now);
-            r.finished_at = Some(now);
-            r.error_code = Some("request_expired".into());
-            r.error = Some("nobody answered in time; ask again".into());
-        });
+        write(d, row, |r| expire(r, now));
         return Ok(());
     }
     let actor = Actor { kind: row.actor_type, id: row.actor_id.clone() };
@@ -89,6 +83,15 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         r.result = Some(result);
     });
     Ok(())
+}
+
+/// Nobody answered in time: nothing that was asked yesterday happens today.
+pub(crate) fn expire(r: &mut RequestRow, now: UnixMillis) {
+    r.status = RequestStatus::Expired;
+    r.answered_at = Some(now);
+    r.finished_at = Some(now);
+    r.error_code = Some("request_expired".into());
+    r.error = Some("nobody answered in time; ask again".into());
 }
 
 /// Codes that executors give come from the same list as ours.
@@ -206,6 +209,9 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 let why = "the service belonged to a run that has ended".to_owned();
                 return Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
             };
+            if service::is_overdue(service) {
+                return Some((RequestStatus::Failed, Some(service::not_ended(service))));
+            }
             let wanted = row.result.as_ref().and_then(|r| r["generation"].as_u64());
             if kind == RequestKind::ServiceRestart && wanted.is_some_and(|g| u64::from(service.generation) < g) {
                 let why = "it was asked to stop before it was started again".to_owned();
@@ -227,10 +233,13 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
         Some(RequestKind::ServiceStop) => {
             let id = row.target_id.as_deref().and_then(|t| t.parse::<ServiceId>().ok());
             let stopped = row.result.as_ref().and_then(|r| r["generation"].as_u64());
+            let service = id.and_then(|s| d.state().services.get(&s));
+            if let Some(hung) = service.filter(|s| service::is_overdue(s)) {
+                return Some((RequestStatus::Failed, Some(service::not_ended(hung))));
+            }
             // A later generation is somebody else's wish; the one that was to stop is gone.
-            let live = id
-                .and_then(|s| d.state().services.get(&s))
-                .is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
+            let live =
+                service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
         // Finished together with its action.
@@ -254,7 +263,8 @@ fn create_issue(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) -> Re
     let Some(project) = d.state().projects.get(&project).filter(|p| p.removed_at.is_none()).cloned() else {
         return Err(Refusal::new("id_unknown", "there is no such project"));
     };
-    let number = project.issue_counter + 1;
+    // A key may have been another project's before: its numbers are not given out again.
+    let number = d.tx.next_number_past(&format!("issue/{}", project.key), project.issue_counter);
     d.tx.update::<wharf_model::ProjectRow>(project.id, |p| p.issue_counter = number);
     let id: IssueId = d.id();
     let identifier = format!("{}-{number}", project.key);

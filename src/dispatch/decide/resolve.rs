@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::{ActionKind, Kind, Observation, RequestRow, RunId, RunRow, RunStatus, Step, StepId, StepRow};
 
-use super::{Deciding, about, finish, release};
+use super::{Deciding, about, cancel, finish, release};
 use crate::dispatch::input::{Actor, Refusal};
 
 /// Time after which a run in doubt calls for a decision.
@@ -39,6 +39,8 @@ pub(crate) fn known(d: &mut Deciding<'_, '_>, id: RunId) {
     });
     deadline(d, id, None);
     d.tx.event(id, "lifecycle", "warn", "can be judged again".to_owned(), None);
+    // What it was to be told while it did not listen.
+    cancel::ask_again(d, id);
 }
 
 /// The deadline of doubt stands in the step that waits: the adapter's own has none there.

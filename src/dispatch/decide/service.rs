@@ -1,19 +1,26 @@
 //! Services: found again by their key, shared by users that are rows, stopped by their policy.
 
-use std::collections::BTreeMap;
+mod by_hand;
+mod find;
+mod stop;
 
-use serde_json::{Value, json};
-use wharf_model::config::{CommandLine, EnvValue, Port, ServiceConfig};
+use serde_json::json;
+use wharf_model::config::ServiceConfig;
 use wharf_model::rules::release::{AfterLastUser, after_last_user};
-use wharf_model::rules::reuse_key;
 use wharf_model::shim::{ChildRef, EndedBy, ExitFrame};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus,
-    ServiceId, ServiceRow, ServiceStatus, Step, WorkspaceRow,
+    ActionId, ActionKind, ActionStatus, Health, Kind, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus,
+    Step,
 };
 
-use super::{Deciding, about, finish, seal, steps};
-use crate::dispatch::input::{Actor, Refusal};
+pub(crate) use by_hand::{restart_by_hand, start_by_hand, stop_by_hand};
+pub(crate) use find::{ensure_rows, gather, is_configured};
+use find::{fail_target, off};
+use stop::end_stop_actions;
+pub(crate) use stop::{ask_again, is_overdue, not_ended, not_stopped, stop};
+
+use super::{Deciding, about, seal, steps};
+use crate::dispatch::input::Actor;
 
 /// Time beyond its own limits after which a service whose executor says nothing is failed.
 const MARGIN_MS: i64 = 15_000;
@@ -22,221 +29,6 @@ const MARGIN_MS: i64 = 15_000;
 const RESTART: &str = "restart";
 /// Reason of a stop because the service did not become ready.
 pub(crate) const START_TIMEOUT: &str = "start_timeout";
-
-/// For whom a service is wanted.
-struct Wanted<'a> {
-    project: &'a ProjectRow,
-    run: Option<&'a RunRow>,
-    /// Directory of the workspace that its `cwd` is relative to.
-    base: String,
-}
-
-/// Services that a run's agent names, as configured when they were accepted.
-fn configured(project: &ProjectRow) -> Vec<ServiceConfig> {
-    project
-        .config
-        .as_ref()
-        .and_then(|c| c.get("services"))
-        .and_then(|s| serde_json::from_value(s.clone()).ok())
-        .unwrap_or_default()
-}
-
-/// Makes the run a user of every service its agent names, and starts those that do not run.
-/// A service that is switched off or cannot be owned fails the run, and the others are given back.
-pub(crate) fn gather(d: &mut Deciding<'_, '_>, run_id: RunId) {
-    let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else { return };
-    let Some(project) = d.tx.get::<ProjectRow>(run.project_id).cloned() else { return };
-    let names: Vec<String> = d
-        .state()
-        .agents
-        .get(&run.agent_id)
-        .and_then(|a| a.config.get("services"))
-        .and_then(|s| serde_json::from_value(s.clone()).ok())
-        .unwrap_or_default();
-    if names.is_empty() {
-        return;
-    }
-    let services = configured(&project);
-    let base = run
-        .workspace_id
-        .and_then(|w| d.tx.get::<WorkspaceRow>(w))
-        .and_then(|w| w.cwd.clone())
-        .unwrap_or_else(|| project.path.clone());
-    for name in names {
-        let Some(config) = services.iter().find(|s| s.name == name) else {
-            let message = format!("service {name:?} is not in the accepted config of {}", project.key);
-            return fail_target(d, run_id, "service_start_failed", &message);
-        };
-        if let Some(reason) = &config.disabled {
-            let message = format!("service {name:?} is switched off: {reason}");
-            return fail_target(d, run_id, "service_start_failed", &message);
-        }
-        let wanted = Wanted { project: &project, run: Some(&run), base: base.clone() };
-        let service = match find_or_make(d, &wanted, config) {
-            Ok(service) => service,
-            Err(refusal) => return fail_target(d, run_id, refusal.code, &refusal.message),
-        };
-        let reused = d.tx.get::<ServiceRow>(service).is_some_and(|s| s.status == ServiceStatus::Running);
-        d.tx.add_user(service, run_id, reused);
-        let now = d.now();
-        d.tx.update::<ServiceRow>(service, |s| {
-            s.last_used_at = now;
-            s.idle_deadline_at = None;
-        });
-        let status = d.tx.get::<ServiceRow>(service).map(|s| s.status);
-        if matches!(status, Some(ServiceStatus::Stopped | ServiceStatus::Failed)) {
-            begin(d, service, Some(run_id), &Actor::system());
-        }
-    }
-}
-
-fn fail_target(d: &mut Deciding<'_, '_>, run: RunId, code: &str, message: &str) {
-    finish::setup_failed(d, run, Step::Target, code, message, Value::Null);
-}
-
-/// The row of a configured service for one owner; the same key always finds the same row.
-fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceConfig) -> Result<ServiceId, Refusal> {
-    let (scope, cwd, key) = identify(d, wanted, config)?;
-    let found = d
-        .state()
-        .services
-        .values()
-        .filter(|s| s.project_id == wanted.project.id && s.name == config.name)
-        .filter(|s| match &key {
-            Some(key) => s.reuse_key.as_ref() == Some(key),
-            None => s.reuse_key.is_none() && s.scope_id == scope.id,
-        })
-        .max_by_key(|s| s.number)
-        .map(|s| s.id);
-    if let Some(id) = found {
-        return Ok(id);
-    }
-    let id: ServiceId = d.id();
-    let number = d.tx.next_number("service");
-    let now = d.now();
-    let primary =
-        d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
-    d.tx.put(ServiceRow {
-        id,
-        number,
-        company_id: wanted.project.company_id,
-        project_id: wanted.project.id,
-        project_workspace_id: primary,
-        execution_workspace_id: wanted.run.and_then(|r| r.workspace_id),
-        issue_id: None,
-        owner_agent_id: wanted.run.map(|r| r.agent_id).filter(|_| scope.kind == ReuseScope::Agent),
-        started_by_run_id: None,
-        name: config.name.clone(),
-        scope_type: scope.kind,
-        scope_id: scope.id,
-        reuse_key: key,
-        lifecycle: config.lifecycle,
-        status: ServiceStatus::Stopped,
-        health: Health::Unknown,
-        desired: config.desired,
-        generation: 0,
-        command: shown(&config.command),
-        cwd,
-        port: None,
-        url: None,
-        provider: "local_process".into(),
-        stop_policy: config.stop.policy,
-        idle_ms: i64::try_from(config.stop.idle_ms).ok(),
-        grace_ms: i64::try_from(config.stop.grace_ms).unwrap_or(10_000),
-        config: serde_json::to_value(config).unwrap_or(Value::Null),
-        process_pid: None,
-        process_start_ticks: None,
-        exit_code: None,
-        signal: None,
-        stop_reason: None,
-        error_code: None,
-        error: None,
-        log_ref: None,
-        log_deleted_generation: None,
-        log_deleted_at: None,
-        log_deleted_reason: None,
-        started_at: None,
-        ready_at: None,
-        stopped_at: None,
-        last_used_at: now,
-        deadline_at: None,
-        idle_deadline_at: None,
-        version: 0,
-        created_at: now,
-        updated_at: now,
-    });
-    Ok(id)
-}
-
-fn shown(command: &CommandLine) -> String {
-    match command {
-        CommandLine::Shell(line) => line.clone(),
-        CommandLine::Argv(args) => args.join(" "),
-    }
-}
-
-fn identify(
-    d: &Deciding<'_, '_>,
-    wanted: &Wanted<'_>,
-    config: &ServiceConfig,
-) -> Result<(reuse_key::Scope, String, Option<String>), Refusal> {
-    let primary =
-        d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
-    let lifecycle = Some(config.lifecycle);
-    let reuse = Some(config.reuse);
-    let facts = reuse_key::ScopeFacts {
-        project_workspace: primary,
-        project: Some(wanted.project.id),
-        execution_workspace: wanted.run.and_then(|r| r.workspace_id),
-        cwd: wanted.run.map(|_| wanted.base.as_str()),
-        agent: wanted.run.map(|r| r.agent_id),
-        run: wanted.run.map(|r| r.id),
-    };
-    // An ephemeral service belongs to one run whatever its written scope says.
-    let reuse =
-        if lifecycle == Some(Lifecycle::Ephemeral) && wanted.run.is_some() { Some(ReuseScope::Run) } else { reuse };
-    let scope = reuse_key::scope(lifecycle, reuse, &facts)
-        .map_err(|e| Refusal::new("service_start_failed", format!("{}: {e}", config.name)))?;
-    // A project's service runs in the project's own checkout, whichever run asked first.
-    let base = if scope.kind == ReuseScope::ProjectWorkspace { &wanted.project.path } else { &wanted.base };
-    let cwd = if config.cwd == "." { base.clone() } else { format!("{}/{}", base.trim_end_matches('/'), config.cwd) };
-    let env: BTreeMap<String, String> = config
-        .env
-        .iter()
-        .map(|(name, value)| {
-            let text = match value {
-                EnvValue::Text(text) => text.clone(),
-                EnvValue::Secret { name } => format!("secret:{name}"),
-            };
-            (name.clone(), text)
-        })
-        .collect();
-    let identity = reuse_key::ServiceIdentity {
-        scope: &scope,
-        name: &config.name,
-        command: match &config.command {
-            CommandLine::Shell(line) => reuse_key::CommandLine::Shell(line),
-            CommandLine::Argv(args) => reuse_key::CommandLine::Argv(args),
-        },
-        cwd: &cwd,
-        explicit_port: match config.port {
-            Port::Fixed { port, .. } => Some(port),
-            Port::None | Port::Auto { .. } => None,
-        },
-        env: &env,
-    };
-    let key = reuse_key::reuse_key(lifecycle, &identity);
-    Ok((scope, cwd, key))
-}
-
-/// Makes rows for the services that the project owns, so that they can be seen and started by hand.
-pub(crate) fn ensure_rows(d: &mut Deciding<'_, '_>, project: &ProjectRow) {
-    for config in configured(project) {
-        let wanted = Wanted { project, run: None, base: project.path.clone() };
-        // One that belongs to a run or an agent gets its row when such an owner asks for it.
-        let _ = find_or_make(d, &wanted, &config);
-    }
-}
 
 /// Starts a service: a new generation, with its intent.
 fn begin(d: &mut Deciding<'_, '_>, id: ServiceId, run: Option<RunId>, actor: &Actor) {
@@ -267,31 +59,6 @@ fn begin(d: &mut Deciding<'_, '_>, id: ServiceId, run: Option<RunId>, actor: &Ac
     });
     d.intend(ActionKind::StartService, "service", &id.text(), generation, None, None);
     d.activity(actor, "service.started", &about::service(&service), Some(json!({ "generation": generation })));
-}
-
-/// Stops a service; its users keep their rows and see it go.
-pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
-    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    if !matches!(service.status, ServiceStatus::Starting | ServiceStatus::Running) {
-        return;
-    }
-    let now = d.now();
-    d.tx.update::<ServiceRow>(id, |s| {
-        s.status = ServiceStatus::Stopping;
-        s.stop_reason = Some(reason.to_owned());
-        s.idle_deadline_at = None;
-        s.deadline_at = Some(now.plus(s.grace_ms + MARGIN_MS));
-    });
-    let args = json!({ "reason": reason, "grace_ms": service.grace_ms });
-    d.intend(ActionKind::StopShim, "service", &id.text(), service.generation, None, Some(args));
-    // One that could not be started yet is not tried again: its executor sees the stop and says so.
-    super::hurry(d, ActionKind::StartService, &id.text());
-    if reason != RESTART {
-        // Whoever asks for it from now on waits for its next generation.
-        let why = if reason == START_TIMEOUT { "it was not ready in time" } else { "it was stopped" };
-        let code = if reason == START_TIMEOUT { "service_not_ready" } else { "service_start_failed" };
-        fail_waiting(d, id, code, why);
-    }
 }
 
 /// Runs that wait for a service to become ready.
@@ -425,8 +192,13 @@ pub(crate) fn ended(
     if service.status == ServiceStatus::Stopping {
         // Those who wait asked for it while it was stopping, so they want the next generation.
         let next = waiting(d, id).first().copied();
-        if next.is_some() || service.stop_reason.as_deref() == Some(RESTART) {
-            begin(d, id, next, &Actor::system());
+        if next.is_none() && service.stop_reason.as_deref() != Some(RESTART) {
+            return;
+        }
+        match off(&service).map(str::to_owned) {
+            // Accepted while it was stopping.
+            Some(reason) => fail_waiting(d, id, "service_start_failed", &format!("it is switched off: {reason}")),
+            None => begin(d, id, next, &Actor::system()),
         }
         return;
     }
@@ -445,20 +217,6 @@ fn describe(exit: &ExitFrame) -> String {
         (None, Some(signal), _) => format!("killed by {signal}"),
         (None, None, Some(code)) => format!("exit {code}"),
         (None, None, None) => "ended without an exit code".to_owned(),
-    }
-}
-
-fn end_stop_actions(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32) {
-    let open: Vec<ActionId> = d
-        .state()
-        .actions
-        .values()
-        .filter(|a| a.entity_type == "service" && a.entity_id == id.text() && a.attempt <= generation)
-        .filter(|a| super::is_open(a.status) && a.kind != ActionKind::SealLog)
-        .map(|a| a.id)
-        .collect();
-    for action in open {
-        d.end_action(action, ActionStatus::Superseded, None);
     }
 }
 
@@ -489,73 +247,4 @@ fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
         }
         AfterLastUser::Keep => {}
     }
-}
-
-/// `service.start` by hand.
-pub(crate) fn start_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Actor) -> Result<Value, Refusal> {
-    let service = known(d, id)?;
-    let number = Kind::Service.number(service.number);
-    match service.status {
-        ServiceStatus::Running | ServiceStatus::Starting => Ok(json!({ "already": service.status.as_str() })),
-        ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {
-            if let Some(reason) = service.config.get("disabled").and_then(Value::as_str) {
-                return Err(Refusal::new(
-                    "illegal_state",
-                    format!("{number} {} is switched off: {reason}", service.name),
-                ));
-            }
-            begin(d, id, None, actor);
-            Ok(json!({ "generation": service.generation + 1 }))
-        }
-        ServiceStatus::Stopping => {
-            Err(Refusal::new("illegal_state", format!("{number} is stopping; start it again once it has stopped")))
-        }
-    }
-}
-
-/// `service.stop` by hand.
-pub(crate) fn stop_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId) -> Result<Value, Refusal> {
-    let service = known(d, id)?;
-    let number = Kind::Service.number(service.number);
-    match service.status {
-        ServiceStatus::Starting | ServiceStatus::Running => {
-            let users = d.state().users_of(id).count();
-            stop(d, id, "operator");
-            Ok(json!({ "users": users, "generation": service.generation }))
-        }
-        ServiceStatus::Stopping => {
-            // The last word counts: a restart under way becomes a stop.
-            d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some("operator".into()));
-            Ok(json!({ "already": "stopping", "generation": service.generation }))
-        }
-        other => Err(Refusal::new(
-            "illegal_state",
-            format!("{number} {} is {other}; there is nothing to stop", service.name),
-        )),
-    }
-}
-
-/// `service.restart` by hand: stops it first when it runs.
-pub(crate) fn restart_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Actor) -> Result<Value, Refusal> {
-    let service = known(d, id)?;
-    match service.status {
-        ServiceStatus::Starting | ServiceStatus::Running => {
-            stop(d, id, RESTART);
-            Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
-        }
-        ServiceStatus::Stopping => {
-            d.tx.update::<ServiceRow>(id, |s| s.stop_reason = Some(RESTART.into()));
-            Ok(json!({ "phase": "stopping", "generation": service.generation + 1 }))
-        }
-        ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => {
-            start_by_hand(d, id, actor)?;
-            Ok(json!({ "phase": "starting", "generation": service.generation + 1 }))
-        }
-    }
-}
-
-fn known(d: &Deciding<'_, '_>, id: ServiceId) -> Result<ServiceRow, Refusal> {
-    d.tx.get::<ServiceRow>(id)
-        .cloned()
-        .ok_or_else(|| Refusal::new("id_unknown", "there is no such service, or it belonged to a run that has ended"))
 }

@@ -7,11 +7,14 @@ use wharf_model::{
     StepRow, StepStatus, StopReason, UnixMillis,
 };
 
-use super::{Deciding, cancel, finish, is_open, lease, resolve, retry, service, steps, store, workspace};
+use super::{Deciding, cancel, finish, is_open, lease, request, resolve, retry, service, steps, store, workspace};
 use crate::dispatch::input::{Actor, OperationEnd};
 
 /// How often a failing action is tried before it is given up.
 const TRIES_MAX: i64 = 8;
+/// How often work on logs is tried after that, once an hour: a disk may be full for days.
+const LATE_TRIES: i64 = 7 * 24;
+const LATE_DELAY_MS: i64 = 60 * 60_000;
 
 /// A reign begins: what was being performed is intended anew, since every action can be repeated.
 pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
@@ -24,6 +27,12 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
             a.next_try_at = None;
         });
     }
+    // A stop that was asked and given up is asked again: what hung may listen by now.
+    let stopping: Vec<ServiceId> =
+        d.state().services.values().filter(|s| s.status == ServiceStatus::Stopping).map(|s| s.id).collect();
+    for id in stopping {
+        service::ask_again(d, id, false);
+    }
 }
 
 /// An action failed in a way that may pass.
@@ -32,14 +41,19 @@ pub(crate) fn action_failed(d: &mut Deciding<'_, '_>, id: ActionId, error: &str)
     if !is_open(action.status) {
         return;
     }
+    let mut delay = 250_i64 << action.tries.clamp(0, 7);
     if action.tries >= TRIES_MAX {
-        if action.kind != ActionKind::BackupStore {
+        let late = matches!(action.kind, ActionKind::SealLog | ActionKind::DeleteLog);
+        let over = !late || action.tries >= TRIES_MAX + LATE_TRIES;
+        if over && action.kind != ActionKind::BackupStore {
             d.end_action(id, ActionStatus::Failed, Some(error.to_owned()));
         }
         given_up(d, &action, error);
-        return;
+        if over {
+            return;
+        }
+        delay = LATE_DELAY_MS;
     }
-    let delay = 250_i64 << action.tries.clamp(0, 7);
     let at = d.now().plus(delay);
     d.tx.update::<ActionRow>(id, |a| {
         a.status = ActionStatus::Pending;
@@ -49,7 +63,12 @@ pub(crate) fn action_failed(d: &mut Deciding<'_, '_>, id: ActionId, error: &str)
     });
 }
 
-/// Nothing is left to try: whoever waits for the action must not wait for ever.
+/// Whether an action waits for its next hour, so that nobody is to wait for it.
+pub fn is_late(action: &ActionRow) -> bool {
+    action.status == ActionStatus::Pending && action.tries > TRIES_MAX
+}
+
+/// Nothing is left to try soon: whoever waits for the action must not wait for ever.
 fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
     match action.kind {
         ActionKind::SpawnShim => {
@@ -58,7 +77,11 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         ActionKind::StopShim => {
-            if let Ok(run) = action.entity_id.parse::<RunId>() {
+            if action.entity_type == "service" {
+                if let Ok(id) = action.entity_id.parse::<ServiceId>() {
+                    service::not_stopped(d, id, action.attempt, error);
+                }
+            } else if let Ok(run) = action.entity_id.parse::<RunId>() {
                 steps::observed(d, run, action.attempt, Some(&format!("it could not be asked to stop: {error}")));
             }
         }
@@ -94,7 +117,7 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
                         r.status = RequestStatus::Failed;
                         r.finished_at = Some(now);
                         r.error_code = Some("internal".into());
-                        r.error = Some(format!("not everything could be removed: {error}"));
+                        r.error = Some(format!("not everything could be removed, and it is tried every hour: {error}"));
                     }
                 });
             }
@@ -127,11 +150,7 @@ fn requests(d: &mut Deciding<'_, '_>) {
         .map(|r| r.id)
         .collect();
     for id in late {
-        d.tx.update::<RequestRow>(id, |r| {
-            r.status = RequestStatus::Expired;
-            r.answered_at = Some(now);
-            r.finished_at = Some(now);
-        });
+        d.tx.update::<RequestRow>(id, |r| request::expire(r, now));
     }
 }
 
@@ -174,13 +193,7 @@ fn step_deadlines(d: &mut Deciding<'_, '_>) {
         }
         let limit = step.deadline_ms().unwrap_or(0) / 1000;
         let message = format!("step {step} did not end within {limit} s");
-        let code = match step {
-            Step::Acquire => "lease_acquire_failed",
-            Step::Realise => "workspace_realization_failed",
-            Step::Target => "transport_resolution_failed",
-            Step::Resolve | Step::Check | Step::Execute | Step::Finish => "timeout",
-        };
-        finish::setup_failed(d, run, step, code, &message, serde_json::Value::Null);
+        finish::setup_failed(d, run, step, finish::code_of(step), &message, serde_json::Value::Null);
     }
 }
 

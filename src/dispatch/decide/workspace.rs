@@ -6,7 +6,7 @@ use wharf_model::{
     RunStatus, Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
-use super::{Deciding, about, cancel, finish, steps};
+use super::{Deciding, about, cancel, finish, place, steps};
 use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
@@ -21,6 +21,18 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
         // By its root as well: one of before the project's place in it was heeded is the same workspace.
         .find(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree)
         .map(|w| (w.id, w.status));
+    // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
+    if let Some((id, _)) = known
+        && let Some(holder) = place::holder(d, &run, id)
+    {
+        let holder = wharf_model::Kind::Run.number(holder);
+        let message = format!(
+            "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",
+            plan.cwd
+        );
+        finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &message, Value::Null);
+        return;
+    }
     let id = if let Some((id, status)) = known {
         // Another run works in it: it stays in use while this one joins.
         if !matches!(status, WorkspaceStatus::Active | WorkspaceStatus::Realising) {

@@ -10,15 +10,19 @@ use wharf_model::{ProjectId, RequestRow};
 use wharf_store::{ChangeSignal, StoreError, Writer};
 
 use super::Loop;
+use super::clocks::Clocks;
 use super::inbox::{Envelope, Inbox, TELL_AGAIN};
 use crate::clock;
 use crate::dispatch::election::{self, DiskNeed, Elected};
-use crate::dispatch::input::{Fact, Input, Occurrence, Prepared, Recovery};
+use crate::dispatch::input::{Fact, Input, Known, Occurrence, Prepared, Recovery};
 use crate::dispatch::perform::Perform;
 use crate::dispatch::room::Room;
 
 /// Inputs that may wait; a full queue makes executors wait, never the loop.
 const QUEUE: usize = 4096;
+
+/// Longest wait for a change of the store: soon after the end of a reign nothing of it is left.
+const WATCH: Duration = Duration::from_secs(20);
 
 /// What others may watch of a reign.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +73,7 @@ pub struct Setup {
 /// Reads what a request needs from outside, beside the loop.
 pub trait Prepare: Send + Sync + 'static {
     /// Reads the config that `row` is about. `known` tells where projects stood so far.
-    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, String>) -> Prepared;
+    fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, Known>) -> Prepared;
 }
 
 impl Dispatcher {
@@ -78,52 +82,13 @@ impl Dispatcher {
     /// `performer` gets the inbox, so that its executors can report.
     pub fn begin<P: Perform>(
         setup: Setup,
-        mut elected: Elected,
+        elected: Elected,
         prepare: Arc<dyn Prepare>,
         performer: impl FnOnce(Inbox, i64) -> P,
     ) -> Result<Self, StoreError> {
-        let mut writer = Writer::open(&setup.data)?;
-        let epoch = writer.begin_reign()?;
-        elected.begin(epoch).map_err(|e| StoreError::io(&election::path(&setup.data), "note the reign", e))?;
-        let mut state = writer.load_state()?;
-        state.epoch = epoch;
-        state.concurrent_runs = setup.concurrent_runs;
-        let (signal, check) = (ChangeSignal::open(&setup.data)?, !writer.ended_cleanly());
         let data = setup.data.clone();
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let inbox = Inbox { sender };
-        let (publish, reign) = watch::channel(Reign::default());
-        let performer = performer(inbox.clone(), epoch);
-        let stopper = watch_store(signal, inbox.clone());
-        if check {
-            look_through(setup.data.clone(), inbox.clone());
-        }
-        let looped = Loop {
-            setup,
-            writer,
-            state,
-            receiver,
-            inbox: inbox.clone(),
-            publish,
-            performer: Box::new(performer),
-            prepare,
-            preparing: BTreeSet::new(),
-            looking: BTreeSet::new(),
-            recovering: None,
-            clocks: clock::read(),
-            adopted: false,
-            commits: 0,
-            data_version: None,
-            committed: None,
-            began: Instant::now(),
-            stop: false,
-            trouble: None,
-            tidied: Instant::now(),
-            untidy: false,
-            elected,
-            room: Room::default(),
-            _store_watch: stopper,
-        };
+        let looped = Loop::begin(setup, elected, prepare, performer)?;
+        let (inbox, reign) = (looped.inbox.clone(), looped.publish.subscribe());
         let thread = std::thread::Builder::new()
             .name("dispatch".into())
             .spawn(move || looped.run())
@@ -140,12 +105,66 @@ impl Dispatcher {
     }
 }
 
+impl Loop {
+    /// Takes the epoch and loads what is open; nothing is performed yet.
+    pub(super) fn begin<P: Perform>(
+        setup: Setup,
+        mut elected: Elected,
+        prepare: Arc<dyn Prepare>,
+        performer: impl FnOnce(Inbox, i64) -> P,
+    ) -> Result<Self, StoreError> {
+        let mut writer = Writer::open(&setup.data)?;
+        let epoch = writer.begin_reign()?;
+        elected.begin(epoch).map_err(|e| StoreError::io(&election::path(&setup.data), "note the reign", e))?;
+        let mut state = writer.load_state()?;
+        state.epoch = epoch;
+        state.concurrent_runs = setup.concurrent_runs;
+        let (signal, check) = (ChangeSignal::open(&setup.data)?, !writer.ended_cleanly());
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let inbox = Inbox { sender };
+        let (publish, _) = watch::channel(Reign::default());
+        let performer = performer(inbox.clone(), epoch);
+        let stopper = watch_store(signal, inbox.clone());
+        if check {
+            look_through(setup.data.clone(), inbox.clone());
+        }
+        Ok(Self {
+            setup,
+            writer,
+            state,
+            receiver,
+            inbox,
+            publish,
+            performer: Box::new(performer),
+            prepare,
+            preparing: BTreeSet::new(),
+            looking: BTreeSet::new(),
+            recovering: None,
+            clocks: Clocks::new(clock::read()),
+            own: Vec::new(),
+            own_told: 0,
+            adopted: false,
+            commits: 0,
+            data_version: None,
+            committed: None,
+            began: Instant::now(),
+            stop: false,
+            trouble: None,
+            tidied: Instant::now(),
+            untidy: false,
+            elected,
+            room: Room::default(),
+            _store_watch: stopper,
+        })
+    }
+}
+
 /// Wakes the loop whenever another process may have inserted a request.
 fn watch_store(mut signal: ChangeSignal, inbox: Inbox) -> StoreWatch {
     let (alive, stopped) = std::sync::mpsc::channel::<()>();
     let spawned = std::thread::Builder::new().name("store-watch".into()).spawn(move || {
         loop {
-            match signal.wait(Duration::from_hours(1)) {
+            match signal.wait(WATCH) {
                 Ok(true) => inbox.wake(),
                 Ok(false) => {}
                 Err(error) => {

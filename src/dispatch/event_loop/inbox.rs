@@ -10,6 +10,9 @@ use crate::dispatch::input::{Fact, Input, Prepared};
 /// Pause before a fact whose commit failed is reported again.
 pub(super) const TELL_AGAIN: Duration = Duration::from_millis(200);
 
+/// Longest such pause.
+const TELL_AGAIN_MAX: Duration = Duration::from_secs(2);
+
 pub(super) enum Envelope {
     Input(Input, Option<oneshot::Sender<Told>>),
     Prepared(Box<RequestRow>, Prepared),
@@ -37,6 +40,7 @@ impl Inbox {
     /// dispatcher has ended this never returns: its successor observes everything anew, and whoever
     /// reports must not act on an answer that nobody gave.
     pub async fn tell(&self, fact: Fact) -> Told {
+        let mut pause = TELL_AGAIN;
         loop {
             let (done, committed) = oneshot::channel();
             if self.sender.send(Envelope::Input(Input::Fact(fact.clone()), Some(done))).await.is_err() {
@@ -45,7 +49,8 @@ impl Inbox {
             if let Ok(told) = committed.await {
                 return told;
             }
-            tokio::time::sleep(TELL_AGAIN).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(TELL_AGAIN_MAX);
         }
     }
 

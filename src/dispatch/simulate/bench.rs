@@ -28,9 +28,6 @@ impl Bench {
             let row = bench.request("config.accept", |_| {});
             bench.decide(&Input::Request(Box::new(row), setup::prepared(key)));
         }
-        for agent in bench.state.agents.values_mut() {
-            setup::use_services(agent);
-        }
         bench
     }
 

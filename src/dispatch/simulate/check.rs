@@ -35,6 +35,12 @@ impl Books {
         }
     }
 
+    /// A config changes: what previews promised by the one before holds no more.
+    pub fn config_changes(&mut self) {
+        self.releases.clear();
+        self.saw("config changed");
+    }
+
     pub fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
@@ -366,7 +372,15 @@ impl Sim {
             }
         }
         for ((owner, id, number), _) in self.world.shims.iter().filter(|(_, s)| s.alive) {
+            // One that was given up is about to be ended by force.
+            let ending = rows.actions.values().any(|a| {
+                a.kind == ActionKind::StopShim
+                    && a.entity_id == id.to_string()
+                    && a.args.as_ref().is_some_and(|x| x["force"] == true)
+                    && matches!(a.status, ActionStatus::Pending | ActionStatus::Performing)
+            });
             let known = match owner {
+                Owner::Run if ending => true,
                 Owner::Run => rows.runs.get(&RunId(*id)).is_some_and(|r| {
                     r.status == RunStatus::Running && r.attempt == *number && r.step == Some(Step::Execute)
                 }),

@@ -156,6 +156,7 @@ impl Sim {
             watch: Some((self.reign, action)),
             prepares: None,
             ready: false,
+            hangs_until: None,
             started_ms: self.now().0,
         }
     }
@@ -339,6 +340,13 @@ impl Sim {
                 return self.tell(Fact::ActionDone { action });
             }
             return self.tell(Fact::ActionFailed { action, error: "there is no shim yet".into() });
+        }
+        // Longer than an order is repeated, or not at all.
+        let hangs = if self.unlucky(150) { self.mono + self.rng.range(60_000, 900_000) } else { 0 };
+        let until = self.world.shims.get_mut(&dir).filter(|s| s.alive).map(|s| *s.hangs_until.get_or_insert(hangs));
+        if self.chaos && until.is_some_and(|until| until > self.mono) {
+            self.books.saw("order not heard");
+            return self.tell(Fact::ActionFailed { action, error: "its shim does not answer".into() });
         }
         self.stop_child(dir, EndedBy::Stop, reason, grace_ms);
         self.tell(Fact::ActionDone { action });

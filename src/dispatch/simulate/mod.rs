@@ -4,7 +4,8 @@
 //! seed then belongs into [`REGRESSIONS`]. `WHARF_SIM_STEPS` raises how long the search goes on,
 //! `WHARF_SIM_SEED` lives one history and shows its end.
 
-mod bench;
+pub mod bench;
+mod changes;
 mod check;
 mod disk;
 mod executors;
@@ -12,7 +13,7 @@ pub mod mutant;
 mod operator;
 mod rng;
 mod run;
-mod setup;
+pub mod setup;
 mod tables;
 mod world;
 
@@ -82,6 +83,8 @@ fn every_history_keeps_the_rules() {
         "given up",
         "the clock was set",
         "the machine slept",
+        "config changed",
+        "order not heard",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -147,4 +150,9 @@ fn a_clock_that_is_not_minded_is_found() {
 #[test]
 fn an_end_overwritten_is_found() {
     is_caught(Mutant::EndedAgain);
+}
+
+#[test]
+fn an_order_that_is_never_given_again_is_found() {
+    is_caught(Mutant::StopForgotten);
 }

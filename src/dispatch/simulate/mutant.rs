@@ -13,6 +13,8 @@ pub enum Mutant {
     EndedAgain,
     /// Deadlines stay where they are when the clock moves.
     ClockIgnored,
+    /// An order to stop that was given up is never given again.
+    StopForgotten,
 }
 
 thread_local! {

@@ -5,6 +5,7 @@ use wharf_model::rules::release;
 use wharf_model::{LeaseId, RunId, ServiceId};
 
 use super::run::Sim;
+use super::setup;
 use super::world::Event;
 use crate::dispatch::decide::release::facts;
 
@@ -95,7 +96,10 @@ impl Sim {
                 });
             }
             96 => {
-                self.insert_request("run.teleport", |_| {});
+                let variant = self.rng.below(2 * setup::VARIANTS);
+                // Half of them ask for what nobody knows.
+                let kind = if variant < setup::VARIANTS { "config.accept" } else { "run.teleport" };
+                self.insert_request(kind, |r| r.args = json!({ "variant": variant }));
             }
             97 => {
                 self.insert_request("run.cancel", |r| r.target_id = Some("R-7".into()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 use wharf_model::state::{Decided, State};
-use wharf_model::{ActionId, ActionRow, ActionStatus, AgentId, RequestId, RequestStatus, RunStatus, UnixMillis};
+use wharf_model::{ActionId, ActionRow, ActionStatus, RequestId, RequestStatus, RunStatus, UnixMillis};
 
 use super::check::Books;
 use super::disk::Disk;
@@ -69,13 +69,6 @@ impl Sim {
         for key in setup::PROJECTS {
             let row = sim.insert_request("config.accept", |_| {});
             sim.process(vec![(Input::Request(Box::new(row), setup::prepared(key)), None)])?;
-        }
-        // Which services an agent uses is written into its row, as its config would have it.
-        let agents: Vec<AgentId> = sim.disk.rows.agents.keys().copied().collect();
-        for id in agents {
-            if let Some(agent) = sim.disk.rows.agents.get_mut(&id) {
-                setup::use_services(agent);
-            }
         }
         sim.crash("setup");
         sim.restart()?;
@@ -293,7 +286,11 @@ impl Sim {
                         let later = self.rng.range(0, 60_000);
                         self.after(later, Event::Stale(Box::new(row.clone())));
                     }
-                    batch.push((Input::Request(Box::new(row), Prepared::Nothing), None));
+                    let prepared = setup::prepared_for(&row);
+                    if matches!(prepared, Prepared::Config(_)) {
+                        self.books.config_changes();
+                    }
+                    batch.push((Input::Request(Box::new(row), prepared), None));
                 }
                 if batch.is_empty() { Ok(()) } else { self.process(batch) }
             }

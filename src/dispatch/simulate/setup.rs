@@ -5,7 +5,7 @@ use wharf_model::config::{
     AdapterConfig, AgentConfig, CommandLine, Concurrency, Lifecycle, ProcessConfig, ProjectConfig, ProjectSection,
     Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
 };
-use wharf_model::{ActorType, AgentRow, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
+use wharf_model::{ActorType, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
 use crate::dispatch::input::{ConfigRead, Prepared};
 
@@ -16,6 +16,12 @@ fn agent(name: &str, concurrent_runs: u32, timeout_ms: Option<u64>) -> AgentConf
     agent.concurrent_runs = concurrent_runs;
     agent.timeout_ms = timeout_ms;
     agent.grace_ms = 3_000;
+    let services: &[&str] = match name {
+        "fixer" => &["web", "once", "tmp"],
+        "tester" => &["web", "db", "own"],
+        _ => &[],
+    };
+    agent.services = services.iter().map(|s| (*s).to_owned()).collect();
     agent
 }
 
@@ -61,6 +67,8 @@ pub fn config(key: &str) -> ConfigRead {
         project_uuid: ProjectId(uuid::Uuid::from_u128(number)),
         git_common_dir: Some(format!("/p/{key}/.git")),
         also_at: None,
+        gone: Vec::new(),
+        mode: workspace.mode.unwrap_or(WorkspaceMode::Isolated),
         config: ProjectConfig {
             project: ProjectSection {
                 key: key.into(),
@@ -81,14 +89,34 @@ pub fn config(key: &str) -> ConfigRead {
 /// Keys of the projects.
 pub const PROJECTS: &[&str] = &["SOLO", "SHARE", "CROWD"];
 
-/// Names the services that an agent's runs use.
-pub fn use_services(agent: &mut AgentRow) {
-    let names: &[&str] = match agent.name.as_str() {
-        "fixer" => &["web", "once", "tmp"],
-        "tester" => &["web", "db", "own"],
-        _ => &[],
-    };
-    agent.config["services"] = json!(names);
+/// How often a file changes in a history, in ways that differ.
+pub const VARIANTS: u64 = 16;
+
+/// The first project's config after its file was changed, in one of the [`VARIANTS`].
+pub fn changed(variant: u64) -> ConfigRead {
+    let mut read = config("SOLO");
+    let has = |bit: u64| variant & (1 << bit) != 0;
+    for service in &mut read.config.services {
+        match service.name.as_str() {
+            "web" if has(0) => service.stop.policy = StopPolicy::Manual,
+            "db" if has(1) => service.stop.policy = StopPolicy::IdleTimeout,
+            "once" if has(2) => service.disabled = Some("switched off".into()),
+            "own" if has(3) => service.command = CommandLine::Shell("other".into()),
+            _ => {}
+        }
+    }
+    if has(1) && has(2) {
+        read.config.services.retain(|s| s.name != "db");
+    }
+    read
+}
+
+/// What comes with a request.
+pub fn prepared_for(row: &RequestRow) -> Prepared {
+    match row.args["variant"].as_u64() {
+        Some(variant) if row.kind == "config.accept" => Prepared::Config(Box::new(changed(variant))),
+        _ => Prepared::Nothing,
+    }
 }
 
 /// A request as its sender inserts it.

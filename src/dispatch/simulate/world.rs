@@ -66,6 +66,8 @@ pub struct Shim {
     /// For an operation: the run it prepares a workspace for.
     pub prepares: Option<(RunId, u32)>,
     pub ready: bool,
+    /// Orders before this moment are not heard; said when the first one comes.
+    pub hangs_until: Option<i64>,
     pub started_ms: i64,
 }
 

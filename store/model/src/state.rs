@@ -267,8 +267,13 @@ impl<'a> Tx<'a> {
 
     /// The next number of a counter.
     pub fn next_number(&mut self, name: &str) -> i64 {
+        self.next_number_past(name, 0)
+    }
+
+    /// The next number of a counter that is also beyond another number.
+    pub fn next_number_past(&mut self, name: &str, floor: i64) -> i64 {
         let old = self.state.counters.get(name).copied();
-        let value = old.unwrap_or(0) + 1;
+        let value = old.unwrap_or(0).max(floor) + 1;
         self.state.counters.insert(name.to_owned(), value);
         let key = name.to_owned();
         self.undo.push(Box::new(move |state| {

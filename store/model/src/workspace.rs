@@ -15,6 +15,19 @@ words! {
     }
 }
 
+impl From<crate::config::WorkspaceMode> for WorkspaceMode {
+    fn from(configured: crate::config::WorkspaceMode) -> Self {
+        use crate::config::WorkspaceMode as Configured;
+        match configured {
+            Configured::Isolated => Self::IsolatedWorkspace,
+            Configured::Shared => Self::SharedWorkspace,
+            Configured::OperatorBranch => Self::OperatorBranch,
+            // The agent's own home is the adapter's.
+            Configured::AgentDefault => Self::AdapterManaged,
+        }
+    }
+}
+
 words! {
     /// How a workspace is made.
     pub enum WorkspaceStrategy {

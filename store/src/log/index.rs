@@ -84,7 +84,7 @@ impl LineIndex {
     pub fn advance(&mut self, reader: &mut LogReader, budget: u64) -> Result<Counted, LogError> {
         let begin = self.head.bytes;
         let mut complete = false;
-        while !complete && self.head.bytes - begin < budget {
+        while !complete && self.head.bytes.saturating_sub(begin) < budget {
             let before = self.head.pos.offsets;
             match reader.next_of(&mut self.head.pos, StreamSet::OUTPUT)? {
                 Item::End(_) => complete = true,

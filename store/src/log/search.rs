@@ -161,7 +161,7 @@ impl LogLines {
                 }
             }
             found.next = SearchPlace { pos, given: None };
-            found.bytes = self.reader.bytes_before(&pos) - begin;
+            found.bytes = self.reader.bytes_before(&pos).saturating_sub(begin);
         }
         Ok(found)
     }

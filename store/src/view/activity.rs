@@ -44,8 +44,11 @@ impl ActivityQuery {
         }
         all.equal("t.run_id", self.run.as_ref());
         all.equal("t.action", self.action.as_ref());
-        all.equal("t.project_id", self.project.as_ref());
-        all.equal("t.company_id", self.company.as_ref());
+        // Without statistics the database would take any index: the most telling one is left to it.
+        let narrow = self.entity.is_some() || self.actor.is_some() || self.run.is_some() || self.action.is_some();
+        let column = |free: bool, name: &str| if free { format!("t.{name}") } else { format!("+t.{name}") };
+        all.equal(&column(!narrow, "project_id"), self.project.as_ref());
+        all.equal(&column(!narrow && self.project.is_none(), "company_id"), self.company.as_ref());
         if let Some(since) = self.since {
             all.with("+t.created_at >= ?", [since.to_cell()]);
             all.with(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use wharf_model::column::{Cell, Column};
+use wharf_model::rules::queue;
 use wharf_model::*;
 
 use super::{Conditions, PAGE_LIMIT, Page, anywhere, first};
@@ -333,20 +334,25 @@ impl Reader {
         Ok(Counts { shown: shown.0, hidden: (all.0 - shown.0).max(0), at_least: all.1 || shown.1 })
     }
 
-    /// Fills in who waits at which place: by priority, then by age.
+    /// Fills in who waits at which place, in the order in which they are claimed.
     fn fill_positions(&self, rows: &mut [RunLine]) -> Result<(), StoreError> {
         if !rows.iter().any(|r| r.status == RunStatus::Queued) {
             return Ok(());
         }
-        let queue: Vec<String> = self.read(|conn| {
+        let mut queue: Vec<((u8, i64, i64), String)> = self.read(|conn| {
             conn.prepare_cached(
-                "SELECT id FROM runs WHERE status IN ('queued', 'scheduled_retry', 'running') AND +status = 'queued' \
-                 ORDER BY priority, number LIMIT ?1",
+                "SELECT r.id, r.priority, r.number, i.status FROM runs r LEFT JOIN issues i ON i.id = r.issue_id \
+                 WHERE r.status IN ('queued', 'scheduled_retry', 'running') AND +r.status = 'queued' \
+                 ORDER BY r.number LIMIT ?1",
             )?
-            .query_map([QUEUE_LIMIT], |row| row.get(0))?
+            .query_map([QUEUE_LIMIT], |row| {
+                let issue = row.get::<_, Option<String>>(3)?.and_then(|status| IssueStatus::parse(&status));
+                Ok((queue::order(issue, row.get(1)?, row.get(2)?), row.get(0)?))
+            })?
             .collect()
         })?;
-        let places: HashMap<&str, i64> = queue.iter().map(String::as_str).zip(1..).collect();
+        queue.sort_unstable();
+        let places: HashMap<&str, i64> = queue.iter().map(|(_, id)| id.as_str()).zip(1..).collect();
         for row in rows {
             row.queue_position = places.get(row.id.text().as_str()).copied();
         }

@@ -1,7 +1,9 @@
 //! Pure decisions, table-tested: what may follow, what is chosen, what is said.
 
 pub mod branch;
+pub mod checkout;
 pub mod liveness;
+pub mod queue;
 pub mod release;
 pub mod reuse_key;
 pub mod template;

@@ -1,0 +1,314 @@
+//! The row of a service that is wanted: found again by its key, made when there is none, and kept in line with
+//! the accepted config.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use wharf_model::config::{CommandLine, EnvValue, Port, ServiceConfig};
+use wharf_model::rules::release::after_last_user;
+use wharf_model::rules::reuse_key;
+use wharf_model::{
+    Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, Step,
+    WorkspaceRow,
+};
+
+use super::stop::{is_overdue, not_ended};
+use super::{begin, unused};
+use crate::dispatch::decide::{Deciding, finish};
+use crate::dispatch::input::{Actor, Refusal};
+
+/// Why a service that the accepted config has no more is switched off.
+const REMOVED: &str = "the accepted wharf.toml has no such service any more";
+/// Why a service that the accepted config has in another form is switched off.
+const REPLACED: &str = "the accepted wharf.toml has this service in another form, which has a row of its own";
+
+/// For whom a service is wanted.
+struct Wanted<'a> {
+    project: &'a ProjectRow,
+    run: Option<&'a RunRow>,
+    /// Directory of the workspace that its `cwd` is relative to.
+    base: String,
+}
+
+/// Services that a run's agent names, as configured when they were accepted.
+fn configured(project: &ProjectRow) -> Vec<ServiceConfig> {
+    project
+        .config
+        .as_ref()
+        .and_then(|c| c.get("services"))
+        .and_then(|s| serde_json::from_value(s.clone()).ok())
+        .unwrap_or_default()
+}
+
+/// Makes the run a user of every service its agent names, and starts those that do not run.
+/// A service that is switched off or cannot be owned fails the run, and the others are given back.
+pub(crate) fn gather(d: &mut Deciding<'_, '_>, run_id: RunId) {
+    let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else { return };
+    let Some(project) = d.tx.get::<ProjectRow>(run.project_id).cloned() else { return };
+    let names: Vec<String> = d
+        .state()
+        .agents
+        .get(&run.agent_id)
+        .and_then(|a| a.config.get("services"))
+        .and_then(|s| serde_json::from_value(s.clone()).ok())
+        .unwrap_or_default();
+    if names.is_empty() {
+        return;
+    }
+    let services = configured(&project);
+    let base = run
+        .workspace_id
+        .and_then(|w| d.tx.get::<WorkspaceRow>(w))
+        .and_then(|w| w.cwd.clone())
+        .unwrap_or_else(|| project.path.clone());
+    for name in names {
+        let Some(config) = services.iter().find(|s| s.name == name) else {
+            let message = format!("service {name:?} is not in the accepted config of {}", project.key);
+            return fail_target(d, run_id, "service_start_failed", &message);
+        };
+        if let Some(reason) = &config.disabled {
+            let message = format!("service {name:?} is switched off: {reason}");
+            return fail_target(d, run_id, "service_start_failed", &message);
+        }
+        let wanted = Wanted { project: &project, run: Some(&run), base: base.clone() };
+        let service = match find_or_make(d, &wanted, config) {
+            Ok(service) => service,
+            Err(refusal) => return fail_target(d, run_id, refusal.code, &refusal.message),
+        };
+        let reused = d.tx.get::<ServiceRow>(service).is_some_and(|s| s.status == ServiceStatus::Running);
+        d.tx.add_user(service, run_id, reused);
+        let now = d.now();
+        d.tx.update::<ServiceRow>(service, |s| {
+            s.last_used_at = now;
+            s.idle_deadline_at = None;
+        });
+        if let Some(hung) = d.tx.get::<ServiceRow>(service).filter(|s| is_overdue(s)) {
+            let (code, message) = not_ended(hung);
+            return fail_target(d, run_id, &code, &message);
+        }
+        let status = d.tx.get::<ServiceRow>(service).map(|s| s.status);
+        if matches!(status, Some(ServiceStatus::Stopped | ServiceStatus::Failed)) {
+            begin(d, service, Some(run_id), &Actor::system());
+        }
+    }
+}
+
+pub(super) fn fail_target(d: &mut Deciding<'_, '_>, run: RunId, code: &str, message: &str) {
+    finish::setup_failed(d, run, Step::Target, code, message, Value::Null);
+}
+
+/// The row of a configured service for one owner; the same key always finds the same row.
+fn find_or_make(d: &mut Deciding<'_, '_>, wanted: &Wanted<'_>, config: &ServiceConfig) -> Result<ServiceId, Refusal> {
+    let (scope, cwd, key) = identify(d, wanted, config)?;
+    let found = d
+        .state()
+        .services
+        .values()
+        .filter(|s| s.project_id == wanted.project.id && s.name == config.name)
+        .filter(|s| match &key {
+            Some(key) => s.reuse_key.as_ref() == Some(key),
+            None => s.reuse_key.is_none() && s.scope_id == scope.id,
+        })
+        .max_by_key(|s| s.number)
+        .map(|s| s.id);
+    if let Some(id) = found {
+        refresh(d, id, config);
+        return Ok(id);
+    }
+    let id: ServiceId = d.id();
+    let number = d.tx.next_number("service");
+    let now = d.now();
+    let primary =
+        d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
+    d.tx.put(ServiceRow {
+        id,
+        number,
+        company_id: wanted.project.company_id,
+        project_id: wanted.project.id,
+        project_workspace_id: primary,
+        execution_workspace_id: wanted.run.and_then(|r| r.workspace_id),
+        issue_id: None,
+        owner_agent_id: wanted.run.map(|r| r.agent_id).filter(|_| scope.kind == ReuseScope::Agent),
+        started_by_run_id: None,
+        name: config.name.clone(),
+        scope_type: scope.kind,
+        scope_id: scope.id,
+        reuse_key: key,
+        lifecycle: config.lifecycle,
+        status: ServiceStatus::Stopped,
+        health: Health::Unknown,
+        desired: config.desired,
+        generation: 0,
+        command: shown(&config.command),
+        cwd,
+        port: None,
+        url: None,
+        provider: "local_process".into(),
+        stop_policy: config.stop.policy,
+        idle_ms: i64::try_from(config.stop.idle_ms).ok(),
+        grace_ms: i64::try_from(config.stop.grace_ms).unwrap_or(10_000),
+        config: serde_json::to_value(config).unwrap_or(Value::Null),
+        process_pid: None,
+        process_start_ticks: None,
+        exit_code: None,
+        signal: None,
+        stop_reason: None,
+        error_code: None,
+        error: None,
+        log_ref: None,
+        log_deleted_generation: None,
+        log_deleted_at: None,
+        log_deleted_reason: None,
+        started_at: None,
+        ready_at: None,
+        stopped_at: None,
+        last_used_at: now,
+        deadline_at: None,
+        idle_deadline_at: None,
+        version: 0,
+        created_at: now,
+        updated_at: now,
+    });
+    Ok(id)
+}
+
+fn shown(command: &CommandLine) -> String {
+    match command {
+        CommandLine::Shell(line) => line.clone(),
+        CommandLine::Argv(args) => args.join(" "),
+    }
+}
+
+fn identify(
+    d: &Deciding<'_, '_>,
+    wanted: &Wanted<'_>,
+    config: &ServiceConfig,
+) -> Result<(reuse_key::Scope, String, Option<String>), Refusal> {
+    let primary =
+        d.state().project_workspaces.values().find(|w| w.project_id == wanted.project.id && w.is_primary).map(|w| w.id);
+    let lifecycle = Some(config.lifecycle);
+    let reuse = Some(config.reuse);
+    let facts = reuse_key::ScopeFacts {
+        project_workspace: primary,
+        project: Some(wanted.project.id),
+        execution_workspace: wanted.run.and_then(|r| r.workspace_id),
+        cwd: wanted.run.map(|_| wanted.base.as_str()),
+        agent: wanted.run.map(|r| r.agent_id),
+        run: wanted.run.map(|r| r.id),
+    };
+    // An ephemeral service belongs to one run whatever its written scope says.
+    let reuse =
+        if lifecycle == Some(Lifecycle::Ephemeral) && wanted.run.is_some() { Some(ReuseScope::Run) } else { reuse };
+    let scope = reuse_key::scope(lifecycle, reuse, &facts)
+        .map_err(|e| Refusal::new("service_start_failed", format!("{}: {e}", config.name)))?;
+    // A project's service runs in the project's own checkout, whichever run asked first.
+    let base = if scope.kind == ReuseScope::ProjectWorkspace { &wanted.project.path } else { &wanted.base };
+    let cwd = if config.cwd == "." { base.clone() } else { format!("{}/{}", base.trim_end_matches('/'), config.cwd) };
+    let env: BTreeMap<String, String> = config
+        .env
+        .iter()
+        .map(|(name, value)| {
+            let text = match value {
+                EnvValue::Text(text) => text.clone(),
+                EnvValue::Secret { name } => format!("secret:{name}"),
+            };
+            (name.clone(), text)
+        })
+        .collect();
+    let identity = reuse_key::ServiceIdentity {
+        scope: &scope,
+        name: &config.name,
+        command: match &config.command {
+            CommandLine::Shell(line) => reuse_key::CommandLine::Shell(line),
+            CommandLine::Argv(args) => reuse_key::CommandLine::Argv(args),
+        },
+        cwd: &cwd,
+        explicit_port: match config.port {
+            Port::Fixed { port, .. } => Some(port),
+            Port::None | Port::Auto { .. } => None,
+        },
+        env: &env,
+    };
+    let key = reuse_key::reuse_key(lifecycle, &identity);
+    Ok((scope, cwd, key))
+}
+
+/// Puts what the accepted config says now into a row that its key has found again. A process that lives
+/// keeps what it was started with; what ends it, and its next start, follow the row.
+fn refresh(d: &mut Deciding<'_, '_>, id: ServiceId, config: &ServiceConfig) {
+    let Some(before) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.lifecycle = config.lifecycle;
+        s.desired = config.desired;
+        s.command = shown(&config.command);
+        s.stop_policy = config.stop.policy;
+        s.idle_ms = i64::try_from(config.stop.idle_ms).ok();
+        s.grace_ms = i64::try_from(config.stop.grace_ms).unwrap_or(10_000);
+        s.config = serde_json::to_value(config).unwrap_or(Value::Null);
+    });
+    let Some(after) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    let policy = |s: &ServiceRow| after_last_user(s.lifecycle, s.stop_policy, s.idle_ms);
+    let left = before.idle_deadline_at.is_some()
+        || (before.status == ServiceStatus::Running && before.started_by_run_id.is_some());
+    if left && d.state().users_of(id).next().is_none() && policy(&before) != policy(&after) {
+        // Its users have left already: the new policy counts from now.
+        d.tx.update::<ServiceRow>(id, |s| s.idle_deadline_at = None);
+        unused(d, id);
+    }
+}
+
+/// Brings the rows of a project's services in line with its accepted config: those that the project owns
+/// are there, so that they can be seen and started by hand, and those that the config no longer has in
+/// this form are switched off. Such a row stays: it has a history.
+pub(crate) fn ensure_rows(d: &mut Deciding<'_, '_>, project: &ProjectRow) {
+    let configs = configured(project);
+    let mut owned = Vec::new();
+    for config in &configs {
+        let wanted = Wanted { project, run: None, base: project.path.clone() };
+        // One that belongs to a run or an agent gets its row when such an owner asks for it.
+        owned.extend(find_or_make(d, &wanted, config));
+    }
+    let others: Vec<ServiceRow> =
+        d.state().services.values().filter(|s| s.project_id == project.id && !owned.contains(&s.id)).cloned().collect();
+    for row in others {
+        let config = configs.iter().find(|c| c.name == row.name);
+        // The project's own are found by their key above; those of runs and agents by what the key is made of.
+        match config.filter(|c| row.scope_type != ReuseScope::ProjectWorkspace && is_same(&row, c)) {
+            Some(config) => refresh(d, row.id, config),
+            None => switch_off(d, &row, if config.is_some() { REPLACED } else { REMOVED }),
+        }
+    }
+}
+
+/// Whether a row was made for a service that is configured like this, as far as its key tells them apart.
+fn is_same(row: &ServiceRow, config: &ServiceConfig) -> bool {
+    let fixed = |port: &Port| if let Port::Fixed { port, .. } = port { Some(*port) } else { None };
+    serde_json::from_value::<ServiceConfig>(row.config.clone()).is_ok_and(|was| {
+        (&was.command, &was.cwd, &was.env, fixed(&was.port))
+            == (&config.command, &config.cwd, &config.env, fixed(&config.port))
+            && (was.lifecycle, was.reuse) == (config.lifecycle, config.reuse)
+    })
+}
+
+fn switch_off(d: &mut Deciding<'_, '_>, row: &ServiceRow, why: &str) {
+    if !row.config.is_object() || off(row).is_some() {
+        return;
+    }
+    d.tx.update::<ServiceRow>(row.id, |s| s.config["disabled"] = json!(why));
+}
+
+/// Why a service may not be started; none when it may.
+pub(super) fn off(service: &ServiceRow) -> Option<&str> {
+    service.config.get("disabled").and_then(Value::as_str)
+}
+
+/// Whether the accepted config has the service as this row has it.
+pub(crate) fn is_configured(service: &ServiceRow) -> bool {
+    !matches!(off(service), Some(REMOVED | REPLACED))
+}
+
+pub(super) fn refuse_off(service: &ServiceRow) -> Result<(), Refusal> {
+    let Some(reason) = off(service) else { return Ok(()) };
+    let number = Kind::Service.number(service.number);
+    Err(Refusal::new("illegal_state", format!("{number} {} is switched off: {reason}", service.name)))
+}

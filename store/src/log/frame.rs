@@ -197,11 +197,13 @@ impl FrameHeader {
             return None;
         }
         let (seq, offset) = (u64_at(b, 16), u64_at(b, 32));
-        // No log comes this far; readers count on from both.
-        if seq == u64::MAX || offset >= u64::MAX - u64::from(len) {
+        let flags = b[5];
+        // No log comes this far; readers count on from both. What stands for lost bytes may not know where they were.
+        let nowhere = flags & FLAG_GAP != 0 && offset == u64::MAX;
+        if seq == u64::MAX || offset >= u64::MAX - u64::from(len) && !nowhere {
             return None;
         }
-        Some(Self { stream: b[4], flags: b[5], len, crc: u32_at(b, 12), seq, ns: u64_at(b, 24), offset })
+        Some(Self { stream: b[4], flags, len, crc: u32_at(b, 12), seq, ns: u64_at(b, 24), offset })
     }
 
     /// Whether the checksum holds for this header and `payload`.

@@ -65,7 +65,7 @@ impl LogLines {
                     if let Some(feed) = memchr::memchr(b'\n', rest) {
                         return Ok(Some(head.offset + (skip + feed) as u64 - line.offset));
                     }
-                    end = head.offset + u64::from(head.len);
+                    end = head.offset.saturating_add(u64::from(head.len));
                 }
                 // The line was cut off here.
                 TextStep::Gap(Gap::Declared { seq, .. }) if seq > line.key.seq => {

@@ -200,7 +200,7 @@ pub(crate) fn bytes_before(
             bytes.clear();
         }
         bytes.extend_from_slice(&reader.payload()[usize::try_from(skip).unwrap_or(0)..]);
-        next = found.offset + u64::from(found.len);
+        next = found.offset.saturating_add(u64::from(found.len));
     }
     if next != head.offset {
         bytes.clear();

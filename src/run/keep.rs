@@ -3,30 +3,21 @@
 //! The same path serves runs, services and operations, the first reign and every later one: the
 //! directory tells what has happened so far, and whatever has not is done now.
 
-use std::fs::File;
-use std::os::fd::AsRawFd as _;
+mod link;
+mod stop;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use wharf_model::shim::{
-    ChildRef, Control, ControlReply, ExitFrame, IdFile, LINE_MAX_BYTES, LimitsReport, PROTOCOL, Spec, StartMessage,
-};
+use wharf_model::shim::{ChildRef, Control, ControlReply, ExitFrame, IdFile, LimitsReport, Spec, StartMessage};
 
+use self::link::Link;
 use super::left::{child_of, found_words, stop_left};
 use crate::process::adopt::{self, Verdict};
-use crate::process::{cgroup, holder, shim_dir, signal, spawn};
+use crate::process::{cgroup, holder, shim_dir, spawn};
 
 /// Time in which a freshly started shim must answer on its socket.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Time a stop waits for a shim that is just being started.
-const STOP_WAITS_FOR_START: Duration = Duration::from_secs(1);
-/// Time a shim has to answer one message.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Time a shim has to greet: one that is stopped accepts and says nothing.
-const GREETING_LIMIT: Duration = Duration::from_secs(2);
 /// Pauses between attempts to reach a shim that holds its lock and does not answer.
 const RECONNECT_MS: [u64; 6] = [20, 100, 500, 1_000, 2_000, 5_000];
 /// Attempts after which one that was never reached in this reign is told to be in doubt.
@@ -379,68 +370,6 @@ impl Keeper {
             }
         }
     }
-
-    /// Waits for a shim that is being started; an error when none shows itself soon.
-    async fn await_start(&self, path: &Path) -> Result<(), String> {
-        let end = tokio::time::Instant::now() + STOP_WAITS_FOR_START;
-        loop {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            match verdict(path).await? {
-                Verdict::Live(_) => return Ok(()),
-                Verdict::NeverStarted if tokio::time::Instant::now() < end => {}
-                Verdict::NeverStarted => return Err("it has not been started yet".into()),
-                Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => {
-                    return Err("it has just ended".into());
-                }
-            }
-        }
-    }
-
-    /// Ends a shim that does not listen, and whatever carries its tag.
-    pub async fn stop_by_force(&self, dir: &str) -> Result<(), String> {
-        let (path, name) = (self.path(dir), dir.to_owned());
-        let done = tokio::task::spawn_blocking(move || {
-            let mut child = None;
-            match adopt::judge(&path) {
-                Ok(Verdict::Live(Some(id))) => {
-                    child = child_of(&id);
-                    signal::send(id.shim, signal::Signal::KILL)
-                        .map_err(|e| format!("its shim cannot be killed: {e}"))?;
-                }
-                Ok(Verdict::Live(None)) => {
-                    return Err("its shim is just beginning and has not said who it is".to_owned());
-                }
-                Ok(Verdict::ShimLost { id: Some(id) }) => child = child_of(&id),
-                // One that is just starting must not come after.
-                Ok(Verdict::NeverStarted) => {
-                    shim_dir::forbid(&path).map_err(|e| format!("its directory cannot be closed: {e}"))?;
-                }
-                _ => {}
-            }
-            stop_left(&path, &name, child)
-        });
-        let done = done.await.map_err(|e| e.to_string())??;
-        if done.survivors.is_empty() { Ok(()) } else { Err(format!("{} live on", done.survivors.join(", "))) }
-    }
-
-    /// Asks a shim to stop what it keeps; done when it has taken the order, or when it has ended.
-    pub async fn stop(&self, dir: &str, reason: &str, grace_ms: u64) -> Result<(), String> {
-        let path = self.path(dir);
-        match verdict(&path).await? {
-            Verdict::Live(_) => {}
-            Verdict::Ended(_) | Verdict::ShimLost { .. } | Verdict::OtherBoot => return Ok(()),
-            // Its start is under way in another task, or was never begun: one that is seen soon is stopped at once.
-            Verdict::NeverStarted => self.await_start(&path).await?,
-        }
-        let (mut link, _) = Link::open(&path, self.epoch).await?;
-        link.send(&Control::Stop { reason: reason.to_owned(), grace_ms }).await?;
-        let answer =
-            tokio::time::timeout(ANSWER_LIMIT, link.next()).await.map_err(|_| "no answer to stop".to_owned())?;
-        match answer? {
-            Some(ControlReply::Error { code, message }) => Err(format!("{code}: {message}")),
-            Some(_) | None => Ok(()),
-        }
-    }
 }
 
 /// How a watch ended. Each carries what was judged: a second look could find another state.
@@ -500,72 +429,6 @@ fn said(path: &Path) -> Option<String> {
 fn live_link(data: &Path, dir: &str) -> Option<PathBuf> {
     let (kind, id, n) = shim_dir::named(dir)?;
     Some(data.join("live").join(format!("{kind}-{id}-{n}")))
-}
-
-/// The highest version that both ends speak. A shim of the first version may list none.
-fn common_version(theirs: &[u32]) -> Option<u32> {
-    if theirs.is_empty() {
-        return Some(1);
-    }
-    theirs.iter().copied().filter(|v| (1..=PROTOCOL).contains(v)).max()
-}
-
-/// A connection to a shim's control socket.
-struct Link {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
-    line: Vec<u8>,
-}
-
-impl Link {
-    async fn open(path: &Path, epoch: i64) -> Result<(Self, ControlReply), String> {
-        // Socket addresses end at 107 bytes: the directory is reached through its descriptor.
-        let dir = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let address = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), shim_dir::names::CONTROL);
-        let stream = tokio::time::timeout(ANSWER_LIMIT, UnixStream::connect(&address))
-            .await
-            .map_err(|_| "its control socket does not accept".to_owned())?
-            .map_err(|e| format!("its control socket: {e}"))?;
-        drop(dir);
-        let (reader, writer) = stream.into_split();
-        let mut link = Self { reader: BufReader::new(reader), writer, line: Vec::new() };
-        let hello = Control::Hello { v: PROTOCOL, epoch, version: env!("CARGO_PKG_VERSION").to_owned() };
-        link.send(&hello).await?;
-        let welcome = tokio::time::timeout(GREETING_LIMIT, link.next())
-            .await
-            .map_err(|_| "its control socket does not answer".to_owned())??
-            .ok_or_else(|| "its control socket closed".to_owned())?;
-        match &welcome {
-            ControlReply::Welcome { versions, .. } => match common_version(versions) {
-                Some(_) => Ok((link, welcome)),
-                None => Err(format!(
-                    "its shim speaks protocol {versions:?} and this wharf up to {PROTOCOL}; use the wharf that started it"
-                )),
-            },
-            ControlReply::Error { code, message } => Err(format!("{code}: {message}")),
-            _ => Err(format!("it greeted with {welcome:?}")),
-        }
-    }
-
-    async fn send(&mut self, message: &Control) -> Result<(), String> {
-        let mut line = serde_json::to_vec(message).map_err(|e| e.to_string())?;
-        line.push(b'\n');
-        self.writer.write_all(&line).await.map_err(|e| e.to_string())
-    }
-
-    /// The next message; none when the other side has closed.
-    async fn next(&mut self) -> Result<Option<ControlReply>, String> {
-        self.line.clear();
-        let limit = u64::try_from(LINE_MAX_BYTES).unwrap_or(u64::MAX) + 1;
-        let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line).await.map_err(|e| e.to_string())?;
-        if read == 0 {
-            return Ok(None);
-        }
-        if self.line.len() > LINE_MAX_BYTES {
-            return Err("its control socket sent a line over 64 KiB".into());
-        }
-        serde_json::from_slice(&self.line).map(Some).map_err(|e| format!("its control socket sent no message: {e}"))
-    }
 }
 
 #[cfg(test)]

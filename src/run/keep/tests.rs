@@ -1,8 +1,9 @@
 //! What is judged of directories in which a shim is missing, late or just beginning.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
-use wharf_model::shim::{LogSpec, ShimKind, StdinMode};
+use wharf_model::shim::{LogSpec, PROTOCOL, ShimKind, StdinMode};
 
 use super::*;
 use crate::process::lock;

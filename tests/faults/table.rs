@@ -206,7 +206,7 @@ const FAULTS: &[Fault] = &[
         limits::f41_no_watches_of_files,
         limits::f41_no_view_of_processes,
         limits::f41_terminals_that_can_do_little,
-    ], not_yet: "kernels without pidfd, cgroups or Landlock: nothing of the latter two is used, and pidfd is required"),
+    ], not_yet: "kernels without pidfd or Landlock: pidfd is required and said so, nothing of Landlock is used; without groups of control limits are told as not enforced, in tests/shim_limits.rs"),
     fault!(
         42,
         "probes of what answers badly",

@@ -201,6 +201,7 @@ fn watched_it_opens_the_console_on_living_runs_and_is_removed_when_all_is_stoppe
     let mut console = pty::Console::open_as(&place, 140, 40, &vars, &["demo"]);
     console.see("8 running");
     console.see("1 service");
+    assert!(!console.screen().contains("Recovered"), "what was begun for it is no surprise: {}", console.screen());
     console.send("q");
     console.see("Quit wharf?");
     console.send("s");

@@ -119,7 +119,7 @@ fn ledger(context: &Context, now: UnixMillis) -> Result<()> {
 /// Starts it and opens the console on it.
 fn watch(context: &Context, demo: &Demo, keep: bool) -> Result<u8> {
     context.remark(&format!("the demo is in {}", shown(&demo.root)));
-    let opened = watched::begin(demo).map_err(CliError::from).and_then(|()| super::console::open(context));
+    let opened = watched::begin(demo).map_err(CliError::from).and_then(|()| super::console::open_on(context, true));
     let code = match opened {
         Ok(code) => code,
         Err(error) => {

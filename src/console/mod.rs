@@ -41,6 +41,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// What the command line says about the look.
     pub look: Look,
+    /// What lives was begun for this very console a moment ago: that it is found is not put before the operator.
+    pub prepared: bool,
 }
 
 /// Why the console was not opened.

@@ -228,7 +228,11 @@ impl Shell {
             Event::Foretold(words) => self.tell(Msg::Foretold(words)),
             Event::Recovered(recovery) => {
                 let notice = reigning::recovery(&recovery, clock::now());
-                self.tell(Msg::Recovered(Box::new(notice)));
+                if std::mem::take(&mut self.options.prepared) {
+                    self.app.recovery = Some(notice);
+                } else {
+                    self.tell(Msg::Recovered(Box::new(notice)));
+                }
             }
             Event::Trouble(trouble, words) => self.trouble(trouble, words),
             Event::Need(need) => self.needs_room(need.as_ref()),

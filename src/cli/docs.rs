@@ -14,16 +14,8 @@ pub type State = (Class, &'static str);
 /// State of a lease.
 pub fn lease_state(item: &LeaseItem) -> State {
     match item.lease.status {
-        LeaseStatus::Waiting => (Class::Waits, "waiting"),
-        LeaseStatus::Acquiring => (Class::Waits, "acquiring"),
         LeaseStatus::Active if item.run_observation == Some(Observation::Unknown) => (Class::Unknown, "active"),
-        LeaseStatus::Active => (Class::Alive, "active"),
-        LeaseStatus::Releasing => (Class::Ending, "releasing"),
-        LeaseStatus::Retained => (Class::Clock, "retained"),
-        LeaseStatus::PendingCleanup => (Class::Ending, "cleaning"),
-        LeaseStatus::Released => (Class::Good, "released"),
-        LeaseStatus::Expired => (Class::Chosen, "expired"),
-        LeaseStatus::Failed => (Class::Bad, "failed"),
+        other => wharf_ui::rows::lease_state(other),
     }
 }
 

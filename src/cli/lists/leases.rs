@@ -14,16 +14,6 @@ use crate::cli::list::{self, ListArgs};
 use crate::cli::table::{Cell, Table};
 use crate::clock;
 
-/// The words of a policy for people.
-fn policy_words(policy: LeasePolicy) -> &'static str {
-    match policy {
-        LeasePolicy::Ephemeral => "ephemeral",
-        LeasePolicy::ReuseByEnvironment => "reuse by environment",
-        LeasePolicy::ReuseByExecutionWorkspace => "reuse by workspace",
-        LeasePolicy::RetainOnFailure => "keep on failure",
-    }
-}
-
 /// What the list can be asked for.
 pub const LEASES: Knows = Knows {
     rows: "leases",
@@ -111,7 +101,7 @@ pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
                     Cell::text(Kind::Lease.number(l.number)),
                     Cell::state(class, word),
                     Cell::text(row.environment.clone()),
-                    Cell::text(policy_words(l.lease_policy)),
+                    Cell::text(wharf_ui::rows::policy_words(l.lease_policy)),
                     Cell::maybe((!holder.is_empty()).then(|| holder.join(" "))),
                     Cell::maybe(holder_is(row)),
                     duration(l.last_used_at.map(|at| at.until(now))),

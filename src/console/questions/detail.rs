@@ -231,7 +231,11 @@ fn place(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
     if let Some(lease) = &detail.lease {
         let row = &lease.lease;
         let since = row.acquired_at.map(|at| format!(", since {}", format::clock(at, zone))).unwrap_or_default();
-        let words = format!("{} {}{since}", rows::lease_state(row.status).1, rows::policy_words(row.lease_policy));
+        let words = format!(
+            "{} {}{since}",
+            wharf_ui::rows::lease_state(row.status).1,
+            wharf_ui::rows::policy_words(row.lease_policy)
+        );
         out.push(fact("LEASE", format!("{} on {}", Kind::Lease.number(row.number), lease.environment), words));
     }
     if let Some(row) = &detail.workspace {

@@ -93,7 +93,7 @@ pub fn cancel(reader: &Reader, id: RunId, at: UnixMillis) -> Result<Preview, Sto
         && !lease.lease.status.is_terminal()
     {
         let what = format!("{} on {}", Kind::Lease.number(lease.lease.number), lease.environment);
-        lines.push(line(PreviewVerb::Frees, what, super::rows::policy_words(lease.lease.lease_policy)));
+        lines.push(line(PreviewVerb::Frees, what, wharf_ui::rows::policy_words(lease.lease.lease_policy)));
     }
     let expect = vec![Expect { id: run.id.text(), version: run.version }];
     let note =

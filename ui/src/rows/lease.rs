@@ -1,6 +1,6 @@
 //! One lease.
 
-use wharf_model::{LeaseId, RunId, UnixMillis};
+use wharf_model::{LeaseId, LeasePolicy, LeaseStatus, RunId, UnixMillis};
 
 use super::FactBlock;
 use crate::glyph::Class;
@@ -54,4 +54,29 @@ pub struct LeaseLine {
     pub fence: Option<i64>,
     /// More facts for its pane.
     pub facts: Vec<FactBlock>,
+}
+
+/// `reuse_by_environment` as people say it.
+pub const fn policy_words(policy: LeasePolicy) -> &'static str {
+    match policy {
+        LeasePolicy::Ephemeral => "ephemeral",
+        LeasePolicy::ReuseByEnvironment => "reuse by environment",
+        LeasePolicy::ReuseByExecutionWorkspace => "reuse by workspace",
+        LeasePolicy::RetainOnFailure => "keep on failure",
+    }
+}
+
+/// Class and word of a lease's state.
+pub const fn lease_state(status: LeaseStatus) -> (Class, &'static str) {
+    match status {
+        LeaseStatus::Waiting => (Class::Waits, "waiting"),
+        LeaseStatus::Acquiring => (Class::Waits, "acquiring"),
+        LeaseStatus::Active => (Class::Alive, "active"),
+        LeaseStatus::Releasing => (Class::Ending, "releasing"),
+        LeaseStatus::Retained => (Class::Clock, "retained"),
+        LeaseStatus::PendingCleanup => (Class::Ending, "cleaning"),
+        LeaseStatus::Released => (Class::Good, "released"),
+        LeaseStatus::Expired => (Class::Chosen, "expired"),
+        LeaseStatus::Failed => (Class::Bad, "failed"),
+    }
 }

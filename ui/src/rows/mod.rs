@@ -23,7 +23,7 @@ pub use diagnostics::{Diagnostics, OrchestratorLine, RequestLine, StoreLine};
 pub use form::{FormAgent, FormAgents};
 pub use halted::{Halted, HaltedBy};
 pub use header::{ConfigChange, Header, PendingConfig};
-pub use lease::LeaseLine;
+pub use lease::{LeaseLine, lease_state, policy_words};
 pub use output::{Counted, OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
 pub use preview::{Expect, Preview, PreviewLine, PreviewVerb};
 pub use run::{IssueName, LeaseName, Liveness, RunLine, RunStatus};

@@ -5,18 +5,7 @@ use crate::console::questions::filter::Facts;
 use wharf_model::filter::{Field, Status};
 use wharf_model::{CleanupStatus, Kind, LeasePolicy, LeaseStatus, Observation, UnixMillis};
 use wharf_store::view;
-use wharf_ui::glyph::Class;
-use wharf_ui::rows::{FactBlock, LeaseLine};
-
-/// `reuse_by_environment` as people say it.
-pub const fn policy_words(policy: LeasePolicy) -> &'static str {
-    match policy {
-        LeasePolicy::Ephemeral => "ephemeral",
-        LeasePolicy::ReuseByEnvironment => "reuse by environment",
-        LeasePolicy::ReuseByExecutionWorkspace => "reuse by workspace",
-        LeasePolicy::RetainOnFailure => "keep on failure",
-    }
-}
+use wharf_ui::rows::{FactBlock, LeaseLine, lease_state, policy_words};
 
 /// What a lease's policy means.
 pub const fn policy_meaning(policy: LeasePolicy) -> &'static str {
@@ -25,21 +14,6 @@ pub const fn policy_meaning(policy: LeasePolicy) -> &'static str {
         LeasePolicy::ReuseByEnvironment => "kept for the next run in this environment",
         LeasePolicy::ReuseByExecutionWorkspace => "kept for the next run in the same workspace",
         LeasePolicy::RetainOnFailure => "kept for a look when the run fails",
-    }
-}
-
-/// Class and word of a lease's state.
-pub const fn lease_state(status: LeaseStatus) -> (Class, &'static str) {
-    match status {
-        LeaseStatus::Waiting => (Class::Waits, "waiting"),
-        LeaseStatus::Acquiring => (Class::Waits, "acquiring"),
-        LeaseStatus::Active => (Class::Alive, "active"),
-        LeaseStatus::Releasing => (Class::Ending, "releasing"),
-        LeaseStatus::Retained => (Class::Clock, "retained"),
-        LeaseStatus::PendingCleanup => (Class::Ending, "cleaning"),
-        LeaseStatus::Released => (Class::Good, "released"),
-        LeaseStatus::Expired => (Class::Chosen, "expired"),
-        LeaseStatus::Failed => (Class::Bad, "failed"),
     }
 }
 

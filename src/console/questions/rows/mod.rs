@@ -9,7 +9,7 @@ mod workspace;
 use wharf_ui::rows::Fact;
 
 pub use activity::{activity, activity_facts, details};
-pub use lease::{lease, lease_facts, lease_state, policy_words};
+pub use lease::{lease, lease_facts};
 pub use run::{halted_now, halted_words, has_terminal_now, run, run_facts, step_failed, step_words};
 pub use service::{service, service_facts, service_state};
 pub use workspace::{operation, phase_words, workspace, workspace_facts};

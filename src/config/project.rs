@@ -141,6 +141,7 @@ fn environment<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_,
     let policy = reader.word(t, "lease_policy", LeasePolicy::ALL, LeasePolicy::as_str);
     let slots = reader.number(t, "slots", 1, 10_000).map(|slots| slots as u32);
     let ttl_ms = reader.positive(t, "ttl").unwrap_or(600_000);
+    let keep_ms = reader.positive(t, "keep").unwrap_or(86_400_000);
     if driver == Some(Driver::Local) {
         if let Some(config) = reader.table(t, "config", "environment.config") {
             reader.close(config);
@@ -156,6 +157,7 @@ fn environment<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_,
         lease_policy: policy.unwrap_or(LeasePolicy::Ephemeral),
         slots,
         ttl_ms,
+        keep_ms,
         config: BTreeMap::new(),
     }
 }

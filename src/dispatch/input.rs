@@ -6,6 +6,8 @@ use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{ActionId, ActorType, OperationId, OperationPhase, OperationStatus, RequestRow, RunId, ServiceId};
 use wharf_model::{LeaseId, RequestId, UnixMillis, WorkspaceMode, WorkspaceStrategy};
 
+use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
+
 /// One thing to decide about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -308,16 +310,35 @@ pub enum Fact {
     LeaseAcquired {
         action: ActionId,
         lease: LeaseId,
+        /// In a word, who provides it.
+        provider: String,
         provider_lease_id: Option<String>,
         expires_at: Option<UnixMillis>,
-        metadata: Option<Value>,
+        /// The driver's own, for its later calls.
+        facts: Value,
+        /// It is what an earlier lease held.
+        resumed: bool,
     },
+    /// It stands in a queue of the provider.
+    LeaseQueued { lease: LeaseId, queue: Queue },
     /// A driver refused.
-    LeaseRefused { action: ActionId, lease: LeaseId, message: String },
-    /// A lease was given back.
+    LeaseRefused { action: ActionId, lease: LeaseId, code: String, message: String },
+    /// A lease was given back, or destroyed at the provider.
     LeaseReleased { action: ActionId, lease: LeaseId },
     /// Giving it back failed.
     LeaseReleaseFailed { action: ActionId, lease: LeaseId, message: String },
+    /// What a lease holds was laid by, or why it was not.
+    LeaseLaidBy { action: ActionId, lease: LeaseId, failed: Option<String> },
+    /// The provider gives it until then.
+    LeaseExtended { action: ActionId, lease: LeaseId, until: UnixMillis },
+    /// The provider gives it no more time than this.
+    LeaseNotExtended { action: ActionId, lease: LeaseId, latest: Option<UnixMillis>, message: String },
+    /// What the provider says of a lease.
+    LeaseObserved { action: ActionId, lease: LeaseId, seen: LeaseSeen },
+    /// An environment was looked at.
+    EnvironmentProbed { action: ActionId, checks: Vec<Check>, took_ms: i64 },
+    /// An adapter was tried in a place that was acquired for it.
+    EnvironmentTested { action: ActionId, lease: LeaseId, checks: Vec<Check>, took_ms: i64 },
     /// It was decided where a run shall work.
     WorkspacePlanned { run: RunId, attempt: u32, plan: PlannedWorkspace },
     /// An operation is about to begin.
@@ -339,6 +360,8 @@ pub enum Fact {
         branch_created: bool,
         base: Option<(String, String)>,
         note: String,
+        /// What was asked of the place and what it made of it, where the environment is not this machine.
+        realisation: Option<Realisation>,
     },
     /// It could not be made.
     WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
@@ -355,7 +378,15 @@ pub enum Fact {
         limits: Option<Box<LimitsReport>>,
     },
     /// The adapter ended; its tree is gone.
-    RunEnded { action: ActionId, run: RunId, attempt: u32, exit: Box<ExitFrame>, output: RunOutput },
+    RunEnded {
+        action: ActionId,
+        run: RunId,
+        attempt: u32,
+        exit: Box<ExitFrame>,
+        output: RunOutput,
+        /// What was brought back from where it ran; none where nothing had to be.
+        collected: Option<Result<Collected, String>>,
+    },
     /// No process could be started.
     RunNotStarted { action: ActionId, run: RunId, attempt: u32, code: String, message: String },
     /// Its keeper died without a record.
@@ -408,6 +439,26 @@ pub enum Fact {
     ActionDone { action: ActionId },
     /// An action failed and may be tried again.
     ActionFailed { action: ActionId, error: String },
+}
+
+/// What a provider says of a lease.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LeaseSeen {
+    /// It is there, until then if the provider says so.
+    Held(Option<UnixMillis>),
+    /// It is certain that it is not there.
+    Gone,
+    /// It could not be found out.
+    Unknown(String),
+}
+
+/// A realisation, as it is kept with the lease and the workspace.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Realisation {
+    /// What was asked.
+    pub request: RealiseAsk,
+    /// What came of it.
+    pub result: Realised,
 }
 
 /// What is known of a run's output at its end.

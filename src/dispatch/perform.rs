@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use wharf_model::state::State;
 use wharf_model::{
-    ActionKind, ActionRow, AgentRow, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow, ProjectRow, RunId,
-    RunRow, ServiceId, ServiceRow, WorkspaceRow,
+    ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow,
+    ProjectRow, RunId, RunRow, ServiceId, ServiceRow, UnixMillis, WorkspaceRow,
 };
 
 /// Performs actions beside the loop and reports facts.
@@ -50,6 +50,19 @@ pub struct ServiceJob {
     pub project: ProjectRow,
 }
 
+/// A lease with what is around it.
+#[derive(Debug, Clone)]
+pub struct LeaseJob {
+    /// The lease.
+    pub lease: LeaseRow,
+    /// Its environment.
+    pub environment: EnvironmentRow,
+    /// The lease whose place it takes over, when it is there to be.
+    pub resumes: Option<LeaseRow>,
+    /// Project of its run.
+    pub project: Option<ProjectRow>,
+}
+
 /// What is to be done, and on what.
 #[derive(Debug, Clone)]
 pub enum Job {
@@ -69,9 +82,19 @@ pub enum Job {
         force: bool,
     },
     /// Ask the driver for a lease.
-    Acquire(Box<LeaseRow>, Box<EnvironmentRow>),
-    /// Give it back.
-    Release(Box<LeaseRow>, Box<EnvironmentRow>),
+    Acquire(Box<LeaseJob>),
+    /// Give it back; or lay it by, when it is kept.
+    Release(Box<LeaseJob>, bool),
+    /// Remove what it holds at the provider.
+    Destroy(Box<LeaseJob>),
+    /// Ask for more time.
+    Extend(Box<LeaseJob>, UnixMillis),
+    /// Ask what became of it.
+    Observe(Box<LeaseJob>),
+    /// Look at an environment; the row may be one that is not saved.
+    Probe(Box<EnvironmentRow>),
+    /// Try an agent's adapter in a place that was acquired for it.
+    Test(Box<LeaseJob>, Option<Box<AgentRow>>),
     /// Start a service, or find it again, and keep watch until it has ended.
     Serve(Box<ServiceJob>),
     /// Copy the store, to a file that was named or among its backups.
@@ -143,15 +166,30 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
                 force: args.is_some_and(|a| a["force"] == true),
             })
         }
-        ActionKind::AcquireLease | ActionKind::ReleaseLease => {
-            let lease = state.leases.get(&action.entity_id.parse::<LeaseId>().ok()?)?.clone();
-            let environment = state.environments.get(&lease.environment_id)?.clone();
-            let (lease, environment) = (Box::new(lease), Box::new(environment));
-            Some(if action.kind == ActionKind::AcquireLease {
-                Job::Acquire(lease, environment)
-            } else {
-                Job::Release(lease, environment)
-            })
+        ActionKind::AcquireLease => Some(Job::Acquire(lease_job(state, action)?)),
+        ActionKind::ReleaseLease => {
+            let kept = action.args.as_ref().is_some_and(|a| a["keep"] == true);
+            Some(Job::Release(lease_job(state, action)?, kept))
+        }
+        ActionKind::DestroyLease => Some(Job::Destroy(lease_job(state, action)?)),
+        ActionKind::ExtendLease => {
+            let until = action.args.as_ref().and_then(|a| a["until"].as_i64())?;
+            Some(Job::Extend(lease_job(state, action)?, UnixMillis(until)))
+        }
+        ActionKind::ObserveLease => Some(Job::Observe(lease_job(state, action)?)),
+        ActionKind::Probe => {
+            // One that is not saved stands in the action itself.
+            let unsaved = action.args.as_ref().and_then(|a| a.get("environment")).cloned();
+            let row = match unsaved {
+                Some(row) => serde_json::from_value(row).ok()?,
+                None => state.environments.get(&action.entity_id.parse::<EnvironmentId>().ok()?)?.clone(),
+            };
+            Some(Job::Probe(Box::new(row)))
+        }
+        ActionKind::TestEnvironment => {
+            let agent = action.args.as_ref().and_then(|a| a["agent"].as_str()).and_then(|a| a.parse().ok());
+            let agent = agent.and_then(|a| state.agents.get(&a)).cloned().map(Box::new);
+            Some(Job::Test(lease_job(state, action)?, agent))
         }
         ActionKind::StartService => {
             let service = state.services.get(&action.entity_id.parse::<ServiceId>().ok()?)?.clone();
@@ -177,6 +215,17 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             })
         }
     }
+}
+
+fn lease_job(state: &State, action: &ActionRow) -> Option<Box<LeaseJob>> {
+    let lease = state.leases.get(&action.entity_id.parse::<LeaseId>().ok()?)?.clone();
+    let project = lease.run_id.and_then(|r| state.runs.get(&r)).and_then(|r| state.projects.get(&r.project_id));
+    Some(Box::new(LeaseJob {
+        environment: state.environments.get(&lease.environment_id)?.clone(),
+        resumes: lease.resumed_from.and_then(|l| state.leases.get(&l)).cloned(),
+        project: project.cloned(),
+        lease,
+    }))
 }
 
 fn run_job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<RunJob> {

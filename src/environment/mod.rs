@@ -1,6 +1,9 @@
 //! Environments: where runs may run, and the drivers that reach them.
 
 pub mod driver;
+pub mod here;
 pub mod local;
+pub mod registry;
+pub mod target;
 
-pub use driver::{Answer, Driver, Place};
+pub use driver::{Answer, Driver, Site};

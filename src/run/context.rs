@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wharf_model::EnvironmentRow;
+
 use super::keep::Keeper;
 use crate::dispatch::event_loop::Inbox;
+use crate::environment::Site;
 
 /// Shared by every executor of a reign.
 #[derive(Clone)]
@@ -22,4 +25,17 @@ pub struct Context {
     pub log_quota: Option<u64>,
     /// What happens at the quota.
     pub on_quota: wharf_model::shim::OnQuota,
+}
+
+impl Context {
+    /// What surrounds the drivers of an environment. Paths of its config start where the config lies.
+    pub fn site(&self, environment: &EnvironmentRow) -> Site {
+        let home = || self.operator.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        Site {
+            data: self.keeper.data.clone(),
+            operator: Arc::clone(&self.operator),
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
+            base: environment.config["base"].as_str().map_or_else(home, PathBuf::from),
+        }
+    }
 }

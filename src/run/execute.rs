@@ -66,7 +66,14 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         End::Exited(exit) => {
             let (at, frame) = (dir.clone(), exit.clone());
             let output = tokio::task::spawn_blocking(move || output::gather(&data, &at, Some(&frame))).await;
-            Fact::RunEnded { action: action.id, run, attempt, exit, output: output.unwrap_or_default() }
+            Fact::RunEnded {
+                action: action.id,
+                run,
+                attempt,
+                exit,
+                output: output.unwrap_or_default(),
+                collected: None,
+            }
         }
         End::Lost(evidence) => {
             let output = tokio::task::spawn_blocking(move || output::gather(&data, &dir, None)).await;

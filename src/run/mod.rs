@@ -9,5 +9,6 @@ mod left;
 pub mod operation;
 pub mod output;
 pub mod performer;
+pub mod probe;
 pub mod realise;
 pub mod seal;

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use wharf_model::{ActionId, ActionKind, ActionRow};
 
 use super::context::Context;
-use super::{backup, execute, lease, realise, seal};
+use super::{backup, execute, lease, probe, realise, seal};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
 use crate::gc::carry_out;
@@ -83,8 +83,13 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
         Job::Execute(job) => Box::pin(execute::execute(&ctx, &action, *job)).await,
         Job::Realise(job) => Box::pin(realise::realise(&ctx, &action, &job)).await,
         Job::Serve(job) => Box::pin(serve::serve(&ctx, &action, *job)).await,
-        Job::Acquire(row, environment) => lease::acquire(&action, &row, &environment).await,
-        Job::Release(row, environment) => lease::release(&action, &row, &environment).await,
+        Job::Acquire(job) => lease::acquire(&ctx, &action, &job).await,
+        Job::Release(job, kept) => lease::release(&ctx, &action, &job, kept).await,
+        Job::Destroy(job) => lease::destroy(&ctx, &action, &job).await,
+        Job::Extend(job, until) => lease::extend(&ctx, &action, &job, until).await,
+        Job::Observe(job) => lease::observe(&ctx, &action, &job).await,
+        Job::Probe(environment) => probe::probe(&ctx, &action, &environment).await,
+        Job::Test(job, agent) => probe::test(&ctx, &action, &job, agent.as_deref()).await,
         Job::Stop { dir, force: true, .. } => match ctx.keeper.stop_by_force(&dir).await {
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },

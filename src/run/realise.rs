@@ -52,6 +52,7 @@ pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
             branch_created: made.branch_created,
             base: made.base,
             note: made.note,
+            realisation: None,
         },
         Err(message) => Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause: None },
     }

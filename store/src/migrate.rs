@@ -13,6 +13,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_log_retention.sql"),
     include_str!("migrations/0003_logs_of_services_and_operations.sql"),
     include_str!("migrations/0004_activity_scopes.sql"),
+    include_str!("migrations/0005_leases.sql"),
 ];
 
 /// The schema this program writes.

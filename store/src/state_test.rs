@@ -64,25 +64,7 @@ pub(crate) mod make {
             created_at: zero,
             updated_at: zero,
         });
-        tx.put(EnvironmentRow {
-            id: id(1),
-            number: 1,
-            company_id: id(1),
-            name: "Local".into(),
-            description: None,
-            origin: Origin::Manual,
-            driver: Driver::Local,
-            status: EnvironmentStatus::Active,
-            lease_policy: LeasePolicy::Ephemeral,
-            slots: None,
-            ttl_ms: 600_000,
-            fence_counter: 0,
-            config: json!({}),
-            metadata: None,
-            version: 0,
-            created_at: zero,
-            updated_at: zero,
-        });
+        tx.put(EnvironmentRow::new(id(1), 1, id(1), "Local", Driver::Local, zero));
     }
 
     pub(crate) fn run(n: u128, number: i64) -> RunRow {
@@ -106,34 +88,8 @@ pub(crate) mod make {
 
     pub(crate) fn lease(n: u128, number: i64, run: RunId) -> LeaseRow {
         let zero = UnixMillis(0);
-        LeaseRow {
-            id: id(n),
-            number,
-            company_id: id(1),
-            environment_id: id(1),
-            run_id: Some(run),
-            issue_id: None,
-            execution_workspace_id: None,
-            status: LeaseStatus::Acquiring,
-            lease_policy: LeasePolicy::Ephemeral,
-            fence: None,
-            provider: "local".into(),
-            provider_lease_id: None,
-            acquired_at: None,
-            last_used_at: None,
-            expires_at: None,
-            deadline_at: None,
-            released_at: None,
-            end_reason: None,
-            failure_reason: None,
-            cleanup_status: None,
-            cleanup_attempts: 0,
-            next_try_at: None,
-            metadata: None,
-            version: 0,
-            created_at: zero,
-            updated_at: zero,
-        }
+        let environment = EnvironmentRow::new(id(1), 1, id(1), "Local", Driver::Local, zero);
+        LeaseRow { run_id: Some(run), ..LeaseRow::asked(id(n), number, &environment, LeaseStatus::Acquiring, zero) }
     }
 
     pub(crate) fn service(n: u128, number: i64) -> ServiceRow {

@@ -439,6 +439,7 @@ fn environments(d: &mut Deciding<'_, '_>, company: CompanyId, project: ProjectId
                 e.lease_policy = policy;
                 e.slots = config.slots.map(i64::from);
                 e.ttl_ms = i64::try_from(config.ttl_ms).unwrap_or(600_000);
+                e.keep_ms = i64::try_from(config.keep_ms).unwrap_or(i64::MAX);
                 e.config = value;
                 e.status = EnvironmentStatus::Active;
             });
@@ -447,23 +448,13 @@ fn environments(d: &mut Deciding<'_, '_>, company: CompanyId, project: ProjectId
         let id: EnvironmentId = d.id();
         let number = d.tx.next_number("environment");
         let row = EnvironmentRow {
-            id,
-            number,
-            company_id: company,
-            name: config.name.clone(),
-            description: None,
             origin: Origin::Config,
-            driver,
-            status: EnvironmentStatus::Active,
             lease_policy: policy,
             slots: config.slots.map(i64::from),
             ttl_ms: i64::try_from(config.ttl_ms).unwrap_or(600_000),
-            fence_counter: 0,
+            keep_ms: i64::try_from(config.keep_ms).unwrap_or(i64::MAX),
             config: value,
-            metadata: None,
-            version: 0,
-            created_at: now,
-            updated_at: now,
+            ..EnvironmentRow::new(id, number, company, config.name.clone(), driver, now)
         };
         d.tx.put(row.clone());
         d.activity(&Actor::system(), "environment.created", &about::environment(&row), None);

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, CleanupStatus, CompanyId, Driver, EnvironmentId, EnvironmentRow,
-    EnvironmentStatus, LeaseEnd, LeaseId, LeasePolicy, LeaseRow, LeaseStatus, Origin, RunId, RunRow, RunStatus, Step,
-    StepStatus, UnixMillis,
+    ActionId, ActionKind, ActionStatus, CleanupStatus, CompanyId, Driver, EnvironmentId, EnvironmentRow, LeaseEnd,
+    LeaseId, LeaseRow, LeaseStatus, RunId, RunRow, RunStatus, Step, StepStatus, UnixMillis,
 };
 
 use super::{Deciding, about, finish, steps};
@@ -28,23 +27,9 @@ pub(crate) fn ensure_local(d: &mut Deciding<'_, '_>, company: CompanyId) -> Envi
     let number = d.tx.next_number("environment");
     let now = d.now();
     d.tx.put(EnvironmentRow {
-        id,
-        number,
-        company_id: company,
-        name: "Local".into(),
         description: Some("This machine, without a sandbox".into()),
-        origin: Origin::Manual,
-        driver: Driver::Local,
-        status: EnvironmentStatus::Active,
-        lease_policy: LeasePolicy::Ephemeral,
-        slots: None,
-        ttl_ms: 10 * 60_000,
-        fence_counter: 0,
-        config: json!({}),
         metadata: Some(json!({ "managedByWharf": true, "defaultForCompany": true })),
-        version: 0,
-        created_at: now,
-        updated_at: now,
+        ..EnvironmentRow::new(id, number, company, "Local", Driver::Local, now)
     });
     let row = d.tx.get::<EnvironmentRow>(id).cloned();
     let Some(row) = row else { unreachable!("a row that was just put is there") };
@@ -62,57 +47,38 @@ pub(crate) fn ask(d: &mut Deciding<'_, '_>, run_id: RunId, environment: &Environ
     let number = d.tx.next_number("lease");
     let now = d.now();
     d.tx.put(LeaseRow {
-        id,
-        number,
-        company_id: run.company_id,
-        environment_id: environment.id,
         run_id: Some(run_id),
         issue_id: run.issue_id,
-        execution_workspace_id: None,
-        status: LeaseStatus::Acquiring,
-        lease_policy: environment.lease_policy,
-        fence: None,
-        provider: environment.driver.as_str().to_owned(),
-        provider_lease_id: None,
-        acquired_at: None,
-        last_used_at: None,
-        expires_at: None,
         deadline_at: Step::Acquire.deadline_ms().map(|ms| now.plus(ms)),
-        released_at: None,
-        end_reason: None,
-        failure_reason: None,
-        cleanup_status: None,
-        cleanup_attempts: 0,
-        next_try_at: None,
         metadata: Some(json!({ "driver": environment.driver.as_str() })),
-        version: 0,
-        created_at: now,
-        updated_at: now,
+        ..LeaseRow::asked(id, number, environment, LeaseStatus::Acquiring, now)
     });
     d.tx.update::<RunRow>(run_id, |r| r.lease_id = Some(id));
     d.intend(ActionKind::AcquireLease, "lease", &id.text(), run.attempt, None, None);
 }
 
+/// What a driver granted.
+pub(crate) struct Granted<'a> {
+    /// The provider's own id of it.
+    pub provider_lease_id: Option<&'a str>,
+    /// When the provider takes it back.
+    pub expires_at: Option<UnixMillis>,
+    /// The driver's own.
+    pub facts: &'a Value,
+}
+
 /// The driver granted it.
-pub(crate) fn acquired(
-    d: &mut Deciding<'_, '_>,
-    action: ActionId,
-    id: LeaseId,
-    provider_lease_id: Option<String>,
-    expires_at: Option<UnixMillis>,
-    metadata: Option<Value>,
-) {
+pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, granted: Granted<'_>) {
+    let Granted { provider_lease_id, expires_at, facts } = granted;
     d.end_action(action, ActionStatus::Done, None);
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     if lease.status == LeaseStatus::PendingCleanup && lease.acquired_at.is_none() {
         // Granted after all: nobody waits for it any more, but now it can be named when it is given back.
         let now = d.now();
         d.tx.update::<LeaseRow>(id, |l| {
-            l.provider_lease_id = provider_lease_id;
+            l.provider_lease_id = provider_lease_id.map(str::to_owned);
             l.acquired_at = Some(now);
-            if metadata.is_some() {
-                l.metadata = metadata;
-            }
+            l.metadata = Some(facts.clone());
         });
         give_back(d, id, LeaseEnd::Failed, None);
         return;
@@ -130,15 +96,13 @@ pub(crate) fn acquired(
     d.tx.update::<LeaseRow>(id, |l| {
         l.status = LeaseStatus::Active;
         l.fence = Some(fence);
-        l.provider_lease_id = provider_lease_id;
+        l.provider_lease_id = provider_lease_id.map(str::to_owned);
         l.acquired_at = Some(now);
         l.last_used_at = Some(now);
         // A local lease lives as long as its run; only a provider's own expiry is kept here.
         l.expires_at = expires_at.or((l.provider != "local").then(|| now.plus(ttl)));
         l.deadline_at = None;
-        if metadata.is_some() {
-            l.metadata = metadata;
-        }
+        l.metadata = Some(facts.clone());
     });
     let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
     let details = json!({
@@ -160,7 +124,7 @@ pub(crate) fn acquired(
 }
 
 /// The driver refused.
-pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, message: &str) {
+pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, code: &str, message: &str) {
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     if lease.status != LeaseStatus::Acquiring {
@@ -180,7 +144,7 @@ pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, m
             .environments
             .get(&lease.environment_id)
             .map_or(Value::Null, |e| steps::environment_detail(e, Some(message)));
-        finish::setup_failed(d, run, Step::Acquire, "lease_acquire_failed", message, detail);
+        finish::setup_failed(d, run, Step::Acquire, code, message, detail);
     }
 }
 

@@ -19,10 +19,12 @@ pub mod agent_message;
 pub mod cancel;
 pub mod claim;
 pub mod config;
+mod environment;
 pub mod finish;
 pub mod gc;
 pub mod late;
 mod lease;
+mod lease_verb;
 mod limits;
 pub mod occurrence;
 pub(crate) mod place;
@@ -236,10 +238,19 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         return;
     }
     match fact {
-        Fact::LeaseAcquired { action, lease, provider_lease_id, expires_at, metadata } => {
-            lease::acquired(d, *action, *lease, provider_lease_id.clone(), *expires_at, metadata.clone());
+        Fact::LeaseAcquired { action, lease, provider_lease_id, expires_at, facts, .. } => {
+            let granted =
+                lease::Granted { provider_lease_id: provider_lease_id.as_deref(), expires_at: *expires_at, facts };
+            lease::acquired(d, *action, *lease, granted);
         }
-        Fact::LeaseRefused { action, lease, message } => lease::refused(d, *action, *lease, message),
+        Fact::LeaseRefused { action, lease, code, message } => lease::refused(d, *action, *lease, code, message),
+        Fact::LeaseQueued { .. }
+        | Fact::LeaseLaidBy { .. }
+        | Fact::LeaseExtended { .. }
+        | Fact::LeaseNotExtended { .. }
+        | Fact::LeaseObserved { .. }
+        | Fact::EnvironmentProbed { .. }
+        | Fact::EnvironmentTested { .. } => {}
         Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
@@ -255,7 +266,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             }
             workspace::operation_ended(d, *operation, end);
         }
-        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note } => {
+        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note, .. } => {
             let made =
                 workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
             workspace::realised(d, *action, *run, *attempt, &made);
@@ -267,7 +278,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
             limits::told(d, *run, *attempt, caps.as_deref());
         }
-        Fact::RunEnded { action, run, attempt, exit, output } => {
+        Fact::RunEnded { action, run, attempt, exit, output, .. } => {
             finish::ended(d, *action, *run, *attempt, exit, output);
         }
         Fact::RunNotStarted { action, run, attempt, code, message } => {

@@ -7,7 +7,9 @@ use wharf_model::{
     RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
 };
 
-use super::{Deciding, about, cancel, config, gc, release, resolve, run_start, service, store};
+use super::{
+    Deciding, about, cancel, config, environment, gc, lease_verb, release, resolve, run_start, service, store,
+};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
 /// Accepts a request, or says why not; on refusal the caller takes every change back.
@@ -49,6 +51,18 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         }
         RequestKind::RunResolve => resolve::accept(d, row, target::<RunId>(row)?, &actor)?,
         RequestKind::LeaseRelease => release::accept(d, row, target::<LeaseId>(row)?, &actor)?,
+        RequestKind::LeaseDestroy
+        | RequestKind::LeaseExtend
+        | RequestKind::LeaseRetain
+        | RequestKind::LeaseRetryCleanup
+        | RequestKind::LeaseShell => lease_verb::accept(d, row, kind, &actor)?,
+        RequestKind::EnvironmentCreate
+        | RequestKind::EnvironmentUpdate
+        | RequestKind::EnvironmentArchive
+        | RequestKind::EnvironmentRestore
+        | RequestKind::EnvironmentDelete
+        | RequestKind::EnvironmentProbe
+        | RequestKind::EnvironmentTest => environment::accept(d, row, kind, prepared, &actor)?,
         RequestKind::ServiceStart => {
             let project = config::first_verb(d, prepared, &actor)?;
             let id = config::service_named(d, row, project)?;

@@ -87,10 +87,11 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
         }
         ActionKind::AcquireLease => {
             if let Ok(id) = action.entity_id.parse::<LeaseId>() {
-                lease::refused(d, action.id, id, error);
+                lease::refused(d, action.id, id, "lease_acquire_failed", error);
             }
         }
-        ActionKind::ReleaseLease => {
+        ActionKind::ExtendLease | ActionKind::ObserveLease | ActionKind::Probe | ActionKind::TestEnvironment => {}
+        ActionKind::ReleaseLease | ActionKind::DestroyLease => {
             if let Ok(id) = action.entity_id.parse::<LeaseId>() {
                 lease::park(d, id, error);
             }

@@ -52,10 +52,18 @@ impl Loop {
             | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
             Fact::ServicePortReserved { service, generation, .. }
             | Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
+            // It stands in a queue, and is waited for no longer than it takes to say so.
+            Fact::LeaseQueued { lease, .. } => about("lease", lease.text(), 1),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
             | Fact::LeaseReleased { action, .. }
             | Fact::LeaseReleaseFailed { action, .. }
+            | Fact::LeaseLaidBy { action, .. }
+            | Fact::LeaseExtended { action, .. }
+            | Fact::LeaseNotExtended { action, .. }
+            | Fact::LeaseObserved { action, .. }
+            | Fact::EnvironmentProbed { action, .. }
+            | Fact::EnvironmentTested { action, .. }
             | Fact::WorkspaceRealised { action, .. }
             | Fact::WorkspaceFailed { action, .. }
             | Fact::RunEnded { action, .. }

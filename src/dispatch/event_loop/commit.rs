@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 use wharf_model::state::{AnyRow, Change, Decided};
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, RequestKind, RequestRow, RequestStatus, RunId, RunTextKind,
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseStatus, RequestKind, RequestRow, RequestStatus, RunId,
+    RunTextKind,
 };
 use wharf_store::{ApplyError, StoreError};
 
@@ -66,6 +67,10 @@ impl Loop {
                 let row = self.state.runs.get(run);
                 let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
                 Told { workspace: row.and_then(|r| r.workspace_id), over }
+            }
+            Input::Fact(Fact::LeaseQueued { lease, .. }) => {
+                let waits = self.state.leases.get(lease).is_some_and(|l| l.status == LeaseStatus::Acquiring);
+                Told { over: !waits, ..Told::default() }
             }
             _ => Told::default(),
         };

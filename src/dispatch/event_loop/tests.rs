@@ -173,7 +173,15 @@ fn a_fact_that_the_store_refuses_is_told_again() {
     let action = desk.looped().state.actions.values().find(|a| a.kind == ActionKind::AcquireLease).unwrap().id;
     // Memory has another row than the store.
     desk.looped().state.leases.get_mut(&lease).unwrap().version += 5;
-    let granted = Fact::LeaseAcquired { action, lease, provider_lease_id: None, expires_at: None, metadata: None };
+    let granted = Fact::LeaseAcquired {
+        action,
+        lease,
+        provider_lease_id: None,
+        expires_at: None,
+        facts: serde_json::Value::Null,
+        provider: "local".into(),
+        resumed: false,
+    };
     for written in [false, true] {
         let (reply, mut told) = oneshot::channel();
         let _ = desk.looped().inbox.sender.try_send(Envelope::Input(Input::Fact(granted.clone()), Some(reply)));
@@ -229,7 +237,15 @@ fn a_request_about_a_row_that_cannot_be_read_is_refused() {
         desk.notes.performed.lock().unwrap().iter().find(|a| a.kind == ActionKind::AcquireLease).unwrap().clone();
     let lease = action.entity_id.parse().unwrap();
     for fact in [
-        Fact::LeaseAcquired { action: action.id, lease, provider_lease_id: None, expires_at: None, metadata: None },
+        Fact::LeaseAcquired {
+            action: action.id,
+            lease,
+            provider_lease_id: None,
+            expires_at: None,
+            facts: serde_json::Value::Null,
+            provider: "local".into(),
+            resumed: false,
+        },
         Fact::ActionDone { action: action.id },
     ] {
         let _ = desk.looped().inbox.sender.try_send(Envelope::Input(Input::Fact(fact), None));

@@ -113,7 +113,15 @@ impl Bench {
     pub fn grant(&mut self, run: RunId) {
         let lease = self.run(run).lease_id.unwrap();
         let action = self.action(ActionKind::AcquireLease, &lease.text()).unwrap();
-        let fact = Fact::LeaseAcquired { action, lease, provider_lease_id: None, expires_at: None, metadata: None };
+        let fact = Fact::LeaseAcquired {
+            action,
+            lease,
+            provider_lease_id: None,
+            expires_at: None,
+            facts: serde_json::Value::Null,
+            provider: "local".into(),
+            resumed: false,
+        };
         self.fact(fact);
     }
 
@@ -143,6 +151,7 @@ impl Bench {
             branch_created: true,
             base: None,
             note: String::new(),
+            realisation: None,
         });
     }
 
@@ -197,7 +206,7 @@ impl Bench {
     pub fn ends(&mut self, run: RunId, exit: ExitFrame) {
         let action = self.action(ActionKind::SpawnShim, &run.text()).unwrap();
         let exit = Box::new(exit);
-        self.fact(Fact::RunEnded { action, run, attempt: 1, exit, output: RunOutput::default() });
+        self.fact(Fact::RunEnded { action, run, attempt: 1, exit, output: RunOutput::default(), collected: None });
     }
 
     /// The lease that a run has or had.

@@ -378,7 +378,7 @@ fn work_on_logs_goes_on_once_the_disk_has_room_again() {
     let action = bench.action(ActionKind::SpawnShim, &run.text()).unwrap();
     let output = RunOutput { log_ref, stdout_bytes: 10, ..RunOutput::default() };
     let exit = Box::new(exit(Some(0), None, EndedBy::Itself, None));
-    bench.fact(Fact::RunEnded { action, run, attempt: 1, exit, output });
+    bench.fact(Fact::RunEnded { action, run, attempt: 1, exit, output, collected: None });
     let action = bench.action(ActionKind::SealLog, &run.text()).unwrap();
     let fail = |bench: &mut Bench| bench.fact(Fact::ActionFailed { action, error: "no space".into() });
     for _ in 0..8 {

@@ -54,7 +54,12 @@ impl Sim {
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
             // Nobody asks for one in a simulation.
-            ActionKind::BackupStore => None,
+            ActionKind::BackupStore
+            | ActionKind::DestroyLease
+            | ActionKind::ExtendLease
+            | ActionKind::ObserveLease
+            | ActionKind::Probe
+            | ActionKind::TestEnvironment => None,
             ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
             ActionKind::SealLog if action.entity_type != "run" => Some(Task::Pack { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
@@ -87,11 +92,19 @@ impl Sim {
                     return; // The driver never answers.
                 }
                 let fact = if self.unlucky(60) {
-                    Fact::LeaseRefused { action, lease, message: "no room".into() }
+                    Fact::LeaseRefused { action, lease, code: "lease_acquire_failed".into(), message: "no room".into() }
                 } else if self.unlucky(60) {
                     Fact::ActionFailed { action, error: "the driver is away".into() }
                 } else {
-                    Fact::LeaseAcquired { action, lease, provider_lease_id: None, expires_at: None, metadata: None }
+                    Fact::LeaseAcquired {
+                        action,
+                        lease,
+                        provider_lease_id: None,
+                        expires_at: None,
+                        facts: serde_json::Value::Null,
+                        provider: "local".into(),
+                        resumed: false,
+                    }
                 };
                 self.tell(fact);
             }
@@ -491,6 +504,7 @@ impl Sim {
                     branch_created: false,
                     base: None,
                     note: String::new(),
+                    realisation: None,
                 };
                 self.tell(fact);
             }
@@ -575,7 +589,7 @@ impl Sim {
             Owner::Run => {
                 let (run, attempt) = (RunId(dir.1), dir.2);
                 self.tell(match exit {
-                    Some(exit) => Fact::RunEnded { action, run, attempt, exit, output },
+                    Some(exit) => Fact::RunEnded { action, run, attempt, exit, output, collected: None },
                     None => Fact::RunLost { action, run, attempt, evidence: "no exit record".into(), output },
                 });
             }

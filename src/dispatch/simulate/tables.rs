@@ -134,7 +134,7 @@ fn fail_in(step: Step, asked: bool) -> (RunStatus, Option<String>) {
             ask(&mut bench);
             let lease = bench.run(run).lease_id.unwrap();
             let action = bench.action(ActionKind::AcquireLease, &lease.text()).unwrap();
-            bench.fact(Fact::LeaseRefused { action, lease, message: "no".into() });
+            bench.fact(Fact::LeaseRefused { action, lease, code: "lease_acquire_failed".into(), message: "no".into() });
         }
         Step::Realise => {
             bench.grant(run);
@@ -507,7 +507,15 @@ fn a_lease_whose_driver_never_answers_is_cleaned_up() {
     assert_eq!(bench.state.leases[&lease].status, LeaseStatus::PendingCleanup);
     // Granted after all: it is given back at once, by the name the driver gave it.
     let provider_lease_id = Some("box-7".to_owned());
-    bench.fact(Fact::LeaseAcquired { action: asked, lease, provider_lease_id, expires_at: None, metadata: None });
+    bench.fact(Fact::LeaseAcquired {
+        action: asked,
+        lease,
+        provider_lease_id,
+        expires_at: None,
+        facts: serde_json::Value::Null,
+        provider: "local".into(),
+        resumed: false,
+    });
     let row = &bench.state.leases[&lease];
     assert_eq!((row.status, row.provider_lease_id.as_deref()), (LeaseStatus::Releasing, Some("box-7")));
     let action = bench.action(ActionKind::ReleaseLease, &lease.text()).unwrap();

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 mod accept;
 mod agent;
+pub mod driver;
 mod flat;
 mod machine;
 mod service;
@@ -97,7 +98,9 @@ pub struct EnvironmentConfig {
     pub slots: Option<u32>,
     /// Life of a lease that nobody renews.
     pub ttl_ms: u64,
-    /// Settings of the driver; empty for `local`.
+    /// How long what a lease held is kept after its run, by the policies that keep it.
+    pub keep_ms: u64,
+    /// Settings of the driver, as [`driver::DriverConfig::read`] reads them; empty for `local`.
     pub config: BTreeMap<String, Value>,
 }
 

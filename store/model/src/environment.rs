@@ -72,6 +72,8 @@ row! {
         fence_counter: i64,
         config: Value,
         metadata: Option<Value>,
+        keep_ms: i64,
+        probe: Option<Value>,
     }
 }
 
@@ -100,5 +102,95 @@ row! {
         cleanup_attempts: i64,
         next_try_at: Option<UnixMillis>,
         metadata: Option<Value>,
+        config: Option<Value>,
+        renew_at: Option<UnixMillis>,
+        retain_until: Option<UnixMillis>,
+        resumed_from: Option<LeaseId>,
+        request_id: Option<RequestId>,
+        queue: Option<Value>,
+        realisation: Option<Value>,
+        cleanup_error: Option<String>,
+    }
+}
+
+impl EnvironmentRow {
+    /// An environment as nobody has changed it yet: active, ephemeral, without a limit of leases.
+    pub fn new(
+        id: EnvironmentId,
+        number: i64,
+        company: CompanyId,
+        name: impl Into<String>,
+        driver: Driver,
+        now: UnixMillis,
+    ) -> Self {
+        Self {
+            id,
+            number,
+            company_id: company,
+            name: name.into(),
+            description: None,
+            origin: Origin::Manual,
+            driver,
+            status: EnvironmentStatus::Active,
+            lease_policy: LeasePolicy::Ephemeral,
+            slots: None,
+            ttl_ms: 10 * 60_000,
+            fence_counter: 0,
+            config: Value::Object(serde_json::Map::new()),
+            metadata: None,
+            keep_ms: 24 * 60 * 60_000,
+            probe: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The settings of its driver: the table `config` of what the row keeps, whose other members say where
+    /// they come from.
+    pub fn driver_config(&self) -> Value {
+        self.config.get("config").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+    }
+}
+
+impl LeaseRow {
+    /// A lease that is asked for, as nobody has answered yet: for nobody, by the environment's policy.
+    pub fn asked(id: LeaseId, number: i64, environment: &EnvironmentRow, status: LeaseStatus, now: UnixMillis) -> Self {
+        Self {
+            id,
+            number,
+            company_id: environment.company_id,
+            environment_id: environment.id,
+            run_id: None,
+            issue_id: None,
+            execution_workspace_id: None,
+            status,
+            lease_policy: environment.lease_policy,
+            fence: None,
+            provider: environment.driver.as_str().to_owned(),
+            provider_lease_id: None,
+            acquired_at: None,
+            last_used_at: None,
+            expires_at: None,
+            deadline_at: None,
+            released_at: None,
+            end_reason: None,
+            failure_reason: None,
+            cleanup_status: None,
+            cleanup_attempts: 0,
+            next_try_at: None,
+            metadata: None,
+            config: None,
+            renew_at: None,
+            retain_until: None,
+            resumed_from: None,
+            request_id: None,
+            queue: None,
+            realisation: None,
+            cleanup_error: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        }
     }
 }

@@ -231,7 +231,10 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
             match lease.and_then(|l| d.state().leases.get(&l)) {
                 Some(lease) if lease.status == LeaseStatus::PendingCleanup => Some((
                     RequestStatus::Failed,
-                    Some(("lease_release_failed".into(), lease.failure_reason.clone().unwrap_or_default())),
+                    Some((
+                        "lease_release_failed".into(),
+                        lease.cleanup_error.clone().or_else(|| lease.failure_reason.clone()).unwrap_or_default(),
+                    )),
                 )),
                 Some(lease) if !lease.status.is_terminal() => None,
                 _ => done,

@@ -265,6 +265,7 @@ fn cleanup(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
         l.end_reason = Some(LeaseEnd::Failed);
         l.failure_reason = Some(message.to_owned());
         l.cleanup_status = Some(CleanupStatus::Pending);
+        l.cleanup_attempts += 1;
         l.next_try_at = Some(next);
         l.deadline_at = None;
         l.queue = None;

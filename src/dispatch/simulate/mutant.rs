@@ -15,7 +15,7 @@ pub enum Mutant {
     ClockIgnored,
     /// An order to stop that was given up is never given again.
     StopForgotten,
-    /// A slot that becomes free is taken by whoever asks first, not by whoever waits.
+    /// A slot that becomes free is taken by whoever came last.
     LineJumped,
 }
 

@@ -41,7 +41,9 @@ pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, re
                 l.deadline_at = Some(now.plus(RELEASING_MS));
                 l.next_try_at = None;
                 l.renew_at = None;
-                l.retain_until = None;
+                if lease.status == LeaseStatus::Active {
+                    l.retain_until = None;
+                }
                 l.queue = None;
                 l.cleanup_attempts += 1;
             });

@@ -13,9 +13,6 @@ use super::{give_back, grant, keep, not_had, waiting_step};
 pub(super) fn has_room(d: &Deciding<'_, '_>, environment: &EnvironmentRow) -> bool {
     let Some(slots) = environment.slots else { return true };
     let of_it = || d.state().leases.values().filter(|l| l.environment_id == environment.id);
-    if mutant!(LineJumped) {
-        return i64::try_from(of_it().filter(|l| takes_slot(l)).count()).unwrap_or(i64::MAX) < slots;
-    }
     let waits = of_it().any(|l| l.status == LeaseStatus::Waiting);
     !waits && i64::try_from(of_it().filter(|l| takes_slot(l)).count()).unwrap_or(i64::MAX) < slots
 }
@@ -39,7 +36,10 @@ pub(crate) fn promote(d: &mut Deciding<'_, '_>) {
         d.state().leases.values().filter(|l| l.status == LeaseStatus::Waiting).map(|l| l.environment_id).collect();
     for id in waiting {
         let Some(environment) = d.state().environments.get(&id).cloned() else { continue };
-        let line: Vec<LeaseId> = waiting_line(d.state().leases.values(), id).iter().map(|l| l.id).collect();
+        let mut line: Vec<LeaseId> = waiting_line(d.state().leases.values(), id).iter().map(|l| l.id).collect();
+        if mutant!(LineJumped) {
+            line.reverse();
+        }
         let used = d.state().leases.values().filter(|l| l.environment_id == id && takes_slot(l)).count();
         let used = i64::try_from(used).unwrap_or(i64::MAX);
         let free = environment.slots.map_or(i64::MAX, |slots| slots.saturating_sub(used).max(0));

@@ -40,7 +40,9 @@ pub fn holder(run: Option<&RunRow>) -> Holder {
 /// Whether a lease takes up a slot of its environment: from its grant until it is given back or laid by.
 pub const fn takes_slot(lease: &LeaseRow) -> bool {
     match lease.status {
-        LeaseStatus::Acquiring | LeaseStatus::Active | LeaseStatus::Releasing => true,
+        LeaseStatus::Acquiring | LeaseStatus::Active => true,
+        // One that was kept, or that could not be given back at once, has left its slot to others already.
+        LeaseStatus::Releasing => lease.cleanup_attempts <= 1 && lease.retain_until.is_none(),
         // With a deadline it is still being laid by.
         LeaseStatus::Retained => lease.deadline_at.is_some(),
         LeaseStatus::Waiting

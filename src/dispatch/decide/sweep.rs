@@ -25,6 +25,10 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
         d.tx.update::<ActionRow>(id, |a| {
             a.status = ActionStatus::Performing;
             a.epoch_created = epoch;
+            // Whether the driver has answered the last reign is not known.
+            if a.kind == ActionKind::AcquireLease {
+                a.tries += 1;
+            }
             a.next_try_at = None;
         });
     }

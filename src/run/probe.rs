@@ -12,7 +12,7 @@ use crate::environment::driver::{Answer, Check};
 use crate::environment::registry;
 
 /// Time that a probe may take.
-const PROBE_LIMIT: Duration = Duration::from_secs(60);
+const PROBE_LIMIT: Duration = Duration::from_mins(1);
 
 fn millis(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)

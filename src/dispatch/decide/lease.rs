@@ -95,7 +95,7 @@ pub(crate) struct Granted<'a> {
 
 impl Granted<'_> {
     fn write(&self, l: &mut LeaseRow, now: UnixMillis) {
-        l.provider = self.provider.to_owned();
+        self.provider.clone_into(&mut l.provider);
         l.provider_lease_id = self.provider_lease_id.map(str::to_owned);
         l.acquired_at = Some(now);
         l.queue = None;

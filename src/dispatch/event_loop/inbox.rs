@@ -27,6 +27,8 @@ pub struct Told {
     pub workspace: Option<WorkspaceId>,
     /// The run it was about has ended, or is asked to stop: nothing new is to be begun for it.
     pub over: bool,
+    /// That attempt of the run has ended, or was given up.
+    pub ended: bool,
 }
 
 /// A way to tell the dispatcher something.

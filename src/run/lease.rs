@@ -88,10 +88,8 @@ pub async fn acquire(ctx: &Context, action: &ActionRow, job: &LeaseJob) -> Fact 
         facts: place.facts,
         resumed,
     };
-    if let Some((before, provider_id)) =
-        job.resumes.as_ref().and_then(|l| l.provider_lease_id.clone().map(|provider_id| (l, provider_id)))
-    {
-        let facts = before.metadata.clone().unwrap_or(Value::Null);
+    if let (Some(_), Some(provider_id)) = (job.lease.resumed_from, job.lease.provider_lease_id.clone()) {
+        let facts = job.lease.metadata.clone().unwrap_or(Value::Null);
         let answer = within(ACQUIRE_LIMIT, driver.resume(&ask, &provider_id, &facts)).await;
         kill_point("lease.provider_called");
         match answer {
@@ -111,8 +109,9 @@ pub async fn acquire(ctx: &Context, action: &ActionRow, job: &LeaseJob) -> Fact 
             Answer::Done(Acquired::Held(place)) => return held(place, false),
             Answer::Done(Acquired::Queued(queue)) => {
                 if !stay_queued(ctx, job, &*driver, queue).await {
-                    // Nobody waits any more; what stands in the queue is given back by its own action.
-                    return Fact::ActionDone { action: id };
+                    // What stands in the queue is given back by an action of its own.
+                    let message = "nobody waits for it any more".to_owned();
+                    return Fact::LeaseRefused { action: id, lease, code: "cancelled".into(), message };
                 }
             }
             Answer::Refused { code, hint } => {

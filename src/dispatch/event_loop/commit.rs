@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 use wharf_model::state::{AnyRow, Change, Decided};
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, LeaseStatus, RequestKind, RequestRow, RequestStatus, RunId,
-    RunTextKind,
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseRow, LeaseStatus, RequestKind, RequestRow, RequestStatus,
+    RunId, RunTextKind,
 };
 use wharf_store::{ApplyError, StoreError};
 
@@ -74,7 +74,8 @@ impl Loop {
                 Told { workspace: None, over, ended: row.is_none() }
             }
             Input::Fact(Fact::LeaseQueued { lease, .. }) => {
-                let waits = self.state.leases.get(lease).is_some_and(|l| l.status == LeaseStatus::Acquiring);
+                let waits = |l: &LeaseRow| l.status == LeaseStatus::Acquiring && l.end_reason.is_none();
+                let waits = self.state.leases.get(lease).is_some_and(waits);
                 Told { over: !waits, ..Told::default() }
             }
             _ => Told::default(),

@@ -361,7 +361,7 @@ pub enum Fact {
         base: Option<(String, String)>,
         note: String,
         /// What was asked of the place and what it made of it, where the environment is not this machine.
-        realisation: Option<Realisation>,
+        realisation: Option<Box<Realisation>>,
     },
     /// It could not be made.
     WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },

@@ -50,8 +50,7 @@ pub async fn settle(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Option<
         Venue::There(there) => there,
         // It ended with its lease; what it changed cannot be asked for any more.
         Venue::Gone(why) => {
-            let lost = format!("what it changed could not be brought back: {why}");
-            return Some(Settled { stopped: None, collected: Some(Err(lost)) });
+            return Some(Settled { stopped: None, collected: Some(Err(why.clone())) });
         }
         Venue::Unreachable(why) => {
             let mut doubt = Doubt::new(watch);
@@ -166,10 +165,7 @@ async fn collect(there: &There, watch: &Watch<'_>) -> Option<Result<Collected, S
             }
             Answer::Refused { code, hint } => {
                 doubt.resolved().await;
-                return Some(Err(format!(
-                    "what it changed in {} could not be brought back: {code}: {hint}",
-                    there.name
-                )));
+                return Some(Err(format!("{}: {code}: {hint}", there.name)));
             }
             Answer::Unknown { evidence } => {
                 let evidence = format!("what it changed in {} is not brought back yet: {evidence}", there.name);

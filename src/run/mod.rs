@@ -17,4 +17,5 @@ pub mod place;
 pub mod probe;
 pub mod realise;
 pub mod seal;
+mod trial;
 pub mod watch;

@@ -57,7 +57,7 @@ pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
             branch_created: made.branch_created,
             base: made.base,
             note: made.note,
-            realisation,
+            realisation: realisation.map(Box::new),
         },
         Err(Failed { message, cause }) => Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause },
     }

@@ -281,7 +281,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
                 branch_created: *branch_created,
                 base: base.as_ref(),
                 note,
-                realisation: realisation.as_ref(),
+                realisation: realisation.as_deref(),
             };
             workspace::realised(d, *action, *run, *attempt, &made);
         }

@@ -19,7 +19,7 @@ use crate::run::watch::Watch;
 use crate::workspace::provision;
 
 /// Time in which a workspace must be there.
-const REALISE_LIMIT: Duration = Duration::from_secs(300);
+const REALISE_LIMIT: Duration = Duration::from_mins(5);
 /// Grace of what a command that makes a workspace ready has left behind.
 const GRACE_MS: i64 = 5_000;
 

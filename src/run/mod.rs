@@ -16,6 +16,8 @@ pub mod performer;
 pub mod place;
 pub mod probe;
 pub mod realise;
+#[cfg(test)]
+mod scripted;
 pub mod seal;
 mod trial;
 pub mod watch;

@@ -110,7 +110,7 @@ mod tests {
             run(&sh("read -r line; echo \"<$line>\"; echo why >&2; exit 3", Some("told\n")), limit).await.unwrap();
         assert_eq!((ran.status.code(), ran.out.as_str(), ran.err.as_str()), (Some(3), "<told>\n", "why\n"));
         // Cut off: whoever floods is ended by what it writes.
-        let ran = run(&sh("yes", None), limit).await.unwrap();
+        let ran = run(&sh("exec yes", None), limit).await.unwrap();
         assert_eq!(ran.status.signal(), Some(13));
         assert_eq!(ran.out.len() as u64, OUTPUT_MAX_BYTES);
         let missing = Wrapped { argv: vec!["/no/such/program".into()], ..sh("", None) };

@@ -56,6 +56,25 @@ impl Inbox {
         }
     }
 
+    /// One whose facts are kept and answered by a test.
+    #[cfg(test)]
+    pub fn answered_by(
+        mut answer: impl FnMut(&Fact) -> Told + Send + 'static,
+    ) -> (Self, std::sync::Arc<std::sync::Mutex<Vec<Fact>>>) {
+        let (sender, mut receiver) = mpsc::channel(64);
+        let facts = std::sync::Arc::<std::sync::Mutex<Vec<Fact>>>::default();
+        let kept = std::sync::Arc::clone(&facts);
+        tokio::spawn(async move {
+            while let Some(envelope) = receiver.recv().await {
+                let Envelope::Input(Input::Fact(fact), Some(reply)) = envelope else { continue };
+                let told = answer(&fact);
+                kept.lock().unwrap().push(fact);
+                let _ = reply.send(told);
+            }
+        });
+        (Self { sender }, facts)
+    }
+
     /// Asks the dispatcher to end after what it is doing.
     pub async fn stop(&self) {
         let _ended = self.sender.send(Envelope::Stop).await;

@@ -393,6 +393,9 @@ pub enum Fact {
     RunLost { action: ActionId, run: RunId, attempt: u32, evidence: String, output: RunOutput },
     /// It cannot be judged, or can again.
     RunObserved { run: RunId, attempt: u32, unknown: Option<String> },
+    /// Something about it that its operator should know, where there is a note; without one it changes no row, and
+    /// only the answer counts: whether the run goes on.
+    RunNoted { run: RunId, attempt: u32, note: Option<String> },
     /// Hashes of a run's log.
     LogSealed {
         action: ActionId,

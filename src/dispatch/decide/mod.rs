@@ -304,6 +304,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             finish::lost(d, *action, *run, *attempt, evidence, output);
         }
         Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
+        Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),
         Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
             let hashes =
                 seal::Hashes { log: log_sha256, stdout: stdout_sha256, stderr: stderr_sha256, bytes: *log_bytes };

@@ -252,6 +252,15 @@ pub(crate) fn observed(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, un
     }
 }
 
+/// Something that the run's operator should know.
+pub(crate) fn noted(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, note: Option<&str>) {
+    if let Some(note) = note
+        && current(d, run_id, attempt).is_some()
+    {
+        d.tx.event(run_id, "lifecycle", "warn", note.to_owned(), None);
+    }
+}
+
 /// Keeps the run's surroundings for people and for the adapter.
 fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let state = d.state();

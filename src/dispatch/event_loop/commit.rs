@@ -66,7 +66,12 @@ impl Loop {
             Input::Fact(Fact::WorkspacePlanned { run, .. } | Fact::OperationPlanned { run, .. }) => {
                 let row = self.state.runs.get(run);
                 let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
-                Told { workspace: row.and_then(|r| r.workspace_id), over }
+                Told { workspace: row.and_then(|r| r.workspace_id), over, ended: false }
+            }
+            Input::Fact(Fact::RunNoted { run, attempt, .. }) => {
+                let row = self.state.runs.get(run).filter(|r| r.attempt == *attempt && !r.status.is_terminal());
+                let over = row.is_none_or(|r| r.stop_requested_at.is_some());
+                Told { workspace: None, over, ended: row.is_none() }
             }
             Input::Fact(Fact::LeaseQueued { lease, .. }) => {
                 let waits = |l: &LeaseRow| l.status == LeaseStatus::Acquiring && l.end_reason.is_none();

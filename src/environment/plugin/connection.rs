@@ -114,6 +114,11 @@ impl Connection {
         let _full = self.outgoing.try_send(message::notification(method, params));
     }
 
+    /// Writes bytes to it as they are, as only a test of a plugin does.
+    pub async fn write(&self, bytes: &[u8]) {
+        let _gone = self.outgoing.send(bytes.to_vec()).await;
+    }
+
     /// What it prints for this execution from now on. Read without pause: an instance whose output is not taken
     /// is not read from.
     pub fn outputs(&self, execution: &str) -> mpsc::Receiver<Output> {

@@ -68,6 +68,8 @@ pub struct Site {
     pub program: PathBuf,
     /// Directory that relative paths of the environment's config start from: the project's, else the home.
     pub base: PathBuf,
+    /// The running plugins, shared by every driver that needs one.
+    pub plugins: Arc<super::plugin::Plugins>,
 }
 
 /// What a driver is told when it is asked for a lease.

@@ -3,6 +3,7 @@
 pub mod driver;
 pub mod here;
 pub mod local;
+pub mod plugin;
 pub mod registry;
 pub mod target;
 

@@ -290,6 +290,11 @@ impl Check {
         Self { code: code.to_owned(), level: Level::Warn, message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// Whether it stands in the way.
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
+    }
+
     /// Something that stands in the way.
     pub fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: code.to_owned(), level: Level::Error, message: message.into(), hint: Some(hint.into()) }

@@ -5,6 +5,7 @@ pub mod here;
 pub mod local;
 pub mod plugin;
 pub mod registry;
+pub mod sandbox;
 pub mod target;
 
 pub use driver::{Answer, Driver, Site};

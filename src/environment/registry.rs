@@ -9,6 +9,7 @@ use wharf_model::config::driver::DriverConfig;
 use super::driver::{Driver, Site};
 use super::local::Local;
 use super::plugin::driver::Plugin;
+use super::sandbox;
 
 /// Why an environment has no driver that could be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,7 @@ pub fn driver(kind: Kind, config: &Value, site: &Site) -> Result<Arc<dyn Driver>
     match config {
         DriverConfig::Local => Ok(Arc::new(Local)),
         DriverConfig::Plugin(config) => Ok(Arc::new(Plugin::new(config, site))),
-        DriverConfig::Ssh(_) | DriverConfig::Sandbox(_) => Err(NoDriver::Absent(kind)),
+        DriverConfig::Sandbox(config) => Ok(sandbox::driver(config, site)),
+        DriverConfig::Ssh(_) => Err(NoDriver::Absent(kind)),
     }
 }

@@ -461,7 +461,7 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.executable_hash, plain.executable_hash);
     assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
     assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:23");
-    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:92");
+    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:56");
     assert_eq!(loaded.where_from("agent.fixer.limits.memory").line, 33);
     assert_eq!(loaded.where_from("service.web.ready.check.http").line, 59);
     assert_eq!(loaded.where_from("service.db.ready.check").line, 72);

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, CleanupStatus, CompanyId, Driver, EnvironmentId, EnvironmentRow, LeaseEnd,
-    LeaseId, LeaseRow, LeaseStatus, RunId, RunRow, RunStatus, Step, StepStatus, UnixMillis,
+    LeaseId, LeasePolicy, LeaseRow, LeaseStatus, RequestId, RunId, RunRow, RunStatus, Step, StepStatus, UnixMillis,
 };
 
-use super::{Deciding, about, finish, steps};
+use super::{Deciding, about, environment, finish, steps};
 use crate::dispatch::input::Actor;
 
 /// Time a driver has to give a lease back.
@@ -111,7 +111,10 @@ pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
     });
     d.activity(&Actor::system(), "environment.lease_acquired", &about::lease(&lease, project), Some(details));
     let Some(run) = lease.run_id.and_then(|r| d.tx.get::<RunRow>(r)).cloned() else {
-        give_back(d, id, LeaseEnd::Released, None);
+        let wanted = lease.request_id.is_some_and(|request| environment::try_out(d, id, request));
+        if !wanted {
+            give_back(d, id, LeaseEnd::Released, None);
+        }
         return;
     };
     if run.status != RunStatus::Running || run.step != Some(Step::Acquire) {
@@ -275,4 +278,22 @@ pub(crate) fn park(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
     let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
     let details = json!({ "code": "lease_cleanup_failed", "error": message, "attempt": tries });
     d.activity(&Actor::system(), "environment.lease_cleanup_failed", &about::lease(&lease, project), Some(details));
+}
+
+/// Asks the driver for a lease that no run holds: for a test, by the request that it belongs to.
+pub(crate) fn ask_for_request(d: &mut Deciding<'_, '_>, request: RequestId, environment: &EnvironmentRow) -> LeaseId {
+    let id: LeaseId = d.id();
+    let number = d.tx.next_number("lease");
+    let now = d.now();
+    d.tx.put(LeaseRow {
+        request_id: Some(request),
+        // Whatever a test leaves behind is of no use to anybody.
+        lease_policy: LeasePolicy::Ephemeral,
+        config: Some(environment.driver_config()),
+        deadline_at: Step::Acquire.deadline_ms().map(|ms| now.plus(ms)),
+        metadata: Some(json!({ "driver": environment.driver.as_str() })),
+        ..LeaseRow::asked(id, number, environment, LeaseStatus::Acquiring, now)
+    });
+    d.intend(ActionKind::AcquireLease, "lease", &id.text(), 1, None, None);
+    id
 }

@@ -248,9 +248,11 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         | Fact::LeaseLaidBy { .. }
         | Fact::LeaseExtended { .. }
         | Fact::LeaseNotExtended { .. }
-        | Fact::LeaseObserved { .. }
-        | Fact::EnvironmentProbed { .. }
-        | Fact::EnvironmentTested { .. } => {}
+        | Fact::LeaseObserved { .. } => {}
+        Fact::EnvironmentProbed { action, checks, took_ms } => environment::probed(d, *action, checks, *took_ms),
+        Fact::EnvironmentTested { action, lease, checks, took_ms } => {
+            environment::tested(d, *action, *lease, checks, *took_ms);
+        }
         Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),

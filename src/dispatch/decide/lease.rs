@@ -95,7 +95,7 @@ pub(crate) struct Granted<'a> {
 
 impl Granted<'_> {
     fn write(&self, l: &mut LeaseRow, now: UnixMillis) {
-        l.provider = self.provider.to_owned();
+        self.provider.clone_into(&mut l.provider);
         l.provider_lease_id = self.provider_lease_id.map(str::to_owned);
         l.acquired_at = Some(now);
         l.queue = None;
@@ -216,13 +216,15 @@ fn waiting_step(d: &mut Deciding<'_, '_>, run: RunId) {
 
 /// The driver refused.
 pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, code: &str, message: &str) {
+    // An earlier try may have had an answer that was lost: then this one proves nothing about that.
+    let once = d.state().actions.get(&action).is_some_and(|a| a.tries <= 1);
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     if lease.status != LeaseStatus::Acquiring {
         return;
     }
     let now = d.now();
-    if lease.provider_lease_id.is_some() || lease.queue.is_some() {
+    if !once || lease.provider_lease_id.is_some() || lease.queue.is_some() {
         // There is something at the provider already: what an earlier lease left, or a place in its queue.
         cleanup(d, id, message);
         give_back(d, id, LeaseEnd::Failed, Some(message.to_owned()));

@@ -258,7 +258,6 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             lease::not_extended(d, *action, *lease, *latest, message);
         }
         Fact::LeaseObserved { action, lease, seen } => lease::observed(d, *action, *lease, seen),
-        Fact::EnvironmentProbed { .. } | Fact::EnvironmentTested { .. } => {}
         Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
@@ -266,7 +265,10 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             workspace::operation_planned(d, *run, *attempt, operation);
         }
         // Told beside the rows: what a start has found, what waits for the disk.
-        Fact::OperationObserved { .. } | Fact::DiskWaited { .. } => {}
+        Fact::OperationObserved { .. }
+        | Fact::DiskWaited { .. }
+        | Fact::EnvironmentProbed { .. }
+        | Fact::EnvironmentTested { .. } => {}
         Fact::OperationEnded { operation, end } => {
             // What was skipped has no log.
             if end.status != wharf_model::OperationStatus::Skipped {

@@ -124,7 +124,9 @@ fn by_name(d: &mut Deciding<'_, '_>, run: &RunRow, name: &str) -> Option<Environ
     if name == "Local" {
         return Some(lease::ensure_local(d, run.company_id));
     }
-    d.state().environments.values().find(|e| e.company_id == run.company_id && e.name == name).cloned()
+    let named = |e: &&EnvironmentRow| e.company_id == run.company_id && e.name == name;
+    // One that is archived is only named where no active one has the name: then the run says what is wrong.
+    d.state().environments.values().filter(named).min_by_key(|e| e.status != EnvironmentStatus::Active).cloned()
 }
 
 /// Whether an environment may be used at all, and by this agent's adapter.

@@ -25,6 +25,10 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
         d.tx.update::<ActionRow>(id, |a| {
             a.status = ActionStatus::Performing;
             a.epoch_created = epoch;
+            // Whether the driver has answered the last reign is not known.
+            if a.kind == ActionKind::AcquireLease {
+                a.tries += 1;
+            }
             a.next_try_at = None;
         });
     }
@@ -98,8 +102,7 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         // Asked again by the next renewal; a probe and a test answer with what stood in their way.
-        ActionKind::ObserveLease => {}
-        ActionKind::Probe | ActionKind::TestEnvironment => {}
+        ActionKind::ObserveLease | ActionKind::Probe | ActionKind::TestEnvironment | ActionKind::SealLog => {}
         ActionKind::ReleaseLease | ActionKind::DestroyLease => {
             if let Ok(id) = action.entity_id.parse::<LeaseId>() {
                 lease::park(d, id, error);
@@ -117,7 +120,6 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         ActionKind::BackupStore => store::not_backed_up(d, action.id, "internal", error),
-        ActionKind::SealLog => {}
         ActionKind::DeleteLog => {
             // The rows say already that they are gone; what is left of them is told to who asked.
             if let Ok(request) = action.entity_id.parse::<RequestId>() {

@@ -82,7 +82,6 @@ impl Sim {
     }
 
     /// One step of an executor.
-    #[expect(clippy::same_functions_in_if_condition, reason = "each call is a throw of its own")]
     pub fn work(&mut self, task: Task) {
         match task {
             Task::Acquire { action, lease, resumes, remote } => self.acquire(action, lease, resumes, remote),

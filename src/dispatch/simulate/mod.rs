@@ -10,6 +10,7 @@ mod check;
 mod disk;
 mod drivers;
 mod executors;
+mod leases;
 pub mod mutant;
 mod operator;
 mod places;

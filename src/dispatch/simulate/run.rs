@@ -96,7 +96,7 @@ impl Sim {
 
     /// Keeps a line for a report.
     pub fn note(&mut self, line: impl FnOnce() -> String) {
-        if self.trace.len() >= 120 {
+        if self.trace.len() >= 5000 {
             self.trace.pop_front();
         }
         self.trace.push_back(format!("{:>9} {}", self.mono, line()));

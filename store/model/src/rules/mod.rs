@@ -2,6 +2,7 @@
 
 pub mod branch;
 pub mod checkout;
+pub mod lease;
 pub mod liveness;
 pub mod queue;
 pub mod release;

@@ -9,6 +9,7 @@ mod demo;
 mod desk;
 mod docs;
 mod doctor;
+mod env;
 mod error;
 mod filter;
 mod follow;
@@ -98,6 +99,12 @@ enum Command {
     /// Release a lease
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
+    /// List environments of the company
+    #[command(after_help = lists::ENVIRONMENTS.help("wharf environments kind:ssh"))]
+    Environments(list::ListArgs),
+    /// Make, change, probe and test environments
+    #[command(subcommand)]
+    Env(env::EnvCommand),
     /// List services
     #[command(after_help = lists::SERVICES.help("wharf services status:running"))]
     Services(list::ListArgs),
@@ -265,6 +272,8 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
         Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),
+        Command::Environments(args) => lists::environments(context, args),
+        Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),

@@ -192,6 +192,7 @@ fn what_cannot_be_made_is_refused_in_words() {
     for (args, code, message) in table {
         let row = ask(&mut bench, "environment.create", args.clone());
         let (is, says) = refusal(&row);
+        assert!(!row.args.to_string().contains("hunter2"), "what was refused is not kept");
         assert!(is == code && says.contains(message) && !says.contains("hunter2"), "{args}: {is}: {says}");
     }
     assert_eq!(bench.state.environments.len(), before);

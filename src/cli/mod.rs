@@ -31,6 +31,7 @@ mod shell;
 mod show;
 mod signals;
 mod table;
+pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;

@@ -4,6 +4,8 @@ pub mod driver;
 pub mod here;
 pub mod local;
 pub mod registry;
+pub mod ssh;
 pub mod target;
+pub mod transport;
 
 pub use driver::{Answer, Driver, Site};

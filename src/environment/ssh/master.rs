@@ -95,11 +95,17 @@ pub async fn local(env: &BTreeMap<String, String>, argv: &[String]) -> Result<Re
         };
         tokio::pin!(read);
         // One that goes on in the background may hold the pipes open: its own end is what counts.
+        let mut whole = false;
         let status = tokio::select! {
             status = child.wait() => status,
-            () = &mut read => child.wait().await,
+            () = &mut read => {
+                whole = true;
+                child.wait().await
+            }
         };
-        let _late = tokio::time::timeout(Duration::from_millis(200), &mut read).await;
+        if !whole {
+            let _late = tokio::time::timeout(Duration::from_millis(200), &mut read).await;
+        }
         status.map_err(|e| Trouble::Unknown(e.to_string()))?
     };
     Ok(Reply { code: status.code().unwrap_or(-1), out, err: String::from_utf8_lossy(&err).into_owned() })
@@ -125,13 +131,13 @@ pub async fn close(connection: &Connection, lease: &str) {
     if socket.exists() {
         control(connection, &socket, "exit").await;
     }
-    for path in [&socket, &lock_path(&socket)] {
-        let _gone = std::fs::remove_file(path);
-    }
+    let _gone = std::fs::remove_file(&socket);
 }
 
+/// The lock for making it. A few for all, so that none ever has to be removed.
 fn lock_path(socket: &Path) -> PathBuf {
-    socket.with_extension("lock")
+    let first = socket.file_name().map_or(b'0', |name| name.as_encoded_bytes()[0]);
+    socket.with_file_name(format!("lock-{}", char::from(first)))
 }
 
 /// Makes it when it is not there; its socket. None when somebody else has been making it for too long.

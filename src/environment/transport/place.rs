@@ -181,6 +181,11 @@ pub async fn probe(remote: &Remote, path: &str) -> Result<Vec<Check>, Trouble> {
         None => Check::error("git", "there is no git", format!("install git on {name}")),
     });
     checks.push(match value("missing") {
+        None if value("nofork").is_some() => Check::warn(
+            "tools",
+            "its setsid is an old one: commands there ignore SIGINT and SIGQUIT",
+            format!("install a newer util-linux on {name}"),
+        ),
         None => Check::ok("tools", "everything that runs are kept with is there"),
         Some(missing) => {
             Check::error("tools", format!("not there:{}", quoted(&missing)), format!("install them on {name}"))

@@ -13,117 +13,132 @@ if ! mkdir "$run"; then
 fi
 exec </dev/null >/dev/null
 boot=$(boot_of)
-began_of $$ || exit 1
-printf '%s %s %s\n' $$ "$began" "$boot" | cat >"$run/launcher"
-printf '%s\n' "$tag" | cat >"$run/tag"
-# The end is written over what has room already: a full disk does not take it.
-printf '%60s\n' '' | cat >"$run/exit.new"
-mv "$stage/in" "$run/in" && : >"$run/out" && : >"$run/err" && mkfifo "$run/o" "$run/e" "$run/go" || {
-    printf 'none cannot prepare the run\n' 1<>"$run/exit.new"
-    mv -f "$run/exit.new" "$run/exit"
-    exit 1
+# Whatever is to be said later is written over what has room already: a full disk takes none of it.
+pad() { printf '%60s\n' '' | cat >"$run/$1"; }
+over() {
+    printf '%s\n' "$2" 1<>"$run/$1.new"
+    mv -f "$run/$1.new" "$run/$1"
 }
+if ! {
+    printf '%s\n' "$tag" | cat >"$run/tag" && pad exit.new && pad pid.new && pad launcher.new && pad holder.new &&
+        pad child && pad status && mv "$stage/in" "$run/in" && : >"$run/out" && : >"$run/err" &&
+        mkfifo "$run/o" "$run/e"
+}; then
+    rm -rf "$run" "$stage"
+    exit 1
+fi
+# Whoever started this waits until here.
 exec 2>/dev/null
 rm -rf "$stage"
+holder=$$
 keep() {
     # What cannot be written is noted; the command then finds its output closed.
     cat <"$1" >>"$2" || : >"$run/lost"
 }
+
+# The number and start of the process that runs this, and the boot, into a file.
+name_me() {
+    read -r n_pid n_rest </proc/self/stat
+    began_of "$n_pid" && over "$1" "$n_pid $began $boot"
+}
+
+# Whether a process is neither gone nor dead.
+is_there() {
+    fields_of "$1" || return 1
+    case $fields in Z* | X*) return 1 ;; esac
+}
+
+# Sees the end of the command and of all it left, and records it.
+watch() {
+    name_me launcher
+    looks=0
+    child=
+    until { read -r child <"$run/child"; } 2>/dev/null && [ -n "$child" ]; do
+        looks=$((looks + 1))
+        [ "$looks" -lt 1500 ] || break
+        nap 0.02
+    done
+    start=
+    if began_of "$child"; then
+        start=$began
+        over pid "$child $start $boot"
+    fi
+    raw=
+    looks=0
+    while fields_of "$child"; do
+        set -f
+        set -- $fields
+        set +f
+        [ "${20}" = "$start" ] || break
+        case $1 in
+            Z | X)
+                # Of another user's process the kernel says nothing.
+                [ -O "/proc/$child" ] && raw=${50}
+                break
+                ;;
+        esac
+        looks=$((looks + 1))
+        if [ "$looks" -lt 40 ]; then nap 0.05; elif [ "$looks" -lt 200 ]; then nap 0.2; else nap 0.5; fi
+    done
+    rm -f "$run/in" "$run/o" "$run/e"
+    kill -s CONT "$holder"
+    if [ -n "$raw" ]; then
+        if [ $((raw & 127)) -ne 0 ]; then end="signal $((raw & 127))"; else end="code $((raw >> 8))"; fi
+    else
+        looks=0
+        status=
+        until { read -r status <"$run/status"; } 2>/dev/null && [ -n "$status" ]; do
+            looks=$((looks + 1))
+            [ "$looks" -lt 100 ] || break
+            nap 0.05
+        done
+        case $status in
+            '') end='none the end of the command could not be seen' ;;
+            129 | 1[3-8][0-9] | 19[0-2]) end="signal $((status - 128))" ;;
+            *) end="code $status" ;;
+        esac
+    fi
+    know "$run"
+    # What closes by itself has a moment for it; what the command left is asked, then ended.
+    looks=4
+    while [ "$looks" -gt 0 ] && [ -n "$(live)" ]; do
+        nap 0.1
+        looks=$((looks - 1))
+    done
+    ask_all
+    end_all 50
+    # Whoever holds the output open now is not of this run.
+    looks=100
+    for keeper in "$out" "$err"; do
+        while [ "$looks" -gt 0 ] && is_there "$keeper"; do
+            nap 0.05
+            looks=$((looks - 1))
+        done
+    done
+    [ "$looks" -gt 0 ] || kill "$out" "$err"
+    over exit "$end"
+    rm -f "$run/child" "$run/status" "$run/holder"
+}
+
 keep "$run/o" "$run/out" &
 out=$!
 keep "$run/e" "$run/err" &
 err=$!
-(
-    # The parent of the command. It uses nothing that waits for a child until it is told to, so that the
-    # kernel's own word on the end can be read first: a shell cannot tell a signal from a code above 128.
-    exec 5<>"$run/go"
-    (
-        exec 5>&-
-        trap - HUP
-        umask "$mask"
-        cd -- "$cwd" || exit 127
-        set -- "$setsid" "$@"
-        eval "$(printf %b "$vars")"
-        exec "$@"
-    ) <"$run/in" >"$run/o" 2>"$run/e" &
-    printf '%s\n' $! >"$run/child"
-    # This shell would take the end of its children at once.
-    [ -z "${BASH_VERSION-}" ] || exec cat <&5
-    read -r told <&5
-    wait $!
-    printf '%s\n' $? >"$run/status"
-) &
-vars=
-parent=$!
-child=
-looks=0
-until { read -r child <"$run/child"; } 2>/dev/null; do
-    looks=$((looks + 1))
-    [ "$looks" -lt 600 ] || break
-    nap 0.02
-done
-if began_of "$child"; then
-    printf '%s %s %s\n' "$child" "$began" "$boot" | cat >"$run/pid.new"
-    mv -f "$run/pid.new" "$run/pid"
-fi
-start=$began
-raw=
-looks=0
-while fields_of "$child"; do
-    set -f
-    set -- $fields
-    set +f
-    [ "${20}" = "$start" ] || break
-    case $1 in
-        Z | X)
-            # Of another user's process the kernel says nothing.
-            [ -O "/proc/$child" ] && raw=${50}
-            break
-            ;;
-    esac
-    looks=$((looks + 1))
-    if [ "$looks" -lt 40 ]; then nap 0.05; elif [ "$looks" -lt 200 ]; then nap 0.2; else nap 0.5; fi
-done
-rm -f "$run/in" "$run/o" "$run/e"
-printf 'go\n' 1<>"$run/go"
-[ -z "${BASH_VERSION-}" ] || kill "$parent" 2>/dev/null
-wait "$parent"
-if [ -n "$raw" ]; then
-    if [ $((raw & 127)) -ne 0 ]; then end="signal $((raw & 127))"; else end="code $((raw >> 8))"; fi
-else
-    status=
-    { read -r status <"$run/status"; } 2>/dev/null
-    case $status in
-        '') end='none the end of the command could not be seen' ;;
-        129 | 1[3-8][0-9] | 19[0-2]) end="signal $((status - 128))" ;;
-        *) end="code $status" ;;
-    esac
-fi
-know "$run"
-# What closes by itself has a moment for it; what the command left is asked, then ended.
-left=4
-while [ "$left" -gt 0 ] && [ -n "$(live)" ]; do
-    nap 0.1
-    left=$((left - 1))
-done
-ask_all
-end_all 50
-# Whoever holds the output open now is not of this run.
-left=50
-for keeper in "$out" "$err"; do
-    while [ "$left" -gt 0 ] && fields_of "$keeper"; do
-        case $fields in Z* | X*) break ;; esac
-        nap 0.05
-        left=$((left - 1))
-    done
-done
-[ "$left" -gt 0 ] || {
-    sids= tags=
-    for keeper in "$out" "$err"; do
-        pkill -P "$keeper" 2>/dev/null
-        kill "$keeper" 2>/dev/null
-    done
-}
-printf '%s\n' "$end" 1<>"$run/exit.new"
-mv -f "$run/exit.new" "$run/exit"
-rm -f "$run/go" "$run/child" "$run/status"
+name_me holder
+watch &
+# The command's parent is this shell, which the command stops before it begins: so nobody takes its end away
+# before the kernel's own word on it was read. A shell cannot tell a signal from a code above 128. It is started
+# in the foreground: what is started behind "&" ignores SIGINT for ever.
+: | (
+    trap - HUP
+    read -r me rest </proc/self/stat
+    printf '%s\n' "$me" 1<>"$run/child"
+    umask "$mask"
+    kill -s STOP "$holder"
+    until { read -r fields <"/proc/$holder/stat"; } 2>/dev/null && case ${fields##*) } in T*) true ;; *) false ;; esac do :; done
+    cd -- "$cwd" || exit 127
+    set -- "$setsid" "$@"
+    eval "$(printf %b "$vars")"
+    exec "$@"
+) <"$run/in" >"$run/o" 2>"$run/e"
+printf '%s\n' $? 1<>"$run/status"

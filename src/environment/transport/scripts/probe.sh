@@ -8,7 +8,7 @@ else
     printf 'nopath %s\n' "${made:-$path cannot be written}" | head -n 1
 fi
 missing=
-for tool in awk cat chmod cp dd grep head id ls mkdir mkfifo mv rm setsid sleep tail tar tr uname wc; do
+for tool in awk cat chmod cp dd grep head id ls mkdir mkfifo mv rm setsid sleep sort tail tar tr uname wc; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 [ -r /proc/self/stat ] && [ -r /proc/self/environ ] || missing="$missing /proc"
@@ -18,4 +18,5 @@ case $(type printf 2>/dev/null) in
     *) missing="$missing printf" ;;
 esac
 printf 'missing%s\n' "$missing"
+setsid --help 2>&1 | grep -q -e --fork || printf 'nofork yes\n'
 printf 'git %s\n' "$(git --version 2>/dev/null)"

@@ -18,6 +18,10 @@ case $code in
             live | head -n 5 | tr '\n' ';' >&2
             exit 15
         fi
+        # Shells that wait for a command whose watcher was ended.
+        for holder in "$found"/runs/*/holder; do
+            lives "$holder" && kill -s KILL "$l_pid" 2>/dev/null
+        done
         [ "$3" = remove ] || exit 0
         gone=${found%/*}/.gone-${found##*/}
         # The mark goes last: with the name.

@@ -19,17 +19,26 @@ if [ ! -d "$run" ]; then
         rm -rf "$stage"
         exit 20
     fi
-    printf '%s\n' "$vars" | "$setsid" sh -c "$launcher" wharf-launcher \
-        "$stage" "$run" "$cwd" "$mask" "$tag" "$setsid" "$@" >/dev/null 2>"$stage/error" &
+    set -- sh -c "$launcher" wharf-launcher "$stage" "$run" "$cwd" "$mask" "$tag" "$setsid" "$@"
+    # What is started behind "&" ignores SIGINT, and so would the command; not every setsid can fork by itself.
+    # What it says before the command is prepared is why it could not be.
+    why=$(
+        if "$setsid" --help 2>&1 | grep -q -e --fork; then
+            printf '%s\n' "$vars" | "$setsid" --fork "$@" 2>&1 >/dev/null
+        else
+            printf '%s\n' "$vars" | "$setsid" "$@" 2>&1 >/dev/null &
+        fi
+    )
+    if [ -n "$why" ] && [ ! -d "$run" ]; then
+        printf '%s\n' "$why" >&2
+        exit 12
+    fi
 fi
 vars=
 looks=0
 until [ -f "$run/pid" ] || [ -f "$run/exit" ]; do
     looks=$((looks + 1))
     if [ "$looks" -gt 300 ]; then
-        [ -n "$stage" ] && cat "$stage/error" >&2 2>/dev/null
-        # It could not even make its directory, and has ended.
-        [ -z "$stage" ] || [ -d "$run" ] || [ ! -s "$stage/error" ] || exit 12
         exit 21
     fi
     nap 0.05

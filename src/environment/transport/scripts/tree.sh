@@ -79,7 +79,8 @@ signal_each() {
 }
 
 ask_all() {
-    asked=$(live)
+    # The eldest first: what started the others decides what it makes of their end.
+    asked=$(live | sort -n)
     [ -n "$asked" ] || return 0
     printf '%s\n' "$asked" | signal_each TERM
     printf '%s\n' "$asked" | signal_each CONT

@@ -33,7 +33,7 @@ mod shell;
 mod show;
 mod signals;
 mod table;
-mod target;
+pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
@@ -167,9 +167,6 @@ enum Command {
     /// Try out plugins that provide environments
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Stands for a command in another place
-    #[command(subcommand, hide = true)]
-    Target(target::TargetCommand),
     /// Orchestrate without a screen
     #[command(after_help = "Example:\n  wharf serve --until-idle")]
     Serve(serve::ServeArgs),
@@ -187,10 +184,6 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    // It stands for a command of somebody else's: no store is touched.
-    if let Some(Command::Target(command)) = cli.command {
-        return target::target(command);
-    }
     let json = cli.global.json;
     match start(cli) {
         Ok(code) => ExitCode::from(code),
@@ -291,11 +284,6 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Restore(args) => backup::restore(context, args),
         Command::Gc(args) => gc::gc(context, args),
         Command::Plugin(plugin::PluginCommand::Check(args)) => plugin::check(context, args),
-        // Taken before a data directory is looked for.
-        Command::Target(command) => {
-            let _ended = target::target(command.clone());
-            Ok(exit::INTERNAL)
-        }
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

@@ -93,7 +93,7 @@ enum Command {
         #[arg(long)]
         held: bool,
     },
-    /// Release a lease
+    /// Release, destroy, extend and keep leases
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
     /// List services
@@ -252,7 +252,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Attach(args) => attach::attach(context, args),
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
-        Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),
+        Command::Lease(command) => lease::lease(context, command),
         Command::Services(args) => lists::services(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),

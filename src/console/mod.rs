@@ -27,6 +27,7 @@ mod shell;
 mod signals;
 mod terminal;
 
+pub(crate) use questions::preview::lease as lease_preview;
 pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};
 use std::path::PathBuf;
 

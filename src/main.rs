@@ -10,6 +10,10 @@ fn main() -> ExitCode {
         let status = wharf::shim::main(arguments.next().as_deref());
         return ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX));
     }
+    // What turns into, or stands beside, a command in a sandbox.
+    if first.as_ref().is_some_and(|first| first == wharf::environment::sandbox::hand::NAME) {
+        return ExitCode::from(wharf::environment::sandbox::hand::main(arguments));
+    }
     // What the demo's agents call touches nobody's data directory.
     if first.is_some_and(|first| first == "demo-hand") {
         return ExitCode::from(wharf::demo::hand::main(arguments));

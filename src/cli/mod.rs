@@ -19,6 +19,7 @@ mod list;
 mod lists;
 mod logging;
 mod logs;
+mod plugin;
 mod project;
 mod resolve;
 mod run;
@@ -31,6 +32,7 @@ mod shell;
 mod show;
 mod signals;
 mod table;
+mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
@@ -155,6 +157,12 @@ enum Command {
     /// Make a small project whose agents do real work, and open the console on it
     #[command(after_help = "Example:\n  wharf demo --headless")]
     Demo(demo::DemoArgs),
+    /// Try out plugins that provide environments
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// Stands for a command in another place
+    #[command(subcommand, hide = true)]
+    Target(target::TargetCommand),
     /// Orchestrate without a screen
     #[command(after_help = "Example:\n  wharf serve --until-idle")]
     Serve(serve::ServeArgs),
@@ -172,6 +180,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    // It stands for a command of somebody else's: no store is touched.
+    if let Some(Command::Target(command)) = cli.command {
+        return target::target(command);
+    }
     let json = cli.global.json;
     match start(cli) {
         Ok(code) => ExitCode::from(code),
@@ -269,6 +281,12 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Backup(args) => backup::backup(context, args),
         Command::Restore(args) => backup::restore(context, args),
         Command::Gc(args) => gc::gc(context, args),
+        Command::Plugin(plugin::PluginCommand::Check(args)) => plugin::check(context, args),
+        // Taken before a data directory is looked for.
+        Command::Target(command) => {
+            let _ended = target::target(command.clone());
+            Ok(exit::INTERNAL)
+        }
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

@@ -8,6 +8,8 @@ use wharf_model::config::driver::DriverConfig;
 
 use super::driver::{Driver, Site};
 use super::local::Local;
+use super::plugin::driver::Plugin;
+use super::sandbox;
 
 /// Why an environment has no driver that could be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,11 +26,13 @@ pub enum NoDriver {
 ///
 /// # Errors
 /// Settings that cannot be read, with every mistake at its place.
-pub fn driver(kind: Kind, config: &Value, _site: &Site) -> Result<Arc<dyn Driver>, NoDriver> {
+pub fn driver(kind: Kind, config: &Value, site: &Site) -> Result<Arc<dyn Driver>, NoDriver> {
     let config = DriverConfig::read(kind, config)
         .map_err(|wrong| NoDriver::Invalid(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     match config {
         DriverConfig::Local => Ok(Arc::new(Local)),
-        DriverConfig::Ssh(_) | DriverConfig::Sandbox(_) | DriverConfig::Plugin(_) => Err(NoDriver::Absent(kind)),
+        DriverConfig::Plugin(config) => Ok(Arc::new(Plugin::new(config, site))),
+        DriverConfig::Sandbox(config) => Ok(sandbox::driver(config, site)),
+        DriverConfig::Ssh(_) => Err(NoDriver::Absent(kind)),
     }
 }

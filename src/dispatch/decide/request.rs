@@ -108,6 +108,31 @@ pub(crate) fn expire(r: &mut RequestRow, now: UnixMillis) {
     r.error = Some("nobody answered in time; ask again".into());
 }
 
+/// What an accepted request waited for is done.
+pub(crate) fn done(d: &mut Deciding<'_, '_>, id: RequestId, result: Value) {
+    let now = d.now();
+    d.tx.update::<RequestRow>(id, |r| {
+        if r.status == RequestStatus::Accepted {
+            r.status = RequestStatus::Done;
+            r.finished_at = Some(now);
+            r.result = Some(result);
+        }
+    });
+}
+
+/// What an accepted request waited for will not be.
+pub(crate) fn failed(d: &mut Deciding<'_, '_>, id: RequestId, code: &str, message: &str) {
+    let now = d.now();
+    d.tx.update::<RequestRow>(id, |r| {
+        if r.status == RequestStatus::Accepted {
+            r.status = RequestStatus::Failed;
+            r.finished_at = Some(now);
+            r.error_code = Some(code.to_owned());
+            r.error = Some(message.to_owned());
+        }
+    });
+}
+
 /// Codes that executors give come from the same list as ours.
 fn known_code(code: &str) -> &'static str {
     ["config_invalid", "project_ambiguous", "cwd_missing", "permission_denied", "id_unknown", "internal"]

@@ -48,7 +48,8 @@ pub const fn lease(from: Option<LeaseStatus>, to: LeaseStatus) -> bool {
         | (Some(Waiting), Waiting | Acquiring | Failed)
         | (Some(Acquiring), Acquiring | Active | Failed | PendingCleanup)
         | (Some(Active), Active | Releasing | Retained)
-        | (Some(Retained), Retained | Releasing)
+        // Released without a call: what it held went over to another lease.
+        | (Some(Retained), Retained | Releasing | Released)
         | (Some(Releasing), Releasing | Released | Failed | Expired | PendingCleanup)
         | (Some(PendingCleanup), PendingCleanup | Releasing) => true,
         _ => false,

@@ -92,10 +92,9 @@ pub fn variables_arrive_and_stand_in_no_argument(b: &Bench) {
         ("EMPTY", ""),
         ("LETTERS", "ä→字 a=b"),
     ];
-    let mut command = sh(
-        "for name in PLAIN QUOTED LINES EMPTY LETTERS; do eval \"printf '%s\\0' \\\"\\${$name-unset}\\\"\"; done; \
-         echo ready; cat > /dev/null",
-    );
+    let mut command =
+        sh("for name in PLAIN QUOTED LINES EMPTY LETTERS; do eval \"printf '%s\\0' \\\"\\${$name-unset}\\\"\"; done; \
+         echo ready; cat > /dev/null");
     for (name, value) in values {
         command = command.var(name, value);
     }

@@ -57,12 +57,13 @@ pub fn what_was_made_there_is_brought_back(b: &Bench) {
     if git {
         let commit = sh("echo committed > sub/deep && git -c user.name=r -c user.email=r@example.org \
                          commit -q -m 'made there' -- sub/deep && git log -1 --format=%s")
-            .run(b, &held, Some(&realised));
+        .run(b, &held, Some(&realised));
         b.holds("git commit there", commit.text() == "made there", &commit);
     } else {
         sh("echo committed > sub/deep").run(b, &held, Some(&realised));
     }
-    let script = "echo 'as changed there' > tracked; rm added; echo new > 'made there'; mkdir -p build; echo x > build/x";
+    let script =
+        "echo 'as changed there' > tracked; rm added; echo new > 'made there'; mkdir -p build; echo x > build/x";
     let ran = sh(script).run(b, &held, Some(&realised));
     b.holds("files are changed there", ran.code == Some(0), &ran);
     let collected = b.done("collect", b.driver().collect(&held, &ask, &realised));

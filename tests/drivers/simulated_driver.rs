@@ -11,8 +11,8 @@ use wharf::environment::here;
 use wharf_model::{LeaseId, UnixMillis};
 
 use super::carry;
-use super::simulated_target::{Flaw, client};
 use super::simulated::Provider;
+use super::simulated_target::{Flaw, client};
 
 #[derive(Debug, Clone)]
 pub struct Simulated {

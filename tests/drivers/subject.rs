@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use wharf::environment::Site;
 use wharf::environment::driver::Driver;
 use wharf::environment::registry::{self, NoDriver};
-use wharf::environment::Site;
 use wharf_model::Driver as Kind;
 
 pub const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
@@ -81,6 +81,7 @@ pub fn site(root: &Path, operator: &BTreeMap<String, String>) -> Site {
         operator: Arc::new(operator.clone()),
         program: PathBuf::from(WHARF),
         base: root.to_owned(),
+        plugins: std::sync::Arc::default(),
     }
 }
 

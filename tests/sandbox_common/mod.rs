@@ -85,6 +85,7 @@ impl World {
             operator: Arc::new(operator),
             program: WHARF.into(),
             base: path.join("src"),
+            plugins: std::sync::Arc::default(),
         };
         Self { root, site, environment: EnvironmentId(Uuid::now_v7()) }
     }

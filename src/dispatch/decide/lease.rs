@@ -9,11 +9,12 @@ mod renew;
 use serde_json::{Value, json};
 use wharf_model::rules::lease as rule;
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, CleanupStatus, EnvironmentRow, LeaseEnd, LeaseId, LeaseRow, LeaseStatus,
-    ProjectId, RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, UnixMillis, WorkspaceId,
+    ActionId, ActionKind, ActionStatus, CleanupStatus, EnvironmentRow, LeaseEnd, LeaseId, LeasePolicy, LeaseRow,
+    LeaseStatus, ProjectId, RequestId, RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, UnixMillis,
+    WorkspaceId,
 };
 
-use super::{Deciding, about, finish, steps};
+use super::{Deciding, about, environment, finish, steps};
 use crate::dispatch::input::Actor;
 use crate::environment::driver::Queue;
 
@@ -69,7 +70,9 @@ fn grant(d: &mut Deciding<'_, '_>, row: &mut LeaseRow, environment: &Environment
     row.status = LeaseStatus::Acquiring;
     row.fence = Some(fence);
     row.config = Some(environment.driver_config());
-    row.lease_policy = environment.lease_policy;
+    if row.run_id.is_some() {
+        row.lease_policy = environment.lease_policy;
+    }
     row.deadline_at = Step::Acquire.deadline_ms().map(|ms| d.now().plus(ms));
     if let Some(kept) = kept {
         row.resumed_from = Some(kept.id);
@@ -124,10 +127,10 @@ pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
     if lease.status != LeaseStatus::Acquiring {
         return;
     }
-    let environment = d.state().environments.get(&lease.environment_id).cloned();
-    let ttl = environment.as_ref().map_or(600_000, |e| e.ttl_ms);
+    let of_lease = d.state().environments.get(&lease.environment_id).cloned();
+    let ttl = of_lease.as_ref().map_or(600_000, |e| e.ttl_ms);
     // A local lease lives as long as its run: there is nobody who could take it back.
-    let lives = environment.as_ref().is_none_or(|e| e.driver != wharf_model::Driver::Local);
+    let lives = of_lease.as_ref().is_none_or(|e| e.driver != wharf_model::Driver::Local);
     d.tx.update::<LeaseRow>(id, |l| {
         granted.write(l, now);
         l.status = LeaseStatus::Active;
@@ -139,18 +142,17 @@ pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     let details = json!({
         "environmentId": lease.environment_id.text(),
-        "driver": environment.as_ref().map(|e| e.driver.as_str()),
+        "driver": of_lease.as_ref().map(|e| e.driver.as_str()),
         "leasePolicy": lease.lease_policy.as_str(), "provider": lease.provider, "providerLeaseId": lease.provider_lease_id,
         "executionWorkspaceId": lease.execution_workspace_id.map(WorkspaceId::text),
         "issueId": lease.issue_id.map(wharf_model::IssueId::text), "fence": lease.fence, "resumed": granted.resumed,
     });
     d.activity(&Actor::system(), "environment.lease_acquired", &of(d, &lease), Some(details));
-    let Some(run_id) = lease.run_id else {
-        for_request(d, &lease);
-        return;
-    };
-    let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else {
-        give_back(d, id, LeaseEnd::Released, None);
+    let Some(run) = lease.run_id.and_then(|r| d.tx.get::<RunRow>(r)).cloned() else {
+        let wanted = lease.request_id.is_some_and(|request| environment::try_out(d, id, request));
+        if !wanted {
+            give_back(d, id, LeaseEnd::Released, None);
+        }
         return;
     };
     if run.status != RunStatus::Running || run.step != Some(Step::Acquire) {
@@ -162,17 +164,6 @@ pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
     let outcome = if granted.resumed { format!("{number} resumed") } else { number };
     steps::end(d, run.id, Step::Acquire, StepStatus::Succeeded, outcome);
     steps::realise(d, run.id);
-}
-
-/// One that a request asked for is there: what it was asked for is done, and then it is given back.
-fn for_request(d: &mut Deciding<'_, '_>, lease: &LeaseRow) {
-    let asked = lease.request_id.and_then(|r| d.state().requests.get(&r)).map(|r| r.args.clone());
-    let Some(args) = asked else {
-        give_back(d, lease.id, LeaseEnd::Released, None);
-        return;
-    };
-    let args = json!({ "agent": args.get("agent"), "request": lease.request_id.map(wharf_model::RequestId::text) });
-    d.intend(ActionKind::TestEnvironment, "lease", &lease.id.text(), 1, lease.fence, Some(args));
 }
 
 /// How a lease names itself in the audit trail, with the project of its run.
@@ -300,4 +291,28 @@ pub(crate) fn leave_queue(d: &mut Deciding<'_, '_>, id: LeaseId) {
             l.deadline_at = Some(soon);
         }
     });
+}
+
+/// Asks for a lease that no run holds: for a test, by the request that it belongs to. It stands in line as a run does.
+pub(crate) fn ask_for_request(d: &mut Deciding<'_, '_>, request: RequestId, environment: &EnvironmentRow) -> LeaseId {
+    let id: LeaseId = d.id();
+    let number = d.tx.next_number("lease");
+    let now = d.now();
+    let waits = !line::has_room(d, environment);
+    let status = if waits { LeaseStatus::Waiting } else { LeaseStatus::Acquiring };
+    let mut row = LeaseRow {
+        request_id: Some(request),
+        deadline_at: Some(now.plus(WAIT_MS)),
+        // Whatever a test leaves behind is of no use to anybody.
+        lease_policy: LeasePolicy::Ephemeral,
+        ..LeaseRow::asked(id, number, environment, status, now)
+    };
+    if !waits {
+        grant(d, &mut row, environment, None);
+    }
+    d.tx.put(row.clone());
+    if !waits {
+        d.intend(ActionKind::AcquireLease, "lease", &id.text(), 1, row.fence, None);
+    }
+    id
 }

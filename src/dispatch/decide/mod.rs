@@ -258,6 +258,10 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             lease::not_extended(d, *action, *lease, *latest, message);
         }
         Fact::LeaseObserved { action, lease, seen } => lease::observed(d, *action, *lease, seen),
+        Fact::EnvironmentProbed { action, checks, took_ms } => environment::probed(d, *action, checks, *took_ms),
+        Fact::EnvironmentTested { action, lease, checks, took_ms } => {
+            environment::tested(d, *action, *lease, checks, *took_ms);
+        }
         Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
@@ -265,10 +269,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             workspace::operation_planned(d, *run, *attempt, operation);
         }
         // Told beside the rows: what a start has found, what waits for the disk.
-        Fact::OperationObserved { .. }
-        | Fact::DiskWaited { .. }
-        | Fact::EnvironmentProbed { .. }
-        | Fact::EnvironmentTested { .. } => {}
+        Fact::OperationObserved { .. } | Fact::DiskWaited { .. } => {}
         Fact::OperationEnded { operation, end } => {
             // What was skipped has no log.
             if end.status != wharf_model::OperationStatus::Skipped {

@@ -189,6 +189,7 @@ fn check_service(d: &Deciding<'_, '_>, row: &RequestRow, id: ServiceId) -> Resul
 
 /// Ends accepted requests whose goal is reached, or can no longer be.
 pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
+    environment::settle(d);
     let open: Vec<RequestId> =
         d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted).map(|r| r.id).collect();
     for id in open {
@@ -283,6 +284,8 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
+        // Ended by whoever carries them out.
+        Some(kind) if environment::settles(kind) => None,
         // Finished together with its action.
         Some(RequestKind::StoreBackup) => None,
         _ => done,

@@ -8,7 +8,7 @@ use wharf_model::{
     RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
 };
 
-use super::{Deciding, about, finish, lease, resolve, service};
+use super::{Deciding, about, environment, finish, lease, resolve, service};
 use crate::dispatch::input::Actor;
 
 /// The run when it is running this attempt; a fact about any other is late and changes nothing.
@@ -103,7 +103,7 @@ pub(crate) fn resolve_environment(
             .state()
             .environments
             .get(&id)
-            .filter(|e| e.company_id == run.company_id)
+            .filter(|e| e.company_id == run.company_id && e.status != EnvironmentStatus::Deleted)
             .cloned()
             .map(|e| (e, "the request"))
             .ok_or(("environment_not_found", "the environment asked for is not there".to_owned()));
@@ -124,9 +124,7 @@ fn by_name(d: &mut Deciding<'_, '_>, run: &RunRow, name: &str) -> Option<Environ
     if name == "Local" {
         return Some(lease::ensure_local(d, run.company_id));
     }
-    let named = |e: &&EnvironmentRow| e.company_id == run.company_id && e.name == name;
-    // One that is archived is only named where no active one has the name: then the run says what is wrong.
-    d.state().environments.values().filter(named).min_by_key(|e| e.status != EnvironmentStatus::Active).cloned()
+    environment::by_name(d, run.company_id, name)
 }
 
 /// Whether an environment may be used at all, and by this agent's adapter.

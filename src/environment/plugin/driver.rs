@@ -265,6 +265,7 @@ impl Driver for Plugin {
                 env: EnvPass::Stdin,
                 dirs,
                 keeps_identity: false,
+                set: BTreeMap::new(),
                 own_env: BTreeMap::new(),
                 block: json!(block),
                 redact: secrets.values,

@@ -57,7 +57,8 @@ fn advance(d: &mut Deciding<'_, '_>, id: LeaseId, environment: &EnvironmentRow) 
         not_had(d, &row, "environment_inactive", &message);
         return;
     }
-    let kept = keep::hand_over(d, environment, row.execution_workspace_id, id);
+    let runs = row.run_id.is_some();
+    let kept = if runs { keep::hand_over(d, environment, row.execution_workspace_id, id) } else { None };
     grant(d, &mut row, environment, kept);
     d.tx.put(row.clone());
     d.intend(ActionKind::AcquireLease, "lease", &id.text(), 1, row.fence, None);

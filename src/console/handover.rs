@@ -219,7 +219,7 @@ pub fn place_shell(data: &Path, reader: &Reader, owner: Owner) -> Result<Option<
     Ok(number.map(|number| {
         // The path of the running program may have been replaced by an upgrade.
         let mut command = Command::new("/proc/self/exe");
-        command.arg("--data-dir").arg(data).arg("shell").arg(number);
+        command.arg("--data-dir").arg(data).arg("shell").arg(number).arg("--ignore-status");
         command
     }))
 }

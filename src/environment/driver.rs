@@ -75,7 +75,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// What surrounds the drivers of an environment. Paths of its config start where the config lies.
+    /// What surrounds the drivers of an environment, with plugins of its own. Paths of its config start where the
+    /// config lies.
     pub fn of(data: &Path, operator: &Arc<BTreeMap<String, String>>, environment: &EnvironmentRow) -> Self {
         let home = || operator.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
         Self {
@@ -83,6 +84,7 @@ impl Site {
             operator: Arc::clone(operator),
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
             base: environment.config["base"].as_str().map_or_else(home, PathBuf::from),
+            plugins: Arc::default(),
         }
     }
 }

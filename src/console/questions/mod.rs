@@ -8,7 +8,7 @@ mod filter;
 mod form;
 mod line;
 mod lists;
-mod places;
+pub(crate) mod places;
 pub(crate) mod preview;
 pub(crate) mod rows;
 

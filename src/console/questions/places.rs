@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use wharf_model::filter::Filter;
-use wharf_model::{EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeaseStatus, Origin};
+use wharf_model::rules::environment_change::{self, EnvironmentChange, EnvironmentEffect, EnvironmentFacts, title};
+use wharf_model::{EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeaseId, Origin, RunId};
 use wharf_store::StoreError;
 use wharf_store::view::{ActivityQuery, EnvironmentItem, LeaseItem, LeaseQuery};
 use wharf_ui::effect::EnvironmentVerb;
 use wharf_ui::rows::{
-    ActivityLine, EnvironmentDetail, EnvironmentLine, FactBlock, Page, Preview, PreviewLine, PreviewVerb, lease_state,
+    ActivityLine, EnvironmentDetail, EnvironmentLine, Expect, FactBlock, Page, Preview, PreviewLine, PreviewVerb,
+    lease_state,
 };
 
 use super::filter::passes;
@@ -26,7 +28,8 @@ const TRAIL: usize = 100;
 impl Asking<'_> {
     /// All environments: they are few.
     pub(super) fn environments(&self, filter: &Filter) -> Result<Page<EnvironmentLine>, StoreError> {
-        let all = self.reader.environments(self.company()?)?;
+        let mut all = self.reader.environments(self.company()?)?;
+        all.retain(|e| e.environment.status != EnvironmentStatus::Deleted);
         let known = all.len();
         let shown: Vec<&EnvironmentItem> =
             all.iter().filter(|item| passes(filter, &rows::environment_facts(item), self.at)).collect();
@@ -89,46 +92,71 @@ impl Asking<'_> {
         Ok(named)
     }
 
-    /// What archiving or deleting it does to its leases; the request itself is judged by its own rule.
+    /// What archiving or deleting it would do, by the rule that accepts it.
     pub(super) fn environment_preview(&self, id: EnvironmentId, verb: EnvironmentVerb) -> Result<Preview, StoreError> {
-        let refused = |why: &str| Preview { refused: Some(why.to_owned()), at: self.now, ..Preview::default() };
-        let Some(item) = self.reader.environments(None)?.into_iter().find(|e| e.environment.id == id) else {
-            return Ok(refused("there is no such environment any more"));
+        let refused = |why: String| Preview { refused: Some(why), at: self.now, ..Preview::default() };
+        let Some(facts) = self.reader.environment_facts(id)? else {
+            return Ok(refused("there is no such environment any more".to_owned()));
         };
-        let (row, archive) = (&item.environment, verb == EnvironmentVerb::Archive);
-        if archive && row.status == EnvironmentStatus::Archived {
-            return Ok(refused("it is archived already"));
-        }
-        let mut lines = Vec::new();
-        let mut add = |verb, what: String, how: &str| lines.push(PreviewLine { verb, what, how: how.to_owned() });
-        for lease in self.open_leases(id)? {
-            let run = lease.run_number.map_or_else(String::new, |n| format!(" of {}", Kind::Run.number(n)));
-            let what = format!("{}{run}", Kind::Lease.number(lease.lease.number));
-            match (lease.lease.status, archive) {
-                (LeaseStatus::Waiting, _) => add(PreviewVerb::Stops, what, "it waits for a slot and fails"),
-                (LeaseStatus::Acquiring | LeaseStatus::Active, true) => {
-                    add(PreviewVerb::Keeps, what, "until its run ends")
-                }
-                (LeaseStatus::Acquiring | LeaseStatus::Active, false) => {
-                    add(PreviewVerb::Waits, what, "it must end first")
-                }
-                (_, true) => add(PreviewVerb::Keeps, what, "as it is"),
-                (_, false) => add(PreviewVerb::Removes, what, "cleaned up first, whatever it holds"),
-            }
-        }
-        for name in self.named_by(row)? {
-            add(PreviewVerb::Leaves, name, "names it, and fails with its next run");
-        }
-        let (verb, how) = if archive {
-            (PreviewVerb::Records, "archived: no run starts there")
-        } else {
-            (PreviewVerb::Removes, "its settings; its runs stay in the ledger")
+        let change = match verb {
+            EnvironmentVerb::Archive => EnvironmentChange::Archive,
+            EnvironmentVerb::Delete => EnvironmentChange::Delete,
         };
-        add(verb, format!("{} {}", Kind::Environment.number(row.number), row.name), how);
-        let note = if archive { "R takes it into use again." } else { "This cannot be undone." };
-        let args = Vec::new();
-        Ok(Preview { lines, note: note.to_owned(), expect: Vec::new(), at: self.now, refused: None, args })
+        let effect = match environment_change::effect(&facts, change, true) {
+            Ok(effect) => effect,
+            Err(why) => return Ok(refused(why.to_string())),
+        };
+        let note = match verb {
+            EnvironmentVerb::Archive => "R takes it into use again.",
+            EnvironmentVerb::Delete => "This cannot be undone.",
+        };
+        Ok(Preview {
+            lines: change_lines(&facts, &effect),
+            note: note.to_owned(),
+            expect: effect.judged.into_iter().map(|j| Expect { id: j.id, version: j.version }).collect(),
+            at: self.now,
+            refused: None,
+            args: Vec::new(),
+        })
     }
+}
+
+/// An effect in lines.
+fn change_lines(facts: &EnvironmentFacts, effect: &EnvironmentEffect) -> Vec<PreviewLine> {
+    let mut lines = Vec::new();
+    let mut add = |verb, what: String, how: &str| {
+        if !what.is_empty() {
+            lines.push(PreviewLine { verb, what, how: how.to_owned() });
+        }
+    };
+    let runs =
+        |ids: &[RunId]| numbers(facts.runs.iter().filter(|r| ids.contains(&r.id)).map(|r| Kind::Run.number(r.number)));
+    let leases = |ids: &[LeaseId]| {
+        numbers(facts.leases.iter().filter(|l| ids.contains(&l.id)).map(|l| Kind::Lease.number(l.number)))
+    };
+    add(PreviewVerb::Keeps, runs(&effect.goes_on), "go on there to their end");
+    add(PreviewVerb::Stops, runs(&effect.fails), "wait for a slot of it, and fail");
+    add(PreviewVerb::Stops, runs(&effect.fails_later), "are queued for it, and fail at their turn");
+    add(PreviewVerb::Keeps, leases(&effect.keeps), "stay as they are");
+    add(PreviewVerb::Removes, leases(&effect.cleans), "what they hold is cleaned up first");
+    add(PreviewVerb::Waits, leases(&effect.waits_for), "for their clean-up, which is under way");
+    let agents = facts.agents.iter().filter(|a| effect.agents.contains(&a.id)).map(|a| a.name.clone());
+    add(PreviewVerb::Leaves, numbers(agents), "name it, and fail with their next run");
+    let projects = facts.projects.iter().filter(|p| effect.projects.contains(&p.id)).map(|p| p.key.clone());
+    add(PreviewVerb::Leaves, numbers(projects), "have it as their default");
+    match effect.change {
+        EnvironmentChange::Archive => {
+            add(PreviewVerb::Records, title(&facts.environment), "archived: no run starts there")
+        }
+        EnvironmentChange::Delete => {
+            add(PreviewVerb::Removes, title(&facts.environment), "its runs stay in the ledger")
+        }
+    }
+    lines
+}
+
+fn numbers(all: impl Iterator<Item = String>) -> String {
+    all.collect::<Vec<_>>().join(", ")
 }
 
 fn lease_fact(item: &LeaseItem) -> wharf_ui::rows::Fact {

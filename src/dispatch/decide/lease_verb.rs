@@ -11,9 +11,6 @@ use wharf_model::{
 use super::{Deciding, about, cancel, is_open, lease, release};
 use crate::dispatch::input::{Actor, Refusal};
 
-/// Time a driver has to remove what a lease holds.
-const DESTROYING_MS: i64 = 2 * 60_000;
-
 impl From<NotPossible> for Refusal {
     fn from(why: NotPossible) -> Self {
         Self::new("illegal_state", why.to_string())
@@ -46,6 +43,7 @@ pub(crate) fn accept(
             }
             // The end of its run gives it back, and that becomes its removal: see `carry_on`.
             if let Some(run) = effect.release.as_ref().and_then(|r| r.stops_run) {
+                release::marked(d, id);
                 cancel::stop(d, run, StopReason::Operator, None, actor)?;
             }
             if waits.is_none() {
@@ -126,25 +124,9 @@ fn extend(
 
 /// Begins to remove what a lease holds at its provider. One that is being given back is removed instead.
 pub(crate) fn destroy(d: &mut Deciding<'_, '_>, id: LeaseId, reason: &str) {
-    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
-    let now = d.now();
-    match lease.status {
-        LeaseStatus::Waiting => return lease::give_back(d, id, LeaseEnd::Released, Some(reason.to_owned())),
-        LeaseStatus::Active | LeaseStatus::Retained | LeaseStatus::PendingCleanup | LeaseStatus::Releasing => {}
-        // The driver is being asked: what it grants is given back, and removed then.
-        LeaseStatus::Acquiring | LeaseStatus::Released | LeaseStatus::Expired | LeaseStatus::Failed => return,
-    }
-    let begun = lease.status == LeaseStatus::Releasing;
-    d.tx.update::<LeaseRow>(id, |l| {
-        l.status = LeaseStatus::Releasing;
-        l.end_reason.get_or_insert(LeaseEnd::Released);
-        if l.failure_reason.is_none() {
-            l.failure_reason = Some(reason.to_owned());
-        }
-        l.deadline_at = Some(now.plus(DESTROYING_MS));
-        l.next_try_at = None;
-        l.cleanup_attempts += i64::from(!begun);
-    });
+    lease::give_back(d, id, LeaseEnd::Released, Some(reason.to_owned()));
+    // One that waits has ended with this; what the driver is being asked for is given back, and removed, when granted.
+    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Releasing).cloned() else { return };
     let text = id.text();
     let open: Vec<ActionId> = asked_of(d, &text).map(|a| a.id).collect();
     for action in open {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use wharf_model::rules::release::{self, Judged, ReleaseFacts, Urgency, Waits};
 use wharf_model::state::State;
-use wharf_model::{LeaseEnd, LeaseId, RequestKind, RequestRow, RequestStatus, StopReason, UnixMillis};
+use wharf_model::{
+    LeaseEnd, LeaseId, LeaseRow, LeaseStatus, RequestKind, RequestRow, RequestStatus, StopReason, UnixMillis,
+};
 
 use super::{Deciding, cancel, lease, lease_verb};
 use crate::dispatch::input::{Actor, Refusal};
@@ -66,6 +68,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, id: LeaseId, ac
     });
     lease_verb::told(d, &facts.lease, actor, "environment.lease_released", details);
     if let Some(run) = effect.stops_run {
+        marked(d, id);
         let grace = row.args.get("grace_ms").and_then(Value::as_i64);
         cancel::stop(d, run, StopReason::Operator, grace, actor)?;
     }
@@ -73,6 +76,15 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, id: LeaseId, ac
         lease::give_back(d, id, LeaseEnd::Released, Some(format!("released by {}", actor.id)));
     }
     Ok(result)
+}
+
+/// Says of a lease that it goes with its run, whatever its policy.
+pub(crate) fn marked(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    if d.tx.get::<LeaseRow>(id).is_some_and(|l| l.status == LeaseStatus::Active) {
+        d.tx.update::<LeaseRow>(id, |l| {
+            l.end_reason.get_or_insert(LeaseEnd::Released);
+        });
+    }
 }
 
 /// Refuses when a row that the preview judged has changed since.

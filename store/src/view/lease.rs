@@ -64,6 +64,11 @@ const JOINS: &str = "LEFT JOIN environments e ON e.id = t.environment_id LEFT JO
     LEFT JOIN execution_workspaces w ON w.id = t.execution_workspace_id";
 const OPEN: &str = "t.status NOT IN ('released', 'expired', 'failed')";
 
+/// The rule `takes_slot` of the model, as a condition.
+pub(crate) const TAKES_SLOT: &str = "(t.status IN ('acquiring', 'active') \
+    OR (t.status = 'releasing' AND t.cleanup_attempts <= 1 AND t.retain_until IS NULL) \
+    OR (t.status = 'retained' AND t.deadline_at IS NOT NULL))";
+
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseItem> {
     let n = LeaseRow::COLUMNS.len();
     Ok(LeaseItem {
@@ -221,12 +226,12 @@ impl Reader {
             open.with("t.environment_id = ?", [environment_id.to_cell()]);
             let held = open.run(
                 conn,
-                "SELECT t.number, t.status = 'waiting' FROM environment_leases t",
+                &format!("SELECT t.number, t.status = 'waiting', {TAKES_SLOT} FROM environment_leases t"),
                 "ORDER BY t.number",
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)),
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?)),
             )?;
-            let waiting: Vec<i64> = held.iter().filter(|(_, waits)| *waits).map(|(n, _)| *n).collect();
-            let slots_taken = (held.len() - waiting.len()) as i64;
+            let waiting: Vec<i64> = held.iter().filter(|(_, waits, _)| *waits).map(|(n, ..)| *n).collect();
+            let slots_taken = held.iter().filter(|(.., takes)| *takes).count() as i64;
             Ok(Some(ReleaseFacts {
                 lease,
                 run,
@@ -284,7 +289,7 @@ impl Reader {
             let waiting = line.run(conn, &select::<LeaseRow>(MORE, JOINS), &tail, read)?;
             let mut held = Conditions::default();
             held.term(OPEN);
-            held.term("t.status <> 'waiting'");
+            held.term(TAKES_SLOT);
             held.with("t.environment_id = ?", [lease.lease.environment_id.to_cell()]);
             let slots_taken =
                 held.run(conn, "SELECT count(*) FROM environment_leases t", "", |row| row.get(0))?.pop().unwrap_or(0);

@@ -133,10 +133,10 @@ fn edit(app: &mut App) {
     }
 }
 
-/// Tries the agent that names it; without one only the place itself.
+/// Tries the agent that names it; without one the plainest adapter.
 fn test(app: &mut App) {
     let agent = app.environments.detail().and_then(|d| d.named_by.iter().find_map(|n| n.strip_prefix("agent ")));
-    let args = agent.map_or_else(|| json!({}), |name| json!({ "agent": name }));
+    let args = agent.map_or_else(|| json!({ "adapter": "process" }), |name| json!({ "agent": name }));
     send_all(app, "Test", "environment.test", &args, |e| e.live);
 }
 
@@ -163,7 +163,9 @@ fn ask(app: &mut App, doing: &Doing, verb: EnvironmentVerb) {
         })
         .collect();
     let now = app.env.now;
-    let mut confirm = Confirm::open((doing.verb, doing.noun), doing.kind, json!({}), items, now, &mut app.outbox);
+    // What its leases hold goes with it, as the preview says.
+    let args = if archive { json!({}) } else { json!({ "cleanup": true }) };
+    let mut confirm = Confirm::open((doing.verb, doing.noun), doing.kind, args, items, now, &mut app.outbox);
     if let [one] = chosen.as_slice() {
         confirm.title = format!("{} {}", confirm.title, one.name);
     }

@@ -1,5 +1,6 @@
 //! What the operator's verbs on a lease would do, in words: the same for the console and the command line.
 
+use wharf_model::rules::lease::takes_slot;
 use wharf_model::rules::lease_verb::{self, CLEANUP_TRIES_MAX, Verb, VerbEffect};
 use wharf_model::rules::release::{self, DriverDoes, HolderIs, ReleaseEffect, Waits};
 use wharf_model::{Kind, LeaseId, LeaseStatus, UnixMillis, WorkspaceRow};
@@ -176,7 +177,7 @@ impl Words<'_> {
             let what = if row.branch_name.is_some() { "and its branch" } else { "and its files" };
             self.add(PreviewVerb::Keeps, format!("{name} {what}"), (self.around.files)(row));
         }
-        if self.facts.lease.lease.status == LeaseStatus::Waiting {
+        if !takes_slot(&self.facts.lease.lease) {
             return;
         }
         let agent = self.facts.lease.agent.as_ref().filter(|_| effect.stops_run.is_some());
@@ -239,11 +240,6 @@ impl Words<'_> {
                 };
                 self.add(PreviewVerb::Keeps, format!("{number} until {}", self.at(until)), how);
                 self.driver(effect.driver.as_ref());
-                self.add(
-                    PreviewVerb::Keeps,
-                    format!("a slot of {}", self.facts.environment.name),
-                    "as long as it is kept",
-                );
                 self.notes.push("It can be released at any time.".to_owned());
             }
             Verb::RetryCleanup => {

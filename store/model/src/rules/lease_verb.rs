@@ -3,11 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::lease::CLEANUP_TRIES_MAX;
 use super::release::{self, DriverDoes, Going, Holder, HolderRun, Judged, ReleaseEffect, ReleaseFacts};
 use crate::*;
 
-/// Tries after which a clean-up waits for an operator.
-pub const CLEANUP_TRIES_MAX: i64 = 12;
 /// Longest time that can be asked for at once, in milliseconds: thirty days.
 pub const TIME_MAX_MS: i64 = 30 * 24 * 60 * 60_000;
 /// Time that a shell in a retained place keeps it for, at least, in milliseconds.

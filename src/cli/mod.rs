@@ -96,7 +96,7 @@ enum Command {
         #[arg(long)]
         held: bool,
     },
-    /// Release a lease
+    /// Release, destroy, extend and keep leases
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
     /// List environments of the company
@@ -264,7 +264,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Attach(args) => attach::attach(context, args),
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
-        Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),
+        Command::Lease(command) => lease::lease(context, command),
         Command::Environments(args) => lists::environments(context, args),
         Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),

@@ -1,21 +1,23 @@
 //! A command that runs in a place beside this machine, as a shim of this machine starts it.
 
-use crate::environment::target::{Inside, Target, Wrapped};
+use crate::environment::target::{GRACE_MEMBER, GRACE_VARIABLE, Inside, Target, Wrapped};
 
-/// Variable of the command of this machine that follows what runs in a place: the grace there, in milliseconds,
-/// between SIGTERM and force.
-pub const GRACE_VARIABLE: &str = "WHARF_GRACE_MS";
 /// Time that a shim gives such a command beyond that grace: the way there and back takes time too.
 pub const FOLLOWER_MS: u64 = 5_000;
 
-/// Wraps a command for a shim. A command of a place finds its own grace in [`GRACE_VARIABLE`], and the tag by which
-/// it is found itself; neither travels any further unless the target lets all be inherited.
+/// Wraps a command for a shim. A command that leads to a place finds the grace of there in [`GRACE_VARIABLE`], and the
+/// tag by which it is found itself; neither travels any further unless the target lets all be inherited.
 pub fn wrap(target: &Target, inside: &Inside<'_>, tag: &str, grace_ms: u64) -> Wrapped {
-    let mut wrapped = target.wrap(inside);
-    if !target.is_here() {
-        wrapped.env.insert("WHARF_TAG".into(), tag.to_owned());
-        wrapped.env.insert(GRACE_VARIABLE.into(), grace_ms.to_string());
+    if target.is_here() {
+        return target.wrap(inside);
     }
+    let mut target = target.clone();
+    if let Some(grace) = target.block.get_mut(GRACE_MEMBER) {
+        *grace = grace_ms.into();
+    }
+    let mut wrapped = target.wrap(inside);
+    wrapped.env.insert("WHARF_TAG".into(), tag.to_owned());
+    wrapped.env.insert(GRACE_VARIABLE.into(), grace_ms.to_string());
     wrapped
 }
 

@@ -162,7 +162,7 @@ fn elsewhere() -> Target {
         env: EnvPass::Stdin,
         tty: None,
         keeps_identity: false,
-        block: serde_json::json!({ "key": "key-of-the-host" }),
+        block: serde_json::json!({ "key": "key-of-the-host", "grace_ms": null }),
         redact: vec!["key-of-the-host".into()],
         own_env: BTreeMap::from([("SSH_AUTH_SOCK".into(), "/agent".into())]),
         ..Target::default()
@@ -189,7 +189,7 @@ fn in_a_place_the_shim_starts_what_leads_there() {
     assert_eq!(prompt, "Fix it");
     let told: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(told["env"], serde_json::json!({ "API_KEY": "hunter2hunter2", "LANG": "C" }));
-    assert_eq!(told["target"]["key"], "key-of-the-host");
+    assert_eq!(told["target"], serde_json::json!({ "key": "key-of-the-host", "grace_ms": 15_000 }));
     assert_eq!(message.redact, ["hunter2hunter2", "key-of-the-host", "token-of-the-run"]);
     assert_eq!(spec.redact_count, 3);
     let json = serde_json::to_string(&spec).unwrap();

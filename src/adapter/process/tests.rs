@@ -194,9 +194,14 @@ fn in_a_place_the_shim_starts_what_leads_there() {
     assert_eq!(spec.redact_count, 3);
     let json = serde_json::to_string(&spec).unwrap();
     assert!(!json.contains("hunter2") && !json.contains("key-of-the-host"), "{json}");
-    // On this machine nothing of it is so.
-    let (spec, _) = start(facts(&agent)).unwrap();
-    assert_eq!((spec.grace_ms, elsewhere::asked_grace(&spec.env_names, 1_000)), (15_000, 1_000));
+    // On this machine nothing of it is so, nor where the shim sees the processes itself.
+    let inherited = Target { env: EnvPass::Inherited, ..target };
+    for target in [&HERE, &inherited] {
+        let own = BTreeMap::from([("WHARF_TAG".to_owned(), "t".to_owned())]);
+        let (spec, message) = start(ProcessStart { target, own, ..facts(&agent) }).unwrap();
+        assert_eq!((spec.grace_ms, elsewhere::asked_grace(&spec.env_names, 1_000)), (15_000, 1_000));
+        assert_eq!(message.env["WHARF_TAG"], "t");
+    }
 }
 
 #[test]

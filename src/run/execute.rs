@@ -167,3 +167,6 @@ async fn tell_missing(there: &There, job: &RunJob, agent: &AgentConfig, watch: &
         watch.note(format!("the limits of agent {} in {} {words}", agent.name, there.name)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,6 @@ pub(super) async fn provision(
     }
     Ok(done?)
 }
+
+#[cfg(test)]
+mod tests;

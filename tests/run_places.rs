@@ -23,6 +23,7 @@ fn skipped(why: &str) {
 }
 
 /// An environment of a test.
+#[derive(Clone)]
 struct Kind {
     /// Its table.
     config: String,
@@ -52,8 +53,9 @@ fn plugin() -> Option<Kind> {
     }
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/plugins/places.py");
     let config = format!(
-        "[[environment]]\nname = \"box\"\ndriver = \"plugin\"\n[environment.config]\ncommand = [\"python3\", {program:?}]\n\
-         driver = \"places\"\n[environment.config.config]\nroot = \"$ROOT/places\"\n"
+        "[[environment]]\nname = \"box\"\ndriver = \"plugin\"\n[environment.config]\ncommand = [\"python3\", \"{}\"]\n\
+         driver = \"places\"\n[environment.config.config]\nroot = \"$ROOT/places\"\n",
+        program.display()
     );
     Some(Kind { config, shares_files: false, name: "box (plugin)" })
 }
@@ -199,15 +201,22 @@ fn results_still_come_when_the_orchestrator_is_killed_between_the_end_and_them()
 
 #[test]
 fn of_a_run_whose_shim_died_nothing_lives_there_and_its_work_is_not_lost() {
-    for kind in kinds() {
+    for (kind, alone) in kinds().into_iter().flat_map(|kind| [(kind.clone(), false), (kind, true)]) {
         let script = "echo made > result; echo on >> beats; while :; do sleep 0.1; done";
         let site = Site::git(&format!("{}{}", placed(script, "grace = \"300ms\"\n"), kind.config));
-        let _serve = site.start();
+        let mut serve = site.start();
         let run = site.begin_run("worker");
         site.started(run);
         let there = realisation(&site, run)["result"]["cwd"].as_str().unwrap().to_owned();
         site.wait_and_look("its first beat", || Path::new(&there).join("beats").exists().then_some(()));
-        signal::send(site.shim_of(run), signal::Signal::KILL).unwrap();
+        let shim = site.shim_of(run);
+        if alone {
+            serve.kill();
+            signal::send(shim, signal::Signal::KILL).unwrap();
+            serve = site.start();
+        } else {
+            signal::send(shim, signal::Signal::KILL).unwrap();
+        }
         let row = site.settled(run);
         assert_eq!(row.status, RunStatus::Lost, "{}: {:?}", kind.name, row.error);
         let evidence = row.error.clone().unwrap();
@@ -216,6 +225,7 @@ fn of_a_run_whose_shim_died_nothing_lives_there_and_its_work_is_not_lost() {
         let cwd = site.run(run).workspace.unwrap().cwd.unwrap();
         assert_eq!(fs::read_to_string(Path::new(&cwd).join("result")).unwrap(), "made\n", "{}", kind.name);
         site.assert_nothing_open(kind.name);
+        drop(serve);
     }
 }
 

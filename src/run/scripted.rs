@@ -69,6 +69,8 @@ impl<T: Clone + Send + Debug> Script<T> {
 #[derive(Debug, Default)]
 pub struct Scripted {
     pub shared_files: bool,
+    /// It cannot be asked what runs there.
+    pub silent: bool,
     pub calls: Mutex<Vec<String>>,
     /// Calls that were dropped before they ended.
     pub dropped: Arc<Mutex<u32>>,
@@ -137,7 +139,7 @@ impl Driver for Scripted {
             execute: true,
             resume: true,
             extend: true,
-            list: true,
+            list: !self.silent,
             tty: false,
             persistent: true,
             shared_files: self.shared_files,

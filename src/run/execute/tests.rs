@@ -59,7 +59,9 @@ async fn nothing_that_is_meant_for_a_place_begins_on_this_machine() {
     let (action, job) = remote_run();
     let (inbox, _) = Inbox::answered_by(|_| Told::default());
     let watch = Watch::new(&inbox, job.run.id, 1);
-    for venue in [Venue::Gone("its lease is gone".into()), Venue::Unreachable("no such driver".into())] {
+    for venue in
+        [Venue::Gone { why: "its lease is gone".into(), carries: true }, Venue::Unreachable("no such driver".into())]
+    {
         assert_eq!(
             target(&venue, &action, &job, &watch).await.unwrap().unwrap_err().code,
             "transport_resolution_failed"
@@ -70,7 +72,7 @@ async fn nothing_that_is_meant_for_a_place_begins_on_this_machine() {
     let homeless = RunJob { environment: None, ..job.clone() };
     assert!(matches!(place::of(&ctx, &homeless), Venue::Unreachable(_)));
     let released = RunJob { lease: None, ..job.clone() };
-    assert!(matches!(place::of(&ctx, &released), Venue::Gone(_)));
+    assert!(matches!(place::of(&ctx, &released), Venue::Gone { carries: true, .. }));
 }
 
 #[tokio::test(start_paused = true)]

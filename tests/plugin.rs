@@ -1,4 +1,5 @@
 //! The plugin driver with real processes: the example that is shipped, and one that does everything wrong.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 #[path = "cli_common/mod.rs"]
 mod cli_common;

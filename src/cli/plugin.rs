@@ -9,6 +9,7 @@ use wharf_ui::glyph::Class;
 
 use super::context::Context;
 use super::error::{CliError, Result, exit};
+use super::signals::{Caught, Signals};
 use super::table::{Cell, Table};
 use crate::environment::driver::{Check, Level};
 use crate::environment::plugin::check::{self, Plan};
@@ -80,9 +81,14 @@ pub fn check(context: &Context, args: &CheckArgs) -> Result<u8> {
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(unforeseen)?;
-    let checks = runtime.block_on(check::run(plan));
+    let (checks, caught) = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let mut caught = None;
+        let checks = check::run(plan, async { caught = Some(signals.next(false).await) }).await;
+        Ok::<_, CliError>((checks, caught))
+    })?;
     drop(runtime);
-    report(context, args, &checks)
+    report(context, args, &checks).map(|code| caught.map_or(code, Caught::code))
 }
 
 fn report(context: &Context, args: &CheckArgs, checks: &[Check]) -> Result<u8> {

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal};
 /// A command and where its start is told.
 type Order = (Command, SyncSender<io::Result<Child>>);
 
-/// Starts a command in a group of its own that is killed when this process dies. It inherits no
-/// descriptor but its three standard ones. Waits for the start, which takes a few milliseconds.
+/// Starts a command in a session and group of its own, without a terminal, that is killed when this process dies. It
+/// inherits no descriptor but its three standard ones. Waits for the start, which takes a few milliseconds.
 ///
 /// The kernel kills such a child when the *thread* that made it ends, so one thread, which never ends
 /// before the process does, makes them all.
@@ -45,10 +45,10 @@ pub fn spawn(command: Command) -> io::Result<Child> {
 #[expect(unsafe_code, reason = "std offers neither the death signal nor close_range but through what runs before exec")]
 fn bind(command: &mut Command) -> &mut Command {
     let parent = rustix::process::getpid();
-    command.process_group(0);
     // SAFETY: only system calls between fork and exec; nothing is allocated.
     unsafe {
         command.pre_exec(move || {
+            rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // It may have died before the line above.
             if rustix::process::getppid() != Some(parent) {

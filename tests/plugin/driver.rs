@@ -114,7 +114,7 @@ async fn a_late_answer_is_dropped_and_the_next_call_has_its_own() {
     let words = unknown(driver.acquire(&ask).await);
     assert!(words.contains("within 400 ms"), "{words}");
     // It works one call after another: this answer comes once the late one is written.
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let (_, hint) = refused(driver.list(&held(&ask, &place_of("x")), "tag").await);
     assert!(hint.contains("environmentListExecutions"), "{hint}");
     assert_eq!(bench.starts(), 1, "being late is no crash");
@@ -160,9 +160,10 @@ async fn it_gets_secrets_on_its_input_only_and_little_else() {
     let seen = &place.facts["metadata"];
     assert_eq!(seen["token_length"], SECRET.len(), "it was told the value");
     assert_eq!(seen["token"], "***", "and what it says of it is not kept");
-    let mut names: Vec<&str> = seen["env"].as_object().unwrap().keys().map(String::as_str).collect();
-    names.retain(|name| *name != "LC_CTYPE");
-    assert_eq!(names, ["HOME", "PATH", "WHARF_PLUGIN", "WHARF_PLUGIN_API"], "LC_CTYPE is Python's own");
+    let env = seen["env"].as_object().unwrap();
+    assert_eq!(env["WHARF_PLUGIN"], "bad");
+    // What of the operator's is not for it: the exact set is a unit test, since a `python3` may be a script that sets more.
+    assert!(!env.contains_key("TOKEN") && !env.contains_key("OF_OURS"), "{env:?}");
     assert_eq!(seen["fds"], serde_json::json!([0, 1, 2]));
     assert_eq!(seen["group"], true);
     assert!(!place.facts.to_string().contains("quoted"));

@@ -8,27 +8,20 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::connection::{CallError, Connection};
-use super::hello::{self, Hello, method};
+pub use super::begin::Unavailable;
+use super::begin::begin;
+use super::connection::Connection;
+use super::hello::Hello;
 use super::life::{CRASHES_MAX, Event, Life, State};
 use super::notes::Notes;
 use super::process::Launch;
-use super::pump::lock;
+use super::shared::lock;
 use super::{READY_LIMIT, now_ms};
 
 /// One that nobody has asked for so long is ended.
-const IDLE_LIMIT: Duration = Duration::from_secs(300);
+const IDLE_LIMIT: Duration = Duration::from_mins(5);
 /// Pause between two looks whether it is idle.
 const IDLE_LOOK: Duration = Duration::from_secs(30);
-
-/// Why a worker cannot be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unavailable {
-    /// Trying again changes nothing: it does not fit, or is not there.
-    pub is_refusal: bool,
-    /// In words, with the end of its error output.
-    pub words: String,
-}
 
 /// A worker that answers.
 #[derive(Debug, Clone)]
@@ -45,6 +38,8 @@ pub struct Worker {
     launch: Launch,
     driver: String,
     state: PathBuf,
+    /// Where it is remembered what it can do.
+    memory: PathBuf,
     inner: Mutex<Inner>,
     changed: watch::Sender<()>,
 }
@@ -63,10 +58,17 @@ struct Inner {
 }
 
 impl Worker {
-    /// One that is stopped. `state` is a directory of the plugin's own.
-    pub fn new(launch: Launch, driver: &str, state: &Path) -> Arc<Self> {
-        let (driver, state) = (driver.to_owned(), state.to_owned());
-        Arc::new(Self { launch, driver, state, inner: Mutex::default(), changed: watch::Sender::new(()) })
+    /// One that is stopped. `state` is a directory of the plugin's own, `memory` a file of ours.
+    pub fn new(launch: Launch, driver: &str, state: &Path, memory: &Path) -> Arc<Self> {
+        let hello = Hello::recall(memory).map(Arc::new);
+        Arc::new(Self {
+            launch,
+            driver: driver.to_owned(),
+            state: state.to_owned(),
+            memory: memory.to_owned(),
+            inner: Mutex::new(Inner { hello, ..Inner::default() }),
+            changed: watch::Sender::new(()),
+        })
     }
 
     /// What it is doing.
@@ -218,42 +220,6 @@ fn chance() -> f64 {
     f64::from(uuid::Uuid::now_v7().as_bytes()[15]) / 255.0
 }
 
-/// Starts an instance and has it introduce itself.
-///
-/// # Errors
-/// Why it cannot be used, with what was noted; it is gone then.
-pub async fn begin(
-    launch: &Launch,
-    driver: &str,
-    state: &Path,
-    config: &Value,
-    notes: Notes,
-) -> Result<(Connection, Hello), (Unavailable, Notes)> {
-    let refused = |words: String| Unavailable { is_refusal: true, words };
-    let connection = match Connection::start(launch, notes.clone()).await {
-        Ok(connection) => connection,
-        Err(words) => return Err((refused(words), notes)),
-    };
-    let asked = connection.call(method::INITIALIZE, &hello::params(driver, config, state), Some(READY_LIMIT)).await;
-    let why = match asked {
-        Ok(answer) => match Hello::read(&answer).and_then(|hello| hello.driver(driver).map(|_| ()).map(|()| hello)) {
-            Ok(hello) => return Ok((connection, hello)),
-            Err(words) => refused(words),
-        },
-        Err(CallError::Rpc(error)) => refused(format!("it refuses to begin: {} ({})", error.message, error.code)),
-        Err(CallError::Late(limit)) => {
-            let words = format!("it did not answer initialize within {} s", limit.as_secs());
-            Unavailable { is_refusal: false, words }
-        }
-        Err(CallError::Gone(words) | CallError::Unsent(words)) => Unavailable { is_refusal: false, words },
-    };
-    connection.kill("it cannot be used");
-    connection.wait().await;
-    let notes = connection.notes();
-    let words = format!("the plugin {} cannot be used: {}{}", launch.shown(), why.words, notes.words());
-    Err((Unavailable { words, ..why }, notes))
-}
-
 async fn start(worker: Arc<Worker>, start: u64, config: Value) {
     let notes = lock(&worker.inner).notes.clone();
     let (connection, hello) = match begin(&worker.launch, &worker.driver, &worker.state, &config, notes).await {
@@ -261,6 +227,9 @@ async fn start(worker: Arc<Worker>, start: u64, config: Value) {
         Err((why, notes)) => return worker.ended(start, Some(notes), why),
     };
     let mut end = connection.watch_end();
+    let (known, memory) = (hello.clone(), worker.memory.clone());
+    // Without it a later process only knows less until it has asked.
+    let _unwritable = tokio::task::spawn_blocking(move || known.remember(&memory)).await;
     let hello = Arc::new(hello);
     let is_wanted = {
         let mut inner = lock(&worker.inner);

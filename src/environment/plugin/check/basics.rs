@@ -1,6 +1,5 @@
 //! Beginning, manners on the line, and ending.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -97,7 +96,7 @@ pub(super) async fn manners(bench: &mut Bench) {
 
 /// Ends it, and looks at what it wrote that it should not have.
 pub(super) async fn end(bench: &mut Bench) {
-    let Ok(up) = bench.up().await else { return };
+    let Some(up) = bench.up.take() else { return };
     let notes = up.notes();
     if notes.garbage > 0 {
         let hint = "print to stderr; stdout is for messages only";
@@ -120,11 +119,9 @@ pub(super) async fn end(bench: &mut Bench) {
     let hint = "answer shutdown, then exit; it is killed otherwise";
     match (answered, ended) {
         (true, true) => {
-            bench.ok("shutdown", format!("{words}, {} ms after it was asked to", began.elapsed().as_millis()))
+            bench.ok("shutdown", format!("{words}, {} ms after it was asked to", began.elapsed().as_millis()));
         }
         (true, false) => bench.warn("shutdown", "it answers shutdown and stays", hint),
         (false, _) => bench.error("shutdown", "shutdown is not answered", hint),
     }
-    drop(up);
-    bench.up = None::<Arc<_>>;
 }

@@ -58,25 +58,22 @@ pub async fn follow(
     sink: &mut impl Sink,
     stops: &mut mpsc::Receiver<Duration>,
 ) -> Result<Ended, String> {
-    let (mut life, mut offsets, mut notes, mut stop) = (Life::default(), [0, 0], Notes::default(), None);
+    let (mut life, mut offsets, mut stop) = (Life::default(), [0, 0], None);
     let mut is_begun = false;
     loop {
         life.take(Event::Due, now_ms());
         life.take(Event::Start, now_ms());
-        let begun = begin(&block.launch, &block.driver, &block.state, &block.config, notes.clone()).await;
+        let begun = begin(&block.launch, &block.driver, &block.state, &block.config, Notes::default()).await;
         let why = match begun {
-            Err((why, _)) if why.is_refusal || !is_begun => return Err(why.words),
-            Err((why, noted)) => {
-                notes = noted;
-                why.words
-            }
+            Err((why, _)) if !is_begun => return Err(why.words),
+            // What fits no more may fit again: the command goes on meanwhile.
+            Err((why, _)) => why.words,
             Ok((connection, hello)) => {
                 life.take(Event::Ready, now_ms());
                 if !hello.has(method::EXECUTE) {
                     connection.shutdown().await;
                     return Err("the plugin has no environmentExecute: it cannot run commands".to_owned());
                 }
-                let resumes = hello.driver(&block.driver).is_ok_and(|driver| driver.resumes_executions);
                 let connection = Arc::new(connection);
                 let mut one = One { block, command, connection: &connection, offsets: &mut offsets, stop: &mut stop };
                 let once = one.follow(sink, stops).await;
@@ -93,12 +90,12 @@ pub async fn follow(
                     }
                     Once::Broken(why) => {
                         connection.kill(&why);
-                        let why = connection.wait().await;
-                        notes = connection.notes();
-                        if !resumes {
-                            let noted = notes.words();
+                        connection.wait().await;
+                        let why = format!("{why}{}", connection.notes().words());
+                        if !hello.driver(&block.driver).is_ok_and(|driver| driver.resumes_executions) {
                             return Err(format!(
-                                "the plugin broke off while the command ran ({why}), and cannot follow it on{noted}"
+                                "the plugin broke off while the command ran, and cannot follow it on; it may still run: \
+                                 {why}"
                             ));
                         }
                         why
@@ -108,7 +105,7 @@ pub async fn follow(
         };
         life.take(Event::Ended { chance: 0.5 }, now_ms());
         let State::Backoff { until } = life.state else {
-            return Err(format!("the plugin broke off too often while the command ran ({why}){}", notes.words()));
+            return Err(format!("the plugin broke off too often while the command ran; it may still run: {why}"));
         };
         let due = Instant::now() + Duration::from_millis(until.saturating_sub(now_ms()));
         while let Ok(asked) = tokio::time::timeout_at(due, stops.recv()).await {

@@ -81,7 +81,7 @@ impl Worker {
         lock(&self.inner).hello.clone()
     }
 
-    /// What was noted of it.
+    /// What was noted of its instance, or of the last one when none runs.
     pub fn notes(&self) -> Notes {
         let inner = lock(&self.inner);
         inner.current.as_ref().map_or_else(|| inner.notes.clone(), |ready| ready.connection.notes())
@@ -221,8 +221,8 @@ fn chance() -> f64 {
 }
 
 async fn start(worker: Arc<Worker>, start: u64, config: Value) {
-    let notes = lock(&worker.inner).notes.clone();
-    let (connection, hello) = match begin(&worker.launch, &worker.driver, &worker.state, &config, notes).await {
+    let begun = begin(&worker.launch, &worker.driver, &worker.state, &config, Notes::default()).await;
+    let (connection, hello) = match begun {
         Ok(begun) => begun,
         Err((why, notes)) => return worker.ended(start, Some(notes), why),
     };

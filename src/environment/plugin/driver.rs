@@ -10,12 +10,10 @@ use sha2::{Digest as _, Sha256};
 use wharf_model::UnixMillis;
 use wharf_model::config::driver::PluginConfig;
 
-use super::asking::ask;
 use super::hello::{Hello, method};
 use super::params::{self, joined};
 use super::pool::Plugins;
 use super::process::Launch;
-use super::secrets::{self, Resolved};
 use super::target::Block;
 use super::worker::Worker;
 use super::{facts, probe};
@@ -33,7 +31,7 @@ pub struct Plugin {
     pub(super) launch: Launch,
     pub(super) state: PathBuf,
     pub(super) worker: Arc<Worker>,
-    site: Site,
+    pub(super) site: Site,
 }
 
 impl Plugin {
@@ -47,80 +45,6 @@ impl Plugin {
         let memory = site.data.join("environments").join("plugin-memory").join(name + ".json");
         let worker = plugins.worker(&key, || Worker::new(launch.clone(), &config.driver, &state, &memory));
         Self { config, launch, state, worker, site: site.clone() }
-    }
-
-    /// The config with its secrets, and a directory for the plugin.
-    pub(super) async fn prepare(&self) -> Result<Resolved, String> {
-        let (config, operator, base) =
-            (self.config.config.clone(), Arc::clone(&self.site.operator), self.site.base.clone());
-        let state = self.state.clone();
-        let prepared = tokio::task::spawn_blocking(move || {
-            use std::os::unix::fs::DirBuilderExt as _;
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&state)
-                .map_err(|e| format!("the plugin's directory {} cannot be made: {e}", state.display()))?;
-            secrets::resolve(&config, &operator, &base)
-        });
-        prepared.await.map_err(|e| e.to_string())?
-    }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_millis(self.config.timeout_ms)
-    }
-
-    /// Asks the worker; none when it has no such method.
-    async fn ask(&self, failure: &str, name: &str, params: Value, limit: Duration) -> Answer<Option<Value>> {
-        let secrets = match self.prepare().await {
-            Ok(secrets) => secrets,
-            Err(words) => return Answer::refused(failure, words),
-        };
-        let ready = match self.worker.ready(&secrets.config).await {
-            Ok(ready) => ready,
-            Err(why) if why.is_refusal => {
-                return Answer::refused("unsupported_environment", secrets.redact(&why.words));
-            }
-            Err(why) => return Answer::unknown(secrets.redact(&why.words)),
-        };
-        let params = joined(json!({ "driverKey": self.config.driver, "config": secrets.config }), params);
-        ask(&ready, &secrets, failure, name, &params, limit).await
-    }
-
-    async fn ask_read<T>(
-        &self,
-        failure: &str,
-        name: &str,
-        params: Value,
-        absent: impl FnOnce(Option<Arc<Hello>>) -> Answer<T>,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Answer<T> {
-        let answer = self.ask(failure, name, params, self.timeout()).await;
-        self.read(name, answer, absent, read)
-    }
-
-    fn read<T>(
-        &self,
-        name: &str,
-        answer: Answer<Option<Value>>,
-        absent: impl FnOnce(Option<Arc<Hello>>) -> Answer<T>,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Answer<T> {
-        let odd = |why: String| Answer::unknown(format!("the plugin's answer to {name} cannot be used: {why}"));
-        match answer {
-            Answer::Done(Some(value)) => read(&value).map_or_else(odd, Answer::Done),
-            Answer::Done(None) => absent(self.worker.hello()),
-            Answer::Refused { code, hint } => Answer::Refused { code, hint },
-            Answer::Unknown { evidence } => Answer::Unknown { evidence },
-        }
-    }
-
-    fn cannot<T>(&self, name: &str, what: &str) -> Answer<T> {
-        let driver = &self.config.driver;
-        Answer::refused(
-            "unsupported_environment",
-            format!("the plugin of driver {driver} has no {name}: it cannot {what}"),
-        )
     }
 }
 

@@ -15,6 +15,7 @@ pub mod execution;
 pub mod facts;
 mod following;
 pub mod hello;
+mod keeping;
 pub mod life;
 pub mod message;
 pub mod notes;

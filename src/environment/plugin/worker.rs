@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use super::begin::Unavailable;
-use super::begin::begin;
 use super::connection::Connection;
 use super::hello::Hello;
+use super::keeping::{self, chance};
 use super::life::{CRASHES_MAX, Event, Life, State};
 use super::notes::Notes;
 use super::process::Launch;
@@ -20,8 +20,6 @@ use super::{READY_LIMIT, now_ms};
 
 /// One that nobody has asked for so long is ended.
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
-/// Pause between two looks whether it is idle.
-const IDLE_LOOK: Duration = Duration::from_secs(30);
 
 /// A worker that answers.
 #[derive(Debug, Clone)]
@@ -35,11 +33,11 @@ pub struct Ready {
 /// A plugin's process over all of its instances.
 #[derive(Debug)]
 pub struct Worker {
-    launch: Launch,
-    driver: String,
-    state: PathBuf,
+    pub(super) launch: Launch,
+    pub(super) driver: String,
+    pub(super) state: PathBuf,
     /// Where it is remembered what it can do.
-    memory: PathBuf,
+    pub(super) memory: PathBuf,
     inner: Mutex<Inner>,
     changed: watch::Sender<()>,
 }
@@ -138,7 +136,7 @@ impl Worker {
                 inner.life.take(Event::Start, now);
                 inner.start += 1;
                 *awaited = Some(inner.start);
-                tokio::spawn(start(Arc::clone(self), inner.start, config.clone()));
+                tokio::spawn(keeping::keep(Arc::clone(self), inner.start, config.clone()));
                 Step::Wait
             }
             (State::Starting, _) => {
@@ -150,7 +148,7 @@ impl Worker {
     }
 
     /// Takes the end of a start or of an instance.
-    fn ended(&self, start: u64, notes: Option<Notes>, why: Unavailable) {
+    pub(super) fn ended(&self, start: u64, notes: Option<Notes>, why: Unavailable) {
         let chance = chance();
         {
             let mut inner = lock(&self.inner);
@@ -178,6 +176,26 @@ impl Worker {
         if let Some(connection) = current {
             connection.shutdown().await;
         }
+    }
+
+    /// Whether nobody asks it anything, for long.
+    pub(super) fn is_idle(&self) -> bool {
+        let inner = lock(&self.inner);
+        let asked = inner.current.as_ref().is_some_and(|ready| Arc::strong_count(&ready.connection) > 1);
+        !asked && now_ms().saturating_sub(inner.used_at) >= IDLE_LIMIT.as_millis() as u64
+    }
+
+    /// Takes what an instance said of itself, and it as the current one; false when it is not wanted any more.
+    pub(super) fn is_up(&self, connection: Connection, hello: Arc<Hello>) -> bool {
+        let mut inner = lock(&self.inner);
+        inner.hello = Some(Arc::clone(&hello));
+        let is_wanted = inner.life.take(Event::Ready, now_ms());
+        if is_wanted {
+            inner.current = Some(Ready { connection: Arc::new(connection), hello });
+        }
+        drop(inner);
+        self.changed.send_replace(());
+        is_wanted
     }
 
     /// It has been seen to work elsewhere: crashes that were counted are forgotten.
@@ -212,69 +230,5 @@ impl Inner {
             _ => last.words,
         };
         Unavailable { is_refusal: last.is_refusal && self.life.state != State::Failed, words }
-    }
-}
-
-/// A number from 0 to 1 that nobody can foresee, as far as that matters for a pause.
-fn chance() -> f64 {
-    f64::from(uuid::Uuid::now_v7().as_bytes()[15]) / 255.0
-}
-
-async fn start(worker: Arc<Worker>, start: u64, config: Value) {
-    let begun = begin(&worker.launch, &worker.driver, &worker.state, &config, Notes::default()).await;
-    let (connection, hello) = match begun {
-        Ok(begun) => begun,
-        Err((why, notes)) => return worker.ended(start, Some(notes), why),
-    };
-    let mut end = connection.watch_end();
-    let (known, memory) = (hello.clone(), worker.memory.clone());
-    // Without it a later process only knows less until it has asked.
-    let _unwritable = tokio::task::spawn_blocking(move || known.remember(&memory)).await;
-    let hello = Arc::new(hello);
-    let is_wanted = {
-        let mut inner = lock(&worker.inner);
-        inner.hello = Some(Arc::clone(&hello));
-        let is_wanted = inner.life.take(Event::Ready, now_ms());
-        if is_wanted {
-            inner.current = Some(Ready { connection: Arc::new(connection), hello });
-        }
-        is_wanted
-    };
-    if !is_wanted {
-        // Its end was asked for while it began; dropping the connection has brought it about.
-        let why = Unavailable { is_refusal: false, words: "it was asked to end".into() };
-        return worker.ended(start, None, why);
-    }
-    worker.changed.send_replace(());
-    // From here on the worker may be dropped by all who use it, and its instance with it.
-    let weak = Arc::downgrade(&worker);
-    drop(worker);
-    loop {
-        let ended = tokio::time::timeout(IDLE_LOOK, end.wait_for(Option::is_some)).await;
-        let ended = ended.map(|end| end.map(|words| words.clone().unwrap_or_default()));
-        let words = match ended {
-            Err(_look) => {
-                let Some(worker) = weak.upgrade() else { return };
-                if worker.is_idle() {
-                    worker.close().await;
-                }
-                continue;
-            }
-            Ok(Ok(words)) => words,
-            Ok(Err(_)) => "it is gone".to_owned(),
-        };
-        let Some(worker) = weak.upgrade() else { return };
-        let noted = worker.notes().words();
-        let why = Unavailable { is_refusal: false, words: format!("the plugin ended: {words}{noted}") };
-        return worker.ended(start, None, why);
-    }
-}
-
-impl Worker {
-    /// Whether nobody asks it anything, for long.
-    fn is_idle(&self) -> bool {
-        let inner = lock(&self.inner);
-        let asked = inner.current.as_ref().is_some_and(|ready| Arc::strong_count(&ready.connection) > 1);
-        !asked && now_ms().saturating_sub(inner.used_at) >= IDLE_LIMIT.as_millis() as u64
     }
 }

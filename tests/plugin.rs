@@ -12,5 +12,9 @@ mod check;
 mod driver;
 #[path = "plugin/places.rs"]
 mod places;
+#[path = "plugin/shim.rs"]
+mod shim;
+#[path = "shim_common/mod.rs"]
+mod shim_common;
 #[path = "plugin/target.rs"]
 mod target;

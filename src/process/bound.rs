@@ -64,6 +64,19 @@ fn bind(command: &mut Command) -> &mut Command {
 /// where the signal does not end it. No core is written: it would be of the wrong program.
 #[expect(unsafe_code, reason = "signal dispositions and masks have no safe wrapper here")]
 pub fn end_by(number: i32) -> ! {
+    const STAY: &[i32] = &[
+        libc::SIGSTOP,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGCONT,
+        libc::SIGCHLD,
+        libc::SIGURG,
+        libc::SIGWINCH,
+    ];
+    if STAY.contains(&number) {
+        std::process::exit(128 + number);
+    }
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     if let (Some(me), Some(signal)) =

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use wharf::environment::driver::{Acquired, Extended, Level, Outcome};
+use wharf::environment::driver::{Acquired, Answer, Extended, Level, Outcome};
+use wharf::environment::target::Inside;
 use wharf_model::UnixMillis;
 
 use crate::bench::*;
@@ -25,7 +26,7 @@ async fn one_that_falls_at_its_start_is_told_with_its_words_and_begun_again_afte
     assert_eq!(bench.starts(), 1, "a call begins it once");
     let began = Instant::now();
     unknown(driver.acquire(&ask).await);
-    assert!(began.elapsed() >= Duration::from_millis(700), "the pause after a crash is kept");
+    assert!(began.elapsed() >= Duration::from_millis(300), "the pause after a crash is kept");
     assert_eq!(bench.starts(), 2);
     gone(bench).await;
 }
@@ -114,12 +115,16 @@ async fn a_late_answer_is_dropped_and_the_next_call_has_its_own() {
     let words = unknown(driver.acquire(&ask).await);
     assert!(words.contains("within 400 ms"), "{words}");
     // It works one call after another: this answer comes once the late one is written.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let (_, hint) = refused(driver.list(&held(&ask, &place_of("x")), "tag").await);
+    let began = Instant::now();
+    let lease = held(&ask, &place_of("x"));
+    while matches!(driver.list(&lease, "tag").await, Answer::Unknown { .. }) {
+        assert!(began.elapsed() < LIMIT, "it answers again once the late answer is written");
+    }
+    let (_, hint) = refused(driver.list(&lease, "tag").await);
     assert!(hint.contains("environmentListExecutions"), "{hint}");
     assert_eq!(bench.starts(), 1, "being late is no crash");
     let words = unknown(driver.acquire(&ask).await);
-    assert!(words.contains("1 of its answers came too late"), "{words}");
+    assert!(words.contains("of its answers came too late"), "{words}");
 }
 
 fn place_of(id: &str) -> wharf::environment::driver::Place {
@@ -167,6 +172,15 @@ async fn it_gets_secrets_on_its_input_only_and_little_else() {
     assert_eq!(seen["fds"], serde_json::json!([0, 1, 2]));
     assert_eq!(seen["group"], true);
     assert!(!place.facts.to_string().contains("quoted"));
+
+    let driver = bench.bad("dump");
+    let target = done(driver.target(&held(&ask(), &place), None).await);
+    assert_eq!(target.redact, [SECRET], "the shim stars it out of the output");
+    let (argv, own) = (vec!["true".to_owned()], std::collections::BTreeMap::new());
+    let inside = Inside { argv: &argv, cwd: "/", allowed: &own, own: &own, tty: false, here: "/" };
+    let wrapped = target.wrap(&inside);
+    assert!(wrapped.first_line.unwrap().contains("a-secret-"), "it goes over the input");
+    assert!(!format!("{:?} {:?}", wrapped.argv, wrapped.env).contains("a-secret-"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,13 @@ pub(super) async fn manners(bench: &mut Bench) {
     let well = well.map(|_| "notifications that it does not know are passed over".to_owned()).map_err(told);
     bench.note("unknown_notification", well, "pass over messages that have no id");
 
+    up.write(b"this is no JSON\n{\"jsonrpc\":\n").await;
+    let well = up.call(method::HEALTH, &json!({}), Some(AT_ONCE)).await;
+    match well {
+        Ok(_) => bench.ok("garbage", "lines that are no JSON are passed over"),
+        Err(error) => bench.warn("garbage", told(error), "pass over lines that are no JSON; wharf sends none"),
+    }
+
     for (code, name) in [("config", method::VALIDATE), ("probe", method::PROBE)] {
         if let Some(answer) = bench.want(code, name, json!({})).await {
             match facts::checks(&answer, code) {

@@ -283,6 +283,9 @@ fn documents_keep_their_keys() {
         let schema = document["schema"].as_str().unwrap().to_owned();
         keys("", &document, found.entry(schema).or_default());
     }
+    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/plugins/places.py");
+    let tried = place.wharf(&["plugin", "check", plugin, "--json"]).json();
+    keys("", &tried, found.entry("wharf.plugin_check/1".to_owned()).or_default());
     drop(serving);
     let text = serde_json::to_string_pretty(&found).unwrap() + "\n";
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/schema/documents.json");

@@ -3,8 +3,11 @@
 pub mod driver;
 pub mod here;
 pub mod local;
+pub mod plugin;
 pub mod registry;
 pub mod sandbox;
+pub mod ssh;
 pub mod target;
+pub mod transport;
 
 pub use driver::{Answer, Driver, Site};

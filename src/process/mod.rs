@@ -6,6 +6,7 @@
 compile_error!("wharf needs Linux: it identifies, watches and ends processes through /proc, pidfds and subreapers");
 
 pub mod adopt;
+pub mod bound;
 pub mod cgroup;
 pub mod client;
 pub mod descendants;

@@ -87,6 +87,7 @@ impl World {
             operator: Arc::new(operator),
             program: WHARF.into(),
             base: path.join("home/src"),
+            plugins: std::sync::Arc::default(),
         };
         Self { root, site, environment: EnvironmentId(Uuid::now_v7()) }
     }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use wharf_model::rules::release::Judged;
 use wharf_model::{
-    ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind,
-    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
+    ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, Priority, ProjectId, RequestId, RequestKind, RequestRow,
+    RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
 };
 
 use super::{
@@ -108,6 +108,31 @@ pub(crate) fn expire(r: &mut RequestRow, now: UnixMillis) {
     r.error = Some("nobody answered in time; ask again".into());
 }
 
+/// What an accepted request waited for is done.
+pub(crate) fn done(d: &mut Deciding<'_, '_>, id: RequestId, result: Value) {
+    let now = d.now();
+    d.tx.update::<RequestRow>(id, |r| {
+        if r.status == RequestStatus::Accepted {
+            r.status = RequestStatus::Done;
+            r.finished_at = Some(now);
+            r.result = Some(result);
+        }
+    });
+}
+
+/// What an accepted request waited for will not be.
+pub(crate) fn failed(d: &mut Deciding<'_, '_>, id: RequestId, code: &str, message: &str) {
+    let now = d.now();
+    d.tx.update::<RequestRow>(id, |r| {
+        if r.status == RequestStatus::Accepted {
+            r.status = RequestStatus::Failed;
+            r.finished_at = Some(now);
+            r.error_code = Some(code.to_owned());
+            r.error = Some(message.to_owned());
+        }
+    });
+}
+
 /// Codes that executors give come from the same list as ours.
 fn known_code(code: &str) -> &'static str {
     ["config_invalid", "project_ambiguous", "cwd_missing", "permission_denied", "id_unknown", "internal"]
@@ -121,6 +146,7 @@ pub(crate) fn refuse(d: &mut Deciding<'_, '_>, row: &RequestRow, refusal: &Refus
     let now = d.now();
     write(d, row, |r| {
         r.status = RequestStatus::Refused;
+        environment::forget_settings(r);
         r.answered_at = Some(now);
         r.finished_at = Some(now);
         r.error_code = Some(refusal.code.to_owned());
@@ -164,11 +190,16 @@ fn check_service(d: &Deciding<'_, '_>, row: &RequestRow, id: ServiceId) -> Resul
 
 /// Ends accepted requests whose goal is reached, or can no longer be.
 pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
+    environment::settle(d);
     let open: Vec<RequestId> =
         d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted).map(|r| r.id).collect();
     for id in open {
         let Some(row) = d.tx.get::<RequestRow>(id).cloned() else { continue };
-        let Some((status, error)) = reached(d, &row) else { continue };
+        let Some((status, error)) = reached(d, &row) else {
+            lease_verb::carry_on(d, &row);
+            continue;
+        };
+        lease_verb::ended(d, &row, status);
         let now = d.now();
         d.tx.update::<RequestRow>(id, |r| {
             r.status = status;
@@ -181,7 +212,8 @@ pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
     }
 }
 
-type Reached = (RequestStatus, Option<(String, String)>);
+/// How a request has ended: with code and words where it failed.
+pub(crate) type Reached = (RequestStatus, Option<(String, String)>);
 
 fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
     let done = Some((RequestStatus::Done, None));
@@ -201,17 +233,14 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 .any(|a| a.kind == ActionKind::DeleteLog && a.entity_id == id && super::is_open(a.status));
             if at_work { None } else { done }
         }
-        Some(RequestKind::LeaseRelease) => {
-            let lease = row.target_id.as_deref().and_then(|t| t.parse::<LeaseId>().ok());
-            match lease.and_then(|l| d.state().leases.get(&l)) {
-                Some(lease) if lease.status == LeaseStatus::PendingCleanup => Some((
-                    RequestStatus::Failed,
-                    Some(("lease_release_failed".into(), lease.failure_reason.clone().unwrap_or_default())),
-                )),
-                Some(lease) if !lease.status.is_terminal() => None,
-                _ => done,
-            }
-        }
+        Some(
+            kind @ (RequestKind::LeaseRelease
+            | RequestKind::LeaseDestroy
+            | RequestKind::LeaseExtend
+            | RequestKind::LeaseRetain
+            | RequestKind::LeaseRetryCleanup
+            | RequestKind::LeaseShell),
+        ) => lease_verb::reached(d, row, kind),
         Some(kind @ (RequestKind::ServiceStart | RequestKind::ServiceRestart)) => {
             let id = row
                 .result
@@ -256,6 +285,8 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
+        // Ended by whoever carries them out.
+        Some(kind) if environment::settles(kind) => None,
         // Finished together with its action.
         Some(RequestKind::StoreBackup) => None,
         _ => done,

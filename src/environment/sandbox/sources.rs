@@ -119,6 +119,7 @@ mod tests {
             operator: Arc::new(BTreeMap::from([("HOME".to_owned(), home)])),
             program: "/bin/wharf".into(),
             base: root.join("base"),
+            plugins: Arc::default(),
         };
         let mount = |source: &str| Mount { source: source.into(), target: "/there".into(), writable: false };
         let path = |name: &str| root.join(name).display().to_string();

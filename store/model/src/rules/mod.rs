@@ -2,6 +2,9 @@
 
 pub mod branch;
 pub mod checkout;
+pub mod environment_change;
+pub mod lease;
+pub mod lease_verb;
 pub mod liveness;
 pub mod queue;
 pub mod release;

@@ -4,6 +4,7 @@ pub mod driver;
 pub mod here;
 pub mod local;
 pub mod registry;
+pub mod secrets;
 pub mod target;
 
 pub use driver::{Answer, Driver, Site};

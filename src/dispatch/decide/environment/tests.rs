@@ -132,6 +132,39 @@ fn one_is_made_changed_archived_restored_and_deleted_by_hand() {
 }
 
 #[test]
+fn relative_paths_go_on_starting_where_they_were_given() {
+    let mut bench = bench();
+    let config = json!({ "command": "./pool", "driver": "pool" });
+    ask(&mut bench, "environment.create", json!({ "name": "p", "driver": "plugin", "base": "/a", "config": config }));
+    bench.ask("environment.update", "p", json!({ "base": "/b", "config": { "timeout": "1m" } }));
+    assert_eq!(
+        (&named(&bench, "p").config["base"], named(&bench, "p").driver_config()["timeout"].as_str()),
+        (&json!("/a"), Some("1m"))
+    );
+    let sandbox = json!({ "base": "/b", "driver": "sandbox", "config": { "provider": "bubblewrap" } });
+    bench.ask("environment.update", "p", sandbox);
+    assert_eq!(named(&bench, "p").config["base"], "/b");
+    bench.ask("environment.update", "p", json!({ "base": "relative", "driver": "ssh", "config": { "host": "b" } }));
+    assert_eq!(named(&bench, "p").config["base"], Value::Null);
+}
+
+#[test]
+fn a_deleted_one_is_found_by_nobody() {
+    let mut bench = bench();
+    let id = ssh(&mut bench, "box").id;
+    bench.ask("environment.delete", "box", json!({}));
+    let agent = bench.agent("plain").text();
+    for name in ["box", "E-2", &id.text()] {
+        let row = bench.ask("run.start", &agent, json!({ "environment": name }));
+        assert_eq!(refusal(&row).0, "environment_not_found", "{name}");
+    }
+    let again = ssh(&mut bench, "box").id;
+    let row = bench.ask("run.start", &agent, json!({ "environment": "box" }));
+    let run: RunId = row.result.unwrap()["run_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(bench.run(run).environment_id, Some(again));
+}
+
+#[test]
 fn what_cannot_be_made_is_refused_in_words() {
     let mut bench = bench();
     ssh(&mut bench, "taken");

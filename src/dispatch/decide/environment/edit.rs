@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 use wharf_model::config::driver::{self, Invalid};
 use wharf_model::config::{LOCAL_ENVIRONMENT, secret};
-use wharf_model::{Driver, EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeasePolicy, Origin, RequestRow};
+use wharf_model::{
+    Driver, EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeasePolicy, Named, Origin, RequestRow,
+};
 
 use super::super::config::environments::open_lease_of_another_driver;
 use super::super::{Deciding, about, lease, release};
@@ -155,6 +157,10 @@ pub(super) fn create(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) 
     if !is_name(name) {
         let expected = "expected 1 to 64 letters, digits, \"-\", \"_\" or \".\", a letter or digit first";
         return Err(Refusal::new("config_invalid", format!("{name:?} cannot name an environment; {expected}")));
+    }
+    if let Ok(Named::Number(..)) = name.parse() {
+        let message = format!("{name:?} reads like a number that wharf gives, so it cannot name an environment");
+        return Err(Refusal::new("config_invalid", message));
     }
     let driver = row.args.get("driver").and_then(Value::as_str);
     if name.eq_ignore_ascii_case(LOCAL_ENVIRONMENT) || driver == Some(Driver::Local.as_str()) {

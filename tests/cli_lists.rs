@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cli_common::{Place, chmod, is_root};
 use serde_json::Value;
 
-const LISTS: [&str; 8] = ["runs", "leases", "services", "workspaces", "agents", "issues", "activity", "projects"];
+const LISTS: [&str; 9] =
+    ["runs", "leases", "environments", "services", "workspaces", "agents", "issues", "activity", "projects"];
 
 #[test]
 fn lists_are_empty_before_there_is_a_store_and_make_none() {
@@ -31,6 +32,8 @@ fn lists_are_empty_before_there_is_a_store_and_make_none() {
         &["lease", "release", "L-1"],
         &["service", "stop", "web"],
         &["issue", "comment", "SHOP-1", "x"],
+        &["env", "show", "box"],
+        &["env", "archive", "box"],
         &["gc"],
         &["gc", "--dry-run"],
         &["backup"],
@@ -252,6 +255,7 @@ fn documents_keep_their_keys() {
     place.wharf(&["service", "start", "web"]).expect(0);
     place.wharf(&["run", "slow"]).expect(0);
     place.wharf(&["run", "flood", "--wait"]).expect(0);
+    place.wharf(&["env", "add", "box", "--driver", "ssh", "--set", "host=a"]).expect(0);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let lists = LISTS.iter().map(|l| vec![*l]);
     let more = [
@@ -268,6 +272,11 @@ fn documents_keep_their_keys() {
         vec!["config", "check"],
         vec!["config", "show"],
         vec!["config", "accept"],
+        vec!["env", "show", "Local"],
+        vec!["env", "probe", "Local"],
+        vec!["env", "test", "Local", "--agent", "good"],
+        vec!["env", "edit", "Local", "--slots", "9"],
+        vec!["env", "archive", "box", "--dry-run"],
         vec!["project", "add"],
         vec!["issue", "new", "Two"],
         vec!["lease", "release", "L-2", "--dry-run"],

@@ -73,8 +73,11 @@ fn what_is_not_ours_is_left_alone() {
     let mark = fs::read(dir.join(".wharf-lease")).unwrap();
     fs::remove_file(dir.join(".wharf-lease")).unwrap();
     let refused = w.wait(driver.release(&lease, Outcome::Released));
-    assert!(matches!(&refused, Answer::Refused { code, hint }
-        if code == "lease_release_failed" && hint.contains("mark")), "{refused:?}");
+    assert!(
+        matches!(&refused, Answer::Refused { code, hint }
+        if code == "lease_release_failed" && hint.contains("mark")),
+        "{refused:?}"
+    );
     assert!(dir.exists());
     // A link in its place leads nowhere.
     let elsewhere = w.host.home.join("elsewhere");

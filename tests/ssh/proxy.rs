@@ -17,12 +17,7 @@ impl Proxy {
     pub fn to(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = Self {
-            port,
-            up: Arc::new(AtomicBool::new(true)),
-            over: Arc::default(),
-            open: Arc::default(),
-        };
+        let proxy = Self { port, up: Arc::new(AtomicBool::new(true)), over: Arc::default(), open: Arc::default() };
         let (up, over, open) = (Arc::clone(&proxy.up), Arc::clone(&proxy.over), Arc::clone(&proxy.open));
         std::thread::spawn(move || {
             for came in listener.incoming().flatten() {

@@ -35,8 +35,7 @@ fn ten_mebibytes_on_both_streams_arrive_byte_for_byte() {
     let driver = w.driver();
     let lease = w.acquire(&*driver);
     let target = w.target(&*driver, &lease);
-    let Output { status, stdout, stderr } =
-        w.start(&target, &tag(), &["sh", "-c", FLOOD]).wait_with_output().unwrap();
+    let Output { status, stdout, stderr } = w.start(&target, &tag(), &["sh", "-c", FLOOD]).wait_with_output().unwrap();
     assert_eq!(status.code(), Some(0));
     assert!(stdout == out, "{} of {} bytes", stdout.len(), out.len());
     assert!(stderr == err, "{} of {} bytes", stderr.len(), err.len());

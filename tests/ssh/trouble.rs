@@ -67,7 +67,10 @@ fn a_host_that_is_not_reached_is_unknown() {
         w.wait(absent.resume(&ask(), lease.provider_lease_id.as_deref().unwrap(), &lease.facts)).map(drop),
         w.wait(absent.observe(&[lease.provider_lease_id.clone().unwrap()])).map(drop),
     ] {
-        assert!(matches!(&answer, Answer::Unknown { evidence } if evidence.contains("refuses connections")), "{answer:?}");
+        assert!(
+            matches!(&answer, Answer::Unknown { evidence } if evidence.contains("refuses connections")),
+            "{answer:?}"
+        );
     }
     let checks = done(w.wait(absent.probe()));
     assert!(checks.iter().any(|c| c.code == "connect" && c.level == Level::Error), "{checks:?}");

@@ -113,21 +113,13 @@ impl World {
         self.start_with(target, tag, argv, &[], b"")
     }
 
-    pub fn start_with(
-        &self,
-        target: &Target,
-        tag: &str,
-        argv: &[&str],
-        env: &[(&str, &str)],
-        input: &[u8],
-    ) -> Child {
+    pub fn start_with(&self, target: &Target, tag: &str, argv: &[&str], env: &[(&str, &str)], input: &[u8]) -> Child {
         let argv: Vec<String> = argv.iter().map(|w| (*w).to_owned()).collect();
         let allowed = BTreeMap::from([
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ]);
-        let mut own: BTreeMap<String, String> =
-            env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut own: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         own.insert("WHARF_TAG".into(), tag.into());
         let cwd = self.host.home.to_str().unwrap().to_owned();
         let inside = Inside { argv: &argv, cwd: &cwd, allowed: &allowed, own: &own, tty: false, here: "/" };

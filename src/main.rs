@@ -10,9 +10,9 @@ fn main() -> ExitCode {
         let status = wharf::shim::main(arguments.next().as_deref());
         return ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX));
     }
-    // What a target puts before a command: it must be that command, and nothing else.
-    if first.as_ref().is_some_and(|first| first == "target") {
-        return ExitCode::from(wharf::cli::target::main(arguments));
+    // What turns into, or stands beside, a command in a sandbox.
+    if first.as_ref().is_some_and(|first| first == wharf::environment::sandbox::hand::NAME) {
+        return ExitCode::from(wharf::environment::sandbox::hand::main(arguments));
     }
     // What the demo's agents call touches nobody's data directory.
     if first.is_some_and(|first| first == "demo-hand") {

@@ -1,6 +1,7 @@
 //! What turns an agent of the config into a process: its command, directory, environment, prompt
 //! and secrets.
 
+pub mod elsewhere;
 pub mod environment;
 pub mod process;
 pub mod secret;

@@ -2,13 +2,15 @@
 //! into what a shim is told.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use wharf_model::config::{AdapterConfig, AgentConfig, NoPrompt, ProcessConfig, Prompt, RunLimits, Stdin};
 use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode, TtySize, limit};
 
+use super::elsewhere;
 use super::secret::REDACTED_FROM_BYTES;
 use super::small_file;
+use crate::environment::target::{Inside, Target};
 
 /// Largest prompt, in bytes.
 pub const PROMPT_MAX_BYTES: u64 = 1 << 20;
@@ -83,6 +85,12 @@ pub enum AdapterError {
         /// What stands in the way.
         why: NoPrompt,
     },
+    /// Its terminal would be typed what only the way to its place may know.
+    #[error("agent {agent:?} has a terminal, and its environment passes variables by standard input; set tty = false")]
+    NoTerminal {
+        /// The agent.
+        agent: String,
+    },
     /// Something cannot be told to a process at all.
     #[error("{what} of agent {agent:?} {cause}")]
     Unusable {
@@ -100,6 +108,7 @@ impl AdapterError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::CwdMissing { .. } => "cwd_missing",
+            Self::NoTerminal { .. } => "unsupported_adapter_environment",
             Self::CwdOutside { .. }
             | Self::Prompt { .. }
             | Self::SecretInArguments { .. }
@@ -123,12 +132,18 @@ pub struct ProcessStart<'a> {
     pub tag: String,
     /// The agent.
     pub agent: &'a AgentConfig,
-    /// Where it starts: an answer of [`directory`].
+    /// Where it starts: an answer of [`directory`], or what that is called in its place.
     pub cwd: &'a Path,
+    /// How it is started where it is to run.
+    pub target: &'a Target,
+    /// Directory of this machine for whatever leads to another place.
+    pub here: &'a str,
     /// What it is told, if anything.
     pub prompt: Option<&'a str>,
-    /// Its whole environment, secrets included.
-    pub env: BTreeMap<String, String>,
+    /// What it gets of the operator's environment.
+    pub allowed: BTreeMap<String, String>,
+    /// What else it gets, secrets included.
+    pub own: BTreeMap<String, String>,
     /// The values that must not appear in output.
     pub redact: Vec<String>,
     /// Token for the agent socket.
@@ -163,6 +178,28 @@ pub fn directory(agent: &AgentConfig, workspace: &Path) -> Result<PathBuf, Adapt
     Ok(place)
 }
 
+/// The directory an agent starts in, relative to the workspace, by its words alone: for a place whose disk this
+/// machine does not see.
+pub fn directory_there(agent: &AgentConfig, workspace: &Path) -> Result<PathBuf, AdapterError> {
+    let AdapterConfig::Process(ProcessConfig { cwd, .. }) = &agent.adapter;
+    let outside = || AdapterError::CwdOutside {
+        agent: agent.name.clone(),
+        cwd: cwd.clone(),
+        workspace: workspace.to_owned(),
+        place: workspace.join(cwd),
+    };
+    let mut inside = PathBuf::new();
+    for part in Path::new(cwd).components() {
+        match part {
+            Component::CurDir => {}
+            Component::Normal(name) => inside.push(name),
+            Component::ParentDir if inside.pop() => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(outside()),
+        }
+    }
+    Ok(inside)
+}
+
 /// The text of an agent's prompt; `project` is the directory of its `wharf.toml`. Reads the disk.
 pub fn prompt(agent: &AgentConfig, project: &Path) -> Result<Option<String>, AdapterError> {
     match &agent.prompt {
@@ -184,12 +221,17 @@ pub fn prompt(agent: &AgentConfig, project: &Path) -> Result<Option<String>, Ada
 pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterError> {
     let agent = start.agent;
     let AdapterConfig::Process(process) = &agent.adapter;
-    let argv = if process.shell {
-        vec![process.command.clone()]
-    } else {
-        std::iter::once(&process.command).chain(&process.args).cloned().collect()
+    let target = start.target;
+    // The shim knows the shell of this machine only.
+    let by_shim = process.shell && target.is_here();
+    let argv = match (process.shell, by_shim) {
+        (true, true) => vec![process.command.clone()],
+        (true, false) => vec![shell_there(&start), "-c".into(), process.command.clone()],
+        (false, _) => std::iter::once(&process.command).chain(&process.args).cloned().collect(),
     };
-    check(agent, &argv, &start.env, &start.redact)?;
+    let mut all = start.allowed.clone();
+    all.extend(start.own.clone());
+    check(agent, &argv, &all, &start.redact)?;
     let cwd = start.cwd.to_str().ok_or_else(|| AdapterError::Unusable {
         agent: agent.name.clone(),
         what: format!("the directory {}", start.cwd.display()),
@@ -198,6 +240,14 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
     if let (Some(_), Some(why)) = (start.prompt, agent.takes_no_prompt()) {
         return Err(AdapterError::NoPrompt { agent: agent.name.clone(), why });
     }
+    let inside =
+        Inside { argv: &argv, cwd, allowed: &start.allowed, own: &start.own, tty: agent.tty, here: start.here };
+    let wrapped = elsewhere::wrap(target, &inside, &start.tag, agent.grace_ms);
+    if agent.tty && wrapped.first_line.is_some() {
+        // It would be typed into the terminal, and shown.
+        return Err(AdapterError::NoTerminal { agent: agent.name.clone() });
+    }
+    check(agent, &wrapped.argv, &wrapped.env, &start.redact)?;
     let stdin = match &process.stdin {
         Stdin::Text(_) if agent.tty => {
             return Err(AdapterError::Unusable {
@@ -210,7 +260,13 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         Stdin::Prompt => start.prompt.map(str::to_owned),
         Stdin::Text(text) => Some(text.clone()),
     };
+    // What the command of this machine must know comes before what the agent reads.
+    let stdin = match wrapped.first_line {
+        Some(line) => Some(line + &stdin.unwrap_or_default()),
+        None => stdin,
+    };
     let mut redact = start.redact;
+    redact.extend(target.redact.iter().cloned());
     redact.extend(start.token.clone());
     let spec = Spec {
         v: SPEC_VERSION,
@@ -218,14 +274,14 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         id: start.run_id,
         attempt: start.attempt,
         epoch: start.epoch,
-        argv,
-        cwd: cwd.to_owned(),
-        env_names: start.env.keys().cloned().collect(),
-        shell: process.shell,
+        argv: wrapped.argv,
+        cwd: wrapped.cwd,
+        env_names: wrapped.env.keys().cloned().collect(),
+        shell: by_shim,
         tty: agent.tty.then_some(TtySize { rows: 24, cols: 80 }),
         stdin: if stdin.is_some() { StdinMode::Sent } else { StdinMode::None },
         timeout_ms: agent.timeout_ms,
-        grace_ms: agent.grace_ms,
+        grace_ms: elsewhere::shim_grace(target, agent.grace_ms),
         log: start.log,
         limits: caps(&agent.limits),
         tag: start.tag,
@@ -234,7 +290,14 @@ pub fn start(start: ProcessStart<'_>) -> Result<(Spec, StartMessage), AdapterErr
         keep: agent.keep.clone(),
         boot_id: None,
     };
-    Ok((spec, StartMessage { env: start.env, stdin, redact, token: start.token }))
+    Ok((spec, StartMessage { env: wrapped.env, stdin, redact, token: start.token }))
+}
+
+/// The shell of the place a command line is to run in.
+fn shell_there(start: &ProcessStart<'_>) -> String {
+    let operators = start.allowed.get("SHELL").filter(|_| start.target.keeps_identity);
+    let shell = start.own.get("SHELL").or(operators).filter(|s| s.starts_with('/'));
+    shell.map_or_else(|| "/bin/sh".to_owned(), Clone::clone)
 }
 
 /// The caps of an agent as a shim is told them.
@@ -292,166 +355,4 @@ fn check(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn agent(command: &str, args: &[&str], shell: bool, stdin: Stdin) -> AgentConfig {
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let process = ProcessConfig { command: command.into(), args, shell, cwd: ".".into(), stdin };
-        AgentConfig::new("fixer".into(), AdapterConfig::Process(process))
-    }
-
-    fn in_directory(cwd: &str) -> AgentConfig {
-        let mut agent = agent("x", &[], false, Stdin::None);
-        let AdapterConfig::Process(process) = &mut agent.adapter;
-        process.cwd = cwd.into();
-        agent
-    }
-
-    fn facts(agent: &AgentConfig) -> ProcessStart<'_> {
-        ProcessStart {
-            run_id: "019a3e0c-1111-7222-8333-444455556666".into(),
-            attempt: 1,
-            epoch: 3,
-            tag: "t".into(),
-            agent,
-            cwd: Path::new("/w"),
-            prompt: Some("Fix it"),
-            env: BTreeMap::from([("API_KEY".into(), "hunter2hunter2".into())]),
-            redact: vec!["hunter2hunter2".into()],
-            token: Some("token-of-the-run".into()),
-            log: LogSpec::default(),
-        }
-    }
-
-    #[test]
-    fn a_program_with_arguments_gets_them_as_they_are() {
-        let mut agent = agent("python3", &["agent.py", "$HOME; rm"], false, Stdin::Prompt);
-        (agent.timeout_ms, agent.keep) = (Some(5000), vec!["gpg-agent".into()]);
-        let (spec, message) = start(facts(&agent)).unwrap();
-        assert_eq!(spec.argv, ["python3", "agent.py", "$HOME; rm"]);
-        assert_eq!(
-            (spec.shell, spec.stdin, spec.timeout_ms, spec.grace_ms),
-            (false, StdinMode::Sent, Some(5000), 15_000)
-        );
-        assert_eq!(
-            (spec.env_names.as_slice(), spec.keep.as_slice()),
-            (&["API_KEY".to_owned()][..], &["gpg-agent".to_owned()][..])
-        );
-        assert_eq!(message.stdin.as_deref(), Some("Fix it"));
-        assert_eq!(message.redact, ["hunter2hunter2", "token-of-the-run"]);
-        assert_eq!(spec.redact_count, 2);
-        let json = serde_json::to_string(&spec).unwrap();
-        assert!(!json.contains("hunter2") && !json.contains("token-of") && !json.contains("Fix it"), "{json}");
-    }
-
-    #[test]
-    fn input_table() {
-        let table = [
-            (Stdin::None, None, None),
-            (Stdin::Prompt, Some("p"), Some("p")),
-            (Stdin::Prompt, None, None),
-            (Stdin::Text("t".into()), None, Some("t")),
-        ];
-        for (stdin, prompt, expected) in table {
-            let agent = agent("cat | sort", &[], true, stdin);
-            let (spec, message) = start(ProcessStart { prompt, ..facts(&agent) }).unwrap();
-            assert_eq!(message.stdin.as_deref(), expected);
-            assert_eq!(spec.stdin == StdinMode::Sent, expected.is_some());
-            assert_eq!((spec.shell, spec.argv), (true, vec!["cat | sort".to_owned()]));
-        }
-    }
-
-    #[test]
-    fn a_prompt_that_nobody_would_read_is_refused() {
-        let table = [
-            (Stdin::None, false, "agent fixer takes no prompt: its stdin is \"none\""),
-            (Stdin::Text("t".into()), false, "its stdin holds a text of its own"),
-            (Stdin::Prompt, true, "it has a terminal"),
-            (Stdin::None, true, "type it with wharf attach"),
-        ];
-        for (stdin, tty, words) in table {
-            let agent = AgentConfig { tty, ..agent("cat", &[], true, stdin) };
-            let refused = start(ProcessStart { prompt: Some("p"), ..facts(&agent) }).unwrap_err().to_string();
-            assert!(refused.contains(words), "{refused}");
-        }
-        let typed = AgentConfig { tty: true, ..agent("cat", &[], true, Stdin::Text("t".into())) };
-        assert!(
-            start(ProcessStart { prompt: None, ..facts(&typed) })
-                .unwrap_err()
-                .to_string()
-                .contains("cannot be sent to a terminal")
-        );
-    }
-
-    #[test]
-    fn what_a_process_cannot_be_given_is_refused_by_name() {
-        let refused = |agent: &AgentConfig| start(facts(agent)).unwrap_err().to_string();
-        let secret = refused(&agent("x", &["--key=hunter2hunter2"], false, Stdin::Prompt));
-        assert!(secret.contains("argument 1") && !secret.contains("hunter2"), "{secret}");
-        assert!(refused(&agent("x", &[&"a".repeat(STRING_MAX_BYTES)], false, Stdin::Prompt)).contains("argument 1"));
-        assert!(refused(&agent("", &[], false, Stdin::Prompt)).contains("is empty"));
-        assert!(refused(&agent("x", &["a\0"], false, Stdin::Prompt)).contains("NUL"));
-        let plain = agent("x", &[], false, Stdin::Prompt);
-        for (name, value) in [("A", "v\0"), ("", "v"), ("A=B", "v"), ("A", &"v".repeat(STRING_MAX_BYTES))] {
-            let env = BTreeMap::from([(name.to_owned(), value.to_owned())]);
-            assert!(start(ProcessStart { env, ..facts(&plain) }).is_err(), "{name}");
-        }
-        let env = (0..20).map(|n| (format!("V{n}"), "v".repeat(100_000))).collect();
-        assert!(start(ProcessStart { env, ..facts(&plain) }).unwrap_err().to_string().contains("all arguments"));
-    }
-
-    #[test]
-    fn the_directory_stays_inside_whatever_links_say() {
-        let dir = tempfile::tempdir().unwrap();
-        let top = dir.path().canonicalize().unwrap();
-        let (work, outside) = (top.join("work"), top.join("work-other"));
-        std::fs::create_dir_all(work.join("a/b")).unwrap();
-        std::fs::create_dir(&outside).unwrap();
-        std::fs::write(work.join("file"), "").unwrap();
-        std::os::unix::fs::symlink(&outside, work.join("away")).unwrap();
-        std::os::unix::fs::symlink("a/b", work.join("near")).unwrap();
-        let at = |cwd: &str| directory(&in_directory(cwd), &work);
-        assert_eq!(at(".").unwrap(), work);
-        assert_eq!(at("near").unwrap(), work.join("a/b"));
-        assert_eq!(at("a/../a/b").unwrap(), work.join("a/b"));
-        for cwd in ["..", "../work-other", "away", "near/../../..", "/", "/tmp"] {
-            assert!(matches!(at(cwd), Err(AdapterError::CwdOutside { .. })), "{cwd}");
-        }
-        for cwd in ["none", "file"] {
-            assert_eq!(at(cwd).unwrap_err().code(), "cwd_missing", "{cwd}");
-        }
-        // The workspace itself may be reached through a link.
-        std::os::unix::fs::symlink(&work, top.join("link")).unwrap();
-        assert_eq!(directory(&in_directory("a"), &top.join("link")).unwrap(), work.join("a"));
-    }
-
-    #[test]
-    fn prompts_come_from_the_project() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("p.md"), "Do it\n").unwrap();
-        let mut agent = agent("x", &[], false, Stdin::Prompt);
-        assert_eq!(prompt(&agent, dir.path()).unwrap(), None);
-        agent.prompt = Some(Prompt::File("p.md".into()));
-        assert_eq!(prompt(&agent, dir.path()).unwrap().as_deref(), Some("Do it\n"));
-        agent.prompt = Some(Prompt::File("q.md".into()));
-        let error = prompt(&agent, dir.path()).unwrap_err();
-        assert!(error.to_string().contains("q.md") && error.to_string().contains("fixer"));
-    }
-
-    proptest! {
-        /// No value of a secret ever reaches the spec.
-        #[test]
-        fn the_spec_is_free_of_secrets(secret in "[a-z0-9]{8,20}", args in proptest::collection::vec("[a-z0-9]{0,30}", 0..4)) {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let agent = agent("program", &args, false, Stdin::Prompt);
-            let env = BTreeMap::from([("KEY".to_owned(), secret.clone())]);
-            let facts = ProcessStart { env, redact: vec![secret.clone()], ..facts(&agent) };
-            if let Ok((spec, _)) = start(facts) {
-                prop_assert!(spec.argv.iter().all(|argument| !argument.contains(&secret)));
-            }
-        }
-    }
-}
+mod tests;

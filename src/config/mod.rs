@@ -2,6 +2,7 @@
 //! point at the line, and where each value comes from (contracts 8).
 
 mod agent;
+mod environment;
 mod file;
 pub mod find;
 pub mod init;
@@ -12,6 +13,7 @@ mod project;
 mod reader;
 mod remembered;
 mod service;
+mod settings;
 mod text;
 mod user;
 
@@ -24,6 +26,8 @@ pub use problem::{ConfigErrors, Problem};
 pub(crate) use problem::{harmless, shortened};
 pub use reader::{Layer, Origin, Origins};
 pub use remembered::Remembered;
+pub use settings::parse_settings;
+pub(crate) use text::is_name;
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};
 
 use project::{References, look_up, project_section, workspace_section};

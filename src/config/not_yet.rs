@@ -21,7 +21,6 @@ pub(super) enum Refused {
 const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("", "job", Refused::Any, "jobs"),
     ("", "notify", Refused::Any, "notifications"),
-    ("", "environment", Refused::Any, "environments beside Local"),
     ("retention", "snapshots", Refused::Any, "snapshots of workspaces"),
     ("retention", "workspaces_after_close", Refused::Any, "removing workspaces by itself"),
     ("workspace", "mode", Refused::AllBut(&["isolated_workspace", "shared_workspace"]), "this workspace mode"),

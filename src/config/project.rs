@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use wharf_model::config::{
-    Concurrency, Driver, EnvironmentConfig, JobConfig, LOCAL_ENVIRONMENT, LeasePolicy, ProjectConfig, ProjectSection,
-    SecretConfig, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy,
+    Concurrency, JobConfig, LOCAL_ENVIRONMENT, ProjectConfig, ProjectSection, SecretConfig, WorkspaceConfig,
+    WorkspaceMode, WorkspaceStrategy,
 };
 use wharf_model::rules::checkout;
 
 use super::agent::agent;
+use super::environment::environment;
 use super::parts::{command, directory, needed_command, template};
 use super::reader::{Reader, Section, filled, strings};
 use super::service::service;
@@ -46,7 +47,8 @@ pub(super) fn project<'t>(reader: &mut Reader<'t>, directory: &str, mut root: Se
     let agents = reader.named_tables(r, "agent");
     let agents = agents.into_iter().filter_map(|(name, s)| agent(reader, name, s, &mut references)).collect();
     let environments = reader.named_tables(r, "environment");
-    let environments: Vec<_> = environments.into_iter().map(|(name, s)| environment(reader, name, s)).collect();
+    let environments: Vec<_> =
+        environments.into_iter().map(|(name, s)| environment(reader, name, s, &mut references)).collect();
     let services = reader.named_tables(r, "service");
     let services: Vec<_> =
         services.into_iter().filter_map(|(name, s)| service(reader, name, s, &mut references)).collect();
@@ -124,42 +126,6 @@ pub(super) fn workspace_section<'t>(
     reader.limit(t, "timeout", &mut w.timeout_ms);
     w.repo_url = reader.string(t, "repo_url").or(w.repo_url.take());
     reader.close(table);
-}
-
-fn environment<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_, 't>) -> EnvironmentConfig {
-    let t = &mut table;
-    if name.eq_ignore_ascii_case(LOCAL_ENVIRONMENT)
-        && let Some(value) = reader.take(t, "name")
-    {
-        let message = format!("the environment {LOCAL_ENVIRONMENT} is always there and cannot be defined");
-        reader.wrong(value.span(), message, "expected another name");
-    }
-    if !t.has("driver") {
-        reader.need(t, "driver", "\"local\"");
-    }
-    let driver = reader.word(t, "driver", Driver::ALL, Driver::as_str);
-    let policy = reader.word(t, "lease_policy", LeasePolicy::ALL, LeasePolicy::as_str);
-    let slots = reader.number(t, "slots", 1, 10_000).map(|slots| slots as u32);
-    let ttl_ms = reader.positive(t, "ttl").unwrap_or(600_000);
-    let keep_ms = reader.positive(t, "keep").unwrap_or(86_400_000);
-    if driver == Some(Driver::Local) {
-        if let Some(config) = reader.table(t, "config", "environment.config") {
-            reader.close(config);
-        }
-    } else {
-        // Settings belong to a driver: without one that is known, none can be judged.
-        reader.take(t, "config");
-    }
-    reader.close(table);
-    EnvironmentConfig {
-        name,
-        driver: driver.unwrap_or(Driver::Local),
-        lease_policy: policy.unwrap_or(LeasePolicy::Ephemeral),
-        slots,
-        ttl_ms,
-        keep_ms,
-        config: BTreeMap::new(),
-    }
 }
 
 fn job<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_, 't>) -> Option<JobConfig> {

@@ -142,7 +142,7 @@ fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
         (limits, &["processes", "memory"]),
         (bare_agent, &["adapter"]),
         (config, &["command", "args", "shell", "cwd", "stdin"]),
-        (environment, &["driver", "lease_policy", "slots", "ttl"]),
+        (environment, &["driver", "lease_policy", "slots", "ttl", "keep"]),
         (
             service,
             &[
@@ -177,6 +177,141 @@ fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
             assert!(unknown.is_some(), "{head}x{key}");
         }
     }
+}
+
+/// An environment of this driver with these lines as its settings, and what is wrong with it: line and message.
+fn environment(driver: &str, head: &str, config: &str) -> Result<EnvironmentConfig, Vec<(usize, String, String)>> {
+    let text = format!(
+        "[[environment]]\nname = \"e\"\ndriver = \"{driver}\"\n{head}[environment.config]\n{config}\n\
+        [secret.pool-key]\nenv = \"POOL_KEY\"\n"
+    );
+    match project(&text) {
+        Ok(config) => Ok(config.environments.into_iter().next().unwrap()),
+        Err(errors) => {
+            let shown = errors.to_string();
+            assert!(!shown.contains("hunter2"), "{shown}");
+            Err(errors.problems().iter().map(|p| (p.line, p.message.clone(), p.expected.clone())).collect())
+        }
+    }
+}
+
+#[test]
+fn environments_of_every_driver_are_read() {
+    let head = "lease_policy = \"retain_on_failure\"\nslots = 2\nttl = \"20m\"\nkeep = \"1h\"\n";
+    let ssh = environment("ssh", head, "host = \"box-1\"\nport = 2222\noptions = { ConnectTimeout = \"5\" }").unwrap();
+    assert_eq!((ssh.slots, ssh.ttl_ms, ssh.keep_ms), (Some(2), 1_200_000, 3_600_000));
+    assert_eq!(ssh.lease_policy, LeasePolicy::RetainOnFailure);
+    assert_eq!(ssh.config["port"], 2222);
+    let sandbox = "provider = \"bubblewrap\"\nmounts = [{ source = \"/opt\", writable = true }]\n\
+        limits = { memory = \"2GiB\", cpus = 1.5 }\nnetwork = true\nenv = { LANG = \"C\" }";
+    let sandbox = environment("sandbox", "", sandbox).unwrap();
+    assert_eq!(sandbox.config["limits"]["cpus"], 1.5);
+    let plugin = "command = [\"./pool\", \"-v\"]\ndriver = \"pool\"\ntimeout = \"90s\"\n\
+        config = { size = 4, token = { secret = \"pool-key\" }, cert = { file = \"../cert\" } }";
+    let plugin = environment("plugin", "", plugin).unwrap();
+    let secrets = std::collections::BTreeMap::from([("pool-key".to_owned(), SecretConfig::Env("POOL_KEY".into()))]);
+    let settings = plugin.settings(&secrets);
+    assert_eq!(settings["config"]["token"], serde_json::json!({ "env": "POOL_KEY" }));
+    assert_eq!(settings["config"]["cert"], serde_json::json!({ "file": "../cert" }));
+}
+
+#[test]
+fn a_drivers_mistakes_are_told_at_their_lines() {
+    let plugin = "command = \"./pool\"\ndriver = \"pool\"\n[environment.config.config]\n";
+    let table: &[(&str, &str, &str, &[(usize, &str, &str)])] = &[
+        ("ssh", "", "", &[(4, "host is missing", "the name of a host")]),
+        (
+            "ssh",
+            "",
+            "host = \"-oProxyCommand=x\"\nport = 0\npath = \"relative\"\nhots = \"x\"",
+            &[
+                (5, "host: ", "the name of a host"),
+                (6, "port: 0 cannot be used", "1 to 65535"),
+                (7, "path", "\"~/…\""),
+                (8, "\"hots\" is not known here", "host, port"),
+            ],
+        ),
+        (
+            "ssh",
+            "",
+            "host = \"b\"\n[environment.config.options]\n\"Pro xy\" = \"x\"\nPort = 5",
+            &[(7, "options.Pro xy: no option", "ssh_config"), (8, "options.Port: 5 is no text", "one line")],
+        ),
+        ("ssh", "lease_policy = \"keep\"\n", "host = \"b\"", &[(4, "lease_policy = \"keep\"", "ephemeral")]),
+        (
+            "ssh",
+            "slots = 0\nttl = \"0s\"\nkeep = 5\n",
+            "host = \"b\"",
+            &[(4, "slots = 0", "1 to 10000"), (5, "ttl = \"0s\"", "above 0"), (6, "keep = 5", "above 0")],
+        ),
+        (
+            "sandbox",
+            "",
+            "provider = \"chroot\"",
+            &[(5, "provider: \"chroot\" is not known", "\"bubblewrap\", \"podman\", \"docker\"")],
+        ),
+        ("sandbox", "", "provider = \"podman\"", &[(4, "image: podman needs an image", "debian:13")]),
+        (
+            "sandbox",
+            "",
+            "provider = \"bubblewrap\"\nmounts = [\n  { source = \"/a\" },\n  { source = \"/b\", target = \"b\" },\n]\nimage = \"x\"",
+            &[(8, "mounts.1.target: the place inside", "\"/…\""), (10, "image: bubblewrap takes no image", "podman")],
+        ),
+        (
+            "sandbox",
+            "",
+            "provider = \"bubblewrap\"\nenv = { API_KEY = \"hunter2hunter2\" }",
+            &[(6, "env.API_KEY: a secret must not", "agents")],
+        ),
+        (
+            "sandbox",
+            "",
+            "provider = \"bubblewrap\"\nlimits = { memory = \"1KiB\", speed = 1 }",
+            &[(6, "limits.memory", "4MiB"), (6, "\"speed\" is not known here", "processes, memory")],
+        ),
+        (
+            "plugin",
+            "",
+            "driver = \"Pool\"",
+            &[(4, "command: a plugin needs a command", "list of words"), (5, "driver: no driver", "lower-case")],
+        ),
+        (
+            "plugin",
+            "",
+            &format!("{plugin}token = \"hunter2hunter2\"\nname = \"x\""),
+            &[(8, "config.token: a secret must not", "{ secret = \"name\" }")],
+        ),
+        (
+            "plugin",
+            "",
+            &format!("{plugin}token = {{ secret = \"pool-kye\" }}"),
+            &[(8, "no secret is called \"pool-kye\"", "\"pool-key\"")],
+        ),
+        ("plugin", "", &format!("{plugin}when = 1979-05-27"), &[(8, "config.when: a date is no setting", "in quotes")]),
+        ("plugin", "", &format!("{plugin}size = nan"), &[(8, "config.size: this is no finite number", "finite")]),
+        ("local", "", "", &[(3, "this machine is there already, as Local", "wharf env edit Local")]),
+        ("cloud", "", "host = \"b\"", &[(3, "driver = \"cloud\"", "\"plugin\"")]),
+    ];
+    for (driver, head, config, wanted) in table {
+        let found = environment(driver, head, config).unwrap_err();
+        let fits = |(f, w): (&(usize, String, String), &(usize, &str, &str))| {
+            f.0 == w.0 && f.1.contains(w.1) && f.2.contains(w.2)
+        };
+        assert!(found.len() == wanted.len() && found.iter().zip(*wanted).all(fits), "{driver} {config}: {found:#?}");
+    }
+    let named = messages("[[environment]]\nname = \"local\"\ndriver = \"ssh\"\nconfig = { host = \"b\" }\n");
+    assert_eq!(named, ["the environment Local is always there and cannot be defined"]);
+    let bare = messages("[[environment]]\nname = \"e\"\ndriver = \"ssh\"\n");
+    assert_eq!(bare, ["host is missing"]);
+}
+
+#[test]
+fn settings_alone_are_read_with_their_lines() {
+    let read = parse_settings("host = \"b\"\nport = 0x10\nlist = [1, 2.5, true]\n", "-").unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"host":"b","list":[1,2.5,true],"port":16}"#);
+    let wrong = parse_settings("a = 1\nb = 1979-05-27\nc = \n", "pool.toml").unwrap_err();
+    let lines: Vec<usize> = wrong.problems().iter().map(|p| p.line).collect();
+    assert_eq!(lines, [2, 3], "{wrong}");
 }
 
 #[test]

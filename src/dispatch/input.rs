@@ -361,7 +361,7 @@ pub enum Fact {
         base: Option<(String, String)>,
         note: String,
         /// What was asked of the place and what it made of it, where the environment is not this machine.
-        realisation: Option<Realisation>,
+        realisation: Option<Box<Realisation>>,
     },
     /// It could not be made.
     WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
@@ -393,6 +393,9 @@ pub enum Fact {
     RunLost { action: ActionId, run: RunId, attempt: u32, evidence: String, output: RunOutput },
     /// It cannot be judged, or can again.
     RunObserved { run: RunId, attempt: u32, unknown: Option<String> },
+    /// Something about it that its operator should know, where there is a note; without one it changes no row, and
+    /// only the answer counts: whether the run goes on.
+    RunNoted { run: RunId, attempt: u32, note: Option<String> },
     /// Hashes of a run's log.
     LogSealed {
         action: ActionId,

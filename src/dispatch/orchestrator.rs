@@ -135,6 +135,7 @@ fn reign(
             program_dir: program_dir(),
             log_quota: limits.log_quota,
             on_quota: limits.on_quota,
+            plugins: Arc::default(),
         };
         Performer::new(ctx, runtime)
     })?;

@@ -57,8 +57,6 @@ pub struct LeaseJob {
     pub lease: LeaseRow,
     /// Its environment.
     pub environment: EnvironmentRow,
-    /// The lease whose place it takes over, when it is there to be.
-    pub resumes: Option<LeaseRow>,
     /// Project of its run.
     pub project: Option<ProjectRow>,
 }
@@ -222,7 +220,6 @@ fn lease_job(state: &State, action: &ActionRow) -> Option<Box<LeaseJob>> {
     let project = lease.run_id.and_then(|r| state.runs.get(&r)).and_then(|r| state.projects.get(&r.project_id));
     Some(Box::new(LeaseJob {
         environment: state.environments.get(&lease.environment_id)?.clone(),
-        resumes: lease.resumed_from.and_then(|l| state.leases.get(&l)).cloned(),
         project: project.cloned(),
         lease,
     }))

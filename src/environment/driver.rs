@@ -68,6 +68,8 @@ pub struct Site {
     pub program: PathBuf,
     /// Directory that relative paths of the environment's config start from: the project's, else the home.
     pub base: PathBuf,
+    /// The running plugins, shared by every driver that needs one.
+    pub plugins: Arc<super::plugin::Plugins>,
 }
 
 /// What a driver is told when it is asked for a lease.
@@ -286,6 +288,11 @@ impl Check {
     /// Something worth knowing.
     pub fn warn(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: code.to_owned(), level: Level::Warn, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Whether it stands in the way.
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
     }
 
     /// Something that stands in the way.

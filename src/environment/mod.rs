@@ -3,7 +3,9 @@
 pub mod driver;
 pub mod here;
 pub mod local;
+pub mod plugin;
 pub mod registry;
+pub mod sandbox;
 pub mod ssh;
 pub mod target;
 pub mod transport;

@@ -8,6 +8,8 @@ use wharf_model::config::driver::DriverConfig;
 
 use super::driver::{Driver, Site};
 use super::local::Local;
+use super::plugin::driver::Plugin;
+use super::sandbox;
 use super::ssh::Ssh;
 
 /// Why an environment has no driver that could be asked.
@@ -30,7 +32,8 @@ pub fn driver(kind: Kind, config: &Value, site: &Site) -> Result<Arc<dyn Driver>
         .map_err(|wrong| NoDriver::Invalid(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     match config {
         DriverConfig::Local => Ok(Arc::new(Local)),
+        DriverConfig::Plugin(config) => Ok(Arc::new(Plugin::new(config, site))),
+        DriverConfig::Sandbox(config) => Ok(sandbox::driver(config, site)),
         DriverConfig::Ssh(config) => Ok(Arc::new(Ssh::new(config, site))),
-        DriverConfig::Sandbox(_) | DriverConfig::Plugin(_) => Err(NoDriver::Absent(kind)),
     }
 }

@@ -58,6 +58,9 @@ pub struct Target {
     pub dirs: Vec<Mapping>,
     /// Whether variables of this machine's identity mean something there.
     pub keeps_identity: bool,
+    /// Variables that the place sets: over those of the operator's allow-list and under what a config or wharf
+    /// sets for the command. No secret.
+    pub set: BTreeMap<String, String>,
     /// Variables of the operator that the wrapping command itself needs.
     pub own_env: BTreeMap<String, String>,
     /// With [`EnvPass::Stdin`]: what the wrapping command must know and no argument may hold.
@@ -77,6 +80,7 @@ impl Default for Target {
             env: EnvPass::Inherited,
             dirs: Vec::new(),
             keeps_identity: true,
+            set: BTreeMap::new(),
             own_env: BTreeMap::new(),
             block: Value::Null,
             redact: Vec::new(),
@@ -141,6 +145,7 @@ impl Target {
         }
         let mut there: BTreeMap<String, String> =
             inside.allowed.iter().filter(|(name, _)| self.keeps_identity || !is_identity(name)).map(own).collect();
+        there.extend(self.set.iter().map(own));
         there.extend(inside.own.iter().map(own));
         let mut argv = self.head.clone();
         if inside.tty {
@@ -237,6 +242,20 @@ mod tests {
         let line = target.wrap(&inside).first_line.unwrap_or_default();
         let told: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(told["env"], json!({ "HOME": "/work", "LANG": "C" }));
+    }
+
+    #[test]
+    fn what_a_place_sets_stands_between_the_operator_and_the_command() {
+        let allowed = map(&[("TMPDIR", "/var/mine"), ("LANG", "C")]);
+        let target = Target {
+            head: words(&["wrap"]),
+            set: map(&[("TMPDIR", "/tmp"), ("MODE", "box"), ("LANG", "en")]),
+            ..Target::default()
+        };
+        let (argv, own) = (words(&["env"]), map(&[("MODE", "agent")]));
+        let inside = Inside { argv: &argv, cwd: "/", allowed: &allowed, own: &own, tty: false, here: "/" };
+        let expected = map(&[("TMPDIR", "/tmp"), ("MODE", "agent"), ("LANG", "en")]);
+        assert_eq!(target.wrap(&inside).env, expected);
     }
 
     #[test]

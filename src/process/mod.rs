@@ -6,9 +6,11 @@
 compile_error!("wharf needs Linux: it identifies, watches and ends processes through /proc, pidfds and subreapers");
 
 pub mod adopt;
+pub mod bound;
 pub mod cgroup;
 pub mod client;
 pub mod descendants;
+pub mod dispositions;
 pub mod exec;
 pub mod foreground;
 pub mod halted;
@@ -17,6 +19,7 @@ pub mod identity;
 pub mod idle;
 pub mod kill_point;
 pub mod kin;
+pub mod landlock;
 pub mod lock;
 mod numbers;
 pub mod reap;

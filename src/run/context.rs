@@ -25,6 +25,8 @@ pub struct Context {
     pub log_quota: Option<u64>,
     /// What happens at the quota.
     pub on_quota: wharf_model::shim::OnQuota,
+    /// Running plugins of environments.
+    pub plugins: Arc<crate::environment::plugin::Plugins>,
 }
 
 impl Context {
@@ -36,6 +38,7 @@ impl Context {
             operator: Arc::clone(&self.operator),
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
             base: environment.config["base"].as_str().map_or_else(home, PathBuf::from),
+            plugins: Arc::clone(&self.plugins),
         }
     }
 }

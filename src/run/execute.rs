@@ -1,24 +1,27 @@
 //! Step 6 of a run: its adapter, from the start (or the adoption) of its shim to its end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use uuid::Uuid;
-use wharf_model::config::{AgentConfig, ProjectConfig};
-use wharf_model::shim::{AgentFrame, LogSpec, Spec, StartMessage};
-use wharf_model::{ActionRow, Kind, RunId, UnixMillis};
-use wharf_store::log::LogReader;
+use wharf_model::ActionRow;
+use wharf_model::config::{AgentConfig, RunLimits};
+use wharf_model::shim::ExitFrame;
 
+use super::build::{self, build};
 use super::context::Context;
+use super::ended::{self, Stop};
+use super::heard::Heard;
 use super::keep::{CannotStart, End, Seen};
 use super::output;
-use crate::adapter::environment::{Allow, allowed, resolve};
-use crate::adapter::{ConfiguredSecrets, ProcessStart, RunFacts, ServiceFacts, process};
-use crate::dispatch::input::Fact;
+use super::place::{self, Resolved, There, Venue};
+use super::watch::Watch;
+use crate::dispatch::input::{Fact, RunOutput};
 use crate::dispatch::perform::{RunJob, shim_dir};
-use crate::process::{identity, kill_point::kill_point, shim_dir::names};
+use crate::environment::driver::Target;
+use crate::process::adopt::{self, Verdict};
+use crate::process::{identity, kill_point::kill_point};
 
-/// Agent messages read at one time.
-const MESSAGES_MAX: usize = 256;
+/// How often it is asked how a command runs in a place before the run is given up.
+const TARGET_TRIES: i64 = 6;
 
 /// Keeps one run until its end, and reports it.
 pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
@@ -27,17 +30,29 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         let message = "the run has no directory".into();
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "internal".into(), message };
     };
+    let path = ctx.keeper.path(&dir);
     // A stop was asked before anything was started: then nothing is.
-    if job.run.stop_requested_at.is_some() && job.run.process_pid.is_none() && !ctx.keeper.path(&dir).exists() {
+    if job.run.stop_requested_at.is_some() && job.run.process_pid.is_none() && !path.exists() {
         let message = "a stop was asked before it was started".into();
         return Fact::RunNotStarted { action: action.id, run, attempt, code: "cancelled".into(), message };
     }
-    let boot_id = identity::boot_id().unwrap_or_default();
-    let mut heard =
-        Heard { ctx: ctx.clone(), run, attempt, path: ctx.keeper.path(&dir), next_seq: after(&job), waits: false };
-    let (starter, place) = (ctx.clone(), dir.clone());
+    let venue = place::of(ctx, &job);
+    let watch = Watch::new(&ctx.inbox, run, attempt);
     let begun = job.run.process_pid.is_some();
-    let build = move || build(&starter, &job, &place);
+    let target = if !begun && may_be_due(path).await {
+        match target(&venue, action, &job, &watch).await {
+            Ok(target) => target,
+            Err(error) => return Fact::ActionFailed { action: action.id, error },
+        }
+    } else {
+        Err(CannotStart { code: "internal".into(), message: "it was not to be started again".into() })
+    };
+    let boot_id = identity::boot_id().unwrap_or_default();
+    let mut heard = Heard::new(ctx, &job, &dir);
+    let (tag, grace_ms) = (build::tag(&job.run), job.run.grace_ms);
+    let (starter, to) = (ctx.clone(), dir.clone());
+    let there = if let Venue::There(there) = &venue { Some(there.clone()) } else { None };
+    let build = move || build(&starter, &job, &to, there.as_deref(), &target?);
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Seen>(64);
     let seen = move |seen| {
         let sender = sender.clone();
@@ -61,211 +76,94 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
     }
     heard.messages().await;
     kill_point("run.end_seen");
-    let data = ctx.keeper.data.clone();
+    let id = action.id;
+    // Nobody waits any more: it was given up while it could not be judged.
+    let given_up = Fact::ActionDone { action: id };
     match end {
         End::Exited(exit) => {
-            let (at, frame) = (dir.clone(), exit.clone());
-            let output = tokio::task::spawn_blocking(move || output::gather(&data, &at, Some(&frame))).await;
-            Fact::RunEnded {
-                action: action.id,
-                run,
-                attempt,
-                exit,
-                output: output.unwrap_or_default(),
-                collected: None,
+            let mut collected = None;
+            if exit.spawn_error.is_none() {
+                let was_killed = exit.stop.as_ref().is_some_and(|s| s.delivered && s.killed > 0);
+                let stop = Stop::new(&tag, grace_ms, was_killed);
+                let Some(settled) = ended::settle(&venue, stop, &watch).await else { return given_up };
+                if let Some(stopped) = settled.stopped {
+                    watch.note(stopped).await;
+                }
+                collected = settled.collected;
+                if !matches!(venue, Venue::Here) {
+                    kill_point("run.collected");
+                }
             }
+            let output = gather(ctx, &dir, Some(exit.clone())).await;
+            Fact::RunEnded { action: id, run, attempt, exit, output, collected }
         }
         End::Lost(evidence) => {
-            let output = tokio::task::spawn_blocking(move || output::gather(&data, &dir, None)).await;
-            Fact::RunLost { action: action.id, run, attempt, evidence, output: output.unwrap_or_default() }
+            let stop = Stop::new(&tag, grace_ms, false);
+            let Some(settled) = ended::settle_lost(&venue, stop, &watch).await else { return given_up };
+            let evidence = evidence + &settled;
+            Fact::RunLost { action: id, run, attempt, evidence, output: gather(ctx, &dir, None).await }
         }
-        End::NotStarted { code, message } => Fact::RunNotStarted { action: action.id, run, attempt, code, message },
+        End::NotStarted { code, message } => Fact::RunNotStarted { action: id, run, attempt, code, message },
     }
 }
 
-/// Messages with a lower number were taken by an earlier reign.
-fn after(job: &RunJob) -> u64 {
-    u64::try_from(job.run.agent_seq).unwrap_or(0) + 1
+async fn gather(ctx: &Context, dir: &str, exit: Option<Box<ExitFrame>>) -> RunOutput {
+    let (data, dir) = (ctx.keeper.data.clone(), dir.to_owned());
+    tokio::task::spawn_blocking(move || output::gather(&data, &dir, exit.as_deref())).await.unwrap_or_default()
 }
 
-/// Turns what is seen of a shim into facts.
-struct Heard {
-    ctx: Context,
-    run: RunId,
-    attempt: u32,
-    path: PathBuf,
-    next_seq: u64,
-    /// It waits for the disk, as last told.
-    waits: bool,
+/// Whether a shim may have to be started in a directory; where that cannot be seen, it may.
+async fn may_be_due(path: PathBuf) -> bool {
+    let judged = tokio::task::spawn_blocking(move || adopt::judge(&path));
+    matches!(judged.await, Err(_) | Ok(Err(_) | Ok(Verdict::NeverStarted)))
 }
 
-impl Heard {
-    async fn on(&mut self, seen: Seen, boot_id: &str) {
-        let (run, attempt) = (self.run, self.attempt);
-        let fact = match seen {
-            Seen::Started { child, at_ms, adopted, limits } => {
-                kill_point("run.started_seen");
-                let (boot_id, at) = (boot_id.to_owned(), UnixMillis(at_ms));
-                Fact::RunStarted { run, attempt, child, boot_id, at, adopted, limits }
-            }
-            Seen::Unknown(why) => Fact::RunObserved { run, attempt, unknown: Some(why) },
-            Seen::Known => Fact::RunObserved { run, attempt, unknown: None },
-            Seen::Message => return self.messages().await,
-            Seen::Disk(waits) if waits == self.waits => return,
-            Seen::Disk(waits) => {
-                self.waits = waits;
-                Fact::DiskWaited { entity: "run", id: run.text(), waits }
-            }
-        };
-        self.ctx.inbox.tell(fact).await;
+/// How the run's command is to be started: the inner error says why it is not. The outer one may pass.
+async fn target(
+    venue: &Venue,
+    action: &ActionRow,
+    job: &RunJob,
+    watch: &Watch<'_>,
+) -> Result<Result<Target, CannotStart>, String> {
+    let refused = |code: &str, message: String| Ok(Err(CannotStart { code: code.to_owned(), message }));
+    let failed = "transport_resolution_failed";
+    let there = match venue {
+        Venue::Here => return Ok(Ok(Target::default())),
+        Venue::There(there) => there,
+        Venue::Unreachable(why) | Venue::Gone(why) => return refused(failed, why.clone()),
+    };
+    if !place::is_held(job) {
+        return refused(failed, format!("its lease of {} is not held any more", there.name));
     }
-
-    /// Reads what a `wharf` inside the run has said since, and reports each message once.
-    async fn messages(&mut self) {
-        loop {
-            let (path, from) = (self.path.clone(), self.next_seq);
-            let read = tokio::task::spawn_blocking(move || {
-                LogReader::open(&path).and_then(|mut log| log.agent_messages(from, MESSAGES_MAX))
-            })
-            .await;
-            let Ok(Ok(frames)) = read else { return };
-            let full = frames.frames.len() >= MESSAGES_MAX;
-            for frame in frames.frames {
-                self.next_seq = frame.seq.saturating_add(1);
-                let Ok(message) =
-                    frame.body.and_then(|b| serde_json::from_value::<AgentFrame>(b).map_err(|e| e.to_string()))
-                else {
-                    continue;
-                };
-                self.ctx
-                    .inbox
-                    .tell(Fact::AgentSaid {
-                        run: self.run,
-                        attempt: self.attempt,
-                        seq: i64::try_from(frame.seq).unwrap_or(i64::MAX),
-                        message_id: message.message_id,
-                        kind: message.kind,
-                        body: message.body,
-                    })
-                    .await;
-            }
-            if !full {
-                return;
-            }
+    let agent = match build::agent(job) {
+        Ok(agent) => agent,
+        Err(cannot) => return Ok(Err(cannot)),
+    };
+    match place::resolve(there, watch, agent.tty).await {
+        Resolved::Target(target) => {
+            tell_missing(there, job, &agent, watch).await;
+            Ok(Ok(*target))
         }
+        Resolved::Refused(code, message) => refused(&code, message),
+        Resolved::Stopped => refused("cancelled", "a stop was asked before it was started".into()),
+        Resolved::Unknown(evidence) if action.tries >= TARGET_TRIES => refused(failed, evidence),
+        Resolved::Unknown(evidence) => Err(evidence),
     }
 }
 
-/// Makes what the shim is told. Reads the disk, and secrets from where they are kept.
-fn build(ctx: &Context, job: &RunJob, dir: &str) -> Result<(Spec, StartMessage), CannotStart> {
-    let adapter = |e: process::AdapterError| CannotStart { code: e.code().into(), message: e.to_string() };
-    let broken = |what: &str, e: String| CannotStart { code: "adapter_failed".into(), message: format!("{what}: {e}") };
-    let agent: AgentConfig = serde_json::from_value(job.agent.config.clone())
-        .map_err(|e| broken("the agent's accepted config cannot be read", e.to_string()))?;
-    let project: ProjectConfig =
-        job.project.config.clone().ok_or_else(|| broken("the project", "has no accepted config".into())).and_then(
-            |c| serde_json::from_value(c).map_err(|e| broken("the accepted config cannot be read", e.to_string())),
-        )?;
-    let cwd = job.workspace.as_ref().and_then(|w| w.cwd.clone()).unwrap_or_else(|| job.project.path.clone());
-    let directory = process::directory(&agent, Path::new(&cwd)).map_err(adapter)?;
-    let prompt = match &job.prompt {
-        Some(prompt) => Some(prompt.clone()),
-        None => process::prompt(&agent, Path::new(&job.project.path)).map_err(adapter)?,
-    };
-    let mut secrets = ConfiguredSecrets::new(&project.secrets, &ctx.operator, Path::new(&job.project.path));
-    let own = resolve(&agent.env, &mut secrets).map_err(|e| broken("its environment", e.to_string()))?;
-    for warning in &secrets.warnings {
-        tracing::warn!(run = %Kind::Run.number(job.run.number), "{warning}");
+/// Says what a run will miss where it works, although this machine or its config promises it.
+async fn tell_missing(there: &There, job: &RunJob, agent: &AgentConfig, watch: &Watch<'_>) {
+    let shares_network = job.environment.as_ref().is_some_and(|environment| {
+        let config = job.lease.as_ref().and_then(|l| l.config.clone()).unwrap_or_else(|| environment.driver_config());
+        place::shares_network(environment, &config)
+    });
+    if !job.services.is_empty() && !shares_network {
+        let names: Vec<&str> = job.services.iter().map(|s| s.name.as_str()).collect();
+        let words = "listens on this machine and may not be reached from";
+        watch.note(format!("service {} {words} {}", names.join(", "), there.name)).await;
     }
-    let tag = format!("run/{}/{}", job.run.id, job.run.attempt);
-    let token = format!("{}{}", Uuid::now_v7().simple(), Uuid::now_v7().simple());
-    let home = home(ctx, job)?;
-    let fallback = PathBuf::from("/usr/local/bin");
-    let allow = Allow {
-        wharf_directory: ctx.program_dir.as_deref().unwrap_or(&fallback),
-        pass_ssh_agent: agent.pass_ssh_agent,
-        has_terminal: agent.tty,
-    };
-    let mut env = allowed(&ctx.operator, allow);
-    env.extend(own.env);
-    // Last, so that no setting can make a run believe it is another.
-    env.extend(facts(ctx, job, dir, &tag, &token, &cwd, &home).variables());
-    let log = LogSpec { quota_bytes: ctx.log_quota, on_quota: ctx.on_quota, ..LogSpec::default() };
-    process::start(ProcessStart {
-        run_id: job.run.id.text(),
-        attempt: job.run.attempt,
-        epoch: ctx.keeper.epoch,
-        tag,
-        agent: &agent,
-        cwd: &directory,
-        prompt: prompt.as_deref(),
-        env,
-        redact: own.redact,
-        token: Some(token),
-        log,
-    })
-    .map_err(adapter)
-}
-
-/// The agent's own directory, made when it is first needed.
-fn home(ctx: &Context, job: &RunJob) -> Result<PathBuf, CannotStart> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let home = ctx.keeper.data.join("agents").join(job.agent.id.text()).join("home");
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(|e| CannotStart {
-        code: "exec_failed".into(),
-        message: format!("cannot make the agent's home {}: {e}", home.display()),
-    })?;
-    Ok(home)
-}
-
-fn facts(ctx: &Context, job: &RunJob, dir: &str, tag: &str, token: &str, cwd: &str, home: &Path) -> RunFacts {
-    let services: Vec<ServiceFacts> = job
-        .services
-        .iter()
-        .map(|s| ServiceFacts {
-            id: s.id.text(),
-            name: s.name.clone(),
-            url: s.url.clone(),
-            port: s.port.and_then(|p| u16::try_from(p).ok()),
-        })
-        .collect();
-    let workspace = job.workspace.as_ref();
-    let worktree = workspace.filter(|w| w.strategy_type == wharf_model::WorkspaceStrategy::GitWorktree);
-    RunFacts {
-        run_id: job.run.id.text(),
-        run_number: Kind::Run.number(job.run.number),
-        attempt: job.run.attempt,
-        tag: tag.to_owned(),
-        agent_id: job.agent.id.text(),
-        agent_name: job.agent.name.clone(),
-        agent_home: home.to_str().map(str::to_owned),
-        company_id: job.run.company_id.text(),
-        project_id: Some(job.project.id.text()),
-        project_key: Some(job.project.key.clone()),
-        issue_id: job.issue.as_ref().map(|i| i.id.text()),
-        issue_identifier: job.issue.as_ref().map(|i| i.identifier.clone()),
-        issue_title: job.issue.as_ref().map(|i| i.title.clone()),
-        workspace_id: workspace.map(|w| w.id.text()),
-        workspace_cwd: Some(cwd.to_owned()),
-        workspace_path: Some(cwd.to_owned()),
-        // Rows of before the root was noted are those of projects at the root.
-        workspace_worktree_path: worktree.map(|w| w.provider_ref.clone().unwrap_or_else(|| cwd.to_owned())),
-        workspace_branch: workspace.and_then(|w| w.branch_name.clone()),
-        workspace_base_cwd: Some(job.project.path.clone()),
-        workspace_repo_root: workspace.and_then(|w| w.repo_root.clone()),
-        workspace_repo_ref: workspace.and_then(|w| w.base_ref.clone()),
-        workspace_source: Some("project_primary".into()),
-        workspace_created: workspace.map(|w| w.created_by_runtime),
-        project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(wharf_model::ProjectWorkspaceId::text),
-        lease_id: job.lease.as_ref().map(|l| l.id.text()),
-        lease_fence: job.lease.as_ref().and_then(|l| l.fence),
-        environment_id: job.environment.as_ref().map(|e| e.id.text()),
-        environment_name: job.environment.as_ref().map(|e| e.name.clone()),
-        environment_driver: job.environment.as_ref().map(|e| e.driver.as_str().to_owned()),
-        primary_url: services.iter().find_map(|s| s.url.clone()),
-        services,
-        agent_socket: ctx.keeper.path(dir).join(names::AGENT).to_str().map(str::to_owned),
-        token: Some(token.to_owned()),
-        ..RunFacts::default()
+    if agent.limits != RunLimits::default() && !there.shares_files() {
+        let words = "are not kept there: they hold for processes of this machine";
+        watch.note(format!("the limits of agent {} in {} {words}", agent.name, there.name)).await;
     }
 }

@@ -1,40 +1,65 @@
 //! Carrying out one workspace operation through a shim, with its row and its log.
 
+mod end;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
-use wharf_model::shim::{ExitFrame, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
+use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode};
 use wharf_model::{OperationId, OperationPhase, OperationStatus};
 
+pub use self::end::last_chars;
+use self::end::{Shown, failure, report};
 use super::context::Context;
 use super::keep::{CannotStart, End, Seen};
-use super::output;
+use crate::adapter::elsewhere;
 use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation, Verdict as Judged};
 use crate::dispatch::perform::{RunJob, shim_dir};
+use crate::environment::target::{Inside, Target};
 use crate::process::adopt::{self, Verdict};
 use crate::workspace::worktree::CommandSpec;
 
 /// Grace of an operation that is stopped.
 const GRACE_MS: u64 = 5_000;
 
+/// A command of an operation, and where it runs when that is not this machine.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// The command; where it runs in a place its directory is one of there, and its variables are those that wharf sets.
+    pub command: CommandSpec,
+    /// How it runs there.
+    pub place: Option<InPlace>,
+}
+
+/// How a command runs in a place.
+#[derive(Debug, Clone)]
+pub struct InPlace {
+    /// How it is wrapped.
+    pub target: Target,
+    /// What it gets of the operator's environment.
+    pub allowed: BTreeMap<String, String>,
+    /// The place in words.
+    pub name: String,
+}
+
+impl Work {
+    fn place(&self) -> Option<&str> {
+        self.place.as_ref().map(|p| p.name.as_str())
+    }
+}
+
 /// Runs one command as an operation of a run.
 ///
 /// The error says in words how it failed, with the end of its error output.
 pub async fn carry_out(ctx: &Context, job: &RunJob, phase: OperationPhase, command: CommandSpec) -> Result<(), String> {
-    perform(ctx, job, OperationId(Uuid::now_v7()), phase, command).await
+    perform(ctx, job, OperationId(Uuid::now_v7()), phase, Work { command, place: None }).await
 }
 
 /// Runs one command at most once for an attempt of a run: what an earlier reign began is found
 /// again, and what has ended is not done again.
-pub async fn carry_out_once(
-    ctx: &Context,
-    job: &RunJob,
-    phase: OperationPhase,
-    command: CommandSpec,
-) -> Result<(), String> {
+pub async fn carry_out_once(ctx: &Context, job: &RunJob, phase: OperationPhase, work: Work) -> Result<(), String> {
     let id = only(job, phase);
     let is_open = job.operations.iter().any(|o| o.id == id);
     if !is_open && let Some(dir) = shim_dir("operation", &id.text(), 1) {
@@ -42,12 +67,23 @@ pub async fn carry_out_once(
         let judged = tokio::task::spawn_blocking(move || adopt::judge(&path)).await;
         // Its row was closed with its end; only what came after that has been lost.
         if let Ok(Ok(Verdict::Ended(exit))) = judged {
-            let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
+            let timeout_ms = u64::try_from(work.command.timeout.as_millis()).unwrap_or(u64::MAX);
             let error = failure(&exit, &limit(timeout_ms));
-            return report(&ctx.keeper.data, &dir, &command.display(), error, Some(exit)).await.1;
+            let shown = work.command.display();
+            let shown = Shown { command: &shown, place: work.place() };
+            return report(&ctx.keeper.data, &dir, shown, error, Some(exit)).await.1;
         }
     }
-    perform(ctx, job, id, phase, command).await
+    perform(ctx, job, id, phase, work).await
+}
+
+/// Value of `WHARF_TAG` of what [`carry_out_once`] runs.
+pub fn tag_once(job: &RunJob, phase: OperationPhase) -> String {
+    tag(only(job, phase))
+}
+
+fn tag(id: OperationId) -> String {
+    format!("operation/{id}")
 }
 
 /// Waits for the operations that an earlier reign left under way, so that the disk is looked at
@@ -64,7 +100,8 @@ pub async fn settle(ctx: &Context, job: &RunJob, phase: OperationPhase) -> Resul
         });
         let shown = open.command.clone().unwrap_or_default();
         let is_known = matches!(end, End::Exited(_));
-        let ended = close(ctx, open.id, &dir, &shown, end, "its limit").await;
+        let shown = Shown { command: &shown, place: None };
+        let ended = close(ctx, open.id, &dir, shown, end, "its limit").await;
         if is_known {
             ended?;
         }
@@ -113,11 +150,12 @@ async fn perform(
     job: &RunJob,
     id: OperationId,
     phase: OperationPhase,
-    command: CommandSpec,
+    work: Work,
 ) -> Result<(), String> {
     let Some(dir) = shim_dir("operation", &id.text(), 1) else { return Err("an operation has no directory".into()) };
+    let command = &work.command;
     let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
-    let shown = command.display();
+    let (shown, place) = (command.display(), work.place().map(str::to_owned));
     let told = ctx
         .inbox
         .tell(Fact::OperationPlanned {
@@ -143,13 +181,14 @@ async fn perform(
         ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
         return Err(format!("{shown}: not begun, since a stop was asked"));
     }
-    let (epoch, tag) = (ctx.keeper.epoch, format!("operation/{id}"));
-    let build = move || spec(id, epoch, tag, &command, timeout_ms);
+    let epoch = ctx.keeper.epoch;
+    let build = move || spec(id, epoch, &work, timeout_ms);
     let left = job.operations.iter().any(|o| o.id == id);
     let mut waits = false;
     let seen = |seen| observed(ctx, id, left, changed(seen, &mut waits));
     let end = ctx.keeper.keep(&dir, false, build, seen).await;
-    close(ctx, id, &dir, &shown, end, &limit(timeout_ms)).await
+    let shown = Shown { command: &shown, place: place.as_deref() };
+    close(ctx, id, &dir, shown, end, &limit(timeout_ms)).await
 }
 
 fn limit(timeout_ms: u64) -> String {
@@ -157,7 +196,14 @@ fn limit(timeout_ms: u64) -> String {
 }
 
 /// Reports the end of an operation; the error says how it failed.
-async fn close(ctx: &Context, id: OperationId, dir: &str, shown: &str, end: End, limit: &str) -> Result<(), String> {
+async fn close(
+    ctx: &Context,
+    id: OperationId,
+    dir: &str,
+    shown: Shown<'_>,
+    end: End,
+    limit: &str,
+) -> Result<(), String> {
     let (error, exit, is_lost) = match end {
         End::Exited(exit) => (failure(&exit, limit), Some(exit), false),
         End::Lost(evidence) => (Some(evidence), None, true),
@@ -169,60 +215,6 @@ async fn close(ctx: &Context, id: OperationId, dir: &str, shown: &str, end: End,
     }
     ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
     result
-}
-
-/// Why an operation that left a record failed; none when it did not.
-fn failure(exit: &ExitFrame, limit: &str) -> Option<String> {
-    if let Some(cannot) = &exit.spawn_error {
-        return Some(cannot.message.clone());
-    }
-    if let Some(stop) = exit.stop.as_ref().filter(|s| s.delivered) {
-        return Some(if stop.reason == "timeout" {
-            format!("it took longer than {limit}")
-        } else {
-            format!("stopped ({})", stop.reason)
-        });
-    }
-    if let Some(signal) = &exit.signal {
-        return Some(format!("killed by {signal}"));
-    }
-    exit.code.filter(|c| *c != 0).map(|c| format!("exit {c}"))
-}
-
-/// What is kept of an end, and what is said of it.
-async fn report(
-    data: &Path,
-    dir: &str,
-    shown: &str,
-    error: Option<String>,
-    exit: Option<Box<ExitFrame>>,
-) -> (OperationEnd, Result<(), String>) {
-    let gathered = tokio::task::spawn_blocking({
-        let (data, dir, exit) = (data.to_owned(), dir.to_owned(), exit.clone());
-        move || output::gather(&data, &dir, exit.as_deref())
-    })
-    .await
-    .unwrap_or_default();
-    let stderr = gathered.stderr_excerpt.map(|t| last_chars(&t, 4_096));
-    let result = match &error {
-        None => Ok(()),
-        Some(error) => {
-            let tail = stderr.as_ref().map(|t| last_chars(t.trim(), 600)).filter(|t| !t.is_empty());
-            Err(match tail {
-                Some(tail) => format!("{shown}: {error}: {tail}"),
-                None => format!("{shown}: {error}"),
-            })
-        }
-    };
-    let end = OperationEnd {
-        status: if error.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded },
-        exit_code: exit.as_ref().and_then(|e| e.code),
-        signal: exit.as_ref().and_then(|e| e.signal.clone()),
-        error,
-        stdout_excerpt: gathered.stdout_excerpt.map(|t| last_chars(&t, 4_096)),
-        stderr_excerpt: stderr,
-    };
-    (end, result)
 }
 
 /// Records that something needed no command at all.
@@ -241,52 +233,50 @@ pub async fn record(ctx: &Context, job: &RunJob, phase: OperationPhase, note: &s
     ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
 }
 
-/// The last `most` characters.
-pub fn last_chars(text: &str, most: usize) -> String {
-    let skip = text.chars().count().saturating_sub(most);
-    text.chars().skip(skip).collect()
-}
-
-fn spec(
-    id: OperationId,
-    epoch: i64,
-    tag: String,
-    command: &CommandSpec,
-    timeout_ms: u64,
-) -> Result<(Spec, StartMessage), CannotStart> {
+fn spec(id: OperationId, epoch: i64, work: &Work, timeout_ms: u64) -> Result<(Spec, StartMessage), CannotStart> {
     let text = |word: &OsString| {
         word.to_str().map(str::to_owned).ok_or_else(|| CannotStart {
             code: "exec_failed".into(),
             message: format!("{} is no UTF-8 and cannot be passed on", word.to_string_lossy()),
         })
     };
+    let Work { command, place } = work;
+    let tag = tag(id);
     let argv = command.argv.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let mut env = BTreeMap::new();
+    let mut own = BTreeMap::new();
     for (name, value) in &command.env {
-        env.insert(text(name)?, text(value)?);
+        own.insert(text(name)?, text(value)?);
     }
-    env.insert("WHARF_TAG".into(), tag.clone());
+    own.insert("WHARF_TAG".into(), tag.clone());
+    let cwd = text(&command.cwd.clone().into_os_string())?;
+    let (target, allowed) = match place {
+        Some(place) => (place.target.clone(), place.allowed.clone()),
+        None => (Target::default(), BTreeMap::new()),
+    };
+    let inside = Inside { argv: &argv, cwd: &cwd, allowed: &allowed, own: &own, tty: false, here: "/" };
+    let wrapped = elsewhere::wrap(&target, &inside, &tag, GRACE_MS);
     let spec = Spec {
         v: 1,
         kind: ShimKind::Operation,
         id: id.text(),
         attempt: 1,
         epoch,
-        argv,
-        cwd: text(&command.cwd.clone().into_os_string())?,
-        env_names: env.keys().cloned().collect(),
+        argv: wrapped.argv,
+        cwd: wrapped.cwd,
+        env_names: wrapped.env.keys().cloned().collect(),
         shell: false,
         tty: None,
-        stdin: StdinMode::None,
+        stdin: if wrapped.first_line.is_some() { StdinMode::Sent } else { StdinMode::None },
         timeout_ms: Some(timeout_ms),
-        grace_ms: GRACE_MS,
+        grace_ms: elsewhere::shim_grace(&target, GRACE_MS),
         log: LogSpec::default(),
         limits: BTreeMap::new(),
         tag,
-        redact_count: 0,
+        redact_count: target.redact.len() as u32,
         stop_signal: None,
         keep: Vec::new(),
         boot_id: None,
     };
-    Ok((spec, StartMessage { env, stdin: None, redact: Vec::new(), token: None }))
+    let message = StartMessage { env: wrapped.env, stdin: wrapped.first_line, redact: target.redact, token: None };
+    Ok((spec, message))
 }

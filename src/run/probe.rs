@@ -1,8 +1,10 @@
 //! Looking at an environment, and trying an agent's adapter in it.
 
+mod attempt;
+
 use std::time::{Duration, Instant};
 
-use wharf_model::{ActionRow, AgentRow, EnvironmentRow};
+use wharf_model::{ActionRow, AgentRow, Driver as Kind, EnvironmentRow};
 
 use super::context::Context;
 use super::lease;
@@ -12,7 +14,7 @@ use crate::environment::driver::{Answer, Check};
 use crate::environment::registry;
 
 /// Time that a probe may take.
-const PROBE_LIMIT: Duration = Duration::from_secs(60);
+const PROBE_LIMIT: Duration = Duration::from_mins(1);
 
 fn millis(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
@@ -37,19 +39,24 @@ pub async fn probe(ctx: &Context, action: &ActionRow, environment: &EnvironmentR
     Fact::EnvironmentProbed { action: action.id, checks, took_ms: millis(began) }
 }
 
-/// Tries an agent's adapter in a place that was acquired for it.
-pub async fn test(ctx: &Context, action: &ActionRow, job: &LeaseJob, _agent: Option<&AgentRow>) -> Fact {
+/// Tries an agent's adapter in a place that was acquired for it. Nothing of it stays there.
+pub async fn test(ctx: &Context, action: &ActionRow, job: &LeaseJob, agent: Option<&AgentRow>) -> Fact {
     let began = Instant::now();
     let checks = match lease::driver_of(ctx, &job.lease, &job.environment) {
         Err(message) => vec![Check::error("config", message, "correct the settings of the environment")],
-        Ok(driver) => match tokio::time::timeout(PROBE_LIMIT, driver.target(&lease::held(&job.lease), None)).await {
-            Ok(Answer::Done(_)) => vec![Check::ok("target", "commands can be run there")],
-            Ok(Answer::Refused { code, hint }) => vec![Check::error(&code, hint, "correct the settings")],
-            Ok(Answer::Unknown { evidence }) => {
-                vec![Check::error("transport_resolution_failed", evidence, "probe the environment")]
-            }
-            Err(_) => vec![Check::error("transport_resolution_failed", "no answer in time", "probe the environment")],
-        },
+        Ok(driver) => {
+            let tried = attempt::Attempt {
+                driver: &*driver,
+                held: &lease::held(&job.lease),
+                is_here: job.environment.driver == Kind::Local,
+                agent,
+                tag: format!("operation/{}", action.id),
+                operator: &ctx.operator,
+                program_dir: ctx.program_dir.as_deref(),
+                data: &ctx.keeper.data,
+            };
+            tried.checks().await
+        }
     };
     Fact::EnvironmentTested { action: action.id, lease: job.lease.id, checks, took_ms: millis(began) }
 }

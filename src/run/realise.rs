@@ -1,5 +1,7 @@
 //! Step 4 of a run: its workspace. Read with libgit2, changed by the git binary, recorded as operations.
 
+mod there;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,10 +11,12 @@ use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
 use wharf_model::{ActionRow, Kind, OperationPhase, WorkspaceId, WorkspaceMode, WorkspaceStrategy};
 
 use super::context::Context;
-use super::operation;
+use super::operation::{self, Work};
+use super::place::{self, There, Venue};
+use super::watch::Watch;
 use crate::clock;
 use crate::dispatch::decide::place::branch_of;
-use crate::dispatch::input::{Fact, PlannedWorkspace};
+use crate::dispatch::input::{Fact, PlannedWorkspace, Realisation};
 use crate::dispatch::perform::RunJob;
 use crate::process::kill_point::kill_point;
 use crate::workspace::choose::{self, Choice};
@@ -28,6 +32,7 @@ const LOCK_LIMIT: Duration = Duration::from_mins(10);
 /// What was made, for the last fact.
 struct Made {
     workspace: WorkspaceId,
+    mode: WorkspaceMode,
     cwd: PathBuf,
     /// Root of the worktree, when it is one.
     worktree: Option<PathBuf>,
@@ -42,8 +47,8 @@ struct Made {
 /// Realises the workspace of a run and reports what came of it.
 pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
     let (run, attempt) = (job.run.id, job.run.attempt);
-    match make(ctx, job).await {
-        Ok(made) => Fact::WorkspaceRealised {
+    match everything(ctx, job).await {
+        Ok((made, realisation)) => Fact::WorkspaceRealised {
             action: action.id,
             run,
             attempt,
@@ -52,19 +57,84 @@ pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
             branch_created: made.branch_created,
             base: made.base,
             note: made.note,
-            realisation: None,
+            realisation: realisation.map(Box::new),
         },
-        Err(message) => Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause: None },
+        Err(Failed { message, cause }) => Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause },
     }
 }
 
-async fn make(ctx: &Context, job: &RunJob) -> Result<Made, String> {
-    let config: ProjectConfig = job
-        .project
+/// Why a workspace is not there, for people; and the driver's own words.
+struct Failed {
+    message: String,
+    cause: Option<String>,
+}
+
+impl From<String> for Failed {
+    fn from(message: String) -> Self {
+        Self { message, cause: None }
+    }
+}
+
+/// On this machine, then in the place where the run works; provisioned there.
+async fn everything(ctx: &Context, job: &RunJob) -> Result<(Made, Option<Realisation>), Failed> {
+    let config = config_of(job)?;
+    let venue = place::of(ctx, job);
+    let mut there = match venue {
+        Venue::Here => None,
+        Venue::There(there) if place::is_held(job) => Some(there),
+        Venue::There(there) => return Err(format!("its lease of {} is not held any more", there.name).into()),
+        Venue::Unreachable(why) | Venue::Gone(why) => return Err(why.into()),
+    };
+    let mut made = make(ctx, job, &config).await?;
+    if let Some(there) = &mut there {
+        let watch = Watch::new(&ctx.inbox, job.run.id, job.run.attempt);
+        let realisation = there::realise(there, there::ask(job, &made), &watch).await?;
+        kill_point("workspace.realised_there");
+        made.note = format!("{}; in {} at {}", made.note, there.name, realisation.result.cwd);
+        there.realisation = Some(realisation);
+    }
+    if let Some(command) = &config.workspace.provision {
+        let command = match command {
+            CommandLine::Shell(line) => line.clone(),
+            CommandLine::Argv(args) => shell_line(args),
+        };
+        let limit = config.workspace.timeout_ms.map(Duration::from_millis);
+        provision(ctx, job, &made, there.as_deref(), &command, limit).await?;
+        kill_point("workspace.provisioned");
+    }
+    Ok((made, there.and_then(|t| t.realisation)))
+}
+
+fn config_of(job: &RunJob) -> Result<ProjectConfig, String> {
+    job.project
         .config
         .clone()
         .ok_or_else(|| "the project has no accepted config".to_owned())
-        .and_then(|c| serde_json::from_value(c).map_err(|e| format!("the accepted config cannot be read: {e}")))?;
+        .and_then(|c| serde_json::from_value(c).map_err(|e| format!("the accepted config cannot be read: {e}")))
+}
+
+/// Runs the project's command that makes a workspace ready, where the run will work.
+async fn provision(
+    ctx: &Context,
+    job: &RunJob,
+    made: &Made,
+    there: Option<&There>,
+    command: &str,
+    limit: Option<Duration>,
+) -> Result<(), Failed> {
+    let facts = environment(job, made);
+    let program_dir = ctx.program_dir.as_ref().and_then(|d| d.to_str());
+    match there {
+        Some(there) => there::provision(ctx, job, there, command, facts, limit).await,
+        None => {
+            let command = provision::command(command, &made.cwd, &ctx.operator, program_dir, &facts, limit);
+            let work = Work { command, place: None };
+            Ok(operation::carry_out_once(ctx, job, OperationPhase::WorkspaceProvision, work).await?)
+        }
+    }
+}
+
+async fn make(ctx: &Context, job: &RunJob, config: &ProjectConfig) -> Result<Made, String> {
     let directory = PathBuf::from(&job.project.path);
     let (mode, strategy) = (config.workspace.mode, config.workspace.strategy);
     let place = directory.clone();
@@ -73,26 +143,13 @@ async fn make(ctx: &Context, job: &RunJob) -> Result<Made, String> {
         choose::choose(place, found, mode, strategy).map_err(|e| e.to_string())
     })
     .await?;
-    let made = match choice {
-        Choice::Worktree { repo, .. } => worktree(ctx, job, &config, *repo).await?,
-        Choice::Directory { cwd, repo, mode, why } => in_place(ctx, job, cwd, repo, mode, why).await?,
+    match choice {
+        Choice::Worktree { repo, .. } => worktree(ctx, job, config, *repo).await,
+        Choice::Directory { cwd, repo, mode, why } => in_place(ctx, job, cwd, repo, mode, why).await,
         Choice::AgentHome => {
-            return Err("workspace mode agent_default needs an agent home, which this version does not have".into());
+            Err("workspace mode agent_default needs an agent home, which this version does not have".into())
         }
-    };
-    if let Some(command) = &config.workspace.provision {
-        let command = match command {
-            CommandLine::Shell(line) => line.clone(),
-            CommandLine::Argv(args) => shell_line(args),
-        };
-        let facts = environment(job, &made);
-        let limit = config.workspace.timeout_ms.map(Duration::from_millis);
-        let program_dir = ctx.program_dir.as_ref().and_then(|d| d.to_str());
-        let spec = provision::command(&command, &made.cwd, &ctx.operator, program_dir, &facts, limit);
-        operation::carry_out_once(ctx, job, OperationPhase::WorkspaceProvision, spec).await?;
-        kill_point("workspace.provisioned");
     }
-    Ok(made)
 }
 
 /// Quotes a list of words into a line that a shell reads as the same words.
@@ -126,7 +183,19 @@ async fn in_place(
     };
     let workspace = planned(ctx, job, plan).await?;
     let note = format!("works in {}: {why}", cwd.display());
-    Ok(Made { workspace, cwd, worktree: None, created: false, branch_created: false, base: None, note, branch, repo })
+    let mode = mode.into();
+    Ok(Made {
+        workspace,
+        mode,
+        cwd,
+        worktree: None,
+        created: false,
+        branch_created: false,
+        base: None,
+        note,
+        branch,
+        repo,
+    })
 }
 
 /// Tells where the run will work; gives the row's id.
@@ -219,6 +288,7 @@ async fn worktree(ctx: &Context, job: &RunJob, config: &ProjectConfig, repo: Rep
     }
     Ok(Made {
         workspace,
+        mode: WorkspaceMode::IsolatedWorkspace,
         cwd: realised.cwd,
         worktree: Some(realised.path),
         created: realised.created,

@@ -24,7 +24,7 @@ pub fn command(
     facts: &WorkspaceEnvironment,
     timeout: Option<Duration>,
 ) -> CommandSpec {
-    let env = inherited(operator.iter().map(|(k, v)| (k.as_str(), v.as_str())), program_dir, false, false);
+    let env = operators(operator, program_dir);
     // A relative $SHELL would be looked up in the workspace, where an agent may have put one.
     let shell = env.get("SHELL").filter(|s| s.starts_with('/')).map_or("/bin/sh", String::as_str);
     CommandSpec {
@@ -33,6 +33,29 @@ pub fn command(
         timeout: timeout.filter(|t| !t.is_zero()).unwrap_or(DEFAULT_TIMEOUT),
         env: env.iter().chain(&facts.variables()).map(|(k, v)| (k.into(), v.into())).collect(),
     }
+}
+
+/// The same for a place beside this machine: its directory is one of there, its shell the operator's where that is
+/// found there, and its variables only those about the workspace. [`operators`] has the others.
+pub fn command_there(
+    command: &str,
+    cwd: &str,
+    shell: Option<&str>,
+    facts: &WorkspaceEnvironment,
+    timeout: Option<Duration>,
+) -> CommandSpec {
+    let shell = shell.filter(|s| s.starts_with('/')).unwrap_or("/bin/sh");
+    CommandSpec {
+        argv: [shell, "-c", command].map(OsString::from).to_vec(),
+        cwd: cwd.into(),
+        timeout: timeout.filter(|t| !t.is_zero()).unwrap_or(DEFAULT_TIMEOUT),
+        env: facts.variables().iter().map(|(k, v)| (k.into(), v.into())).collect(),
+    }
+}
+
+/// What such a command gets of the operator's environment.
+pub fn operators(operator: &BTreeMap<String, String>, program_dir: Option<&str>) -> BTreeMap<String, String> {
+    inherited(operator.iter().map(|(k, v)| (k.as_str(), v.as_str())), program_dir, false, false)
 }
 
 #[cfg(test)]

@@ -25,8 +25,7 @@ const OPEN_SETS: &[&str] = &[
 ];
 
 /// Words of the contract that the model has no use for yet.
-const RESERVED: &[(&str, &[&str])] =
-    &[("environments.status", &["deleted"]), ("workspace_operations.status", &["queued"])];
+const RESERVED: &[(&str, &[&str])] = &[("workspace_operations.status", &["queued"])];
 
 struct ColumnFacts {
     sql_type: String,

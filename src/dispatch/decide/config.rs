@@ -1,10 +1,12 @@
 //! Projects and their config: what the file says becomes rows once somebody has accepted it.
 
+pub(super) mod environments;
+
 use serde_json::{Value, json};
-use wharf_model::config::{AgentConfig, EnvironmentConfig, ProjectConfig, executable_difference};
+use wharf_model::config::{AgentConfig, ProjectConfig, executable_difference};
 use wharf_model::{
-    AgentId, AgentRow, AgentStatus, CompanyId, CompanyRow, CompanyStatus, Driver, EnvironmentId, EnvironmentRow,
-    EnvironmentStatus, Origin, ProjectId, ProjectRow, ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
+    AgentId, AgentRow, AgentStatus, CompanyId, CompanyRow, CompanyStatus, Origin, ProjectId, ProjectRow,
+    ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
 };
 
 use super::{Deciding, about, service};
@@ -21,14 +23,15 @@ pub(crate) fn first_verb(
     let id = ensure_project(d, read, actor)?;
     let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else { return Ok(None) };
     match &project.accepted_executable_hash {
-        None => take(d, id, read, actor),
+        None => take(d, id, read, actor)?,
         Some(accepted) if read.is_accepted_as(accepted) => {
             let config = read.in_force();
             let hash = read.executable_hash();
             if project.config_hash.as_deref() != Some(&config.content_hash()) || project.pending_config.is_some() {
-                put_in_force(d, id, &config);
+                put_in_force(d, id, &config)?;
             } else {
                 // Its directory may have moved.
+                environments::ensure_rows(d, &project, &config)?;
                 service::ensure_rows(d, &project);
             }
             d.tx.update::<ProjectRow>(id, |p| p.accepted_executable_hash = Some(hash));
@@ -58,7 +61,7 @@ pub(crate) fn accept(
     }
     let id = ensure_project(d, read, actor)?;
     let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
-    take(d, id, read, actor);
+    take(d, id, read, actor)?;
     let same = before.is_some_and(|before| read.is_accepted_as(&before));
     Ok(json!({ "project_id": id.text(), "changed": !same }))
 }
@@ -138,7 +141,8 @@ pub(crate) fn service_named(
         .ok_or_else(|| Refusal::new("id_unknown", format!("no service of this project is called {name}")))
 }
 
-fn ensure_company(d: &mut Deciding<'_, '_>, name: &str) -> CompanyId {
+/// The company of this name, made when it is first named.
+pub(super) fn ensure_company(d: &mut Deciding<'_, '_>, name: &str) -> CompanyId {
     if let Some(company) = d.state().companies.values().find(|c| c.name == name) {
         return company.id;
     }
@@ -292,11 +296,11 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
 }
 
 /// Accepts a config: it is in force from now on, and it is kept who said so.
-fn take(d: &mut Deciding<'_, '_>, id: ProjectId, read: &ConfigRead, actor: &Actor) {
+fn take(d: &mut Deciding<'_, '_>, id: ProjectId, read: &ConfigRead, actor: &Actor) -> Result<(), Refusal> {
     let now = d.now();
     let hash = read.executable_hash();
     let before = d.tx.get::<ProjectRow>(id).and_then(|p| p.accepted_executable_hash.clone());
-    put_in_force(d, id, &read.in_force());
+    put_in_force(d, id, &read.in_force())?;
     d.tx.update::<ProjectRow>(id, |p| {
         p.accepted_executable_hash = Some(hash.clone());
         p.accepted_by = Some(actor.id.clone());
@@ -308,6 +312,7 @@ fn take(d: &mut Deciding<'_, '_>, id: ProjectId, read: &ConfigRead, actor: &Acto
         let details = json!({ "hash": hash, "before": before });
         d.activity(actor, "config.accepted", &about::project(&project), Some(details));
     }
+    Ok(())
 }
 
 /// A change of what can execute waits for somebody to accept it; what is in force stays.
@@ -340,7 +345,7 @@ fn announce(d: &mut Deciding<'_, '_>, project: &ProjectRow, read: &ConfigRead) {
     agents(d, project.id, project.company_id, &config.agents, AgentStatus::PendingApproval);
 }
 
-fn put_in_force(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig) {
+fn put_in_force(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig) -> Result<(), Refusal> {
     d.tx.update::<ProjectRow>(id, |p| {
         p.key.clone_from(&config.project.key);
         p.name.clone_from(&config.project.name);
@@ -350,10 +355,11 @@ fn put_in_force(d: &mut Deciding<'_, '_>, id: ProjectId, config: &ProjectConfig)
         p.pending_executable_hash = None;
         p.pending_config = None;
     });
-    let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else { return };
-    environments(d, project.company_id, id, &config.environments);
+    let Some(project) = d.tx.get::<ProjectRow>(id).cloned() else { return Ok(()) };
+    environments::ensure_rows(d, &project, config)?;
     agents(d, id, project.company_id, &config.agents, AgentStatus::Idle);
     service::ensure_rows(d, &project);
+    Ok(())
 }
 
 fn agents(
@@ -414,61 +420,5 @@ fn agents(
             a.status = AgentStatus::Archived;
             a.status_reason = Some("removed from the config".into());
         });
-    }
-}
-
-fn environments(d: &mut Deciding<'_, '_>, company: CompanyId, project: ProjectId, wanted: &[EnvironmentConfig]) {
-    let now = d.now();
-    for config in wanted {
-        let known = d
-            .state()
-            .environments
-            .values()
-            .find(|e| e.company_id == company && e.name == config.name && e.origin == Origin::Config)
-            .map(|e| e.id);
-        let value = json!({ "project": project.text(), "config": config.config });
-        let driver = config.driver;
-        // A second row of driver local would break "one Local per company": the name stands for it.
-        if driver == Driver::Local {
-            continue;
-        }
-        let policy = config.lease_policy;
-        if let Some(id) = known {
-            d.tx.update::<EnvironmentRow>(id, |e| {
-                e.driver = driver;
-                e.lease_policy = policy;
-                e.slots = config.slots.map(i64::from);
-                e.ttl_ms = i64::try_from(config.ttl_ms).unwrap_or(600_000);
-                e.keep_ms = i64::try_from(config.keep_ms).unwrap_or(i64::MAX);
-                e.config = value;
-                e.status = EnvironmentStatus::Active;
-            });
-            continue;
-        }
-        let id: EnvironmentId = d.id();
-        let number = d.tx.next_number("environment");
-        let row = EnvironmentRow {
-            origin: Origin::Config,
-            lease_policy: policy,
-            slots: config.slots.map(i64::from),
-            ttl_ms: i64::try_from(config.ttl_ms).unwrap_or(600_000),
-            keep_ms: i64::try_from(config.keep_ms).unwrap_or(i64::MAX),
-            config: value,
-            ..EnvironmentRow::new(id, number, company, config.name.clone(), driver, now)
-        };
-        d.tx.put(row.clone());
-        d.activity(&Actor::system(), "environment.created", &about::environment(&row), None);
-    }
-    let gone: Vec<EnvironmentRow> = d
-        .state()
-        .environments
-        .values()
-        .filter(|e| e.origin == Origin::Config && e.config["project"] == json!(project.text()))
-        .filter(|e| e.status == EnvironmentStatus::Active && !wanted.iter().any(|w| w.name == e.name))
-        .cloned()
-        .collect();
-    for row in gone {
-        d.tx.update::<EnvironmentRow>(row.id, |e| e.status = EnvironmentStatus::Archived);
-        d.activity(&Actor::system(), "environment.archived", &about::environment(&row), None);
     }
 }

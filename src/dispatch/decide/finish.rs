@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wharf_model::rules::liveness;
 use wharf_model::shim::{EndedBy, ExitFrame, OomEvidence};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, AgentRow, AgentRuntimeRow, AgentStatus, IssueRow, LeaseEnd, LeaseId,
+    ActionId, ActionKind, ActionStatus, AgentRow, AgentRuntimeRow, AgentStatus, IssueRow, LeaseEnd, LeaseId, LeaseRow,
     Observation, RunId, RunRow, RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, StopReason, WakeupRow,
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
@@ -12,6 +12,7 @@ use wharf_model::{
 use super::{Deciding, about, cancel, lease, limits, retry, service, steps, workspace};
 use crate::dispatch::input::{Actor, RunOutput};
 use crate::dispatch::perform::shim_dir;
+use crate::environment::driver::Collected;
 
 /// An end, as it will stand in the run's row.
 struct End {
@@ -90,6 +91,7 @@ pub(crate) fn ended(
     attempt: u32,
     exit: &ExitFrame,
     output: &RunOutput,
+    collected: Option<&Result<Collected, String>>,
 ) {
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, id, attempt) else { return };
@@ -111,12 +113,46 @@ pub(crate) fn ended(
         let message = format!("its log could not be made durable and may lack a part after a power loss: {why}");
         d.tx.event(id, "lifecycle", "error", message, None);
     }
-    let end = outcome(&run, exit, killed);
+    let end = with_results(d, &run, outcome(&run, exit, killed), collected);
     let said = end.message.clone().unwrap_or_else(|| format!("exit {}", exit.code.unwrap_or(0)));
     let good = end.status == RunStatus::Succeeded;
     steps::end(d, id, Step::Execute, if good { StepStatus::Succeeded } else { StepStatus::Failed }, said);
     let ended_at = wharf_model::UnixMillis(exit.ended_ms);
     conclude_at(d, id, end, Some(ended_at));
+}
+
+/// A run is done when its results are here. Without them it is no success, whatever its process said.
+fn with_results(
+    d: &mut Deciding<'_, '_>,
+    run: &RunRow,
+    end: End,
+    collected: Option<&Result<Collected, String>>,
+) -> End {
+    match collected {
+        None => end,
+        Some(Ok(collected)) => {
+            for warning in &collected.warnings {
+                d.tx.event(run.id, "workspace", "warn", warning.clone(), None);
+            }
+            if let Some(lease) = run.lease_id {
+                d.tx.update::<LeaseRow>(lease, |l| {
+                    if let Some(Value::Object(kept)) = &mut l.realisation {
+                        kept.insert("collected".into(), serde_json::to_value(collected).unwrap_or(Value::Null));
+                    }
+                });
+            }
+            end
+        }
+        Some(Err(why)) => {
+            let message = format!("its results could not be brought back: {why}");
+            d.tx.event(run.id, "workspace", "error", message.clone(), None);
+            if end.status != RunStatus::Succeeded {
+                return end;
+            }
+            let code = Some("results_not_collected".to_owned());
+            End { status: RunStatus::Failed, code, message: Some(message), detail: end.detail }
+        }
+    }
 }
 
 fn signal_reason(exit: &ExitFrame) -> String {
@@ -394,7 +430,7 @@ fn give_back_everything(d: &mut Deciding<'_, '_>, run: &RunRow, end: &End) {
     let kept = mutant!(LeaseKept) && end.status == RunStatus::Cancelled && run.step == Some(Step::Realise);
     let leases: Vec<LeaseId> = d.state().open_leases_of(run.id).map(|l| l.id).filter(|_| !kept).collect();
     for id in leases {
-        lease::give_back(d, id, lease_end, end.message.clone().filter(|_| lease_end == LeaseEnd::Failed));
+        lease::at_end_of_run(d, id, lease_end, end.message.clone().filter(|_| lease_end == LeaseEnd::Failed));
     }
     service::leave_all(d, run.id);
     if let Some(workspace) = run.workspace_id {

@@ -1,278 +1,318 @@
 //! Leases: a row before the driver is called, granted with a fence, given back without fail.
 
+mod give_back;
+mod keep;
+mod line;
+mod local;
+mod renew;
+
 use serde_json::{Value, json};
+use wharf_model::rules::lease as rule;
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, CleanupStatus, CompanyId, Driver, EnvironmentId, EnvironmentRow, LeaseEnd,
-    LeaseId, LeaseRow, LeaseStatus, RunId, RunRow, RunStatus, Step, StepStatus, UnixMillis,
+    ActionId, ActionKind, ActionStatus, CleanupStatus, EnvironmentRow, LeaseEnd, LeaseId, LeasePolicy, LeaseRow,
+    LeaseStatus, ProjectId, RequestId, RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, UnixMillis,
+    WorkspaceId,
 };
 
-use super::{Deciding, about, finish, steps};
+use super::{Deciding, about, environment, finish, steps};
 use crate::dispatch::input::Actor;
+use crate::environment::driver::Queue;
 
-/// Time a driver has to give a lease back.
-const RELEASING_MS: i64 = 2 * 60_000;
-/// First delay before a failed clean-up is tried again; doubles up to [`CLEANUP_DELAY_MAX_MS`].
-const CLEANUP_DELAY_MS: i64 = 60_000;
-const CLEANUP_DELAY_MAX_MS: i64 = 60 * 60_000;
-/// Tries after which a clean-up waits for an operator.
-pub(crate) const CLEANUP_TRIES_MAX: i64 = 12;
+pub(crate) use give_back::{give_back, park, release_failed, released};
+pub(crate) use keep::{at_end_of_run, laid_by, over as keeping_over};
+pub(crate) use line::{promote, wait_over};
+pub(crate) use local::ensure_local;
+pub(crate) use renew::{begin, extended, look, not_extended, observed};
 
-/// The company's own environment, made when it is first needed; there is never a second one.
-pub(crate) fn ensure_local(d: &mut Deciding<'_, '_>, company: CompanyId) -> EnvironmentRow {
-    let found = d.state().environments.values().find(|e| e.company_id == company && e.driver == Driver::Local).cloned();
-    if let Some(found) = found {
-        return found;
-    }
-    let id: EnvironmentId = d.id();
-    let number = d.tx.next_number("environment");
-    let now = d.now();
-    d.tx.put(EnvironmentRow {
-        description: Some("This machine, without a sandbox".into()),
-        metadata: Some(json!({ "managedByWharf": true, "defaultForCompany": true })),
-        ..EnvironmentRow::new(id, number, company, "Local", Driver::Local, now)
-    });
-    let row = d.tx.get::<EnvironmentRow>(id).cloned();
-    let Some(row) = row else { unreachable!("a row that was just put is there") };
-    d.activity(&Actor::system(), "environment.created", &about::environment(&row), None);
-    row
-}
+/// How long a run waits for a slot, or in a queue of the provider: as long as in the queue of runs (contracts 5).
+const WAIT_MS: i64 = 24 * 60 * 60_000;
 
-/// Asks the driver for a lease; the row stands before the driver is called.
+/// Asks for a lease. The row stands before anybody is called; without a free slot it waits in line.
 pub(crate) fn ask(d: &mut Deciding<'_, '_>, run_id: RunId, environment: &EnvironmentRow) {
     let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else { return };
     if d.state().open_leases_of(run_id).any(|l| l.environment_id == environment.id) {
         return;
     }
     let id: LeaseId = d.id();
-    let number = d.tx.next_number("lease");
     let now = d.now();
-    d.tx.put(LeaseRow {
+    let waits = !line::has_room(d, environment);
+    // What is kept goes over before the new row stands: two open leases never hold one place.
+    let workspace = run.issue_id.and_then(|i| d.state().issues.get(&i)).and_then(|i| i.execution_workspace_id);
+    let kept = if waits { None } else { keep::hand_over(d, environment, workspace, id) };
+    let number = d.tx.next_number("lease");
+    let status = if waits { LeaseStatus::Waiting } else { LeaseStatus::Acquiring };
+    let mut row = LeaseRow {
         run_id: Some(run_id),
         issue_id: run.issue_id,
-        deadline_at: Step::Acquire.deadline_ms().map(|ms| now.plus(ms)),
-        metadata: Some(json!({ "driver": environment.driver.as_str() })),
-        ..LeaseRow::asked(id, number, environment, LeaseStatus::Acquiring, now)
-    });
+        execution_workspace_id: workspace,
+        deadline_at: Some(now.plus(WAIT_MS)),
+        ..LeaseRow::asked(id, number, environment, status, now)
+    };
+    if !waits {
+        grant(d, &mut row, environment, kept);
+    }
+    d.tx.put(row.clone());
     d.tx.update::<RunRow>(run_id, |r| r.lease_id = Some(id));
-    d.intend(ActionKind::AcquireLease, "lease", &id.text(), run.attempt, None, None);
+    if waits {
+        line::wait(d, &row, environment);
+    } else {
+        d.intend(ActionKind::AcquireLease, "lease", &id.text(), 1, row.fence, None);
+    }
+}
+
+/// Fills in what a grant of a slot gives: the fence, the settings of now, and what an earlier lease left.
+fn grant(d: &mut Deciding<'_, '_>, row: &mut LeaseRow, environment: &EnvironmentRow, kept: Option<LeaseRow>) {
+    let mut fence = 0;
+    d.tx.update::<EnvironmentRow>(environment.id, |e| {
+        e.fence_counter += 1;
+        fence = e.fence_counter;
+    });
+    row.status = LeaseStatus::Acquiring;
+    row.fence = Some(fence);
+    row.config = Some(environment.driver_config());
+    if row.run_id.is_some() {
+        row.lease_policy = environment.lease_policy;
+    }
+    row.deadline_at = Step::Acquire.deadline_ms().map(|ms| d.now().plus(ms));
+    if let Some(kept) = kept {
+        row.resumed_from = Some(kept.id);
+        row.provider = kept.provider;
+        row.provider_lease_id = kept.provider_lease_id;
+        row.metadata = kept.metadata;
+    }
 }
 
 /// What a driver granted.
 pub(crate) struct Granted<'a> {
+    /// Who provides it.
+    pub provider: &'a str,
     /// The provider's own id of it.
     pub provider_lease_id: Option<&'a str>,
     /// When the provider takes it back.
     pub expires_at: Option<UnixMillis>,
     /// The driver's own.
     pub facts: &'a Value,
+    /// It is what an earlier lease held.
+    pub resumed: bool,
+}
+
+impl Granted<'_> {
+    fn write(&self, l: &mut LeaseRow, now: UnixMillis) {
+        self.provider.clone_into(&mut l.provider);
+        l.provider_lease_id = self.provider_lease_id.map(str::to_owned);
+        l.acquired_at = Some(now);
+        l.queue = None;
+        if !self.facts.is_null() {
+            l.metadata = Some(self.facts.clone());
+        }
+        if !self.resumed {
+            l.resumed_from = None;
+        }
+    }
 }
 
 /// The driver granted it.
-pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, granted: Granted<'_>) {
-    let Granted { provider_lease_id, expires_at, facts } = granted;
+pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, granted: &Granted<'_>) {
     d.end_action(action, ActionStatus::Done, None);
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
-    if lease.status == LeaseStatus::PendingCleanup && lease.acquired_at.is_none() {
+    let now = d.now();
+    if matches!(lease.status, LeaseStatus::PendingCleanup | LeaseStatus::Releasing) && lease.acquired_at.is_none() {
         // Granted after all: nobody waits for it any more, but now it can be named when it is given back.
-        let now = d.now();
-        d.tx.update::<LeaseRow>(id, |l| {
-            l.provider_lease_id = provider_lease_id.map(str::to_owned);
-            l.acquired_at = Some(now);
-            l.metadata = Some(facts.clone());
-        });
-        give_back(d, id, LeaseEnd::Failed, None);
+        d.tx.update::<LeaseRow>(id, |l| granted.write(l, now));
+        if lease.status == LeaseStatus::PendingCleanup {
+            give_back(d, id, LeaseEnd::Failed, None);
+        }
         return;
     }
     if lease.status != LeaseStatus::Acquiring {
         return;
     }
-    let now = d.now();
-    let mut fence = 0;
-    d.tx.update::<EnvironmentRow>(lease.environment_id, |e| {
-        e.fence_counter += 1;
-        fence = e.fence_counter;
-    });
-    let ttl = d.state().environments.get(&lease.environment_id).map_or(600_000, |e| e.ttl_ms);
+    let of_lease = d.state().environments.get(&lease.environment_id).cloned();
+    let ttl = of_lease.as_ref().map_or(600_000, |e| e.ttl_ms);
+    // A local lease lives as long as its run: there is nobody who could take it back.
+    let lives = of_lease.as_ref().is_none_or(|e| e.driver != wharf_model::Driver::Local);
     d.tx.update::<LeaseRow>(id, |l| {
+        granted.write(l, now);
         l.status = LeaseStatus::Active;
-        l.fence = Some(fence);
-        l.provider_lease_id = provider_lease_id.map(str::to_owned);
-        l.acquired_at = Some(now);
         l.last_used_at = Some(now);
-        // A local lease lives as long as its run; only a provider's own expiry is kept here.
-        l.expires_at = expires_at.or((l.provider != "local").then(|| now.plus(ttl)));
+        l.expires_at = granted.expires_at.or(lives.then(|| now.plus(ttl)));
+        l.renew_at = lives.then(|| rule::renew_at(now, ttl));
         l.deadline_at = None;
-        l.metadata = Some(facts.clone());
     });
-    let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     let details = json!({
-        "environmentId": lease.environment_id.text(), "driver": lease.provider, "leasePolicy": lease.lease_policy.as_str(),
-        "provider": lease.provider, "issueId": lease.issue_id.map(wharf_model::IssueId::text), "fence": fence,
+        "environmentId": lease.environment_id.text(),
+        "driver": of_lease.as_ref().map(|e| e.driver.as_str()),
+        "leasePolicy": lease.lease_policy.as_str(), "provider": lease.provider, "providerLeaseId": lease.provider_lease_id,
+        "executionWorkspaceId": lease.execution_workspace_id.map(WorkspaceId::text),
+        "issueId": lease.issue_id.map(wharf_model::IssueId::text), "fence": lease.fence, "resumed": granted.resumed,
     });
-    d.activity(&Actor::system(), "environment.lease_acquired", &about::lease(&lease, project), Some(details));
+    d.activity(&Actor::system(), "environment.lease_acquired", &of(d, &lease), Some(details));
     let Some(run) = lease.run_id.and_then(|r| d.tx.get::<RunRow>(r)).cloned() else {
-        give_back(d, id, LeaseEnd::Released, None);
+        let wanted = lease.request_id.is_some_and(|request| environment::try_out(d, id, request));
+        if !wanted {
+            give_back(d, id, LeaseEnd::Released, None);
+        }
         return;
     };
     if run.status != RunStatus::Running || run.step != Some(Step::Acquire) {
         give_back(d, id, LeaseEnd::Released, None);
         return;
     }
-    d.tx.update::<RunRow>(run.id, |r| r.fence = Some(fence));
-    steps::end(d, run.id, Step::Acquire, StepStatus::Succeeded, wharf_model::Kind::Lease.number(lease.number));
+    d.tx.update::<RunRow>(run.id, |r| r.fence = lease.fence);
+    let number = wharf_model::Kind::Lease.number(lease.number);
+    let outcome = if granted.resumed { format!("{number} resumed") } else { number };
+    steps::end(d, run.id, Step::Acquire, StepStatus::Succeeded, outcome);
     steps::realise(d, run.id);
+}
+
+/// How a lease names itself in the audit trail, with the project of its run.
+pub(crate) fn of(d: &Deciding<'_, '_>, lease: &LeaseRow) -> super::About {
+    about::lease(lease, project(d, lease))
+}
+
+fn project(d: &Deciding<'_, '_>, lease: &LeaseRow) -> Option<ProjectId> {
+    lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id)
+}
+
+/// The provider has a queue of its own, and the lease stands in it.
+pub(crate) fn queued(d: &mut Deciding<'_, '_>, id: LeaseId, queue: &Queue) {
+    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Acquiring).cloned() else { return };
+    let now = d.now();
+    let first = lease.queue.is_none();
+    d.tx.update::<LeaseRow>(id, |l| {
+        l.queue = serde_json::to_value(queue).ok();
+        if l.provider_lease_id.is_none() {
+            l.provider_lease_id.clone_from(&queue.provider_lease_id);
+        }
+        if first {
+            l.deadline_at = Some(now.plus(WAIT_MS));
+        }
+    });
+    if let (true, Some(run)) = (first, lease.run_id) {
+        waiting_step(d, run);
+        let place = queue.position.map_or_else(String::new, |n| format!(", place {n}"));
+        d.tx.event(run, "lease", "info", format!("queued at the provider: {}{place}", queue.reason), None);
+        // It was to be stopped, and only the driver's answer was waited for.
+        if d.tx.get::<RunRow>(run).is_some_and(|r| r.stop_requested_at.is_some() && r.lease_id == Some(id)) {
+            finish::conclude_stopped(d, run);
+        }
+    }
+}
+
+/// The step waits as long as its lease does, which has a deadline of its own.
+fn waiting_step(d: &mut Deciding<'_, '_>, run: RunId) {
+    d.tx.update::<StepRow>(StepId(run, Step::Acquire), |s| s.deadline_at = None);
 }
 
 /// The driver refused.
 pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, code: &str, message: &str) {
+    // An earlier try may have had an answer that was lost: then this one proves nothing about that.
+    let once = d.state().actions.get(&action).is_some_and(|a| a.tries <= 1);
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     if lease.status != LeaseStatus::Acquiring {
         return;
     }
     let now = d.now();
-    d.tx.update::<LeaseRow>(id, |l| {
-        l.status = LeaseStatus::Failed;
-        l.end_reason = Some(LeaseEnd::Failed);
-        l.failure_reason = Some(message.to_owned());
-        l.released_at = Some(now);
-        l.deadline_at = None;
-    });
+    if !once || lease.provider_lease_id.is_some() || lease.queue.is_some() {
+        // There is something at the provider already: what an earlier lease left, or a place in its queue.
+        cleanup(d, id, message);
+        give_back(d, id, LeaseEnd::Failed, Some(message.to_owned()));
+    } else {
+        d.tx.update::<LeaseRow>(id, |l| {
+            l.status = LeaseStatus::Failed;
+            l.end_reason = Some(LeaseEnd::Failed);
+            l.failure_reason = Some(message.to_owned());
+            l.released_at = Some(now);
+            l.deadline_at = None;
+            l.queue = None;
+        });
+    }
+    not_had(d, &lease, code, message);
+}
+
+/// Whoever waits for the lease is told that it will not come.
+fn not_had(d: &mut Deciding<'_, '_>, lease: &LeaseRow, code: &str, message: &str) {
     if let Some(run) = lease.run_id {
-        let detail = d
-            .state()
-            .environments
-            .get(&lease.environment_id)
-            .map_or(Value::Null, |e| steps::environment_detail(e, Some(message)));
-        finish::setup_failed(d, run, Step::Acquire, code, message, detail);
+        let waits = |r: &RunRow| r.step == Some(Step::Acquire) && r.lease_id == Some(lease.id);
+        if d.tx.get::<RunRow>(run).is_some_and(waits) {
+            let detail = d
+                .state()
+                .environments
+                .get(&lease.environment_id)
+                .map_or(Value::Null, |e| steps::environment_detail(e, Some(message)));
+            finish::setup_failed(d, run, Step::Acquire, code, message, detail);
+        }
+    }
+    if let Some(request) = lease.request_id {
+        super::request::failed(d, request, code, message);
     }
 }
 
-/// The driver has not answered in time. What it did is not known, so the lease is given back as if granted.
-pub(crate) fn unanswered(d: &mut Deciding<'_, '_>, id: LeaseId) {
-    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Acquiring).cloned() else { return };
-    let message = "the driver did not answer in time";
-    let next = d.now().plus(CLEANUP_DELAY_MS);
+/// What a driver did is not known, or it has a part of it: it is given back as if granted.
+fn cleanup(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
+    let next = d.now().plus(rule::CLEANUP_DELAY_MS);
     d.tx.update::<LeaseRow>(id, |l| {
         l.status = LeaseStatus::PendingCleanup;
         l.end_reason = Some(LeaseEnd::Failed);
         l.failure_reason = Some(message.to_owned());
         l.cleanup_status = Some(CleanupStatus::Pending);
+        l.cleanup_attempts += 1;
         l.next_try_at = Some(next);
         l.deadline_at = None;
+        l.queue = None;
     });
-    supersede_actions(d, id);
-    if let Some(run) = lease.run_id {
-        let waits = |r: &RunRow| r.step == Some(Step::Acquire) && r.lease_id == Some(id);
-        if d.tx.get::<RunRow>(run).is_some_and(waits) {
-            finish::setup_failed(d, run, Step::Acquire, "lease_acquire_failed", message, Value::Null);
-        }
-    }
+    give_back::supersede_actions(d, id);
 }
 
-/// Nothing more is expected of what was asked of the driver so far.
-fn supersede_actions(d: &mut Deciding<'_, '_>, id: LeaseId) {
-    let text = id.text();
-    let open: Vec<ActionId> = d
-        .state()
-        .actions
-        .values()
-        .filter(|a| a.entity_type == "lease" && a.entity_id == text && super::is_open(a.status))
-        .map(|a| a.id)
-        .collect();
-    for action in open {
-        d.end_action(action, ActionStatus::Superseded, None);
-    }
+/// The driver has not answered in time. What it did is not known, so the lease is given back as if granted.
+pub(crate) fn unanswered(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Acquiring).cloned() else { return };
+    let (code, message) = match &lease.queue {
+        Some(queue) => {
+            let why = queue["reason"].as_str().unwrap_or("it did not say why");
+            ("lease_wait_deadline", format!("it stood in the provider's queue for a day: {why}"))
+        }
+        None => ("lease_acquire_failed", "the driver did not answer in time".to_owned()),
+    };
+    cleanup(d, id, &message);
+    not_had(d, &lease, code, &message);
 }
 
-/// Begins to give a lease back, with the end it will have.
-pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, reason: Option<String>) {
-    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
-    let now = d.now();
-    match lease.status {
-        LeaseStatus::Active | LeaseStatus::Retained | LeaseStatus::PendingCleanup => {
-            d.tx.update::<LeaseRow>(id, |l| {
-                l.status = LeaseStatus::Releasing;
-                l.end_reason.get_or_insert(end);
-                if l.failure_reason.is_none() {
-                    l.failure_reason = reason;
-                }
-                l.deadline_at = Some(now.plus(RELEASING_MS));
-                l.next_try_at = None;
-                l.cleanup_attempts += 1;
-            });
-            supersede_actions(d, id);
-            d.intend(ActionKind::ReleaseLease, "lease", &id.text(), 1, lease.fence, None);
-        }
-        LeaseStatus::Waiting => {
-            d.tx.update::<LeaseRow>(id, |l| {
-                l.status = LeaseStatus::Failed;
-                l.end_reason = Some(LeaseEnd::Failed);
-                l.failure_reason = reason;
-                l.released_at = Some(now);
-            });
-        }
-        // The driver is being asked: `acquired` gives it back when it answers, `unanswered` when it does not.
-        LeaseStatus::Acquiring
-        | LeaseStatus::Releasing
-        | LeaseStatus::Released
-        | LeaseStatus::Expired
-        | LeaseStatus::Failed => {}
-    }
-}
-
-/// The driver gave it back.
-pub(crate) fn released(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId) {
-    d.end_action(action, ActionStatus::Done, None);
-    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
-    if lease.status != LeaseStatus::Releasing {
-        return;
-    }
-    let now = d.now();
-    let end = lease.end_reason.unwrap_or(LeaseEnd::Released);
+/// Nobody waits for a lease that stands in the provider's queue any more. Its executor, which may be asking at this
+/// moment, is told so at its next word and reports back; only then can all that it got be given back.
+pub(crate) fn leave_queue(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    let soon = d.now().plus(Step::Acquire.deadline_ms().unwrap_or(300_000));
     d.tx.update::<LeaseRow>(id, |l| {
-        l.status = match end {
-            LeaseEnd::Released => LeaseStatus::Released,
-            LeaseEnd::Failed => LeaseStatus::Failed,
-            LeaseEnd::Expired => LeaseStatus::Expired,
-        };
-        l.end_reason = Some(end);
-        l.released_at = Some(now);
-        l.deadline_at = None;
-        l.cleanup_status = (l.provider != "local").then_some(CleanupStatus::Success);
+        if l.status == LeaseStatus::Acquiring && l.queue.is_some() {
+            l.end_reason = Some(LeaseEnd::Failed);
+            l.failure_reason = Some("nobody waits for it any more".into());
+            l.deadline_at = Some(soon);
+        }
     });
-    supersede_actions(d, id);
-    let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
-    let details = json!({
-        "environmentId": lease.environment_id.text(), "driver": lease.provider, "leasePolicy": lease.lease_policy.as_str(),
-        "status": end.as_str(), "failureReason": lease.failure_reason,
-    });
-    d.activity(&Actor::system(), "environment.lease_released", &about::lease(&lease, project), Some(details));
 }
 
-/// Giving it back failed; it waits and is tried again. Never an obstacle for another lease.
-pub(crate) fn release_failed(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, message: &str) {
-    d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
-    park(d, id, message);
-}
-
-/// Puts a lease that could not be given back into the clean-up queue.
-pub(crate) fn park(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
-    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
-    if lease.status != LeaseStatus::Releasing {
-        return;
+/// Asks for a lease that no run holds: for a test, by the request that it belongs to. It stands in line as a run does.
+pub(crate) fn ask_for_request(d: &mut Deciding<'_, '_>, request: RequestId, environment: &EnvironmentRow) -> LeaseId {
+    let id: LeaseId = d.id();
+    let number = d.tx.next_number("lease");
+    let now = d.now();
+    let waits = !line::has_room(d, environment);
+    let status = if waits { LeaseStatus::Waiting } else { LeaseStatus::Acquiring };
+    let mut row = LeaseRow {
+        request_id: Some(request),
+        deadline_at: Some(now.plus(WAIT_MS)),
+        // Whatever a test leaves behind is of no use to anybody.
+        lease_policy: LeasePolicy::Ephemeral,
+        ..LeaseRow::asked(id, number, environment, status, now)
+    };
+    if !waits {
+        grant(d, &mut row, environment, None);
     }
-    let tries = lease.cleanup_attempts;
-    let delay = CLEANUP_DELAY_MS.saturating_mul(1 << tries.clamp(1, 7).saturating_sub(1)).min(CLEANUP_DELAY_MAX_MS);
-    let next = (tries < CLEANUP_TRIES_MAX).then(|| d.now().plus(delay));
-    d.tx.update::<LeaseRow>(id, |l| {
-        l.status = LeaseStatus::PendingCleanup;
-        l.cleanup_status = Some(CleanupStatus::Failed);
-        l.failure_reason = Some(message.to_owned());
-        l.next_try_at = next;
-        l.deadline_at = None;
-    });
-    let project = lease.run_id.and_then(|r| d.state().runs.get(&r)).map(|r| r.project_id);
-    let details = json!({ "code": "lease_cleanup_failed", "error": message, "attempt": tries });
-    d.activity(&Actor::system(), "environment.lease_cleanup_failed", &about::lease(&lease, project), Some(details));
+    d.tx.put(row.clone());
+    if !waits {
+        d.intend(ActionKind::AcquireLease, "lease", &id.text(), 1, row.fence, None);
+    }
+    id
 }

@@ -207,6 +207,8 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
         Input::Fact(fact) => on_fact(&mut d, fact),
         Input::Occurred(occurrence) => occurrence::occurred(&mut d, occurrence),
     }
+    // Whoever waits for a slot comes before those who are only about to ask for one.
+    lease::promote(&mut d);
     claim::claim_ready(&mut d);
     request::settle(&mut d);
     done(d)
@@ -238,19 +240,28 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         return;
     }
     match fact {
-        Fact::LeaseAcquired { action, lease, provider_lease_id, expires_at, facts, .. } => {
-            let granted =
-                lease::Granted { provider_lease_id: provider_lease_id.as_deref(), expires_at: *expires_at, facts };
-            lease::acquired(d, *action, *lease, granted);
+        Fact::LeaseAcquired { action, lease, provider, provider_lease_id, expires_at, facts, resumed } => {
+            let granted = lease::Granted {
+                provider,
+                provider_lease_id: provider_lease_id.as_deref(),
+                expires_at: *expires_at,
+                facts,
+                resumed: *resumed,
+            };
+            lease::acquired(d, *action, *lease, &granted);
         }
+        Fact::LeaseQueued { lease, queue } => lease::queued(d, *lease, queue),
         Fact::LeaseRefused { action, lease, code, message } => lease::refused(d, *action, *lease, code, message),
-        Fact::LeaseQueued { .. }
-        | Fact::LeaseLaidBy { .. }
-        | Fact::LeaseExtended { .. }
-        | Fact::LeaseNotExtended { .. }
-        | Fact::LeaseObserved { .. }
-        | Fact::EnvironmentProbed { .. }
-        | Fact::EnvironmentTested { .. } => {}
+        Fact::LeaseLaidBy { action, lease, failed } => lease::laid_by(d, *action, *lease, failed.as_deref()),
+        Fact::LeaseExtended { action, lease, until } => lease::extended(d, *action, *lease, *until),
+        Fact::LeaseNotExtended { action, lease, latest, message } => {
+            lease::not_extended(d, *action, *lease, *latest, message);
+        }
+        Fact::LeaseObserved { action, lease, seen } => lease::observed(d, *action, *lease, seen),
+        Fact::EnvironmentProbed { action, checks, took_ms } => environment::probed(d, *action, checks, *took_ms),
+        Fact::EnvironmentTested { action, lease, checks, took_ms } => {
+            environment::tested(d, *action, *lease, checks, *took_ms);
+        }
         Fact::LeaseReleased { action, lease } => lease::released(d, *action, *lease),
         Fact::LeaseReleaseFailed { action, lease, message } => lease::release_failed(d, *action, *lease, message),
         Fact::WorkspacePlanned { run, attempt, plan } => workspace::planned(d, *run, *attempt, plan),
@@ -266,9 +277,15 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             }
             workspace::operation_ended(d, *operation, end);
         }
-        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note, .. } => {
-            let made =
-                workspace::Made { cwd, created: *created, branch_created: *branch_created, base: base.as_ref(), note };
+        Fact::WorkspaceRealised { action, run, attempt, cwd, created, branch_created, base, note, realisation } => {
+            let made = workspace::Made {
+                cwd,
+                created: *created,
+                branch_created: *branch_created,
+                base: base.as_ref(),
+                note,
+                realisation: realisation.as_deref(),
+            };
             workspace::realised(d, *action, *run, *attempt, &made);
         }
         Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
@@ -278,8 +295,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);
             limits::told(d, *run, *attempt, caps.as_deref());
         }
-        Fact::RunEnded { action, run, attempt, exit, output, .. } => {
-            finish::ended(d, *action, *run, *attempt, exit, output);
+        Fact::RunEnded { action, run, attempt, exit, output, collected } => {
+            finish::ended(d, *action, *run, *attempt, exit, output, collected.as_ref());
         }
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);
@@ -288,6 +305,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             finish::lost(d, *action, *run, *attempt, evidence, output);
         }
         Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
+        Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),
         Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
             let hashes =
                 seal::Hashes { log: log_sha256, stdout: stdout_sha256, stderr: stderr_sha256, bytes: *log_bytes };

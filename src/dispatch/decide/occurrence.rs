@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionRow, DeadlineKind, LeaseId, LeaseRow, OperationId, OperationRow, RunId, RunRow, ServiceId,
-    ServiceRow, StepId, StepRow,
+    ActionId, ActionRow, DeadlineKind, LeaseId, LeaseRow, LeaseStatus, OperationId, OperationRow, RunId, RunRow,
+    ServiceId, ServiceRow, StepId, StepRow,
 };
 
 use super::{About, Deciding, is_open};
@@ -45,6 +45,7 @@ fn clock_moved(d: &mut Deciding<'_, '_>, step_ms: i64, slept_ms: i64) {
 /// Moves every open deadline that counts time awake; says how many.
 fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     let mut count = 0;
+    let now = d.now();
     let mut later = |at: &mut Option<wharf_model::UnixMillis>| {
         if let Some(at) = at {
             *at = at.plus(gap);
@@ -72,8 +73,17 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     }
     for id in leases {
         d.tx.update::<LeaseRow>(id, |l| {
-            later(&mut l.deadline_at);
             later(&mut l.next_try_at);
+            if l.status != LeaseStatus::Active {
+                later(&mut l.deadline_at);
+                return;
+            }
+            // The end of an active one is its provider's, by the wall clock, and nobody knows how far off it is now:
+            // it is renewed at once. One without a run is ours alone.
+            if l.request_id.is_some() {
+                later(&mut l.expires_at);
+            }
+            l.renew_at = l.renew_at.map(|_| now);
         });
     }
     for id in services {

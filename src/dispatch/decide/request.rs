@@ -108,6 +108,31 @@ pub(crate) fn expire(r: &mut RequestRow, now: UnixMillis) {
     r.error = Some("nobody answered in time; ask again".into());
 }
 
+/// What an accepted request waited for is done.
+pub(crate) fn done(d: &mut Deciding<'_, '_>, id: RequestId, result: Value) {
+    let now = d.now();
+    d.tx.update::<RequestRow>(id, |r| {
+        if r.status == RequestStatus::Accepted {
+            r.status = RequestStatus::Done;
+            r.finished_at = Some(now);
+            r.result = Some(result);
+        }
+    });
+}
+
+/// What an accepted request waited for will not be.
+pub(crate) fn failed(d: &mut Deciding<'_, '_>, id: RequestId, code: &str, message: &str) {
+    let now = d.now();
+    d.tx.update::<RequestRow>(id, |r| {
+        if r.status == RequestStatus::Accepted {
+            r.status = RequestStatus::Failed;
+            r.finished_at = Some(now);
+            r.error_code = Some(code.to_owned());
+            r.error = Some(message.to_owned());
+        }
+    });
+}
+
 /// Codes that executors give come from the same list as ours.
 fn known_code(code: &str) -> &'static str {
     ["config_invalid", "project_ambiguous", "cwd_missing", "permission_denied", "id_unknown", "internal"]
@@ -121,6 +146,7 @@ pub(crate) fn refuse(d: &mut Deciding<'_, '_>, row: &RequestRow, refusal: &Refus
     let now = d.now();
     write(d, row, |r| {
         r.status = RequestStatus::Refused;
+        environment::forget_settings(r);
         r.answered_at = Some(now);
         r.finished_at = Some(now);
         r.error_code = Some(refusal.code.to_owned());
@@ -164,6 +190,7 @@ fn check_service(d: &Deciding<'_, '_>, row: &RequestRow, id: ServiceId) -> Resul
 
 /// Ends accepted requests whose goal is reached, or can no longer be.
 pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
+    environment::settle(d);
     let open: Vec<RequestId> =
         d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted).map(|r| r.id).collect();
     for id in open {
@@ -206,7 +233,10 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
             match lease.and_then(|l| d.state().leases.get(&l)) {
                 Some(lease) if lease.status == LeaseStatus::PendingCleanup => Some((
                     RequestStatus::Failed,
-                    Some(("lease_release_failed".into(), lease.failure_reason.clone().unwrap_or_default())),
+                    Some((
+                        "lease_release_failed".into(),
+                        lease.cleanup_error.clone().or_else(|| lease.failure_reason.clone()).unwrap_or_default(),
+                    )),
                 )),
                 Some(lease) if !lease.status.is_terminal() => None,
                 _ => done,
@@ -256,6 +286,8 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
+        // Ended by whoever carries them out.
+        Some(kind) if environment::settles(kind) => None,
         // Finished together with its action.
         Some(RequestKind::StoreBackup) => None,
         _ => done,

@@ -1,13 +1,14 @@
 //! A run's way through its seven steps, each a row with start, end, deadline and outcome.
 
 use serde_json::{Value, json};
+use wharf_model::rules;
 use wharf_model::shim::ChildRef;
 use wharf_model::{
-    ActionKind, EnvironmentRow, EnvironmentStatus, LeaseRow, LeaseStatus, Observation, RunId, RunRow, RunStatus,
-    RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
+    ActionKind, AgentRow, EnvironmentRow, EnvironmentStatus, LeaseRow, LeaseStatus, Observation, RunId, RunRow,
+    RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
 };
 
-use super::{Deciding, about, finish, lease, resolve, service};
+use super::{Deciding, about, environment, finish, lease, resolve, service};
 use crate::dispatch::input::Actor;
 
 /// The run when it is running this attempt; a fact about any other is late and changes nothing.
@@ -81,8 +82,8 @@ pub(crate) fn enter(d: &mut Deciding<'_, '_>, run_id: RunId) {
     };
     d.tx.update::<RunRow>(run_id, |r| r.environment_id = Some(environment.id));
     begin(d, run_id, Step::Check, Step::Check.deadline_ms());
-    let adapter = d.state().agents.get(&run.agent_id).map(|a| a.adapter_type.clone()).unwrap_or_default();
-    if let Err((code, message)) = check(&environment, &adapter) {
+    let Some(agent) = d.state().agents.get(&run.agent_id).cloned() else { return };
+    if let Err((code, message)) = check(&environment, &agent) {
         let detail = environment_detail(&environment, None);
         finish::setup_failed(d, run_id, Step::Check, code, &message, detail);
         return;
@@ -102,7 +103,7 @@ pub(crate) fn resolve_environment(
             .state()
             .environments
             .get(&id)
-            .filter(|e| e.company_id == run.company_id)
+            .filter(|e| e.company_id == run.company_id && e.status != EnvironmentStatus::Deleted)
             .cloned()
             .map(|e| (e, "the request"))
             .ok_or(("environment_not_found", "the environment asked for is not there".to_owned()));
@@ -123,32 +124,19 @@ fn by_name(d: &mut Deciding<'_, '_>, run: &RunRow, name: &str) -> Option<Environ
     if name == "Local" {
         return Some(lease::ensure_local(d, run.company_id));
     }
-    d.state().environments.values().find(|e| e.company_id == run.company_id && e.name == name).cloned()
+    environment::by_name(d, run.company_id, name)
 }
 
-/// Whether an environment may be used at all, and by this adapter.
-fn check(environment: &EnvironmentRow, adapter: &str) -> Result<(), (&'static str, String)> {
+/// Whether an environment may be used at all, and by this agent's adapter.
+fn check(environment: &EnvironmentRow, agent: &AgentRow) -> Result<(), (&'static str, String)> {
     if environment.status != EnvironmentStatus::Active {
         return Err((
             "environment_inactive",
             format!("environment {} is {}; choose another or restore it", environment.name, environment.status),
         ));
     }
-    if environment.driver != wharf_model::Driver::Local {
-        return Err((
-            "unsupported_environment",
-            format!(
-                "environment {} has driver {}, which this program cannot use yet",
-                environment.name, environment.driver
-            ),
-        ));
-    }
-    if adapter != "process" {
-        return Err((
-            "unsupported_adapter_environment",
-            format!("adapter {adapter} cannot run in environment {} (driver {})", environment.name, environment.driver),
-        ));
-    }
+    rules::lease::check(&agent.adapter_type, agent.config["tty"] == true, environment)
+        .map_err(|e| (e.code(), e.to_string()))?;
     Ok(())
 }
 
@@ -202,7 +190,8 @@ pub(crate) fn target_ready(d: &mut Deciding<'_, '_>, run_id: RunId) {
         return;
     }
     let used = d.state().services_of(run_id).count();
-    let outcome = if used == 0 { "local".to_owned() } else { format!("local, {used} services") };
+    let place = run.environment_id.and_then(|e| d.state().environments.get(&e)).map_or("local", |e| e.driver.as_str());
+    let outcome = if used == 0 { place.to_owned() } else { format!("{place}, {used} services") };
     end(d, run_id, Step::Target, StepStatus::Succeeded, outcome);
     write_context(d, run_id);
     begin(d, run_id, Step::Execute, None);
@@ -261,6 +250,15 @@ pub(crate) fn observed(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, un
     }
 }
 
+/// Something that the run's operator should know.
+pub(crate) fn noted(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, note: Option<&str>) {
+    if let Some(note) = note
+        && current(d, run_id, attempt).is_some()
+    {
+        d.tx.event(run_id, "lifecycle", "warn", note.to_owned(), None);
+    }
+}
+
 /// Keeps the run's surroundings for people and for the adapter.
 fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let state = d.state();
@@ -269,6 +267,8 @@ fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let lease: Option<&LeaseRow> =
         run.lease_id.and_then(|l| state.leases.get(&l)).filter(|l| l.status == LeaseStatus::Active);
     let workspace = run.workspace_id.and_then(|w| state.workspaces.get(&w));
+    let realised = lease.and_then(|l| l.realisation.as_ref()).and_then(|r| r["result"]["cwd"].as_str());
+    let there = realised.map(str::to_owned);
     let services: Vec<Value> = state
         .services_of(run_id)
         .filter_map(|s| state.services.get(&s))
@@ -284,7 +284,7 @@ fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
             "leaseId": lease.map(|l| l.id.text()), "leaseFence": lease.and_then(|l| l.fence),
         })),
         "wharfWorkspace": workspace.map(|w| json!({
-            "id": w.id.text(), "cwd": w.cwd, "mode": w.mode.as_str(), "strategy": w.strategy_type.as_str(),
+            "id": w.id.text(), "cwd": there.clone().or_else(|| w.cwd.clone()), "mode": w.mode.as_str(), "strategy": w.strategy_type.as_str(),
             "branchName": w.branch_name, "baseRef": w.base_ref, "repoRoot": w.repo_root,
             "created": w.created_by_runtime,
         })),

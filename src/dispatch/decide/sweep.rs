@@ -1,10 +1,11 @@
 //! Deadlines: every state that can wait has one, and this is the one place that acts on them.
 
+use wharf_model::rules;
 use wharf_model::state::State;
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseStatus, OperationId, OperationStatus,
-    RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus, Step,
-    StepRow, StepStatus, StopReason, UnixMillis,
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseRow, LeaseStatus, OperationId,
+    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
+    ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
 };
 
 use super::{Deciding, cancel, finish, is_open, lease, request, resolve, retry, service, steps, store, workspace};
@@ -24,6 +25,10 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
         d.tx.update::<ActionRow>(id, |a| {
             a.status = ActionStatus::Performing;
             a.epoch_created = epoch;
+            // Whether the driver has answered the last reign is not known.
+            if a.kind == ActionKind::AcquireLease {
+                a.tries += 1;
+            }
             a.next_try_at = None;
         });
     }
@@ -33,6 +38,7 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
     for id in stopping {
         service::ask_again(d, id, false);
     }
+    lease::begin(d);
 }
 
 /// An action failed in a way that may pass.
@@ -90,7 +96,13 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
                 lease::refused(d, action.id, id, "lease_acquire_failed", error);
             }
         }
-        ActionKind::ExtendLease | ActionKind::ObserveLease | ActionKind::Probe | ActionKind::TestEnvironment => {}
+        ActionKind::ExtendLease => {
+            if let Ok(id) = action.entity_id.parse::<LeaseId>() {
+                lease::not_extended(d, action.id, id, None, error);
+            }
+        }
+        // Asked again by the next renewal; a probe and a test answer with what stood in their way.
+        ActionKind::ObserveLease | ActionKind::Probe | ActionKind::TestEnvironment | ActionKind::SealLog => {}
         ActionKind::ReleaseLease | ActionKind::DestroyLease => {
             if let Ok(id) = action.entity_id.parse::<LeaseId>() {
                 lease::park(d, id, error);
@@ -108,7 +120,6 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         ActionKind::BackupStore => store::not_backed_up(d, action.id, "internal", error),
-        ActionKind::SealLog => {}
         ActionKind::DeleteLog => {
             // The rows say already that they are gone; what is left of them is told to who asked.
             if let Ok(request) = action.entity_id.parse::<RequestId>() {
@@ -231,24 +242,25 @@ fn runs(d: &mut Deciding<'_, '_>) {
 
 fn leases(d: &mut Deciding<'_, '_>) {
     let now = d.now();
-    let late: Vec<(LeaseId, LeaseStatus)> = d
-        .state()
-        .leases
-        .values()
-        .filter(|l| match l.status {
-            LeaseStatus::PendingCleanup => due(l.next_try_at, now),
-            LeaseStatus::Acquiring | LeaseStatus::Releasing => due(l.deadline_at, now),
-            _ => false,
-        })
-        .map(|l| (l.id, l.status))
-        .collect();
+    let late: Vec<(LeaseId, LeaseStatus)> =
+        d.state().leases.values().filter(|l| due(next_of_lease(d.state(), l), now)).map(|l| (l.id, l.status)).collect();
     for (id, status) in late {
         match status {
             LeaseStatus::PendingCleanup => lease::give_back(d, id, LeaseEnd::Released, None),
+            LeaseStatus::Waiting => lease::wait_over(d, id),
             LeaseStatus::Acquiring => lease::unanswered(d, id),
-            _ => lease::park(d, id, "the driver did not answer in time"),
+            LeaseStatus::Active => lease::look(d, id),
+            LeaseStatus::Retained => lease::keeping_over(d, id),
+            LeaseStatus::Releasing => lease::park(d, id, "the driver did not answer in time"),
+            LeaseStatus::Released | LeaseStatus::Expired | LeaseStatus::Failed => {}
         }
     }
+}
+
+/// The next moment at which a lease is to be looked at.
+fn next_of_lease(state: &State, lease: &LeaseRow) -> Option<UnixMillis> {
+    let holder = rules::lease::holder(lease.run_id.and_then(|r| state.runs.get(&r)));
+    rules::lease::next_look(lease, &holder)
 }
 
 fn services(d: &mut Deciding<'_, '_>) {
@@ -303,11 +315,7 @@ pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let actions = state.actions.values().filter(|a| a.status == ActionStatus::Pending).map(|a| a.next_try_at);
     let steps = state.steps.values().filter(|s| s.status == StepStatus::Running).map(|s| s.deadline_at);
     let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(next_of);
-    let leases = state.leases.values().map(|l| match l.status {
-        LeaseStatus::PendingCleanup => l.next_try_at,
-        LeaseStatus::Acquiring | LeaseStatus::Releasing => l.deadline_at,
-        _ => None,
-    });
+    let leases = state.leases.values().map(|l| next_of_lease(state, l));
     let services = state.services.values().filter(|s| s.status.is_live());
     let services = services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]);
     let operations = state.operations.values().filter(|o| o.status == OperationStatus::Running).map(|o| o.deadline_at);

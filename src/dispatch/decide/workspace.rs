@@ -7,7 +7,7 @@ use wharf_model::{
 };
 
 use super::{Deciding, about, cancel, finish, place, steps};
-use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace};
+use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace, Realisation};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
@@ -199,11 +199,13 @@ pub(crate) struct Made<'a> {
     pub base: Option<&'a (String, String)>,
     /// One sentence for people.
     pub note: &'a str,
+    /// What was asked of the place and what it made of it.
+    pub realisation: Option<&'a Realisation>,
 }
 
 /// The run's workspace is ready.
 pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId, attempt: u32, made: &Made<'_>) {
-    let Made { cwd, created, branch_created, base, note } = *made;
+    let Made { cwd, created, branch_created, base, note, realisation } = *made;
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else {
@@ -229,11 +231,25 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
     if let Some(issue) = run.issue_id.filter(|_| workspace.mode != WorkspaceMode::SharedWorkspace) {
         d.tx.update::<IssueRow>(issue, |i| i.execution_workspace_id = Some(workspace.id));
     }
+    let kept = realisation.and_then(|r| serde_json::to_value(r).ok());
+    if let (Some(kept), Some(lease)) = (&kept, run.lease_id) {
+        d.tx.update::<LeaseRow>(lease, |l| l.realisation = Some(kept.clone()));
+    }
+    d.tx.update::<WorkspaceRow>(workspace.id, |w| {
+        w.environment_id = run.environment_id;
+        let mut facts = w.metadata.take().and_then(|m| m.as_object().cloned()).unwrap_or_default();
+        match kept {
+            Some(kept) => facts.insert("realisation".into(), kept),
+            None => facts.remove("realisation"),
+        };
+        w.metadata = (!facts.is_empty()).then_some(Value::Object(facts));
+    });
     if run.step != Some(Step::Realise) {
         return;
     }
     let verb = if created { "workspace.realised" } else { "workspace.reused" };
-    let details = json!({ "cwd": cwd, "branch": workspace.branch_name, "note": note });
+    let there = realisation.map(|r| json!({ "cwd": r.result.cwd, "sync": r.result.sync }));
+    let details = json!({ "cwd": cwd, "branch": workspace.branch_name, "note": note, "place": there });
     d.tx.event(run_id, "workspace", "info", note.to_owned(), None);
     d.activity(&Actor::system(), verb, &about::workspace(&workspace, Some(run_id)), Some(details));
     let outcome = if created { "created" } else { "reused" };

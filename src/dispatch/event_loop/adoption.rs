@@ -48,6 +48,7 @@ impl Loop {
         let seen = match fact {
             Fact::RunStarted { run, attempt, .. }
             | Fact::RunObserved { run, attempt, .. }
+            | Fact::RunNoted { run, attempt, .. }
             | Fact::WorkspacePlanned { run, attempt, .. }
             | Fact::OperationPlanned { run, attempt, .. } => about("run", run.text(), *attempt),
             Fact::ServicePortReserved { service, generation, .. }

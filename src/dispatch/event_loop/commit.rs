@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 use wharf_model::state::{AnyRow, Change, Decided};
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, LeaseStatus, RequestKind, RequestRow, RequestStatus, RunId,
-    RunTextKind,
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseRow, LeaseStatus, RequestKind, RequestRow, RequestStatus,
+    RunId, RunTextKind,
 };
 use wharf_store::{ApplyError, StoreError};
 
@@ -66,10 +66,16 @@ impl Loop {
             Input::Fact(Fact::WorkspacePlanned { run, .. } | Fact::OperationPlanned { run, .. }) => {
                 let row = self.state.runs.get(run);
                 let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
-                Told { workspace: row.and_then(|r| r.workspace_id), over }
+                Told { workspace: row.and_then(|r| r.workspace_id), over, ended: false }
+            }
+            Input::Fact(Fact::RunNoted { run, attempt, .. }) => {
+                let row = self.state.runs.get(run).filter(|r| r.attempt == *attempt && !r.status.is_terminal());
+                let over = row.is_none_or(|r| r.stop_requested_at.is_some());
+                Told { workspace: None, over, ended: row.is_none() }
             }
             Input::Fact(Fact::LeaseQueued { lease, .. }) => {
-                let waits = self.state.leases.get(lease).is_some_and(|l| l.status == LeaseStatus::Acquiring);
+                let waits = |l: &LeaseRow| l.status == LeaseStatus::Acquiring && l.end_reason.is_none();
+                let waits = self.state.leases.get(lease).is_some_and(waits);
                 Told { over: !waits, ..Told::default() }
             }
             _ => Told::default(),

@@ -27,6 +27,8 @@ pub struct Told {
     pub workspace: Option<WorkspaceId>,
     /// The run it was about has ended, or is asked to stop: nothing new is to be begun for it.
     pub over: bool,
+    /// That attempt of the run has ended, or was given up.
+    pub ended: bool,
 }
 
 /// A way to tell the dispatcher something.
@@ -52,6 +54,25 @@ impl Inbox {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(TELL_AGAIN_MAX);
         }
+    }
+
+    /// One whose facts are kept and answered by a test.
+    #[cfg(test)]
+    pub fn answered_by(
+        mut answer: impl FnMut(&Fact) -> Told + Send + 'static,
+    ) -> (Self, std::sync::Arc<std::sync::Mutex<Vec<Fact>>>) {
+        let (sender, mut receiver) = mpsc::channel(64);
+        let facts = std::sync::Arc::<std::sync::Mutex<Vec<Fact>>>::default();
+        let kept = std::sync::Arc::clone(&facts);
+        tokio::spawn(async move {
+            while let Some(envelope) = receiver.recv().await {
+                let Envelope::Input(Input::Fact(fact), Some(reply)) = envelope else { continue };
+                let told = answer(&fact);
+                kept.lock().unwrap().push(fact);
+                let _ = reply.send(told);
+            }
+        });
+        (Self { sender }, facts)
     }
 
     /// Asks the dispatcher to end after what it is doing.

@@ -61,10 +61,11 @@ impl Sim {
             match change {
                 Change::Put { row: AnyRow::Run(run), .. } => self.observe_run(run, changes)?,
                 Change::Put { row: AnyRow::Lease(lease), .. } => {
-                    let old = self.disk.rows.leases.get(&lease.id);
-                    if old.is_some_and(|o| o.status.is_terminal()) {
+                    let old = self.disk.rows.leases.get(&lease.id).cloned();
+                    if old.as_ref().is_some_and(|o| o.status.is_terminal()) {
                         return Err(format!("lease {} ended and changed", lease.number));
                     }
+                    self.observe_line(lease)?;
                     if let (None, Some(fence)) = (old.and_then(|o| o.fence), lease.fence) {
                         let last = self.books.fences.insert(lease.environment_id, fence).unwrap_or(0);
                         if fence <= last {
@@ -416,13 +417,16 @@ impl Sim {
         }
         let late = |at: Option<UnixMillis>| at.is_some_and(|at| at < self.now().plus(-1));
         for lease in rows.leases.values().filter(|l| !l.status.is_terminal()) {
-            if late(lease.deadline_at) || late(lease.next_try_at) {
+            let doubted = lease.status == LeaseStatus::Active
+                && lease.run_id.and_then(|r| rows.runs.get(&r)).is_some_and(|r| r.observation == Observation::Unknown);
+            if !doubted && (late(lease.deadline_at) || late(lease.next_try_at)) {
                 return Err(format!(
                     "L-{} is {} and overdue since {:?}",
                     lease.number, lease.status, lease.deadline_at
                 ));
             }
         }
+        self.check_slots()?;
         for workspace in rows.workspaces.values().filter(|w| w.status == WorkspaceStatus::Realising) {
             // Its run's step keeps the time; a second run may come to it later.
             let made = running.iter().any(|r| r.workspace_id == Some(workspace.id) && r.step == Some(Step::Realise));
@@ -525,6 +529,7 @@ impl Sim {
                 return Err(format!("L-{} is {} and has no holder", lease.number, lease.status));
             }
         }
+        self.check_places()?;
         if let Some(request) = rows.requests.values().find(|r| !r.status.is_terminal()) {
             return Err(format!("request {} {} is {} for ever", request.number, request.kind, request.status));
         }

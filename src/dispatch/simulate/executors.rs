@@ -18,8 +18,11 @@ impl Sim {
         let id = action.entity_id.as_str();
         let run = id.parse::<RunId>().ok();
         let task = match action.kind {
-            ActionKind::AcquireLease => id.parse().ok().map(|lease| Task::Acquire { action: action.id, lease }),
-            ActionKind::ReleaseLease => id.parse().ok().map(|lease| Task::Release { action: action.id, lease }),
+            ActionKind::AcquireLease
+            | ActionKind::ReleaseLease
+            | ActionKind::DestroyLease
+            | ActionKind::ExtendLease
+            | ActionKind::ObserveLease => self.of_lease(action),
             ActionKind::SpawnShim => run.and_then(|run| {
                 let row = self.memory.as_ref()?.runs.get(&run)?;
                 Some(Task::Spawn {
@@ -54,12 +57,7 @@ impl Sim {
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
             // Nobody asks for one in a simulation.
-            ActionKind::BackupStore
-            | ActionKind::DestroyLease
-            | ActionKind::ExtendLease
-            | ActionKind::ObserveLease
-            | ActionKind::Probe
-            | ActionKind::TestEnvironment => None,
+            ActionKind::BackupStore | ActionKind::Probe | ActionKind::TestEnvironment => None,
             ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
             ActionKind::SealLog if action.entity_type != "run" => Some(Task::Pack { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
@@ -70,55 +68,26 @@ impl Sim {
         self.after(pause, Event::Task { reign: self.reign, task });
     }
 
-    fn tell(&mut self, fact: Fact) {
+    pub(super) fn tell(&mut self, fact: Fact) {
         self.tell_then(fact, None);
     }
 
-    fn tell_then(&mut self, fact: Fact, then: Option<Task>) {
+    pub(super) fn tell_then(&mut self, fact: Fact, then: Option<Task>) {
         let pause = self.rng.range(0, 100);
         self.after(pause, Event::Tell { reign: self.reign, fact: Box::new(fact), then });
     }
 
-    fn unlucky(&mut self, chance: u64) -> bool {
+    pub(super) fn unlucky(&mut self, chance: u64) -> bool {
         self.chaos && self.rng.permille(chance)
     }
 
     /// One step of an executor.
-    #[expect(clippy::same_functions_in_if_condition, reason = "each call is a throw of its own")]
     pub fn work(&mut self, task: Task) {
         match task {
-            Task::Acquire { action, lease } => {
-                if self.unlucky(10) {
-                    return; // The driver never answers.
-                }
-                let fact = if self.unlucky(60) {
-                    Fact::LeaseRefused { action, lease, code: "lease_acquire_failed".into(), message: "no room".into() }
-                } else if self.unlucky(60) {
-                    Fact::ActionFailed { action, error: "the driver is away".into() }
-                } else {
-                    Fact::LeaseAcquired {
-                        action,
-                        lease,
-                        provider_lease_id: None,
-                        expires_at: None,
-                        facts: serde_json::Value::Null,
-                        provider: "local".into(),
-                        resumed: false,
-                    }
-                };
-                self.tell(fact);
-            }
-            Task::Release { action, lease } => {
-                if self.unlucky(15) {
-                    return;
-                }
-                let fact = if self.unlucky(150) {
-                    Fact::LeaseReleaseFailed { action, lease, message: "the driver is away".into() }
-                } else {
-                    Fact::LeaseReleased { action, lease }
-                };
-                self.tell(fact);
-            }
+            Task::Acquire { action, lease, resumes, remote } => self.acquire(action, lease, resumes, remote),
+            Task::Release { action, lease, place, keep } => self.release(action, lease, place, keep),
+            Task::Extend { action, lease, place, until } => self.extend(action, lease, place, until),
+            Task::Observe { action, lease, place } => self.observe_place(action, lease, place),
             Task::Spawn { action, run, attempt, stop_asked, timeout_ms, grace_ms } => {
                 self.spawn(action, run, attempt, stop_asked, timeout_ms, grace_ms);
             }

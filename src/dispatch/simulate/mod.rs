@@ -8,9 +8,12 @@ pub mod bench;
 mod changes;
 mod check;
 mod disk;
+mod drivers;
 mod executors;
+mod leases;
 pub mod mutant;
 mod operator;
+mod places;
 mod rng;
 mod run;
 pub mod setup;
@@ -85,6 +88,12 @@ fn every_history_keeps_the_rules() {
         "the machine slept",
         "config changed",
         "order not heard",
+        "place taken over",
+        "queued at the provider",
+        "laid by",
+        "renewed",
+        "extension refused",
+        "waited in line",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -150,6 +159,11 @@ fn a_clock_that_is_not_minded_is_found() {
 #[test]
 fn an_end_overwritten_is_found() {
     is_caught(Mutant::EndedAgain);
+}
+
+#[test]
+fn a_line_that_is_jumped_is_found() {
+    is_caught(Mutant::LineJumped);
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub enum Mutant {
     ClockIgnored,
     /// An order to stop that was given up is never given again.
     StopForgotten,
+    /// A slot that becomes free is taken by whoever came last.
+    LineJumped,
 }
 
 thread_local! {

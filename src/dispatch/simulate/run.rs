@@ -96,7 +96,7 @@ impl Sim {
 
     /// Keeps a line for a report.
     pub fn note(&mut self, line: impl FnOnce() -> String) {
-        if self.trace.len() >= 120 {
+        if self.trace.len() >= 5000 {
             self.trace.pop_front();
         }
         self.trace.push_back(format!("{:>9} {}", self.mono, line()));
@@ -218,6 +218,8 @@ impl Sim {
         let of_runs = runs.clone().filter(awake).filter_map(|r| r.deadline_at).chain(runs.filter_map(|r| r.due_at));
         let of_steps = memory.steps.values().filter_map(|s| s.deadline_at);
         let of_leases = memory.leases.values().filter(|l| !l.status.is_terminal());
+        // The end of an active one is its provider's, by the wall clock.
+        let of_leases = of_leases.filter(|l| l.status != wharf_model::LeaseStatus::Active);
         let of_leases = of_leases.flat_map(|l| [l.deadline_at, l.next_try_at]).flatten();
         let of_services = memory.services.values().filter(|s| s.status.is_live());
         let of_services = of_services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]).flatten();
@@ -477,6 +479,9 @@ fn dies_with_its_reign(fact: &Fact) -> bool {
         Fact::RunNotStarted { .. }
             | Fact::ServiceEnded { exit: None, .. }
             | Fact::LeaseRefused { .. }
+            | Fact::LeaseQueued { .. }
+            | Fact::LeaseNotExtended { .. }
+            | Fact::LeaseObserved { .. }
             | Fact::ActionFailed { .. }
     )
 }

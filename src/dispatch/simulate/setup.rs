@@ -1,9 +1,10 @@
 //! Projects, agents and services that a simulation begins with.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wharf_model::config::{
-    AdapterConfig, AgentConfig, CommandLine, Concurrency, Lifecycle, ProcessConfig, ProjectConfig, ProjectSection,
-    Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
+    AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, LeasePolicy, Lifecycle,
+    ProcessConfig, ProjectConfig, ProjectSection, Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig,
+    WorkspaceMode,
 };
 use wharf_model::{ActorType, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
@@ -36,6 +37,23 @@ fn service(name: &str, lifecycle: Lifecycle, reuse: Reuse, policy: StopPolicy) -
     service
 }
 
+/// Environments beside this machine: few slots, so that runs wait, and policies that keep what was held.
+fn environments() -> Vec<EnvironmentConfig> {
+    let of = |name: &str, driver, lease_policy, slots, config: Value| EnvironmentConfig {
+        name: name.into(),
+        driver,
+        lease_policy,
+        slots: Some(slots),
+        ttl_ms: 9_000,
+        keep_ms: 60_000,
+        config: serde_json::from_value(config).unwrap_or_default(),
+    };
+    vec![
+        of("far", Driver::Ssh, LeasePolicy::RetainOnFailure, 1, json!({ "host": "box" })),
+        of("pond", Driver::Plugin, LeasePolicy::ReuseByEnvironment, 2, json!({ "command": "pool", "driver": "pool" })),
+    ]
+}
+
 /// A project's config as it was read from its file.
 pub fn config(key: &str) -> ConfigRead {
     let mut workspace = WorkspaceConfig { mode: Some(WorkspaceMode::Isolated), ..WorkspaceConfig::default() };
@@ -49,7 +67,12 @@ pub fn config(key: &str) -> ConfigRead {
             services.push(service("tmp", Lifecycle::Ephemeral, Reuse::Run, StopPolicy::Manual));
             let mut astray = agent("astray", 1, None);
             astray.environment = Some("nowhere".into());
-            vec![agent("fixer", 2, None), agent("tester", 1, Some(40_000)), agent("plain", 3, None), astray]
+            let mut remote = agent("remote", 4, None);
+            remote.environment = Some("far".into());
+            let mut pooled = agent("pooled", 3, Some(50_000));
+            pooled.environment = Some("pond".into());
+            let tester = agent("tester", 1, Some(40_000));
+            vec![agent("fixer", 2, None), tester, agent("plain", 3, None), astray, remote, pooled]
         }
         "SHARE" => {
             workspace.mode = Some(WorkspaceMode::Shared);
@@ -78,7 +101,7 @@ pub fn config(key: &str) -> ConfigRead {
             },
             workspace,
             agents,
-            environments: Vec::new(),
+            environments: if key == "SOLO" { environments() } else { Vec::new() },
             services,
             jobs: Vec::new(),
             secrets: std::collections::BTreeMap::new(),

@@ -74,8 +74,10 @@ pub struct Shim {
 /// What an executor does next; lost when the program ends.
 #[derive(Debug, Clone)]
 pub enum Task {
-    Acquire { action: ActionId, lease: LeaseId },
-    Release { action: ActionId, lease: LeaseId },
+    Acquire { action: ActionId, lease: LeaseId, resumes: Option<String>, remote: bool },
+    Release { action: ActionId, lease: LeaseId, place: Option<String>, keep: bool },
+    Extend { action: ActionId, lease: LeaseId, place: Option<String>, until: i64 },
+    Observe { action: ActionId, lease: LeaseId, place: Option<String> },
     Spawn { action: ActionId, run: RunId, attempt: u32, stop_asked: bool, timeout_ms: Option<i64>, grace_ms: i64 },
     Stop { action: ActionId, dir: Dir, reason: String, grace_ms: i64, force: bool },
     Realise { action: ActionId, run: RunId, attempt: u32, stage: Stage },
@@ -132,6 +134,8 @@ pub struct World {
     /// Directories in which a stop was left before any shim came.
     pub forbidden: BTreeSet<Dir>,
     pub pids: i32,
+    /// What providers hold, by its id: the lease that it was acquired for.
+    pub places: BTreeMap<String, LeaseId>,
 }
 
 impl World {

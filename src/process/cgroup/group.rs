@@ -15,6 +15,10 @@ use super::place::{Cap, Place, Places, places};
 
 /// Tries to remove a group whose last process has just ended; the kernel lets go a moment later.
 const REMOVE_TRIES: u32 = 40;
+/// Name of [`Cap::Processors`] in what is asked of [`Groups::at`]: no spec of a shim has it.
+pub const PROCESSORS: &str = "processors";
+/// Time in which a share of the processors is used up and given anew, microseconds.
+const PERIOD_US: u64 = 100_000;
 /// Time between two.
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 
@@ -25,6 +29,8 @@ pub struct Groups {
     made: Vec<Group>,
     report: LimitsReport,
     swap_is_free: bool,
+    /// Groups of this name that exist already are the same ones.
+    may_exist: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +47,7 @@ impl Cap {
         match self {
             Self::Processes => limit::PROCESSES,
             Self::Memory => limit::MEMORY,
+            Self::Processors => PROCESSORS,
         }
     }
 }
@@ -73,6 +80,12 @@ impl Groups {
             }
         }
         groups
+    }
+
+    /// The same, but groups of this name that exist already are taken as these, and get their caps.
+    pub fn kept(mut self) -> Self {
+        self.may_exist = true;
+        self
     }
 
     /// Directories that will be made or have been.
@@ -117,7 +130,9 @@ impl Groups {
                 });
             }
             // Without an id of the run nobody else may look into it; reading is everyone's, as in the group above.
-            if let Err(error) = std::fs::DirBuilder::new().mode(0o755).create(&group.dir) {
+            if let Err(error) = std::fs::DirBuilder::new().mode(0o755).create(&group.dir)
+                && !(self.may_exist && error.kind() == io::ErrorKind::AlreadyExists)
+            {
                 for cap in group.caps {
                     self.refuse(cap, format!("no control group can be made in {}: {error}", place.parent.display()));
                 }
@@ -256,6 +271,13 @@ fn set(dir: &Path, version: Version, cap: Cap, value: u64) -> io::Result<bool> {
     let text = value.to_string();
     match (cap, version) {
         (Cap::Processes, _) => files::write(dir, "pids.max", &text).map(|()| true),
+        (Cap::Processors, Version::V1) => {
+            files::write(dir, "cpu.cfs_period_us", &PERIOD_US.to_string())?;
+            files::write(dir, "cpu.cfs_quota_us", &quota_us(value).to_string()).map(|()| true)
+        }
+        (Cap::Processors, Version::V2) => {
+            files::write(dir, "cpu.max", &format!("{} {PERIOD_US}", quota_us(value))).map(|()| true)
+        }
         (Cap::Memory, Version::V1) => {
             files::write(dir, "memory.limit_in_bytes", &text)?;
             Ok(files::write(dir, "memory.memsw.limit_in_bytes", &text).is_ok() || !has_swap())
@@ -265,6 +287,11 @@ fn set(dir: &Path, version: Version, cap: Cap, value: u64) -> io::Result<bool> {
             Ok(files::write(dir, "memory.swap.max", "0").is_ok() || !has_swap())
         }
     }
+}
+
+/// Time of a period for so many thousandths of a processor; the kernel takes no less than a millisecond.
+fn quota_us(thousandths: u64) -> u64 {
+    thousandths.saturating_mul(PERIOD_US / 1_000).max(1_000)
 }
 
 /// Whether this machine swaps at all; when nobody says, it may.

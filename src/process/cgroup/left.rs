@@ -9,7 +9,7 @@ use wharf_model::shim::IdFile;
 
 use super::group::remove_soon;
 use super::place::{Cap, places};
-use super::{files, parse_name};
+use super::{LEASE, files, parse_name};
 use crate::clock;
 use crate::process::stat::{self, ProcStat};
 use crate::process::{identity, shim_dir};
@@ -29,6 +29,12 @@ pub struct Named {
 /// that anyone may have written never leads anywhere else.
 pub fn sweep_named(paths: &[String], name: &str) -> Named {
     let is_it = |dir: &&Path| dir.file_name().is_some_and(|n| n == name) && parse_name(name).is_some() && is_group(dir);
+    Named { dirs: paths.iter().map(Path::new).filter(is_it).map(Path::to_owned).collect() }
+}
+
+/// [`sweep_named`] for groups that belong to a lease.
+pub fn of_lease(paths: &[String], name: &str) -> Named {
+    let is_it = |dir: &&Path| dir.file_name().is_some_and(|n| n == name) && name.starts_with(LEASE) && is_group(dir);
     Named { dirs: paths.iter().map(Path::new).filter(is_it).map(Path::to_owned).collect() }
 }
 

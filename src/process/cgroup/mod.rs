@@ -12,9 +12,9 @@ mod mounts;
 mod oom;
 mod place;
 
-pub use group::Groups;
+pub use group::{Groups, PROCESSORS};
 pub(crate) use left::members;
-pub use left::{Leftover, Named, leftovers, of_directory, remove_leftovers, sweep_named};
+pub use left::{Leftover, Named, leftovers, of_directory, of_lease, remove_leftovers, sweep_named};
 pub use mounts::Version;
 pub use oom::{Enclosing, Since};
 pub use place::{Cap, Place, Places, places};
@@ -23,6 +23,13 @@ use wharf_model::shim::ShimKind;
 
 /// What every group's name begins with.
 const PREFIX: &str = "wharf-";
+/// What the names of a lease's groups begin with: they hold all that runs in its sandbox.
+const LEASE: &str = "wharf-lease-";
+
+/// Name of the groups of what a lease holds.
+pub fn lease_name(place: &str) -> String {
+    format!("{LEASE}{place}")
+}
 
 /// Name of the groups of one shim: kind, id and attempt. No other shim has it.
 pub fn name(kind: &str, id: &str, n: u32) -> String {

@@ -13,10 +13,12 @@ pub enum Cap {
     Processes,
     /// Memory of all of them.
     Memory,
+    /// Time on processors, in thousandths of one.
+    Processors,
 }
 
 impl Cap {
-    /// Both.
+    /// Those that a run can have; a sandbox can also be capped in its processors.
     pub const ALL: [Self; 2] = [Self::Memory, Self::Processes];
 
     /// The kernel's name for who keeps it.
@@ -24,6 +26,7 @@ impl Cap {
         match self {
             Self::Processes => "pids",
             Self::Memory => "memory",
+            Self::Processors => "cpu",
         }
     }
 }

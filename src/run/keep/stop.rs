@@ -7,6 +7,7 @@ use wharf_model::shim::{Control, ControlReply};
 
 use super::link::{ANSWER_LIMIT, Link};
 use super::{Keeper, verdict};
+use crate::adapter::elsewhere;
 use crate::process::adopt::{self, Verdict};
 use crate::process::{shim_dir, signal};
 use crate::run::left::{child_of, stop_left};
@@ -68,6 +69,12 @@ impl Keeper {
             Verdict::NeverStarted => self.await_start(&path).await?,
         }
         let (mut link, _) = Link::open(&path, self.epoch).await?;
+        let spec = tokio::task::spawn_blocking(move || shim_dir::read_spec(&path)).await;
+        let grace_ms = match spec {
+            Ok(Ok(spec)) => elsewhere::asked_grace(&spec.env_names, grace_ms),
+            // A stop that is late is better than none.
+            Ok(Err(_)) | Err(_) => grace_ms,
+        };
         link.send(&Control::Stop { reason: reason.to_owned(), grace_ms }).await?;
         let answer =
             tokio::time::timeout(ANSWER_LIMIT, link.next()).await.map_err(|_| "no answer to stop".to_owned())?;

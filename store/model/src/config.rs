@@ -14,6 +14,7 @@ mod agent;
 pub mod driver;
 mod flat;
 mod machine;
+pub mod secret;
 mod service;
 mod workspace;
 

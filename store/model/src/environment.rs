@@ -10,8 +10,8 @@ words! {
 }
 
 words! {
-    /// Whether an environment may be leased.
-    pub enum EnvironmentStatus { Active = "active", Archived = "archived" }
+    /// Whether an environment may be leased. A deleted one stays for the rows that name it; its name is free.
+    pub enum EnvironmentStatus { Active = "active", Archived = "archived", Deleted = "deleted" }
 }
 
 words! {
@@ -150,6 +150,17 @@ impl EnvironmentRow {
     /// they come from.
     pub fn driver_config(&self) -> Value {
         self.config.get("config").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+    }
+
+    /// The project whose file it stands in; none when it was made by hand.
+    pub fn config_project(&self) -> Option<ProjectId> {
+        self.config.get("project")?.as_str()?.parse().ok()
+    }
+
+    /// Whether it goes away once what its leases hold was cleaned up.
+    pub fn is_being_deleted(&self) -> bool {
+        self.status == EnvironmentStatus::Archived
+            && self.metadata.as_ref().is_some_and(|m| m.get("deleting").is_some())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Lists page by key, newest first; every page is a transaction of its own.
 
 mod activity;
+mod environment;
 mod header;
 mod issue;
 mod lease;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::SecretConfig;
-use crate::{Driver, words};
+use crate::{Driver, LeasePolicy, words};
 
 /// Where a value stands in a config, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +146,12 @@ impl DriverConfig {
             Self::Plugin(plugin) => format!("plugin:{}", plugin.driver),
         }
     }
+}
+
+/// Why an environment of a driver cannot have a policy; none when it can.
+pub fn unfit(driver: Driver, policy: LeasePolicy) -> Option<String> {
+    (driver == Driver::Local && policy != LeasePolicy::Ephemeral)
+        .then(|| format!("driver local keeps nothing that a later lease could use, so its policy cannot be {policy}"))
 }
 
 /// A reference to a secret inside a driver's config, when the value is one.

@@ -2,6 +2,8 @@
 
 pub mod branch;
 pub mod checkout;
+pub mod environment_change;
+pub mod lease;
 pub mod liveness;
 pub mod queue;
 pub mod release;

@@ -48,7 +48,8 @@ pub const fn lease(from: Option<LeaseStatus>, to: LeaseStatus) -> bool {
         | (Some(Waiting), Waiting | Acquiring | Failed)
         | (Some(Acquiring), Acquiring | Active | Failed | PendingCleanup)
         | (Some(Active), Active | Releasing | Retained)
-        | (Some(Retained), Retained | Releasing)
+        // Released without a call: what it held went over to another lease.
+        | (Some(Retained), Retained | Releasing | Released)
         | (Some(Releasing), Releasing | Released | Failed | Expired | PendingCleanup)
         | (Some(PendingCleanup), PendingCleanup | Releasing) => true,
         _ => false,
@@ -84,6 +85,17 @@ pub const fn workspace(from: Option<WorkspaceStatus>, to: WorkspaceStatus) -> bo
         | (Some(CleanupFailed), CleanupFailed | Archiving)
         | (Some(Missing), Missing | Realising | Archived)
         | (Some(Archived), Archived | Realising) => true,
+        _ => false,
+    }
+}
+
+/// Whether an environment may go from one status to another.
+pub const fn environment(from: Option<EnvironmentStatus>, to: EnvironmentStatus) -> bool {
+    use EnvironmentStatus::*;
+    match (from, to) {
+        (None, Active) | (Some(Active), Active | Archived) | (Some(Archived), Archived | Active | Deleted) => true,
+        // Rows that name it stay, and so does what its row says.
+        (Some(Deleted), Deleted) => true,
         _ => false,
     }
 }
@@ -138,6 +150,7 @@ judged! {
     LeaseRow: lease, "lease";
     ServiceRow: service, "service";
     WorkspaceRow: workspace, "workspace";
+    EnvironmentRow: environment, "environment";
     RequestRow: request, "request";
     ActionRow: action, "action";
 }
@@ -151,17 +164,7 @@ macro_rules! free {
         })+
     };
 }
-free!(
-    CompanyRow,
-    ProjectRow,
-    ProjectWorkspaceRow,
-    AgentRow,
-    AgentRuntimeRow,
-    EnvironmentRow,
-    OperationRow,
-    IssueRow,
-    WakeupRow,
-);
+free!(CompanyRow, ProjectRow, ProjectWorkspaceRow, AgentRow, AgentRuntimeRow, OperationRow, IssueRow, WakeupRow,);
 
 #[cfg(test)]
 mod tests {
@@ -178,6 +181,10 @@ mod tests {
             for &to in LeaseStatus::ALL {
                 assert!(!lease(Some(from), to), "lease {from} -> {to}");
             }
+        }
+        for &to in EnvironmentStatus::ALL {
+            let deleted = EnvironmentStatus::Deleted;
+            assert_eq!(environment(Some(deleted), to), to == deleted, "environment {deleted} -> {to}");
         }
         for &from in RequestStatus::ALL.iter().filter(|s| s.is_terminal()) {
             for &to in RequestStatus::ALL {

@@ -83,7 +83,7 @@ fn sandbox(t: &mut Table<'_>) -> Option<SandboxConfig> {
             t.fail("image", format!("{image:?} is no image"), "expected as in \"debian:13\"");
         }
         (false, Some(_)) => {
-            t.fail("image", format!("{provider} takes no image"), "remove it, or choose podman or docker")
+            t.fail("image", format!("{provider} takes no image"), "remove it, or choose podman or docker");
         }
         _ => {}
     }
@@ -286,7 +286,7 @@ impl<'a> Table<'a> {
                     all.insert(name.clone(), text.to_owned());
                 }
                 None => {
-                    self.fail(&format!("{key}.{name}"), format!("{value} is no text"), "expected one line in quotes")
+                    self.fail(&format!("{key}.{name}"), format!("{value} is no text"), "expected one line in quotes");
                 }
             }
         }

@@ -1,0 +1,341 @@
+//! The driver on top of a worker: calls of leases as calls of the protocol, answers as answers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wharf_model::UnixMillis;
+use wharf_model::config::driver::PluginConfig;
+
+use super::connection::CallError;
+use super::hello::{Hello, method};
+use super::message::{RpcError, code};
+use super::params::{self, joined};
+use super::pool::Plugins;
+use super::process::Launch;
+use super::secrets::{self, Resolved};
+use super::target::Block;
+use super::worker::{Ready, Worker};
+use super::{facts, probe};
+use crate::environment::Site;
+use crate::environment::driver::{
+    AcquireAsk, Acquired, Answer, Call, Capabilities, Check, Collected, Driver, Extended, Held, Outcome, PlaceProcess,
+    RealiseAsk, Realised, Resumed, Seen, Target,
+};
+use crate::environment::target::{CwdPass, EnvPass};
+
+/// An environment that a plugin provides.
+#[derive(Debug)]
+pub struct Plugin {
+    pub(super) config: PluginConfig,
+    pub(super) launch: Launch,
+    pub(super) state: PathBuf,
+    pub(super) worker: Arc<Worker>,
+    site: Site,
+}
+
+impl Plugin {
+    /// The driver of these settings.
+    pub fn new(config: PluginConfig, site: &Site) -> Self {
+        let launch = Launch::new(&config.command, &site.base, &site.operator, &config.driver);
+        let state = site.data.join("environments").join("plugin").join(&config.driver);
+        let key = json!([launch, config.driver, config.config]).to_string();
+        let plugins: &Plugins = &site.plugins;
+        let worker = plugins.worker(&key, || Worker::new(launch.clone(), &config.driver, &state));
+        Self { config, launch, state, worker, site: site.clone() }
+    }
+
+    /// The config with its secrets, and a directory for the plugin.
+    pub(super) async fn prepare(&self) -> Result<Resolved, String> {
+        let (config, operator, base) =
+            (self.config.config.clone(), Arc::clone(&self.site.operator), self.site.base.clone());
+        let state = self.state.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            use std::os::unix::fs::DirBuilderExt as _;
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&state)
+                .map_err(|e| format!("the plugin's directory {} cannot be made: {e}", state.display()))?;
+            secrets::resolve(&config, &operator, &base)
+        });
+        prepared.await.map_err(|e| e.to_string())?
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.config.timeout_ms)
+    }
+
+    /// Asks the worker; none when it has no such method.
+    async fn ask(&self, failure: &str, name: &str, params: Value, limit: Duration) -> Answer<Option<Value>> {
+        let secrets = match self.prepare().await {
+            Ok(secrets) => secrets,
+            Err(words) => return Answer::refused(failure, words),
+        };
+        let ready = match self.worker.ready(&secrets.config).await {
+            Ok(ready) => ready,
+            Err(why) if why.is_refusal => {
+                return Answer::refused("unsupported_environment", secrets.redact(&why.words));
+            }
+            Err(why) => return Answer::unknown(secrets.redact(&why.words)),
+        };
+        let params = joined(json!({ "driverKey": self.config.driver, "config": secrets.config }), params);
+        ask(&ready, &secrets, failure, name, &params, limit).await
+    }
+
+    async fn ask_read<T>(
+        &self,
+        failure: &str,
+        name: &str,
+        params: Value,
+        absent: impl FnOnce(Option<Arc<Hello>>) -> Answer<T>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Answer<T> {
+        match self.ask(failure, name, params, self.timeout()).await {
+            Answer::Done(Some(value)) => read(&value).map_or_else(
+                |why| Answer::unknown(format!("the plugin's answer to {name} cannot be used: {why}")),
+                Answer::Done,
+            ),
+            Answer::Done(None) => absent(self.worker.hello()),
+            Answer::Refused { code, hint } => Answer::Refused { code, hint },
+            Answer::Unknown { evidence } => Answer::Unknown { evidence },
+        }
+    }
+
+    fn cannot<T>(&self, name: &str, what: &str) -> Answer<T> {
+        let driver = &self.config.driver;
+        Answer::refused(
+            "unsupported_environment",
+            format!("the plugin of driver {driver} has no {name}: it cannot {what}"),
+        )
+    }
+}
+
+/// Asks an instance; none when it has no such method.
+pub(super) async fn ask(
+    ready: &Ready,
+    secrets: &Resolved,
+    failure: &str,
+    name: &str,
+    params: &Value,
+    limit: Duration,
+) -> Answer<Option<Value>> {
+    if !ready.hello.has(name) {
+        return Answer::Done(None);
+    }
+    let noted = || ready.connection.notes().words();
+    match ready.connection.call(name, params, Some(limit)).await {
+        Ok(mut value) => {
+            if let Some(id) = value["providerLeaseId"].as_str()
+                && secrets.values.iter().any(|secret| secret.len() >= 8 && id.contains(secret))
+            {
+                return Answer::refused(
+                    failure,
+                    format!("the plugin's answer to {name} has a secret in providerLeaseId"),
+                );
+            }
+            secrets.redact_value(&mut value);
+            Answer::Done(Some(value))
+        }
+        Err(CallError::Rpc(error)) => no(&error, secrets, failure, name, &noted()),
+        Err(CallError::Late(limit)) => {
+            let asked = Arc::clone(&ready.connection);
+            tokio::spawn(async move { asked.answer_or_die().await });
+            Answer::unknown(secrets.redact(&format!(
+                "the plugin did not answer {name} within {} ms{}",
+                limit.as_millis(),
+                noted()
+            )))
+        }
+        Err(CallError::Gone(why)) => {
+            Answer::unknown(secrets.redact(&format!("the plugin ended before it answered {name}: {why}{}", noted())))
+        }
+        Err(CallError::Unsent(why)) => Answer::unknown(format!("{name} was not sent to the plugin: {why}")),
+    }
+}
+
+fn no(error: &RpcError, secrets: &Resolved, failure: &str, name: &str, noted: &str) -> Answer<Option<Value>> {
+    let said = secrets.redact(&error.message);
+    match error.code {
+        code::NOT_IMPLEMENTED | code::NO_METHOD => Answer::Done(None),
+        code::REFUSED | code::PARAMS => {
+            let code = error.data["code"].as_str().filter(|code| CODES.contains(code)).unwrap_or(failure);
+            let hint = error.data["hint"].as_str().map(|hint| format!("; {}", secrets.redact(hint)));
+            Answer::refused(code, format!("the plugin refuses {name}: {said}{}", hint.unwrap_or_default()))
+        }
+        other => Answer::unknown(format!("the plugin failed at {name}: {said} ({other}){}", secrets.redact(noted))),
+    }
+}
+
+/// Codes that a plugin may refuse with; another one would mean nothing to a reader.
+const CODES: &[&str] = &[
+    "lease_acquire_failed",
+    "workspace_realization_failed",
+    "transport_resolution_failed",
+    "lease_release_failed",
+    "probe_failed",
+    "unsupported_environment",
+];
+
+impl Driver for Plugin {
+    fn capabilities(&self) -> Capabilities {
+        // Before it was asked once nothing is promised but that commands can run there.
+        self.worker.hello().map_or_else(
+            || Capabilities { execute: true, ..Hello::default().capabilities(&self.config.driver) },
+            |hello| hello.capabilities(&self.config.driver),
+        )
+    }
+
+    fn validate(&self) -> Call<'_, Vec<Check>> {
+        Box::pin(probe::validate(self))
+    }
+
+    fn probe(&self) -> Call<'_, Vec<Check>> {
+        Box::pin(probe::probe(self))
+    }
+
+    fn acquire<'a>(&'a self, ask: &'a AcquireAsk) -> Call<'a, Acquired> {
+        let absent = |_| self.cannot(method::ACQUIRE, "provide anything");
+        Box::pin(self.ask_read("lease_acquire_failed", method::ACQUIRE, params::asked(ask), absent, |value| {
+            facts::acquired(value, &self.config.driver)
+        }))
+    }
+
+    fn resume<'a>(&'a self, ask: &'a AcquireAsk, provider_lease_id: &'a str, facts: &'a Value) -> Call<'a, Resumed> {
+        let earlier = json!({ "providerLeaseId": provider_lease_id, "metadata": facts["metadata"] });
+        // It is not certain that what was kept is gone: nothing is lost by saying so.
+        let absent =
+            |_| self.cannot(method::RESUME, "find what an earlier lease held; give the environment another policy");
+        let params = joined(params::asked(ask), earlier);
+        Box::pin(self.ask_read("lease_acquire_failed", method::RESUME, params, absent, |value| {
+            facts::resumed(value, &self.config.driver)
+        }))
+    }
+
+    fn realise<'a>(&'a self, held: &'a Held, ask: &'a RealiseAsk) -> Call<'a, Realised> {
+        let absent = |hello: Option<Arc<Hello>>| {
+            let shares = hello.is_some_and(|h| h.capabilities(&self.config.driver).shared_files);
+            let there = if shares { ask.cwd.to_str() } else { held.facts["metadata"]["remoteCwd"].as_str() };
+            match there {
+                Some(cwd) => Answer::Done(Realised { cwd: cwd.into(), sync: "none".into(), record: Value::Null }),
+                None => self.cannot(method::REALISE, "make a workspace, and its lease names no remoteCwd"),
+            }
+        };
+        let params = json!({ "lease": params::held(held), "workspace": params::workspace(ask) });
+        Box::pin(self.ask_read("workspace_realization_failed", method::REALISE, params, absent, facts::realised))
+    }
+
+    fn target<'a>(&'a self, held: &'a Held, realised: Option<&'a Realised>) -> Call<'a, Target> {
+        Box::pin(async move {
+            let lease = params::held(held);
+            let workspace = realised.map(params::realised);
+            let params = json!({ "lease": lease, "workspace": workspace });
+            let absent = |_| Answer::Done((Vec::new(), Value::Null));
+            let asked =
+                self.ask_read("transport_resolution_failed", method::TARGET, params, absent, facts::target).await;
+            let (dirs, metadata) = match asked {
+                Answer::Done(target) => target,
+                Answer::Refused { code, hint } => return Answer::Refused { code, hint },
+                Answer::Unknown { evidence } => return Answer::Unknown { evidence },
+            };
+            if !self.capabilities().execute {
+                return self.cannot(method::EXECUTE, "run commands");
+            }
+            let secrets = match self.prepare().await {
+                Ok(secrets) => secrets,
+                Err(words) => return Answer::refused("transport_resolution_failed", words),
+            };
+            let block = Block {
+                launch: self.launch.clone(),
+                driver: self.config.driver.clone(),
+                config: secrets.config.clone(),
+                secrets: secrets.values.clone(),
+                state: self.state.clone(),
+                lease,
+                target: metadata,
+                timeout_ms: self.config.timeout_ms,
+            };
+            Answer::Done(Target {
+                head: vec![self.site.program.display().to_string(), "target".into(), "plugin".into()],
+                tail: vec!["--".into()],
+                tty: None,
+                cwd: CwdPass::Flag("--cwd".into()),
+                env: EnvPass::Stdin,
+                dirs,
+                keeps_identity: false,
+                set: BTreeMap::new(),
+                own_env: BTreeMap::new(),
+                block: json!(block),
+                redact: secrets.values,
+            })
+        })
+    }
+
+    fn list<'a>(&'a self, held: &'a Held, tag: &'a str) -> Call<'a, Vec<PlaceProcess>> {
+        let absent = |_| self.cannot(method::LIST, "say what runs there");
+        let params = json!({ "lease": params::held(held), "tag": tag });
+        let read = |value: &Value| facts::processes(value, "executions");
+        Box::pin(self.ask_read("probe_failed", method::LIST, params, absent, read))
+    }
+
+    fn stop<'a>(&'a self, held: &'a Held, tag: &'a str, grace: Duration) -> Call<'a, Vec<PlaceProcess>> {
+        Box::pin(async move {
+            let params = json!({ "lease": params::held(held), "tag": tag, "graceMs": grace.as_millis() as u64 });
+            match self.ask("probe_failed", method::CANCEL, params, self.timeout() + grace).await {
+                Answer::Done(Some(value)) => facts::processes(&value, "remaining").map_or_else(
+                    |why| Answer::unknown(format!("the plugin does not say what is left: {why}")),
+                    Answer::Done,
+                ),
+                Answer::Done(None) => self.cannot(method::CANCEL, "stop what runs there"),
+                Answer::Refused { code, hint } => Answer::Refused { code, hint },
+                Answer::Unknown { evidence } => Answer::Unknown { evidence },
+            }
+        })
+    }
+
+    fn collect<'a>(&'a self, held: &'a Held, ask: &'a RealiseAsk, realised: &'a Realised) -> Call<'a, Collected> {
+        let params = json!({
+            "lease": params::held(held),
+            "workspace": joined(params::workspace(ask), params::realised(realised)),
+        });
+        let absent = |_| Answer::Done(Collected::default());
+        Box::pin(self.ask_read("workspace_realization_failed", method::COLLECT, params, absent, facts::collected))
+    }
+
+    fn extend<'a>(&'a self, held: &'a Held, until: UnixMillis) -> Call<'a, Extended> {
+        // A place that has no end of its own needs no extension; another has the end that was told.
+        let absent = move |_| {
+            let end = held.facts["expires_at"].as_i64();
+            Answer::Done(end.map_or(Extended::Until(until), |end| Extended::Refused { latest: UnixMillis(end) }))
+        };
+        let params = json!({ "lease": params::held(held), "until": until.rfc3339() });
+        Box::pin(self.ask_read("lease_acquire_failed", method::EXTEND, params, absent, facts::extended))
+    }
+
+    fn release<'a>(&'a self, held: &'a Held, outcome: Outcome) -> Call<'a, ()> {
+        let params = json!({ "lease": params::held(held), "outcome": params::outcome(outcome) });
+        // What has nothing to give back, gives nothing back.
+        let absent = |_| Answer::Done(());
+        Box::pin(self.ask_read("lease_release_failed", method::RELEASE, params, absent, |_| Ok(())))
+    }
+
+    fn destroy<'a>(&'a self, held: &'a Held) -> Call<'a, ()> {
+        Box::pin(async move {
+            let params = json!({ "lease": params::held(held) });
+            match self.ask("lease_release_failed", method::DESTROY, params, self.timeout()).await {
+                Answer::Done(Some(_)) => Answer::Done(()),
+                Answer::Done(None) => self.release(held, Outcome::Released).await,
+                Answer::Refused { code, hint } => Answer::Refused { code, hint },
+                Answer::Unknown { evidence } => Answer::Unknown { evidence },
+            }
+        })
+    }
+
+    fn observe<'a>(&'a self, provider_lease_ids: &'a [String]) -> Call<'a, BTreeMap<String, Seen>> {
+        let absent = |_| Answer::Done(BTreeMap::new());
+        let params = json!({ "providerLeaseIds": provider_lease_ids });
+        Box::pin(self.ask_read("probe_failed", method::OBSERVE, params, absent, facts::observed))
+    }
+}

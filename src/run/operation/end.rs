@@ -1,0 +1,130 @@
+//! How an operation ended: what is kept of it, and what is said when it failed.
+
+use std::path::Path;
+
+use wharf_model::OperationStatus;
+use wharf_model::shim::ExitFrame;
+
+use crate::dispatch::input::{OperationEnd, RunOutput};
+use crate::run::output;
+
+/// Most characters of its output that are kept beside the row.
+const EXCERPT: usize = 4_096;
+/// Most characters of one line that explains a failure.
+const LINE: usize = 300;
+/// Words by which a line is known that says what went wrong.
+const EXPLAINS: &[&str] = &["error", "fatal", "fail", "cannot", "can't", "not found", "no such", "denied", "refused"];
+
+/// What is said of an operation that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its command.
+    pub command: &'a str,
+    /// Where it ran, when that was not this machine.
+    pub place: Option<&'a str>,
+}
+
+/// Why an operation that left a record failed; none when it did not.
+pub fn failure(exit: &ExitFrame, limit: &str) -> Option<String> {
+    if let Some(cannot) = &exit.spawn_error {
+        return Some(cannot.message.clone());
+    }
+    if let Some(stop) = exit.stop.as_ref().filter(|s| s.delivered) {
+        return Some(if stop.reason == "timeout" {
+            format!("it took longer than {limit}")
+        } else {
+            format!("stopped ({})", stop.reason)
+        });
+    }
+    if let Some(signal) = &exit.signal {
+        return Some(format!("killed by {signal}"));
+    }
+    exit.code.filter(|c| *c != 0).map(|c| format!("exit {c}"))
+}
+
+/// What is kept of an end, and what is said of it.
+pub async fn report(
+    data: &Path,
+    dir: &str,
+    shown: Shown<'_>,
+    error: Option<String>,
+    exit: Option<Box<ExitFrame>>,
+) -> (OperationEnd, Result<(), String>) {
+    let gathered = tokio::task::spawn_blocking({
+        let (data, dir, exit) = (data.to_owned(), dir.to_owned(), exit.clone());
+        move || output::gather(&data, &dir, exit.as_deref())
+    })
+    .await
+    .unwrap_or_default();
+    let result = error.as_ref().map_or(Ok(()), |error| Err(words(shown, error, &gathered)));
+    let end = OperationEnd {
+        status: if error.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded },
+        exit_code: exit.as_ref().and_then(|e| e.code),
+        signal: exit.as_ref().and_then(|e| e.signal.clone()),
+        error,
+        stdout_excerpt: gathered.stdout_excerpt.map(|t| last_chars(&t, EXCERPT)),
+        stderr_excerpt: gathered.stderr_excerpt.map(|t| last_chars(&t, EXCERPT)),
+    };
+    (end, result)
+}
+
+/// Why it failed, with what it said itself.
+fn words(shown: Shown<'_>, error: &str, output: &RunOutput) -> String {
+    let (errors, said) = (output.stderr_excerpt.as_deref(), output.stdout_excerpt.as_deref());
+    let Shown { command, place } = shown;
+    let Some(place) = place else {
+        let tail = errors.map(|t| last_chars(t.trim(), 600)).filter(|t| !t.is_empty());
+        return match tail {
+            Some(tail) => format!("{command}: {error}: {tail}"),
+            None => format!("{command}: {error}"),
+        };
+    };
+    match errors.and_then(explaining).or_else(|| said.and_then(explaining)) {
+        Some(line) => format!("{command} in {place}: {error}: {line}"),
+        None => format!("{command} in {place}: {error}"),
+    }
+}
+
+/// The first line that says what went wrong, else the first one that says anything.
+fn explaining(text: &str) -> Option<String> {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let explains = |line: &&str| {
+        let line = line.to_lowercase();
+        EXPLAINS.iter().any(|word| line.contains(word))
+    };
+    let line = lines().find(explains).or_else(|| lines().next())?;
+    Some(line.chars().take(LINE).collect())
+}
+
+/// The last `most` characters.
+pub fn last_chars(text: &str, most: usize) -> String {
+    let skip = text.chars().count().saturating_sub(most);
+    text.chars().skip(skip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_elsewhere_is_explained_by_one_line() {
+        let output = |errors: &str, said: &str| RunOutput {
+            stderr_excerpt: Some(errors.into()),
+            stdout_excerpt: Some(said.into()),
+            ..RunOutput::default()
+        };
+        let there = Shown { command: "./setup", place: Some("box-1 (ssh)") };
+        let table = [
+            ("npm warn old\nnpm ERROR no registry\nnpm ERROR log at x\n", "", ": npm ERROR no registry"),
+            ("\n  hm\nso\n", "fatal: not this one", ": hm"),
+            ("", "begin\nsetup failed\n", ": setup failed"),
+            ("\n", " \n", ""),
+        ];
+        for (errors, said, line) in table {
+            assert_eq!(words(there, "exit 3", &output(errors, said)), format!("./setup in box-1 (ssh): exit 3{line}"));
+        }
+        // On this machine it is the end of what it said.
+        let here = Shown { command: "./setup", place: None };
+        assert_eq!(words(here, "exit 3", &output("first error\nlast\n", "")), "./setup: exit 3: first error\nlast");
+    }
+}

@@ -62,7 +62,7 @@ fn a_worktree_can_be_worked_in() {
 
 /// A program that leaves a trace outside, at a place that exists there and inside.
 fn hostile(world: &World, tree: &Path) -> (String, PathBuf) {
-    let trace = world.path("src/RAN");
+    let trace = world.path("home/src/RAN");
     let script = tree.join("evil.sh");
     std::fs::write(&script, format!("#!/bin/sh\necho ran >> {}\n", trace.display())).unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -103,7 +103,7 @@ fn nothing_that_is_written_inside_runs_outside() {
         mv {entry} {entry}-was; mv {git} {git}-was; mv {git}/hooks {git}/was; mv {git}/worktrees {git}/was; mkdir {git}/worktrees/other
         mkdir {git}/modules {git}/rebase-merge {git}/hooks2; rm -rf {git}/hooks
         echo {tree}/fake/objects > {git}/objects/info/alternates; mv {git}/objects/info {git}/objects/was
-        mv {git}/objects {git}/was; rm -rf {git}/objects; ln -s {tree}/fake {git}/objects/new
+        mv {git}/objects {git}/was; ln -s {tree}/fake {git}/objects/new
         # In namespaces of its own, where it is root, what lies over git's files is to be taken away.
         unshare -Urm sh -c 'umount {tree}/.git; umount {entry}/commondir; umount {git}; mount -o remount,rw,bind {git}/config;
             mkdir -p /tmp/m && mount --bind {tree} /tmp/m && echo gitdir: {tree}/fake > /tmp/m/.git;
@@ -267,7 +267,7 @@ fn a_checkout_that_is_not_as_git_leaves_it_is_refused() {
     };
     let mount =
         |source: &Path, target: &str| json!({ "mounts": [{ "source": source, "target": target, "writable": true }] });
-    refused(mount(&world.path("src"), "/src"), "decides what git runs outside");
+    refused(mount(&world.path("home/src"), "/src"), "decides what git runs outside");
     refused(mount(&common.join("hooks"), "/hooks"), "decides what git runs outside");
     std::fs::create_dir(world.path("books")).unwrap();
     refused(mount(&world.path("books"), common.join("hooks").to_str().unwrap()), "git's directory");

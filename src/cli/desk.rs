@@ -265,6 +265,16 @@ impl Desk {
 
     /// Asks for something and waits for the answer: accepted, or an error that says why not.
     pub fn ask(&mut self, ask: Ask) -> Result<RequestRow> {
+        let answered = self.ask_whole(ask)?;
+        if answered.status != RequestStatus::Failed {
+            return Ok(answered);
+        }
+        let error = CliError::answer(answered.error_code.as_deref(), answered.error.as_deref());
+        Err(self.with_entity(error, answered.target_id.as_deref()))
+    }
+
+    /// [`Desk::ask`] for what is told even when it has failed already.
+    pub fn ask_whole(&mut self, ask: Ask) -> Result<RequestRow> {
         self.mind_signals()?;
         let now = clock::now();
         let row = self.sender.send(&NewRequest {
@@ -286,11 +296,13 @@ impl Desk {
         })?;
         let Some(answered) = answered else { return Err(self.no_answer(row.number)) };
         match answered.status {
-            RequestStatus::Refused | RequestStatus::Failed | RequestStatus::Expired => {
+            RequestStatus::Refused | RequestStatus::Expired => {
                 let error = CliError::answer(answered.error_code.as_deref(), answered.error.as_deref());
                 Err(self.with_entity(error, answered.target_id.as_deref()))
             }
-            RequestStatus::Pending | RequestStatus::Accepted | RequestStatus::Done => Ok(answered),
+            RequestStatus::Pending | RequestStatus::Accepted | RequestStatus::Done | RequestStatus::Failed => {
+                Ok(answered)
+            }
         }
     }
 
@@ -305,16 +317,19 @@ impl Desk {
 
     /// Waits until an accepted request is finished; none when it is not in time.
     pub fn finished(&mut self, row: &RequestRow, limit: Duration) -> Result<Option<RequestRow>> {
-        let id = row.id;
-        let until = Instant::now() + limit;
-        let finished =
-            self.wait(Some(until), |reader, _| Ok(reader.request(id)?.filter(|r| r.status.is_terminal())))?;
-        match finished {
+        match self.ended(row, limit)? {
             Some(row) if row.status != RequestStatus::Done => {
                 Err(CliError::answer(row.error_code.as_deref(), row.error.as_deref()))
             }
             other => Ok(other),
         }
+    }
+
+    /// [`Desk::finished`] for what is told even when it has failed.
+    pub fn ended(&mut self, row: &RequestRow, limit: Duration) -> Result<Option<RequestRow>> {
+        let id = row.id;
+        let until = Instant::now() + limit;
+        self.wait(Some(until), |reader, _| Ok(reader.request(id)?.filter(|r| r.status.is_terminal())))
     }
 
     /// Waits until `check` gives something; looks again after every commit. None when it is too late.

@@ -162,7 +162,12 @@ pub fn exit_of(code: &str) -> u8 {
         "config_invalid" | "config_not_accepted" => exit::CONFIG,
         "stale_epoch" | "disk_full" => exit::STORE,
         "request_expired" | "orchestrator_absent" => exit::NO_ANSWER,
-        "service_start_failed" | "service_not_ready" | "port_in_use" | "lease_release_failed" => exit::THING_FAILED,
+        "service_start_failed"
+        | "service_not_ready"
+        | "port_in_use"
+        | "lease_release_failed"
+        | "lease_cleanup_failed"
+        | "probe_failed" => exit::THING_FAILED,
         code if code.starts_with("store_") => exit::STORE,
         code if code.ends_with("_not_found") => exit::NOT_FOUND,
         _ => exit::REFUSED,

@@ -9,6 +9,7 @@ mod demo;
 mod desk;
 mod docs;
 mod doctor;
+mod env;
 mod error;
 mod filter;
 mod follow;
@@ -32,7 +33,7 @@ mod shell;
 mod show;
 mod signals;
 mod table;
-mod target;
+pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
@@ -98,6 +99,12 @@ enum Command {
     /// Release, destroy, extend and keep leases
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
+    /// List environments of the company
+    #[command(after_help = lists::ENVIRONMENTS.help("wharf environments kind:ssh"))]
+    Environments(list::ListArgs),
+    /// Make, change, probe and test environments
+    #[command(subcommand)]
+    Env(env::EnvCommand),
     /// List services
     #[command(after_help = lists::SERVICES.help("wharf services status:running"))]
     Services(list::ListArgs),
@@ -160,9 +167,6 @@ enum Command {
     /// Try out plugins that provide environments
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Stands for a command in another place
-    #[command(subcommand, hide = true)]
-    Target(target::TargetCommand),
     /// Orchestrate without a screen
     #[command(after_help = "Example:\n  wharf serve --until-idle")]
     Serve(serve::ServeArgs),
@@ -180,10 +184,6 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    // It stands for a command of somebody else's: no store is touched.
-    if let Some(Command::Target(command)) = cli.command {
-        return target::target(command);
-    }
     let json = cli.global.json;
     match start(cli) {
         Ok(code) => ExitCode::from(code),
@@ -265,6 +265,8 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
         Command::Lease(command) => lease::lease(context, command),
+        Command::Environments(args) => lists::environments(context, args),
+        Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),
@@ -282,11 +284,6 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Restore(args) => backup::restore(context, args),
         Command::Gc(args) => gc::gc(context, args),
         Command::Plugin(plugin::PluginCommand::Check(args)) => plugin::check(context, args),
-        // Taken before a data directory is looked for.
-        Command::Target(command) => {
-            let _ended = target::target(command.clone());
-            Ok(exit::INTERNAL)
-        }
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

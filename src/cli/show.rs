@@ -73,9 +73,8 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
             facts(context, "project", &found.label, Some(project_state(&row)), &ProjectDoc::new(&row), &[])
         }
         EntityKind::Environment => {
-            let all = reader.environments(None)?;
-            let item = all.into_iter().find(|e| e.environment.id.0 == found.id).ok_or_else(gone)?;
-            facts(context, "environment", &found.label, None, &plain(&item.environment, &found.label)?, &[])
+            let item = reader.environment(EnvironmentId(found.id))?.ok_or_else(gone)?;
+            super::env::print_one(context, &reader, &item)
         }
         EntityKind::Operation => {
             let item = reader.operation(OperationId(found.id))?.ok_or_else(gone)?;

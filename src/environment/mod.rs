@@ -6,6 +6,8 @@ pub mod local;
 pub mod plugin;
 pub mod registry;
 pub mod sandbox;
+pub mod ssh;
 pub mod target;
+pub mod transport;
 
 pub use driver::{Answer, Driver, Site};

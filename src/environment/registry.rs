@@ -10,6 +10,7 @@ use super::driver::{Driver, Site};
 use super::local::Local;
 use super::plugin::driver::Plugin;
 use super::sandbox;
+use super::ssh::Ssh;
 
 /// Why an environment has no driver that could be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +34,6 @@ pub fn driver(kind: Kind, config: &Value, site: &Site) -> Result<Arc<dyn Driver>
         DriverConfig::Local => Ok(Arc::new(Local)),
         DriverConfig::Plugin(config) => Ok(Arc::new(Plugin::new(config, site))),
         DriverConfig::Sandbox(config) => Ok(sandbox::driver(config, site)),
-        DriverConfig::Ssh(_) => Err(NoDriver::Absent(kind)),
+        DriverConfig::Ssh(config) => Ok(Arc::new(Ssh::new(config, site))),
     }
 }

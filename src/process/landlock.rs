@@ -41,7 +41,7 @@ pub fn version() -> Option<i64> {
 
 /// From now on this process and all that it starts make symbolic links, sockets, pipes and devices only below
 /// these directories. It also may no longer change mounts. Says whether the kernel keeps it: one without
-/// Landlock does not. The process must have given up new privileges (`no_new_privs`).
+/// Landlock does not. A directory that is named by a link is an error. The process must have given up new privileges (`no_new_privs`).
 ///
 /// # Errors
 /// A directory that cannot be opened, and what else the kernel says.
@@ -62,7 +62,8 @@ pub fn special_files_only_below(dirs: &[&Path]) -> io::Result<bool> {
     let ruleset = unsafe { OwnedFd::from_raw_fd(fd as i32) };
     let everywhere = (Path::new("/"), REFER);
     for (dir, access) in std::iter::once(everywhere).chain(dirs.iter().map(|dir| (*dir, SPECIAL | REFER))) {
-        let dir = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir)?;
+        let dir =
+            File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW).open(dir)?;
         let rule = PathBeneathAttr { allowed_access: access, parent_fd: dir.as_raw_fd() };
         // SAFETY: the structure and the descriptors live during the call.
         let done = unsafe {

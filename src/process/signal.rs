@@ -108,6 +108,26 @@ pub fn send_group(pgid: i32, signal: Signal) -> io::Result<bool> {
     }
 }
 
+/// Ends this process by a signal, as if it had come from outside, and leaves no core behind. For one that stands
+/// in for another which ended so. Returns the exit code that says the same where the signal ends nothing.
+#[expect(unsafe_code, reason = "signal dispositions and masks have no safe wrapper here")]
+pub fn end_by(number: i32) -> u8 {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _unlimited = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    // SAFETY: zeroed `sigaction` and `sigset_t` are valid, and every pointer outlives its call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(number, &raw const action, std::ptr::null_mut());
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, number);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(number);
+    }
+    u8::try_from(128 + number).unwrap_or(u8::MAX)
+}
+
 /// Lets a write beyond a limit on file sizes fail instead of ending the process: an orchestrator refuses what it
 /// cannot write, and goes on. Caught, not ignored, so that programs started from here know nothing of it.
 #[expect(unsafe_code, reason = "signal dispositions have no safe wrapper here")]

@@ -81,6 +81,12 @@ pub struct Scripted {
 /// Counts a call that is dropped unless it has ended.
 struct Dropped(Option<Arc<Mutex<u32>>>);
 
+impl Dropped {
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
 impl Drop for Dropped {
     fn drop(&mut self) {
         if let Some(count) = self.0.take() {
@@ -96,7 +102,7 @@ impl Scripted {
         Box::pin(async move {
             match script.next() {
                 Some(answer) => {
-                    dropped.0 = None;
+                    dropped.ended();
                     answer
                 }
                 None => std::future::pending().await,

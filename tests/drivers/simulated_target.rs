@@ -61,9 +61,11 @@ cd "$2" || exit 125
 shift 2
 ulimit -c 0
 exec 3<&0
+child= told=
+trap 'told=1; [ -z "$child" ] || kill -TERM -$child' TERM INT
 setsid "$@" <&3 3<&- &
 child=$!
-trap 'kill -TERM -$child' TERM INT
+[ -z "$told" ] || kill -TERM -$child
 while :; do
     wait $child
     code=$?

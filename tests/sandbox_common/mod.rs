@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod podman;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write as _;
@@ -50,7 +52,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A machine of its own: a home with secrets and programs, a data directory, a place for projects.
+/// A machine of its own, not in `/tmp`, which is another inside: a home with secrets and programs, a data directory, a place for projects.
 pub struct World {
     pub root: tempfile::TempDir,
     pub site: Site,
@@ -59,11 +61,11 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("wharf-sandbox-").tempdir().unwrap();
+        let root = tempfile::Builder::new().prefix("sandbox-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = root.path().canonicalize().unwrap();
         let home = path.join("home");
         for dir in
-            ["home/.ssh", "home/.aws", "home/.gnupg", "home/.config/wharf", "home/.local/bin", "data/runs", "src"]
+            ["home/.ssh", "home/.aws", "home/.gnupg", "home/.config/wharf", "home/.local/bin", "data/runs", "home/src"]
         {
             std::fs::create_dir_all(path.join(dir)).unwrap();
         }
@@ -84,7 +86,7 @@ impl World {
             data: path.join("data"),
             operator: Arc::new(operator),
             program: WHARF.into(),
-            base: path.join("src"),
+            base: path.join("home/src"),
             plugins: std::sync::Arc::default(),
         };
         Self { root, site, environment: EnvironmentId(Uuid::now_v7()) }
@@ -129,7 +131,7 @@ impl World {
 
     /// A repository with a commit, and a worktree of it.
     pub fn repository(&self) -> (PathBuf, PathBuf) {
-        let main = self.path("src/shop");
+        let main = self.path("home/src/shop");
         std::fs::create_dir_all(&main).unwrap();
         self.git(&main, &["init", "-q"]);
         std::fs::write(main.join("file"), "1\n").unwrap();
@@ -176,10 +178,15 @@ impl Box {
         let driver = world.driver(config);
         let ask = world.ask();
         let Acquired::Held(place) = done(wait(driver.acquire(&ask))) else { panic!("queued") };
-        let home = world.site.operator["HOME"].clone();
-        let mut this = Self { driver, held: held(&ask, place), realised: None, cwd: cwd.to_owned(), home };
+        let mut this = Self::of(world, driver, held(&ask, place));
         this.realise(cwd, common);
         this
+    }
+
+    /// Of a lease that is held already; nothing is realised.
+    pub fn of(world: &World, driver: Arc<dyn Driver>, held: Held) -> Self {
+        let home = world.site.operator["HOME"].clone();
+        Self { driver, held, realised: None, cwd: "/".into(), home }
     }
 
     pub fn realise(&mut self, cwd: &Path, common: Option<&Path>) {

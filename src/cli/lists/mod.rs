@@ -2,6 +2,7 @@
 
 mod activity;
 mod agents;
+mod environments;
 mod issues;
 mod leases;
 mod projects;
@@ -10,6 +11,7 @@ mod workspaces;
 
 pub use activity::{ACTIVITY, activity};
 pub use agents::{AGENTS, agents};
+pub use environments::{ENVIRONMENTS, environments};
 pub use issues::{ISSUES, issues};
 pub use leases::{LEASES, leases};
 pub use projects::{PROJECTS, projects};

@@ -61,6 +61,13 @@ pub(crate) const fn settles(kind: RequestKind) -> bool {
     matches!(kind, RequestKind::EnvironmentDelete | RequestKind::EnvironmentProbe | RequestKind::EnvironmentTest)
 }
 
+/// What a refused request would have set up may hold a secret that somebody pasted: it is not kept.
+pub(crate) fn forget_settings(row: &mut RequestRow) {
+    if let (true, Some(args)) = (row.kind.starts_with("environment."), row.args.as_object_mut()) {
+        args.remove("config");
+    }
+}
+
 /// Ends an accepted request: done, or failed with a code and words.
 fn finish(d: &mut Deciding<'_, '_>, request: &RequestRow, result: Option<Value>, failed: Option<(String, String)>) {
     let now = d.now();

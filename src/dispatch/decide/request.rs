@@ -146,6 +146,7 @@ pub(crate) fn refuse(d: &mut Deciding<'_, '_>, row: &RequestRow, refusal: &Refus
     let now = d.now();
     write(d, row, |r| {
         r.status = RequestStatus::Refused;
+        environment::forget_settings(r);
         r.answered_at = Some(now);
         r.finished_at = Some(now);
         r.error_code = Some(refusal.code.to_owned());

@@ -49,8 +49,8 @@ fn environments() -> Vec<EnvironmentConfig> {
         config: serde_json::from_value(config).unwrap_or_default(),
     };
     vec![
-        of("box", Driver::Ssh, LeasePolicy::RetainOnFailure, 1, json!({ "host": "box" })),
-        of("pool", Driver::Plugin, LeasePolicy::ReuseByEnvironment, 2, json!({ "command": "pool", "driver": "pool" })),
+        of("far", Driver::Ssh, LeasePolicy::RetainOnFailure, 1, json!({ "host": "box" })),
+        of("pond", Driver::Plugin, LeasePolicy::ReuseByEnvironment, 2, json!({ "command": "pool", "driver": "pool" })),
     ]
 }
 
@@ -68,9 +68,9 @@ pub fn config(key: &str) -> ConfigRead {
             let mut astray = agent("astray", 1, None);
             astray.environment = Some("nowhere".into());
             let mut remote = agent("remote", 4, None);
-            remote.environment = Some("box".into());
+            remote.environment = Some("far".into());
             let mut pooled = agent("pooled", 3, Some(50_000));
-            pooled.environment = Some("pool".into());
+            pooled.environment = Some("pond".into());
             let tester = agent("tester", 1, Some(40_000));
             vec![agent("fixer", 2, None), tester, agent("plain", 3, None), astray, remote, pooled]
         }

@@ -4,7 +4,7 @@
 //! ([`gitdir`]), and the mounts of the config ([`sources`]). They differ in who makes them.
 
 pub mod bubblewrap;
-//pub mod container;
+pub mod container;
 pub mod gitdir;
 pub mod hand;
 pub mod limits;
@@ -25,7 +25,7 @@ use super::driver::{Driver, Site};
 pub fn driver(config: SandboxConfig, site: &Site) -> Arc<dyn Driver> {
     match config.provider {
         SandboxProvider::Bubblewrap => Arc::new(bubblewrap::Bubblewrap::new(config, site)),
-        _ => unreachable!(),
+        SandboxProvider::Podman | SandboxProvider::Docker => Arc::new(container::Container::new(config, site)),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -146,11 +146,25 @@ impl Place {
         Ok(())
     }
 
-    /// Notes that something is about to be made for it at a provider.
+    /// The environment it belongs to.
+    pub fn environment(&self) -> EnvironmentId {
+        self.environment
+    }
+
+    /// Whether one of this name exists, in whichever environment, for which nothing was made yet.
+    pub fn waits(data: &Path, id: Uuid) -> bool {
+        let Ok(environments) = fs::read_dir(data.join("environments")) else { return false };
+        let mut places = environments.flatten().map(|entry| entry.path().join(id.to_string()));
+        places.any(|dir| dir.join(MARK).is_file() && !dir.join(MADE).exists())
+    }
+
+    /// Notes that something is about to be made for it at a provider, whose users are others than ours.
     ///
     /// # Errors
     /// What the system says.
     pub fn note_made(&self) -> io::Result<()> {
+        // Nobody outside passes the directory above it.
+        fs::set_permissions(self.part("run"), fs::Permissions::from_mode(0o755))?;
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.dir().join(MADE)).map(drop)
     }
 
@@ -225,7 +239,7 @@ fn open_up(dir: &rustix::fd::OwnedFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

@@ -149,7 +149,7 @@ impl Reader {
         self.read(|conn| {
             let rows = crate::load::rows(
                 conn,
-                "WHERE company_id = ?1 AND name = ?2 ORDER BY status, number LIMIT 1",
+                "WHERE company_id = ?1 AND name = ?2 AND status <> 'deleted' ORDER BY status, number LIMIT 1",
                 (company.text(), name),
             )?;
             Ok(rows.into_iter().next())

@@ -1,5 +1,6 @@
 //! Companies, projects, agents and environments: few rows each, shown whole.
 
+use rusqlite::Connection;
 use serde::Serialize;
 use wharf_model::column::Row;
 use wharf_model::*;
@@ -115,22 +116,27 @@ impl Reader {
         self.read(|conn| load::by_id(conn, &id.text()))
     }
 
-    /// Environments by number, also archived ones.
+    /// Environments by number, also archived ones; those that were deleted are not among them.
     pub fn environments(&self, company: Option<CompanyId>) -> Result<Vec<EnvironmentItem>, StoreError> {
-        let n = EnvironmentRow::COLUMNS.len();
         self.read(|conn| {
             let mut all = Conditions::default();
+            all.term("t.status <> 'deleted'");
             all.equal("t.company_id", company.as_ref());
-            let sql = select::<EnvironmentRow>(ENVIRONMENT, &open_leases());
-            all.run(conn, &sql, &format!("GROUP BY t.id ORDER BY t.number LIMIT {WHOLE}"), |row| {
-                Ok(EnvironmentItem {
-                    environment: first(row)?,
-                    held: column(row, n)?,
-                    waiting: column(row, n + 1)?,
-                    retained: column(row, n + 2)?,
-                    to_clean: column(row, n + 3)?,
-                })
-            })
+            environments(conn, &all)
         })
     }
+}
+
+pub(super) fn environments(conn: &Connection, which: &Conditions) -> rusqlite::Result<Vec<EnvironmentItem>> {
+    let n = EnvironmentRow::COLUMNS.len();
+    let sql = select::<EnvironmentRow>(ENVIRONMENT, &open_leases());
+    which.run(conn, &sql, &format!("GROUP BY t.id ORDER BY t.number LIMIT {WHOLE}"), |row| {
+        Ok(EnvironmentItem {
+            environment: first(row)?,
+            held: column(row, n)?,
+            waiting: column(row, n + 1)?,
+            retained: column(row, n + 2)?,
+            to_clean: column(row, n + 3)?,
+        })
+    })
 }

@@ -1,7 +1,7 @@
 //! Environments that are made and changed by hand.
 
 use serde_json::{Map, Value, json};
-use wharf_model::config::driver::{self, DriverConfig, Invalid};
+use wharf_model::config::driver::{self, Invalid};
 use wharf_model::config::{LOCAL_ENVIRONMENT, secret};
 use wharf_model::{Driver, EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeasePolicy, Origin, RequestRow};
 
@@ -77,7 +77,7 @@ impl Wanted {
     }
 
     /// Puts what was said into a row.
-    fn into(self, row: &mut EnvironmentRow) {
+    fn fill(self, row: &mut EnvironmentRow) {
         row.description = self.description.unwrap_or(row.description.take());
         row.lease_policy = self.lease_policy.unwrap_or(row.lease_policy);
         row.slots = self.slots.unwrap_or(row.slots);
@@ -98,32 +98,15 @@ fn kept(config: Map<String, Value>, base: Option<&Value>) -> Value {
 
 /// Judges the settings and the policy of a row, as strictly as those of a file.
 fn judge(row: &EnvironmentRow) -> Result<(), Refusal> {
-    let config = row.driver_config();
-    let mut wrong = secret::plain_secrets(row.driver, &config, true);
-    for (path, name) in secret::named_secrets(row.driver, &config) {
-        let message = format!("no [secret.{name}] is known to an environment that was made by hand");
-        let expected = "expected { env = \"NAME\" }, { file = \"…\" } or { command = […] }".to_owned();
-        wrong.push(Invalid { path, message, expected });
-    }
-    if let Err(more) = DriverConfig::read(row.driver, &config) {
-        let told: Vec<String> = wrong.iter().map(|w| w.path.clone()).collect();
-        wrong.extend(more.into_iter().filter(|w| !told.contains(&w.path)).map(without_secret));
-    }
+    let mut wrong = secret::judge_by_hand(row.driver, &row.driver_config());
     if let Some(why) = driver::unfit(row.driver, row.lease_policy) {
         wrong.push(Invalid { path: "lease_policy".into(), message: why, expected: "expected ephemeral".into() });
     }
     if wrong.is_empty() {
         return Ok(());
     }
-    let at = |path: &str| if path.is_empty() { String::new() } else { format!("{path}: ") };
-    let all: Vec<String> = wrong.iter().map(|w| format!("{}{} ({})", at(&w.path), w.message, w.expected)).collect();
-    Err(Refusal::new("config_invalid", format!("{} cannot be set up like this: {}", row.name, all.join("; "))))
-}
-
-/// A value under such a key may be the secret itself: it is not repeated.
-fn without_secret(wrong: Invalid) -> Invalid {
-    let shows = wrong.message.contains(['"', '[', '{']) && wrong.path.split('.').any(secret::looks_secret);
-    if shows { Invalid { message: "the value cannot be used".into(), ..wrong } } else { wrong }
+    let message = format!("{} cannot be set up like this: {}", row.name, secret::in_words(&wrong));
+    Err(Refusal::new("config_invalid", message))
 }
 
 /// A row as a request describes it, for one that is not there yet.
@@ -140,7 +123,7 @@ pub(super) fn described(
     let (company, id, now) = (company(d, row), d.id::<EnvironmentId>(), d.now());
     let mut new = EnvironmentRow::new(id, number, company, name, driver, now);
     new.config = kept(wanted.config.take().unwrap_or_default(), row.args.get("base"));
-    wanted.into(&mut new);
+    wanted.fill(&mut new);
     judge(&new)?;
     Ok(new)
 }
@@ -216,7 +199,7 @@ pub(super) fn update(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) 
         let base = row.args.get("base").or(old.config.get("base"));
         new.config = kept(config, base);
     }
-    wanted.into(&mut new);
+    wanted.fill(&mut new);
     judge(&new)?;
     let changed = changed_keys(&old, &new);
     if changed.iter().any(|key| key == "driver" || key.starts_with("config.")) {

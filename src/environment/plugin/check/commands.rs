@@ -110,6 +110,15 @@ async fn try_out(
     Ok(got)
 }
 
+/// What a command prints there.
+///
+/// # Errors
+/// In words: it could not be run, or did not end well.
+pub(super) async fn prints(bench: &mut Bench, lease: &Tried, cwd: &str, script: &str) -> Result<String, String> {
+    let got = try_out(bench, lease, cwd, &Tryout::new(script), None).await?;
+    if got.answer["exitCode"] == 0 { Ok(got.text(0)) } else { Err(format!("{}: {}", got.end(), got.text(1))) }
+}
+
 /// Output, ends, input.
 pub(super) async fn run(bench: &mut Bench, lease: &Tried, cwd: &str) {
     let plain = Tryout { stdin: b"in\0put", ..Tryout::new("cat; printf %s \"$WHARF_CHECK\"; printf err >&2; exit 3") };

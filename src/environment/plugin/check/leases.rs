@@ -9,7 +9,7 @@ use wharf_model::{CompanyId, EnvironmentId, LeaseId, LeasePolicy, RunId, UnixMil
 use super::super::facts;
 use super::super::hello::method;
 use super::super::params;
-use super::Bench;
+use super::{Bench, commands};
 use crate::environment::driver::{AcquireAsk, Acquired, Extended, Held, Place, RealiseAsk, Resumed, Seen};
 
 /// Time that it may stand in the provider's queue.
@@ -178,6 +178,10 @@ pub(super) async fn give_back(bench: &mut Bench, tried: &Tried, cwd: &str) {
     }
     let mut tried = Tried { ask: tried.ask.clone(), place: tried.place.clone() };
     if bench.has(method::RESUME) {
+        let executes = bench.has(method::EXECUTE);
+        if executes {
+            let _told_below = commands::prints(bench, &tried, cwd, "echo kept > wharf-check-kept").await;
+        }
         let kept = json!({ "lease": tried.params(), "outcome": "kept" });
         bench.want("keep", method::RELEASE, kept).await;
         let next = fresh(bench);
@@ -189,7 +193,12 @@ pub(super) async fn give_back(bench: &mut Bench, tried: &Tried, cwd: &str) {
             Some(_) => Ok("what was kept is found again by another lease".to_owned()),
             None => Err("what was just kept is said to be gone".to_owned()),
         });
-        bench.note("resume", found, "release with outcome kept throws nothing away");
+        let hint = "release with outcome kept throws nothing away";
+        bench.note("resume", found, hint);
+        if executes {
+            let kept = commands::prints(bench, &tried, cwd, "cat wharf-check-kept").await;
+            bench.note("kept_files", kept.map(|_| "what was written before is there".to_owned()), hint);
+        }
     }
     for (code, name, more) in [
         ("release", method::RELEASE, json!({ "outcome": "released" })),

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use wharf_model::UnixMillis;
 use wharf_model::config::driver::SandboxConfig;
 
+use super::gitdir::Layout;
 use super::place::Place;
 use super::realised::{self, Workspace};
 use super::{code, limits, mount, program, sources, swept};
@@ -100,7 +101,7 @@ impl Bubblewrap {
         .await
     }
 
-    fn shown(&self, workspace: &Workspace) -> Result<(super::gitdir::Layout, Vec<mount::Bind>), String> {
+    fn shown(&self, workspace: &Workspace) -> Result<(Layout, Vec<mount::Bind>), String> {
         workspace.binds(&sources::binds(&self.config, &self.site)?)
     }
 
@@ -137,13 +138,16 @@ impl Bubblewrap {
             let configured = sources::binds(&self.config, &self.site)?;
             let mut free: Vec<PathBuf> =
                 configured.iter().filter(|m| m.access == mount::Access::Write).map(|m| m.target.clone()).collect();
+            let mut guarded = Vec::new();
             let binds = match &workspace {
                 Some(workspace) => {
                     let (layout, binds) = workspace.binds(&configured)?;
-                    // Below a main checkout lies its git directory, but that is read-only.
+                    // The git directory of a main checkout is read-only as it is.
+                    if let Layout::Linked { common, entry } = layout {
+                        guarded.extend([common, entry]);
+                    }
                     free.push(workspace.root.clone());
                     free.extend(workspace.root.canonicalize().ok().filter(|real| *real != workspace.root));
-                    drop(layout);
                     binds
                 }
                 None => configured,
@@ -156,6 +160,7 @@ impl Bubblewrap {
                 binds: &binds,
                 limits: &limits::ensure(place.id(), &self.config.limits),
                 free: &free,
+                guarded: &guarded,
             })
         });
         match target {

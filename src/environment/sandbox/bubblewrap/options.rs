@@ -27,7 +27,32 @@ pub struct Parts<'a> {
     pub limits: &'a Kept,
     /// Where links and special files may be made, beside the private directories.
     pub free: &'a [PathBuf],
+    /// Directories in which none may be made.
+    pub guarded: &'a [PathBuf],
 }
+
+/// Directories of the private home in which links may be made where a guarded one lies in the home: the kernel
+/// can free a directory with all that is below it, and take nothing of that out again.
+const FREE_OF_HOME: [&str; 18] = [
+    ".bun",
+    ".cache",
+    ".cargo",
+    ".claude",
+    ".codex",
+    ".config",
+    ".cursor",
+    ".deno",
+    ".gemini",
+    ".gradle",
+    ".local",
+    ".m2",
+    ".npm",
+    ".nvm",
+    ".opencode",
+    ".pi",
+    ".venv",
+    "go",
+];
 
 /// The options that do not name anything of a run: namespaces and the system.
 pub fn base(network: Network) -> Vec<String> {
@@ -62,6 +87,7 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     let mut add = |words: &[&str]| options.extend(words.iter().map(|w| (*w).to_owned()));
     let (tmp, home) = (place.part("tmp"), place.part("home"));
     add(&["--bind", &mount::word(&tmp)?, "/tmp", "--symlink", "../tmp", "/var/tmp"]);
+    let leads_to_guarded = |dir: &Path| parts.guarded.iter().any(|guarded| guarded.starts_with(dir));
     let mut free: Vec<PathBuf> = vec!["/tmp".into(), "/dev/shm".into()];
     if let Some(there) = sources::home(site) {
         add(&["--bind", &mount::word(&home)?, &mount::word(&there)?]);
@@ -72,7 +98,15 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
         for bind in parts.binds {
             clear(&home, &there, &bind.target)?;
         }
-        free.push(there);
+        if leads_to_guarded(&there) {
+            for name in FREE_OF_HOME {
+                // What someone inside has put there instead is left as it is, and not freed.
+                let _ = std::fs::create_dir(home.join(name));
+                free.push(there.join(name));
+            }
+        } else {
+            free.push(there);
+        }
     }
     for bind in parts.binds {
         clear(&tmp, Path::new("/tmp"), &bind.target)?;
@@ -82,6 +116,7 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     let program = mount::word(&site.program)?;
     add(&["--ro-bind", &program, &program]);
     free.extend(parts.free.iter().cloned());
+    free.retain(|dir| !leads_to_guarded(dir));
 
     let mut head = hand::words(&program, hand::ENTER);
     let data = mount::word(&site.data)?;

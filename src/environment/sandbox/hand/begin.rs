@@ -21,7 +21,9 @@ pub fn run(words: Vec<String>) -> Outcome {
             _ => return Err(cannot(format!("{word} is not known"))),
         }
     }
-    let free: Vec<&Path> = free.iter().map(PathBuf::as_path).filter(|dir| dir.is_dir()).collect();
+    // A link would free what it leads to.
+    let plain = |dir: &&Path| dir.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let free: Vec<&Path> = free.iter().map(PathBuf::as_path).filter(plain).collect();
     // A kernel without it is told of by the probe of the environment, not by every command.
     landlock::special_files_only_below(&free)
         .map_err(|error| cannot(format!("the kernel refused the fence around git's directories: {error}")))?;

@@ -22,6 +22,9 @@ pub const BEGIN: &str = "begin";
 /// Outside, around the engine's `exec`.
 pub const CONTAINER: &str = "container";
 
+/// Variable that tells `container` what of its environment is for the engine: JSON, the operator's own values.
+pub const ENGINE_ENV: &str = "WHARF_ENGINE_ENV";
+
 /// The command could not be run, is not executable, was not found: as shells say it.
 const CANNOT: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;

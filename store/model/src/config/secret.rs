@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::driver::{Invalid, secret_reference};
+use super::driver::{DriverConfig, Invalid, secret_reference};
 use super::{EnvironmentConfig, SecretConfig};
 use crate::Driver;
 
@@ -99,6 +99,34 @@ pub fn plain_secrets(driver: Driver, config: &Value, by_hand: bool) -> Vec<Inval
         Driver::Local | Driver::Ssh => {}
     }
     wrong
+}
+
+/// Everything that is wrong with settings that are given by hand, and may be said of them: no value of a secret.
+/// Whoever takes them asks this before they are written anywhere.
+pub fn judge_by_hand(driver: Driver, config: &Value) -> Vec<Invalid> {
+    let mut wrong = plain_secrets(driver, config, true);
+    for (path, name) in named_secrets(driver, config) {
+        let message = format!("no [secret.{name}] is known to an environment that was made by hand");
+        wrong.push(Invalid { path, message, expected: REFERENCE_BY_HAND.to_owned() });
+    }
+    if let Err(more) = DriverConfig::read(driver, config) {
+        let told: Vec<String> = wrong.iter().map(|w| w.path.clone()).collect();
+        wrong.extend(more.into_iter().filter(|w| !told.contains(&w.path)).map(without_secret));
+    }
+    wrong
+}
+
+/// A value under such a key may be the secret itself: it is not repeated.
+fn without_secret(wrong: Invalid) -> Invalid {
+    let shows = wrong.message.contains(['"', '[', '{']) && wrong.path.split('.').any(looks_secret);
+    if shows { Invalid { message: "the value cannot be used".into(), ..wrong } } else { wrong }
+}
+
+/// Mistakes in one line.
+pub fn in_words(wrong: &[Invalid]) -> String {
+    let at = |path: &str| if path.is_empty() { String::new() } else { format!("{path}: ") };
+    let all: Vec<String> = wrong.iter().map(|w| format!("{}{} ({})", at(&w.path), w.message, w.expected)).collect();
+    all.join("; ")
 }
 
 /// Calls for each value below a table, with its place and whether its key is one of a secret. What is a reference

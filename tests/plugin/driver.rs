@@ -1,0 +1,241 @@
+//! What becomes of calls when a plugin behaves badly.
+
+use std::time::{Duration, Instant};
+
+use wharf::environment::driver::{Acquired, Extended, Level, Outcome};
+use wharf_model::UnixMillis;
+
+use crate::bench::*;
+
+/// Waits for what the worker does on its own, without holding up its tasks.
+async fn gone(bench: Bench) {
+    tokio::task::spawn_blocking(move || bench.all_gone()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_falls_at_its_start_is_told_with_its_words_and_begun_again_after_a_pause() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("crash-start");
+    let ask = ask();
+    let words = unknown(driver.acquire(&ask).await);
+    assert!(words.contains("it exited with 7") && words.contains("cannot find my heart"), "{words}");
+    assert_eq!(bench.starts(), 1, "a call begins it once");
+    let began = Instant::now();
+    unknown(driver.acquire(&ask).await);
+    assert!(began.elapsed() >= Duration::from_millis(700), "the pause after a crash is kept");
+    assert_eq!(bench.starts(), 2);
+    gone(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_are_unknown_when_it_dies_and_the_secret_is_starred_out() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("crash-call");
+    let ask = ask();
+    let words = unknown(driver.acquire(&ask).await);
+    assert!(words.contains("it exited with 9") && words.contains("about to fall with ***"), "{words}");
+    assert!(!words.contains("quoted"), "{words}");
+    gone(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_found_out_by_its_health_and_killed() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("hang");
+    let ask = ask();
+    let began = Instant::now();
+    let words = unknown(driver.acquire(&ask).await);
+    assert!(words.contains("did not answer environmentAcquireLease within 400 ms"), "{words}");
+    assert!(began.elapsed() < Duration::from_secs(10), "the call ends with its own time");
+    // It answers health no more than the call, so it is killed although nobody drops it.
+    gone(bench).await;
+    drop(driver);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_says_hello_is_not_ready() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("mute");
+    let ask = ask();
+    let began = Instant::now();
+    let words = unknown(driver.acquire(&ask).await);
+    assert!(words.contains("within 15 s"), "{words}");
+    assert!(began.elapsed() < Duration::from_secs(25));
+    gone(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_is_counted_and_has_an_end() {
+    if !has_python() {
+        return;
+    }
+    for (mode, expected) in [
+        ("garbage-flood", "too many lines that are no JSON-RPC"),
+        ("flood", "too many messages that nobody asked for"),
+        ("huge", "a line of more than 8388608 bytes"),
+    ] {
+        let bench = Bench::new();
+        let driver = bench.bad(mode);
+        let ask = ask();
+        let words = unknown(driver.acquire(&ask).await);
+        // A time-out of the call may come first on a busy machine; then the next says why it ended.
+        let words = if words.contains(expected) { words } else { unknown(driver.acquire(&ask).await) };
+        assert!(words.contains(expected), "{mode}: {words}");
+        drop(driver);
+        gone(bench).await;
+    }
+    let bench = Bench::new();
+    for mode in ["garbage", "wrong-id"] {
+        let place = acquire(&*bench.bad(mode), &ask()).await;
+        assert!(place.provider_lease_id.unwrap().starts_with("place-"), "{mode}: a little noise harms nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_is_dropped_and_the_next_call_has_its_own() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("late");
+    let ask = ask();
+    let words = unknown(driver.acquire(&ask).await);
+    assert!(words.contains("within 400 ms"), "{words}");
+    // It works one call after another: this answer comes once the late one is written.
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let (_, hint) = refused(driver.list(&held(&ask, &place_of("x")), "tag").await);
+    assert!(hint.contains("environmentListExecutions"), "{hint}");
+    assert_eq!(bench.starts(), 1, "being late is no crash");
+    let words = unknown(driver.acquire(&ask).await);
+    assert!(words.contains("1 of its answers came too late"), "{words}");
+}
+
+fn place_of(id: &str) -> wharf::environment::driver::Place {
+    wharf::environment::driver::Place {
+        provider_lease_id: Some(id.into()),
+        expires_at: None,
+        facts: serde_json::json!({ "expires_at": 5_000 }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_cannot_be_read_refusals_and_queues() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let ask = ask();
+    let words = unknown(bench.bad("odd-answer").acquire(&ask).await);
+    assert!(words.contains("providerLeaseId"), "{words}");
+    let (code, hint) = refused(bench.bad("refuse").acquire(&ask).await);
+    assert_eq!((code.as_str(), hint.contains("no room; ask for less")), ("lease_acquire_failed", true), "{hint}");
+    let Acquired::Queued(queue) = done(bench.bad("pending").acquire(&ask).await) else { panic!() };
+    assert_eq!((queue.reason.as_str(), queue.position), ("all taken", Some(4)));
+    assert_eq!(queue.provider_lease_id.as_deref(), Some("later"));
+    let (code, hint) = refused(bench.bad("other-version").acquire(&ask).await);
+    assert!(code == "unsupported_environment" && hint.contains("version 7"), "{hint}");
+    let words = unknown(bench.bad("secret-error").acquire(&ask).await);
+    assert!(words.contains("no entry with ***") && !words.contains("quoted"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_gets_secrets_on_its_input_only_and_little_else() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let place = acquire(&*bench.bad("dump"), &ask()).await;
+    let seen = &place.facts["metadata"];
+    assert_eq!(seen["token_length"], SECRET.len(), "it was told the value");
+    assert_eq!(seen["token"], "***", "and what it says of it is not kept");
+    let mut names: Vec<&str> = seen["env"].as_object().unwrap().keys().map(String::as_str).collect();
+    names.retain(|name| *name != "LC_CTYPE");
+    assert_eq!(names, ["HOME", "PATH", "WHARF_PLUGIN", "WHARF_PLUGIN_API"], "LC_CTYPE is Python's own");
+    assert_eq!(seen["fds"], serde_json::json!([0, 1, 2]));
+    assert_eq!(seen["group"], true);
+    assert!(!place.facts.to_string().contains("quoted"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_has_no_method_for_it_cannot() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("little");
+    let ask = ask();
+    let place = acquire(&*driver, &ask).await;
+    let can = driver.capabilities();
+    assert!(!can.execute && !can.resume && !can.extend && !can.list && !can.shared_files);
+    let lease = held(&ask, &place);
+    done(driver.release(&lease, Outcome::Released).await);
+    done(driver.destroy(&lease).await);
+    assert!(done(driver.observe(&["x".into()]).await).is_empty(), "nothing is known of it");
+    let until = UnixMillis(9_000);
+    assert_eq!(done(driver.extend(&lease, until).await), Extended::Until(until), "it has no end of its own");
+    let ends = held(&ask, &place_of("x"));
+    assert_eq!(done(driver.extend(&ends, until).await), Extended::Refused { latest: UnixMillis(5_000) });
+    for code in [
+        refused(driver.target(&lease, None).await).0,
+        refused(driver.list(&lease, "t").await).0,
+        refused(driver.resume(&ask, "x", &lease.facts).await).0,
+    ] {
+        assert_eq!(code, "unsupported_environment");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_will_not_end_is_killed() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad("stubborn");
+    let checks = done(driver.probe().await);
+    assert!(checks.iter().any(|c| c.code == "plugin" && c.level == Level::Ok), "{checks:?}");
+    // A probe has an instance of its own, which is gone when it is over.
+    assert_eq!(bench.processes(), Vec::<i32>::new());
+    unknown(driver.acquire(&ask()).await);
+    drop(driver);
+    bench.plugins.close().await;
+    assert_eq!(bench.processes(), Vec::<i32>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_worker_serves_every_call_and_goes_with_the_last_that_needs_it() {
+    if !has_python() {
+        return;
+    }
+    let mut bench = Bench::new();
+    let (one, two) = (bench.bad("well"), bench.bad("well"));
+    let (a, b) = (ask(), ask());
+    let (first, second) = tokio::join!(acquire(&*one, &a), acquire(&*two, &b));
+    assert_ne!(first.provider_lease_id, second.provider_lease_id);
+    assert_eq!(bench.starts(), 1);
+    drop((one, two));
+    bench.plugins = std::sync::Arc::default();
+    gone(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_not_there_is_refused_and_named() {
+    let bench = Bench::new();
+    let config = serde_json::json!({ "command": "./no-such-plugin", "driver": "bad" });
+    let driver = wharf::environment::registry::driver(wharf_model::Driver::Plugin, &config, &bench.site()).unwrap();
+    let (code, hint) = refused(driver.acquire(&ask()).await);
+    assert!(code == "unsupported_environment" && hint.contains("no-such-plugin"), "{hint}");
+    let checks = done(driver.probe().await);
+    assert!(checks.iter().any(|c| c.level == Level::Error), "{checks:?}");
+}

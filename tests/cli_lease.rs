@@ -61,10 +61,15 @@ fn force_says_how_long_it_waits() {
         document["history"].as_array().unwrap().iter().map(|h| h["action"].as_str().unwrap()).collect();
     assert_eq!(
         told,
-        ["environment.lease_acquired", "environment.lease_released", "environment.lease_released"],
+        [
+            "environment.lease_acquired",
+            "workspace.realised",
+            "environment.lease_released",
+            "environment.lease_released"
+        ],
         "asked by the operator, done by the driver"
     );
-    assert_eq!(document["history"][1]["details"]["force"], true);
+    assert_eq!(document["history"][2]["details"]["force"], true);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `wharf shell`: an interactive shell where a run works, or would work with a lease.
 
+mod attend;
+mod place;
 mod there;
 
 use std::os::unix::process::CommandExt as _;

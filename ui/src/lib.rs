@@ -47,6 +47,8 @@ pub mod msg;
 mod operator_tests;
 pub mod overlay;
 pub mod pane;
+#[cfg(test)]
+mod place_tests;
 pub mod rows;
 pub mod screen;
 #[cfg(test)]

@@ -198,6 +198,11 @@ fn the_operators_wish_to_keep_goes_before_any_policy() {
     assert_eq!(shorter.status, RequestStatus::Refused);
     bench.ask("lease.extend", &lease.text(), json!({ "by_ms": HOUR }));
     assert_eq!(bench.state.leases[&lease].retain_until, Some(until.plus(HOUR)));
+    // It must have been laid by before anybody takes it up again.
+    let early = bench.ask("lease.shell", &lease.text(), json!({}));
+    assert_eq!(early.status, RequestStatus::Refused);
+    let action = bench.action(ActionKind::ReleaseLease, &lease.text()).unwrap();
+    bench.fact(Fact::LeaseLaidBy { action, lease, failed: None });
     // A shell counts as use, and keeps it as long as it needs at least.
     bench.now = bench.now.plus(10);
     let shell = bench.ask("lease.shell", &lease.text(), json!({}));

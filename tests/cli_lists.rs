@@ -185,7 +185,8 @@ fn names_of_rows() {
         place.wharf_with(&["shell", "R-1"], "pwd; echo $WHARF_RUN_NUMBER $WHARF_ISSUE_IDENTIFIER $WHARF_PROJECT_KEY\n");
     let cwd = place.wharf(&["show", "W-1", "--json"]).json()["workspace"]["cwd"].as_str().unwrap().to_owned();
     assert_eq!(shell.expect(0).out, format!("{cwd}\nR-1 SHOP-1 SHOP\n"));
-    place.wharf(&["shell", "L-1"]).expect(2);
+    place.wharf(&["shell", "L-1"]).expect(4);
+    place.wharf(&["shell", "E-1"]).expect(2);
 }
 
 #[test]
@@ -280,6 +281,7 @@ fn documents_keep_their_keys() {
         vec!["project", "add"],
         vec!["issue", "new", "Two"],
         vec!["lease", "release", "L-2", "--dry-run"],
+        vec!["lease", "retain", "L-2", "--for", "1h", "--dry-run"],
         vec!["doctor"],
         vec!["gc", "--dry-run"],
         vec!["backup"],

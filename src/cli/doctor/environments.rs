@@ -181,6 +181,7 @@ fn site(data: &Path, operator: &Arc<BTreeMap<String, String>>, row: &Environment
         operator: Arc::clone(operator),
         program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
         base: row.config["base"].as_str().map_or_else(home, PathBuf::from),
+        plugins: std::sync::Arc::default(),
     }
 }
 

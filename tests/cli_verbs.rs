@@ -228,22 +228,13 @@ fn every_command_says_what_it_is_for_with_an_example() {
     let groups = ["lease", "env", "plugin", "service", "issue", "project", "config"];
     let grouped = ["lease release", "service start", "service stop", "service restart", "service logs"];
     let leases = ["force-release", "destroy", "extend", "retain", "retry-cleanup"].map(|verb| format!("lease {verb}"));
-    let more = [
-        "env list",
-        "env show",
-        "env add",
-        "env edit",
-        "plugin check",
-        "issue new",
-        "project add",
-        "config check",
-        "config show",
-        "config accept",
-    ];
+    let env =
+        ["list", "show", "add", "edit", "archive", "restore", "delete", "probe", "test"].map(|v| format!("env {v}"));
+    let more = ["plugin check", "issue new", "project add", "config check", "config show", "config accept"];
     assert_eq!(place.wharf(&["help"]).expect(0).out, help, "what one types first shows the same");
     let commands = commands.into_iter().filter(|c| *c != "help");
     let all = commands.filter(|c| !groups.contains(c)).chain(grouped).chain(more);
-    let all = all.chain(leases.iter().map(String::as_str));
+    let all = all.chain(leases.iter().chain(&env).map(String::as_str));
     for command in all {
         let mut args: Vec<&str> = command.split(' ').collect();
         args.push("--help");

@@ -161,11 +161,12 @@ pub fn exit_of(code: &str) -> u8 {
         "id_unknown" | "id_ambiguous" | "project_ambiguous" => exit::NOT_FOUND,
         "config_invalid" | "config_not_accepted" => exit::CONFIG,
         "stale_epoch" | "disk_full" => exit::STORE,
-        "request_expired" | "orchestrator_absent" => exit::NO_ANSWER,
+        "request_expired" | "orchestrator_absent" | "timeout" => exit::NO_ANSWER,
         "service_start_failed"
         | "service_not_ready"
         | "port_in_use"
         | "lease_release_failed"
+        | "lease_acquire_failed"
         | "lease_cleanup_failed"
         | "probe_failed" => exit::THING_FAILED,
         code if code.starts_with("store_") => exit::STORE,
@@ -228,6 +229,10 @@ mod tests {
             ("store_newer", 6),
             ("store_missing", 6),
             ("request_expired", 7),
+            ("environment_not_found", 3),
+            ("environment_inactive", 4),
+            ("probe_failed", 8),
+            ("lease_acquire_failed", 8),
             ("internal", 1),
         ];
         for (code, wanted) in table {

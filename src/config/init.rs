@@ -86,6 +86,14 @@ stdin = "prompt"                   # none | prompt | {{ text = "…" }}
 # ready = {{ http = "http://127.0.0.1:{{{{port}}}}/" }}
 # stop = {{ policy = "idle_timeout", idle = "30m" }}
 
+# Where runs may run beside this machine, which is Local; `wharf env probe box-1` looks at it.
+# [[environment]]
+# name = "box-1"
+# driver = "ssh"                   # or sandbox, plugin
+# slots = 2
+# [environment.config]
+# host = "box-1"                   # as your own ssh config knows it
+
 # A secret is looked up at each start, never kept, and starred out of the output.
 # [secret.api-key]
 # env = "API_KEY"                  # or file = "…", or command = ["pass", "show", "api-key"]
@@ -158,6 +166,7 @@ mod tests {
         let text: String = init_text(&facts).lines().map(bare).collect();
         let (config, _) = parse_project(&text, PROJECT_FILE, "shop").unwrap_or_else(|e| panic!("{e}\n{text}"));
         assert_eq!((config.services.len(), config.secrets.len(), config.agents[0].env.len()), (1, 1, 1));
+        assert_eq!((config.environments.len(), config.environments[0].slots), (1, Some(2)));
         assert!(config.workspace.provision.is_some());
     }
 

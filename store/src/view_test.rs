@@ -237,6 +237,16 @@ fn a_run_with_everything_around_it() {
     assert_eq!(reader.header(Some(make::id(2))).unwrap(), Header { epoch: 1, ..Header::default() });
     let environments = reader.environments(None).unwrap();
     assert_eq!((environments[0].held, environments[0].waiting), (1, 0));
+    // As the decisions gather it in memory.
+    let facts = reader.environment_facts(environments[0].environment.id).unwrap().unwrap();
+    let open: Vec<_> = state.runs.values().filter(|r| !r.status.is_terminal()).map(|r| r.number).collect();
+    let mut sorted = open.clone();
+    sorted.sort_unstable();
+    assert_eq!(facts.runs.iter().map(|r| r.number).collect::<Vec<_>>(), sorted);
+    assert_eq!((facts.leases.len(), facts.agents.len(), facts.projects.len()), (1, 1, 1));
+    assert_eq!(facts.leases[0], state.leases[&facts.leases[0].id]);
+    assert_eq!(reader.environment(facts.environment.id).unwrap().unwrap(), environments[0]);
+    assert!(reader.environment(make::id(77)).unwrap().is_none());
     let agents = reader.agents(Some(make::id(1))).unwrap();
     assert_eq!((agents[0].queued, agents[0].last_run_number), (4, Some(12)));
     let by = |query: ActivityQuery| reader.activity(&query, None, 10).unwrap().rows.len();
@@ -468,6 +478,30 @@ fn every_list_is_answered_by_an_index() {
         ActivityQuery { since: Some(UnixMillis(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
     });
     assert!(seen > 80, "{seen}");
+}
+
+/// What a change of an environment touches is found by indexes, however many runs and leases have ended.
+#[test]
+fn what_an_environment_concerns_is_found_by_an_index() {
+    let (dir, _writer) = many(2_000);
+    let reader = Reader::open(dir.path()).unwrap();
+    let mut seen = 0;
+    record(
+        &mut |sql| {
+            if !sql.contains("FROM runs t") && !sql.contains("FROM environment_leases t") {
+                return;
+            }
+            seen += 1;
+            let mut explain = reader.connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values: Vec<Option<i64>> = vec![None; sql.matches('?').count()];
+            let lines = explain.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+            for line in lines.map(Result::unwrap) {
+                assert!(line != "SCAN t", "{line}\n{sql}");
+            }
+        },
+        &mut || drop(reader.environment_facts(make::id(1)).unwrap().unwrap()),
+    );
+    assert_eq!(seen, 2);
 }
 
 /// The start of a reign reads what is open, however much has ended.

@@ -122,7 +122,7 @@ fn checks(probe: &Value) -> &[Value] {
 }
 
 /// How the last probe went, in a word.
-pub fn probe_words(row: &EnvironmentRow) -> Option<State2> {
+pub fn probe_words(row: &EnvironmentRow) -> Option<(Class, String)> {
     let probe = row.probe.as_ref()?;
     let count = |level: &str| checks(probe).iter().filter(|c| c["level"] == level).count();
     let all = checks(probe).len();
@@ -132,9 +132,6 @@ pub fn probe_words(row: &EnvironmentRow) -> Option<State2> {
         (n, _) => (Class::Bad, format!("{n} of {all} failed")),
     })
 }
-
-/// A class with words that are no constants.
-pub type State2 = (Class, String);
 
 /// What is worth knowing of it in one line: what failed, else what was seen first, else what it is.
 pub fn summary(row: &EnvironmentRow) -> String {

@@ -47,7 +47,7 @@ async fn a_run_there_is_kept_and_stopped_like_one_here() {
     let held = held(&asked, &acquire(&*driver, &asked).await);
 
     let mut whole = place(&*driver, &held, "cat; echo; echo err >&2; exit 6").await;
-    let mut stopped = place(&*driver, &held, "echo ready; exec sleep 60").await;
+    let stopped = place(&*driver, &held, "echo ready; exec sleep 60").await;
     let mut stubborn = place(&*driver, &held, "trap '' TERM; echo ready; while :; do sleep 1; done").await;
     stubborn.spec.grace_ms = 300;
     let tags = [stopped.spec.tag.clone(), stubborn.spec.tag.clone()];

@@ -14,7 +14,7 @@ use wharf_model::{CompanyId, EnvironmentId, LeaseId, LeasePolicy, RunId};
 
 pub const SECRET: &str = "a-secret-\"quoted\"-value";
 /// Longest time anything here may take.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Whether plugins written in Python can be run here; says so when not.
 pub fn has_python() -> bool {
@@ -72,8 +72,13 @@ impl Bench {
 
     /// The driver of the plugin that does this wrong.
     pub fn bad(&self, mode: &str) -> Arc<dyn Driver> {
+        self.bad_within(mode, "400ms")
+    }
+
+    /// The same with another time for each call.
+    pub fn bad_within(&self, mode: &str, timeout: &str) -> Arc<dyn Driver> {
         let config = json!({ "token": { "env": "TOKEN" } });
-        self.driver(json!({ "command": ["./bad.py", mode], "driver": "bad", "config": config, "timeout": "400ms" }))
+        self.driver(json!({ "command": ["./bad.py", mode], "driver": "bad", "config": config, "timeout": timeout }))
     }
 
     /// The driver of the example.

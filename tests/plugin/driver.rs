@@ -63,6 +63,27 @@ async fn one_that_hangs_is_found_out_by_its_health_and_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_found_out_when_whoever_asked_has_gone() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad_within("hang", "1h");
+    // A call is given up that it has been sent: it had introduced itself before.
+    until("it runs", || {
+        let was_up = driver.capabilities().list;
+        let given_up = Duration::from_millis(500);
+        let asked = tokio::task::block_in_place(|| {
+            let asked = ask();
+            tokio::runtime::Handle::current().block_on(tokio::time::timeout(given_up, driver.acquire(&asked))).is_err()
+        });
+        asked && was_up
+    });
+    gone(bench).await;
+    drop(driver);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_never_says_hello_is_not_ready() {
     if !has_python() {
         return;

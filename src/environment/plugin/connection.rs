@@ -150,6 +150,11 @@ impl Connection {
         self.shared.silent_for()
     }
 
+    /// Whether calls were given up that it has not answered since.
+    pub fn owes_answers(&self) -> bool {
+        self.shared.owes_answers()
+    }
+
     /// Kills it.
     pub fn kill(&self, why: &str) {
         let _ending = self.orders.try_send(Order::Kill(why.to_owned()));

@@ -41,7 +41,9 @@ impl Plugin {
         let state = site.data.join("environments").join("plugin").join(&config.driver);
         let key = json!([launch, config.driver, config.config]).to_string();
         let plugins: &Plugins = &site.plugins;
-        let name: String = Sha256::digest(&key)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        // What it can do follows from the program, not from who starts it with what.
+        let program = json!([launch.command, launch.base, config.driver]).to_string();
+        let name: String = Sha256::digest(&program)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let memory = site.data.join("environments").join("plugin-memory").join(name + ".json");
         let worker = plugins.worker(&key, || Worker::new(launch.clone(), &config.driver, &state, &memory));
         Self { config, launch, state, worker, site: site.clone() }

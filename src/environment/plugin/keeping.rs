@@ -9,15 +9,15 @@ use super::begin::{Unavailable, begin};
 use super::notes::Notes;
 use super::worker::Worker;
 
-/// Pause between two looks whether it is idle.
-const IDLE_LOOK: Duration = Duration::from_secs(30);
+/// Pause between two looks whether it is idle, or hangs.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A number from 0 to 1 that nobody can foresee, as far as that matters for a pause.
 pub(super) fn chance() -> f64 {
     f64::from(uuid::Uuid::now_v7().as_bytes()[15]) / 255.0
 }
 
-/// Starts an instance of a worker and stays with it until its end. Counted by the number of its start.
+/// Starts an instance of a worker and stays with it until its end; `start` is the number of this start.
 pub(super) async fn keep(worker: Arc<Worker>, start: u64, config: Value) {
     let begun = begin(&worker.launch, &worker.driver, &worker.state, &config, Notes::default()).await;
     let (connection, hello) = match begun {
@@ -38,13 +38,15 @@ pub(super) async fn keep(worker: Arc<Worker>, start: u64, config: Value) {
     let weak = Arc::downgrade(&worker);
     drop(worker);
     loop {
-        let ended = tokio::time::timeout(IDLE_LOOK, end.wait_for(Option::is_some)).await;
+        let ended = tokio::time::timeout(LOOK, end.wait_for(Option::is_some)).await;
         let ended = ended.map(|end| end.map(|words| words.clone().unwrap_or_default()));
         let words = match ended {
             Err(_look) => {
                 let Some(worker) = weak.upgrade() else { return };
                 if worker.is_idle() {
                     worker.close().await;
+                } else if let Some(doubtful) = worker.doubtful(LOOK) {
+                    doubtful.answer_or_die().await;
                 }
                 continue;
             }

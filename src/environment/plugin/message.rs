@@ -225,6 +225,19 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_lines_and_any_line_is_something(chunks: Vec<Vec<u8>>, bytes: Vec<u8>, text: String) {
+            let mut lines = Lines::default();
+            let cut: Vec<Vec<u8>> = chunks.iter().flat_map(|chunk| lines.take(chunk).unwrap_or_default()).collect();
+            let whole = Lines::default().take(&chunks.concat()).unwrap_or_default();
+            proptest::prop_assert_eq!(cut, whole);
+            read(&bytes);
+            decode(&text);
+            proptest::prop_assert_eq!(decode(&encode(&bytes)), Some(bytes));
+        }
+    }
+
     #[test]
     fn base64_there_and_back() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {

@@ -39,7 +39,7 @@ impl Budget {
 }
 
 /// Notes of one instance.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Notes {
     stderr: VecDeque<char>,
     /// Bytes of a character whose rest has not come yet.
@@ -53,6 +53,14 @@ pub struct Notes {
     pub unknown_ids: u64,
     /// Notifications that are not known or belong to nothing.
     pub unknown: u64,
+}
+
+impl std::fmt::Debug for Notes {
+    /// Counts only: what it wrote may hold secrets, which are starred out where it is told.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { garbage, late, unknown_ids, unknown, .. } = self;
+        write!(f, "Notes({garbage} garbage, {late} late, {unknown_ids} unknown ids, {unknown} unknown)")
+    }
 }
 
 impl Notes {

@@ -56,6 +56,10 @@ async fn look(plugin: &Plugin, methods: &[&str]) -> Answer<Vec<Check>> {
         }
     }
     ready.connection.shutdown().await;
+    for check in &mut checks {
+        check.message = secrets.redact(&check.message);
+        check.hint = check.hint.take().map(|hint| secrets.redact(&hint));
+    }
     Answer::Done(checks)
 }
 

@@ -94,6 +94,10 @@ impl Shared {
         was
     }
 
+    pub(super) fn owes_answers(&self) -> bool {
+        !lock(&self.calls).given_up.is_empty()
+    }
+
     pub(super) fn outputs(&self, execution: &str) -> mpsc::Receiver<Output> {
         let (sender, receiver) = mpsc::channel(OUTPUTS);
         lock(&self.outputs).insert(execution.to_owned(), sender);

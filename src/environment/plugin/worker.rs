@@ -185,6 +185,13 @@ impl Worker {
         !asked && now_ms().saturating_sub(inner.used_at) >= IDLE_LIMIT.as_millis() as u64
     }
 
+    /// Its instance, when a call was given up before it was answered, and nothing was heard of it for so long.
+    pub(super) fn doubtful(&self, silence: Duration) -> Option<Arc<Connection>> {
+        let inner = lock(&self.inner);
+        let connection = &inner.current.as_ref()?.connection;
+        (connection.owes_answers() && connection.silent_for() >= silence).then(|| Arc::clone(connection))
+    }
+
     /// Takes what an instance said of itself, and it as the current one; false when it is not wanted any more.
     pub(super) fn is_up(&self, connection: Connection, hello: Arc<Hello>) -> bool {
         let mut inner = lock(&self.inner);

@@ -81,6 +81,7 @@ impl Place {
         if self.is_there()? {
             return Ok(());
         }
+        DirBuilder::new().mode(0o700).recursive(true).create(&self.data)?;
         for dir in [self.data.join("environments"), self.parent()] {
             private(&dir)?;
         }
@@ -201,8 +202,7 @@ mod tests {
     #[test]
     fn it_is_made_once_and_removed_with_what_is_in_it_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("data");
-        fs::create_dir(&data).unwrap();
+        let data = dir.path().join("new/data");
         fs::write(dir.path().join("outside"), "stays").unwrap();
         let place = place(&data);
         assert!(!place.is_there().unwrap());

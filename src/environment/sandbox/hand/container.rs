@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,8 @@ use super::{ENGINE_ENV, NOT_FOUND, Outcome, cannot, split};
 
 /// Files of the run that are shown inside, by the variable that names them.
 const FILES: [&str; 3] = ["WHARF_AGENT_SOCKET", "WHARF_PROMPT_FILE", "WHARF_CONTINUATION_FILE"];
+/// Time in which a signal that was sent to everybody arrives here too.
+const HEARD: Duration = Duration::from_millis(20);
 /// What one pipe holds for certain.
 const PIPE_MAX: usize = 32 * 1024;
 
@@ -93,6 +96,12 @@ async fn keep(own: &Own, mut client: Vec<String>, mut env: BTreeMap<String, Stri
             status = child.wait() => {
                 let status = status.map_err(|error| cannot(format!("{} is lost: {error}", client[0])))?;
                 let code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(255);
+                if code != 0 {
+                    // The client was asked as well, and ended first: what it waited for has not heard of it.
+                    while let Ok(Some(name)) = tokio::time::timeout(HEARD, told.recv()).await {
+                        carry(own, &client[0], &engine, tag.as_deref(), name).await;
+                    }
+                }
                 return Ok(u8::try_from(code).unwrap_or(255));
             }
             Some(name) = told.recv() => carry(own, &client[0], &engine, tag.as_deref(), name).await,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -95,11 +96,13 @@ async fn keep(own: &Own, mut client: Vec<String>, mut env: BTreeMap<String, Stri
         tokio::select! {
             status = child.wait() => {
                 let status = status.map_err(|error| cannot(format!("{} is lost: {error}", client[0])))?;
-                let code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(255);
-                if code != 0 {
-                    // The client was asked as well, and ended first: what it waited for has not heard of it.
-                    while let Ok(Some(name)) = tokio::time::timeout(HEARD, told.recv()).await {
-                        carry(own, &client[0], &engine, tag.as_deref(), name).await;
+                let mut code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(255);
+                // The client may have been asked as well, and have ended first: what it waited for has not heard of
+                // it, and did not end well, whatever the client says.
+                while let Ok(Some(name)) = tokio::time::timeout(HEARD, told.recv()).await {
+                    carry(own, &client[0], &engine, tag.as_deref(), name).await;
+                    if code == 0 {
+                        code = 128 + crate::process::signal::parse(name).map_or(15, Signal::as_raw);
                     }
                 }
                 return Ok(u8::try_from(code).unwrap_or(255));

@@ -82,6 +82,50 @@ fn only_the_workspace_is_written_and_secrets_are_not_seen() {
 }
 
 #[test]
+fn the_socket_of_its_run_and_this_program_are_there_and_nothing_else_of_ours() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let inside = Box::new(&world, &bubblewrap(json!({})), &world.path("home/src"), None);
+    // An address of a socket is short; the shim reaches its own through the directory's descriptor.
+    let (one, other) = (world.path("data/runs/aa/1"), world.path("data/runs/aa/2"));
+    for dir in [&one, &other] {
+        std::fs::create_dir_all(dir).unwrap();
+        std::fs::write(dir.join("out.000001.wlog"), "hidden-value").unwrap();
+    }
+    let listener = std::os::unix::net::UnixListener::bind(one.join("agent.sock")).unwrap();
+    let socket = one.join("agent.sock").display().to_string();
+    let own = [("WHARF_AGENT_SOCKET", socket.as_str()), ("WHARF_TOKEN", "t")];
+    listener.set_nonblocking(true).unwrap();
+    let mut child = inside.command(&[WHARF, "comment", "from inside"], &own).stderr(Stdio::piped()).spawn().unwrap();
+    let taken = eventually("a message", || listener.accept().ok());
+    taken.0.set_nonblocking(false).unwrap();
+    let mut line = String::new();
+    BufReader::new(taken.0).read_line(&mut line).unwrap();
+    assert!(line.contains("from inside"), "{line}");
+    // Nobody says that it was stored.
+    assert!(!child.wait().unwrap().success());
+    let script = format!("ls -R {}", world.path("data").display());
+    let out = inside.command(&["sh", "-c", &script], &own).output().unwrap();
+    let seen = text(&out.stdout);
+    assert!(seen.contains("agent.sock") && !seen.contains("wlog") && !seen.contains("wharf.db"), "{seen}");
+}
+
+#[test]
+fn a_workspace_that_holds_what_is_hidden_is_refused() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let inside = Box::new(&world, &bubblewrap(json!({})), &world.path("home/src"), None);
+    for large in ["home", ""] {
+        let answer = wait(inside.driver.realise(&inside.held, &realise_ask(&world.path(large), None)));
+        assert!(matches!(&answer, Answer::Refused { hint, .. } if hint.contains("smaller directory")), "{answer:?}");
+    }
+}
+
+#[test]
 fn mounts_of_the_config_are_seen_as_it_says() {
     let world = World::new();
     if !has_bubblewrap(&world) {

@@ -158,6 +158,19 @@ fn processes_in_a_container_are_found_asked_and_stopped() {
     assert_eq!(lines.next().unwrap().unwrap(), "tidied");
     assert_eq!(child.wait().unwrap().code(), Some(5));
 
+    // Everybody who can be seen here is asked, and the engine's client ends first.
+    let script = "echo ready; sleep 300 & wait";
+    let mut child =
+        inside.command(&["sh", "-c", script], &[("WHARF_TAG", &tag)]).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let tree = wharf::process::descendants::of(child.id() as i32).unwrap();
+    for pid in tree.iter().map(|p| p.id.pid).chain([child.id() as i32]) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    child.wait().unwrap();
+    eventually("the end inside", || done(wait(inside.driver.list(&inside.held, &tag))).is_empty().then_some(()));
+
     // Forked twice, a session of its own, deaf to the request, and with a child that hides its tag.
     let script = "(setsid sh -c 'trap \"\" TERM; env -i /bin/sh -c \"while :; do /bin/sleep 1; done\" & echo up; while :; do sleep 1; done' &) ; sleep 300";
     let mut child =

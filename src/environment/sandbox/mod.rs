@@ -14,6 +14,7 @@ pub mod program;
 pub mod realised;
 pub mod sources;
 pub mod swept;
+pub mod tree;
 
 use std::sync::Arc;
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wharf_model::{EnvironmentId, LeaseId};
 
+use super::tree::remove_tree;
+
 const MARK: &str = "owner.json";
 /// Parts of it that are seen inside.
 const PARTS: [&str; 3] = ["tmp", "home", "run"];
@@ -79,6 +81,7 @@ impl Place {
         if self.is_there()? {
             return Ok(());
         }
+        DirBuilder::new().mode(0o700).recursive(true).create(&self.data)?;
         for dir in [self.data.join("environments"), self.parent()] {
             private(&dir)?;
         }
@@ -186,57 +189,6 @@ fn private(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a tree without following links, also where directories in it were made unwritable.
-///
-/// # Errors
-/// What the system says.
-pub fn remove_tree(path: &Path) -> io::Result<()> {
-    let meta = match path.symlink_metadata() {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !meta.is_dir() {
-        return fs::remove_file(path);
-    }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_up(&open_dir(rustix::fs::CWD, path)?)?;
-            fs::remove_dir_all(path)
-        }
-        other => other,
-    }
-}
-
-fn open_dir(at: impl rustix::fd::AsFd, path: impl rustix::path::Arg) -> io::Result<rustix::fd::OwnedFd> {
-    use rustix::fs::{Mode, OFlags};
-    Ok(rustix::fs::openat(
-        at,
-        path,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
-}
-
-/// Makes the directories of a tree writable for their owner.
-fn open_up(dir: &rustix::fd::OwnedFd) -> io::Result<()> {
-    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-    use std::os::fd::AsRawFd;
-    // A descriptor that was opened for its path alone cannot be changed; its entry in /proc leads to nothing else.
-    let own = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    rustix::fs::chmodat(rustix::fs::CWD, own.as_str(), Mode::RWXU, AtFlags::empty())?;
-    let readable = rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&readable)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
-            open_up(&open_dir(&readable, name)?)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -250,8 +202,7 @@ mod tests {
     #[test]
     fn it_is_made_once_and_removed_with_what_is_in_it_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("data");
-        fs::create_dir(&data).unwrap();
+        let data = dir.path().join("new/data");
         fs::write(dir.path().join("outside"), "stays").unwrap();
         let place = place(&data);
         assert!(!place.is_there().unwrap());

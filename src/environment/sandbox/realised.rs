@@ -1,14 +1,14 @@
 //! A workspace as a sandbox shows it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::gitdir::{self, Layout};
 use super::mount::{self, Access, Bind};
-use super::swept;
-use crate::environment::driver::{RealiseAsk, Realised};
+use super::{sources, swept};
+use crate::environment::driver::{RealiseAsk, Realised, Site};
 
 /// What was asked, kept in the record so that each command is wrapped by what is there then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +37,10 @@ impl Workspace {
     ///
     /// # Errors
     /// In words: what cannot be shown, or would let someone inside change what runs outside.
-    pub fn binds(&self, mounts: &[Bind]) -> Result<(Layout, Vec<Bind>), String> {
+    pub fn binds(&self, mounts: &[Bind], site: &Site) -> Result<(Layout, Vec<Bind>), String> {
         let real = self.root.canonicalize().map_err(|e| format!("{} cannot be used: {e}", self.root.display()))?;
-        if real == Path::new("/") {
-            return Err("the workspace is all of this machine".into());
+        if let Some(why) = sources::too_large(&real, site) {
+            return Err(format!("the workspace {why}, and cannot be shown in a sandbox; work in a smaller directory"));
         }
         let layout = gitdir::look(&real, self.git_common_dir.as_deref())?;
         let common = match &layout {
@@ -92,8 +92,8 @@ pub fn links_before(realised: &Realised) -> Vec<String> {
 }
 
 /// What is kept of a realisation.
-pub fn record(workspace: &Workspace, layout: &Layout, binds: &[Bind], more: Value) -> Value {
-    let mut notes = Vec::new();
+pub fn record(workspace: &Workspace, layout: &Layout, binds: &[Bind], note: Option<&str>, more: Value) -> Value {
+    let mut notes: Vec<&str> = note.into_iter().collect();
     match layout {
         Layout::Main { .. } => notes.push(
             "this is the main checkout: git is read-only in it, so nothing can be committed or staged from inside; \

@@ -14,7 +14,8 @@ pub const SECRETS: [&str; 9] =
 /// The operator's home, after links.
 pub fn home(site: &Site) -> Option<PathBuf> {
     let home = PathBuf::from(site.operator.get("HOME").filter(|home| home.starts_with('/'))?);
-    Some(home.canonicalize().unwrap_or(home))
+    // A user without one has all of this machine there.
+    Some(home.canonicalize().unwrap_or(home)).filter(|home| home != Path::new("/"))
 }
 
 /// All mounts of a config.
@@ -73,6 +74,9 @@ fn forbidden(source: &Path, site: &Site) -> Option<String> {
     if meets(&data) {
         return Some("holds the data directory of wharf, or is in it".into());
     }
+    if is_socket_of_an_engine(source) {
+        return Some("commands a container engine, and with it this machine".into());
+    }
     let home = home(site)?;
     for name in SECRETS {
         let secret = home.join(name);
@@ -81,7 +85,18 @@ fn forbidden(source: &Path, site: &Site) -> Option<String> {
             return Some(format!("holds ~/{name}, or is in it"));
         }
     }
-    is_socket_of_an_engine(source).then(|| "commands a container engine, and with it this machine".into())
+    None
+}
+
+/// Why a workspace must not be shown, when it must not: it is larger than what is hidden.
+pub fn too_large(root: &Path, site: &Site) -> Option<String> {
+    let data = site.data.canonicalize().unwrap_or_else(|_| site.data.clone());
+    if root == Path::new("/") || data.starts_with(root) {
+        return Some(format!("{} holds the data directory of wharf", root.display()));
+    }
+    let home = home(site)?;
+    let secret = SECRETS.iter().find(|name| home.join(name).starts_with(root) && home.join(name).exists())?;
+    Some(format!("{} holds ~/{secret}", root.display()))
 }
 
 fn is_socket_of_an_engine(source: &Path) -> bool {
@@ -141,6 +156,13 @@ mod tests {
         }
         for good in ["~/src", "in", &path("cache")] {
             assert_eq!(bind(&mount(good), &site).unwrap().target, Path::new("/there"), "{good}");
+        }
+        for large in ["", "home", "home/.local/share"] {
+            assert!(too_large(&root.join(large).components().collect::<PathBuf>(), &site).is_some(), "{large}");
+        }
+        // What lies in the data directory is a workspace like others.
+        for small in ["home/src", "home/.local/share/wharf/checkouts/x", "base"] {
+            assert_eq!(too_large(&root.join(small), &site), None, "{small}");
         }
         let relative = Mount { source: "in".into(), target: "in".into(), writable: true };
         assert_eq!(bind(&relative, &site).unwrap().target, root.join("base/in"));

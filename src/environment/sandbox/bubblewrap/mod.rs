@@ -4,6 +4,7 @@
 //! operator's home is, with the operator's programs and git's settings read-only in it. `HOME` keeps its
 //! value. What the policies keep and resume is this directory; processes end with whoever started them.
 
+mod life;
 mod options;
 mod probe;
 mod system;
@@ -28,8 +29,6 @@ use crate::environment::here;
 
 /// What the provider lease ids begin with.
 const PREFIX: &str = "bubblewrap:";
-/// Time that what still runs in a sandbox has to end by itself when it is given back.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The driver of one environment.
 #[derive(Debug, Clone)]
@@ -69,40 +68,8 @@ impl Bubblewrap {
         Got { provider_lease_id: Some(format!("{PREFIX}{}", place.id())), expires_at: None, facts }
     }
 
-    async fn acquire(&self, ask: &AcquireAsk) -> Answer<Got> {
-        if let Some(wrong) = probe::usable(self).await.into_iter().find(Check::is_error) {
-            let hint = wrong.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            return Answer::refused(code::ACQUIRE, format!("{}{hint}", wrong.message));
-        }
-        if let Err(why) = sources::binds(&self.config, &self.site) {
-            return Answer::refused(code::ACQUIRE, why);
-        }
-        let (this, place) = (self.clone(), Place::of_lease(&self.site.data, ask.environment, ask.lease));
-        blocking(move || match place.make() {
-            Ok(()) => Answer::Done(this.got(&place)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Answer::refused(code::ACQUIRE, error.to_string())
-            }
-            Err(error) => Answer::unknown(format!("{} cannot be made: {error}", place.dir().display())),
-        })
-        .await
-    }
-
-    async fn resume(&self, ask: &AcquireAsk, id: &str) -> Answer<Resumed> {
-        let Some(place) = Place::of_provider_id(&self.site.data, ask.environment, PREFIX, id) else {
-            return Answer::Done(Resumed::Gone);
-        };
-        let this = self.clone();
-        blocking(move || match place.is_there() {
-            Ok(true) => Answer::Done(Resumed::Held(this.got(&place))),
-            Ok(false) => Answer::Done(Resumed::Gone),
-            Err(error) => Answer::unknown(error.to_string()),
-        })
-        .await
-    }
-
     fn shown(&self, workspace: &Workspace) -> Result<(Layout, Vec<mount::Bind>), String> {
-        workspace.binds(&sources::binds(&self.config, &self.site)?)
+        workspace.binds(&sources::binds(&self.config, &self.site)?, &self.site)
     }
 
     fn realise(&self, held: &Held, ask: &RealiseAsk) -> Answer<Realised> {
@@ -115,7 +82,7 @@ impl Bubblewrap {
         match made {
             Ok((place, (layout, binds))) => {
                 let more = json!({ "provider": "bubblewrap", "directory": place.dir().display().to_string() });
-                let record = realised::record(&workspace, &layout, &binds, more);
+                let record = realised::record(&workspace, &layout, &binds, None, more);
                 Answer::Done(Realised { cwd: ask.cwd.display().to_string(), sync: "none".into(), record })
             }
             Err(why) => Answer::refused(code::REALISE, why),
@@ -141,7 +108,7 @@ impl Bubblewrap {
             let mut guarded = Vec::new();
             let binds = match &workspace {
                 Some(workspace) => {
-                    let (layout, binds) = workspace.binds(&configured)?;
+                    let (layout, binds) = workspace.binds(&configured, &self.site)?;
                     // The git directory of a main checkout is read-only as it is.
                     if let Layout::Linked { common, entry } = layout {
                         guarded.extend([common, entry]);
@@ -168,54 +135,6 @@ impl Bubblewrap {
             Err(why) => Answer::refused(code::TARGET, why),
         }
     }
-
-    fn give_back(&self, held: &Held, outcome: Outcome) -> Answer<()> {
-        let place = match self.place(held) {
-            Ok(place) => place,
-            Err(why) => return Answer::refused(code::RELEASE, why),
-        };
-        let groups = known_groups(&held.facts);
-        match limits::end(place.id(), GRACE, &groups) {
-            Ok(left) if left.is_empty() => {}
-            Ok(left) => return Answer::unknown(format!("{} still live in the sandbox", left.join(", "))),
-            Err(error) => return Answer::unknown(format!("who lives in the sandbox cannot be read: {error}")),
-        }
-        limits::remove(place.id(), &groups);
-        if outcome == Outcome::Kept {
-            return Answer::Done(());
-        }
-        match place.remove() {
-            Ok(()) => Answer::Done(()),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Answer::refused(code::RELEASE, error.to_string())
-            }
-            Err(error) => Answer::unknown(format!("{} cannot be removed: {error}", place.dir().display())),
-        }
-    }
-
-    fn observe(&self, ids: &[String]) -> BTreeMap<String, Seen> {
-        let mut seen = BTreeMap::new();
-        let environments = self.site.data.join("environments");
-        for id in ids {
-            let Some(name) = id.strip_prefix(PREFIX).filter(|name| uuid::Uuid::parse_str(name).is_ok()) else {
-                seen.insert(id.clone(), Seen::Gone);
-                continue;
-            };
-            // Which environment it belongs to is not told; no two places have the same name.
-            let found = match std::fs::read_dir(&environments) {
-                Ok(entries) => entries.flatten().any(|entry| entry.path().join(name).is_dir()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-                Err(_) => continue,
-            };
-            seen.insert(id.clone(), if found { Seen::Held(None) } else { Seen::Gone });
-        }
-        seen
-    }
-}
-
-fn known_groups(facts: &Value) -> Vec<String> {
-    let list = facts["groups"].as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().filter_map(|group| group.as_str().map(str::to_owned)).collect()
 }
 
 /// Work on files, beside the runtime's own threads.

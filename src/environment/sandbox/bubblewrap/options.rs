@@ -98,6 +98,9 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
         for bind in parts.binds {
             clear(&home, &there, &bind.target)?;
         }
+        for own in [&site.data, &site.program] {
+            clear(&home, &there, own)?;
+        }
         if leads_to_guarded(&there) {
             for name in FREE_OF_HOME {
                 // What someone inside has put there instead is left as it is, and not freed.
@@ -108,6 +111,11 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
             free.push(there);
         }
     }
+    for own in [&site.data, &site.program] {
+        clear(&tmp, Path::new("/tmp"), own)?;
+    }
+    // What a run may see of the data directory lies over nothing that someone inside could have prepared.
+    add(&["--tmpfs", &mount::word(&site.data)?]);
     for bind in parts.binds {
         clear(&tmp, Path::new("/tmp"), &bind.target)?;
         let word = if bind.access == Access::Write { "--bind" } else { "--ro-bind" };

@@ -8,7 +8,9 @@
 mod create;
 mod engine;
 pub mod inside;
+mod life;
 mod probe;
+mod work;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,15 +21,14 @@ use wharf_model::UnixMillis;
 use wharf_model::config::driver::SandboxConfig;
 
 use super::bubblewrap::blocking;
-use super::mount::Bind;
 use super::place::Place;
 use super::realised::{self, Workspace};
-use super::{code, hand, mount, sources, swept};
+use super::{sources, swept};
 use crate::environment::driver::{
-    AcquireAsk, Acquired, Answer, Call, Capabilities, Check, Collected, CwdPass, Driver, EnvPass, Extended, Held,
-    Outcome, Place as Got, PlaceProcess, RealiseAsk, Realised, Resumed, Seen, Site, Target,
+    AcquireAsk, Acquired, Answer, Call, Capabilities, Check, Collected, Driver, Extended, Held, Outcome, Place as Got,
+    PlaceProcess, RealiseAsk, Realised, Resumed, Seen, Site, Target,
 };
-use engine::{Engine, Known, is_absent, trouble};
+use engine::{Engine, Known};
 
 const LABEL_OWNER: &str = "wharf.owner";
 const LABEL_ENVIRONMENT: &str = "wharf.environment";
@@ -89,29 +90,6 @@ impl Container {
         Got { provider_lease_id: Some(format!("{}{}", self.prefix(), place.id())), expires_at: None, facts }
     }
 
-    async fn obtain(&self, ask: &AcquireAsk) -> Answer<Acquired> {
-        if self.engine.program().is_none() {
-            return Answer::refused(code::ACQUIRE, self.engine.not_found());
-        }
-        match probe::image(self).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return Answer::refused(code::ACQUIRE, self.no_image()),
-            Err(why) => return Answer::unknown(why),
-        }
-        if let Err(why) = sources::binds(&self.config, &self.site) {
-            return Answer::refused(code::ACQUIRE, why);
-        }
-        let (this, place) = (self.clone(), Place::of_lease(&self.site.data, ask.environment, ask.lease));
-        blocking(move || match place.make() {
-            Ok(()) => Answer::Done(Acquired::Held(this.got(&place))),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Answer::refused(code::ACQUIRE, error.to_string())
-            }
-            Err(error) => Answer::unknown(format!("{} cannot be made: {error}", place.dir().display())),
-        })
-        .await
-    }
-
     fn no_image(&self) -> String {
         let image = self.config.image.as_deref().unwrap_or_default();
         format!(
@@ -121,253 +99,12 @@ impl Container {
         )
     }
 
-    /// Whether the lease's place is there: its container, or its directory while no container was made yet.
-    async fn there(&self, place: &Place) -> Result<bool, String> {
-        if let Some(known) = self.engine.look(&name(place)).await? {
-            self.ours(place, &known)?;
-            return Ok(true);
-        }
-        Ok(place.is_there().map_err(|error| error.to_string())? && !place.was_made())
-    }
-
     fn ours(&self, place: &Place, known: &Known) -> Result<(), String> {
         let is = |label: &str, value: &str| known.labels.get(label).is_some_and(|has| has == value);
         if is(LABEL_OWNER, &self.owner()) && is(LABEL_PLACE, &place.id().to_string()) {
             return Ok(());
         }
         Err(format!("the container {} is not this wharf's: its labels are others", name(place)))
-    }
-
-    async fn look_again(&self, ask: &AcquireAsk, id: &str) -> Answer<Resumed> {
-        let Some(place) = Place::of_provider_id(&self.site.data, ask.environment, &self.prefix(), id) else {
-            return Answer::Done(Resumed::Gone);
-        };
-        match self.there(&place).await {
-            Ok(true) => {}
-            Ok(false) => return Answer::Done(Resumed::Gone),
-            Err(why) => return Answer::unknown(why),
-        }
-        // A container without its directory: it was removed by hand, and what is in it is of use all the same.
-        if let Err(error) = place.make() {
-            return Answer::unknown(format!("{} cannot be made: {error}", place.dir().display()));
-        }
-        match self.start(&place).await {
-            Ok(()) => Answer::Done(Resumed::Held(self.got(&place))),
-            Err(why) => Answer::unknown(why),
-        }
-    }
-
-    /// Starts a container that is there and does not run.
-    async fn start(&self, place: &Place) -> Result<(), String> {
-        match self.engine.look(&name(place)).await? {
-            Some(known) if known.status == "paused" => self.engine.must(&["unpause", &name(place)]).await.map(drop),
-            Some(known) if known.status != "running" => self.engine.must(&["start", &name(place)]).await.map(drop),
-            _ => Ok(()),
-        }
-    }
-
-    /// Has a container with these mounts run. One that was made otherwise is removed first: an engine changes no
-    /// mounts of what exists. Says whether that was so.
-    async fn make(&self, place: &Place, binds: &[Bind]) -> Result<bool, Trouble> {
-        let wanted = create::wanted(&self.config, &self.site, &self.owner(), place, binds).map_err(Trouble::Refused)?;
-        let mut anew = false;
-        if let Some(known) = self.engine.look(&name(place)).await? {
-            self.ours(place, &known).map_err(Trouble::Refused)?;
-            if known.labels.get(LABEL_MADE) != Some(&wanted.made) {
-                self.engine.must(&["rm", "--force", "--volumes", &name(place)]).await?;
-                anew = true;
-            }
-        }
-        if self.engine.look(&name(place)).await?.is_none() {
-            place.note_made().map_err(|error| error.to_string())?;
-            let said = self.engine.call(&wanted.words).await?;
-            if !said.ok() {
-                let why = format!("{} makes no container: {}", self.engine.kind(), trouble(&said));
-                return Err(if is_absent(&said) { Trouble::Refused(self.no_image()) } else { Trouble::Unknown(why) });
-            }
-        }
-        match self.start(place).await {
-            Ok(()) => Ok(anew),
-            Err(why) if why.contains("/bin/sh") => {
-                Err(Trouble::Refused(format!("{why}; the image needs /bin/sh, choose one that has it")))
-            }
-            Err(why) => Err(Trouble::Unknown(why)),
-        }
-    }
-
-    async fn show(&self, held: &Held, ask: &RealiseAsk) -> Answer<Realised> {
-        let workspace = Workspace::of(ask);
-        let place = match self.place(held) {
-            Ok(place) => place,
-            Err(why) => return Answer::refused(code::REALISE, why),
-        };
-        let (this, asked) = (self.clone(), workspace.clone());
-        let binds = blocking(move || {
-            let shown = sources::binds(&this.config, &this.site).and_then(|mounts| asked.binds(&mounts));
-            shown.map_or_else(|why| Answer::refused(code::REALISE, why), Answer::Done)
-        });
-        let (layout, binds) = match binds.await {
-            Answer::Done(shown) => shown,
-            Answer::Refused { code, hint } => return Answer::Refused { code, hint },
-            Answer::Unknown { evidence } => return Answer::Unknown { evidence },
-        };
-        match self.there(&place).await {
-            Ok(true) => {}
-            Ok(false) => {
-                return Answer::refused(code::REALISE, format!("the container {} is not there any more", name(&place)));
-            }
-            Err(why) => return Answer::unknown(why),
-        }
-        match self.make(&place, &binds).await {
-            Ok(anew) => {
-                let more =
-                    json!({ "provider": self.engine.kind().as_str(), "container": name(&place), "made_anew": anew });
-                let record = realised::record(&workspace, &layout, &binds, more);
-                Answer::Done(Realised { cwd: ask.cwd.display().to_string(), sync: "none".into(), record })
-            }
-            Err(trouble) => trouble.answer(code::REALISE),
-        }
-    }
-
-    async fn way_in(&self, held: &Held, realised: Option<&Realised>) -> Answer<Target> {
-        let Some(program) = self.engine.program() else {
-            return Answer::refused(code::TARGET, self.engine.not_found());
-        };
-        let place = match self.place(held) {
-            Ok(place) => place,
-            Err(why) => return Answer::refused(code::TARGET, why),
-        };
-        match self.engine.look(&name(&place)).await {
-            Ok(Some(known)) => {
-                if let Err(why) = self.ours(&place, &known) {
-                    return Answer::refused(code::TARGET, why);
-                }
-                if let Err(why) = self.start(&place).await {
-                    return Answer::unknown(why);
-                }
-            }
-            Ok(None) if realised.is_none() && !place.was_made() => {
-                // Without a workspace: a test of the environment.
-                let made = match sources::binds(&self.config, &self.site) {
-                    Ok(binds) => self.make(&place, &binds).await,
-                    Err(why) => Err(Trouble::Refused(why)),
-                };
-                if let Err(trouble) = made {
-                    return trouble.answer(code::TARGET);
-                }
-            }
-            Ok(None) => {
-                let hint = format!("the container {} is not there any more; start the run anew", name(&place));
-                return Answer::refused(code::TARGET, hint);
-            }
-            Err(why) => return Answer::unknown(why),
-        }
-        match self.wrapped(program, &place) {
-            Ok(target) => Answer::Done(target),
-            Err(why) => Answer::refused(code::TARGET, why),
-        }
-    }
-
-    fn wrapped(&self, program: &str, place: &Place) -> Result<Target, String> {
-        let mut head = hand::words(&mount::word(&self.site.program)?, hand::CONTAINER);
-        for (word, value) in [("--data", mount::word(&self.site.data)?), ("--run", mount::word(&place.part("run"))?)] {
-            head.extend([word.to_owned(), value]);
-        }
-        head.extend(["--name", &name(place), "--", program, "exec", "-i"].map(str::to_owned));
-        let mut own_env = self.engine.env().clone();
-        own_env.insert(hand::ENGINE_ENV.to_owned(), json!(self.engine.env()).to_string());
-        Ok(Target {
-            head,
-            tail: vec![name(place)],
-            tty: Some(vec!["-t".to_owned()]),
-            cwd: CwdPass::Flag("--workdir".to_owned()),
-            env: EnvPass::ByName("--env".to_owned()),
-            keeps_identity: false,
-            set: self.config.env.clone(),
-            own_env,
-            ..Target::default()
-        })
-    }
-
-    async fn give_back(&self, held: &Held, outcome: Outcome) -> Answer<()> {
-        let place = match self.place(held) {
-            Ok(place) => place,
-            Err(why) => return Answer::refused(code::RELEASE, why),
-        };
-        let name = name(&place);
-        if self.engine.program().is_none() && (outcome != Outcome::Kept || place.was_made()) {
-            return Answer::unknown(self.engine.not_found());
-        }
-        match self.engine.look(&name).await {
-            Ok(Some(known)) => {
-                if let Err(why) = self.ours(&place, &known) {
-                    return Answer::refused(code::RELEASE, why);
-                }
-                let words: &[&str] = if outcome == Outcome::Kept {
-                    &["stop", "--time", STOP_SECONDS, &name]
-                } else {
-                    &["rm", "--force", "--volumes", &name]
-                };
-                match self.engine.call(words).await {
-                    Ok(said) if said.ok() || is_absent(&said) => {}
-                    Ok(said) => return Answer::unknown(trouble(&said)),
-                    Err(why) => return Answer::unknown(why),
-                }
-            }
-            Ok(None) => {}
-            Err(why) => return Answer::unknown(why),
-        }
-        if outcome == Outcome::Kept {
-            return Answer::Done(());
-        }
-        blocking(move || match place.remove() {
-            Ok(()) => Answer::Done(()),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Answer::refused(code::RELEASE, error.to_string())
-            }
-            Err(error) => Answer::unknown(format!("{} cannot be removed: {error}", place.dir().display())),
-        })
-        .await
-    }
-
-    async fn look_at(&self, ids: &[String]) -> Answer<BTreeMap<String, Seen>> {
-        let names = match self.engine.names(&format!("{LABEL_OWNER}={}", self.owner())).await {
-            Ok(names) => names,
-            Err(why) => return Answer::unknown(why),
-        };
-        let prefix = self.prefix();
-        let mut seen = BTreeMap::new();
-        for id in ids {
-            let place = id.strip_prefix(&prefix).and_then(|name| uuid::Uuid::parse_str(name).ok());
-            let held = place.is_some_and(|place| {
-                names.iter().any(|name| *name == format!("{NAME}{place}")) || Place::waits(&self.site.data, place)
-            });
-            seen.insert(id.clone(), if held { Seen::Held(None) } else { Seen::Gone });
-        }
-        Answer::Done(seen)
-    }
-}
-
-/// Why a container could not be had.
-enum Trouble {
-    /// It never can.
-    Refused(String),
-    /// It may another time.
-    Unknown(String),
-}
-
-impl From<String> for Trouble {
-    fn from(why: String) -> Self {
-        Self::Unknown(why)
-    }
-}
-
-impl Trouble {
-    fn answer<T>(self, code: &str) -> Answer<T> {
-        match self {
-            Self::Refused(hint) => Answer::refused(code, hint),
-            Self::Unknown(evidence) => Answer::unknown(evidence),
-        }
     }
 }
 

@@ -9,7 +9,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,6 +20,8 @@ use super::{ENGINE_ENV, NOT_FOUND, Outcome, cannot, split};
 
 /// Files of the run that are shown inside, by the variable that names them.
 const FILES: [&str; 3] = ["WHARF_AGENT_SOCKET", "WHARF_PROMPT_FILE", "WHARF_CONTINUATION_FILE"];
+/// Time in which a signal that was sent to everybody arrives here too.
+const HEARD: Duration = Duration::from_millis(20);
 /// What one pipe holds for certain.
 const PIPE_MAX: usize = 32 * 1024;
 
@@ -92,7 +96,15 @@ async fn keep(own: &Own, mut client: Vec<String>, mut env: BTreeMap<String, Stri
         tokio::select! {
             status = child.wait() => {
                 let status = status.map_err(|error| cannot(format!("{} is lost: {error}", client[0])))?;
-                let code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(255);
+                let mut code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(255);
+                // The client may have been asked as well, and have ended first: what it waited for has not heard of
+                // it, and did not end well, whatever the client says.
+                while let Ok(Some(name)) = tokio::time::timeout(HEARD, told.recv()).await {
+                    carry(own, &client[0], &engine, tag.as_deref(), name).await;
+                    if code == 0 {
+                        code = 128 + crate::process::signal::parse(name).map_or(15, Signal::as_raw);
+                    }
+                }
                 return Ok(u8::try_from(code).unwrap_or(255));
             }
             Some(name) = told.recv() => carry(own, &client[0], &engine, tag.as_deref(), name).await,

@@ -143,10 +143,10 @@ fn change_lines(facts: &EnvironmentFacts, effect: &EnvironmentEffect) -> Vec<Pre
     add(PreviewVerb::Leaves, numbers(projects), "have it as their default");
     match effect.change {
         EnvironmentChange::Archive => {
-            add(PreviewVerb::Records, title(&facts.environment), "archived: no run starts there")
+            add(PreviewVerb::Records, title(&facts.environment), "archived: no run starts there");
         }
         EnvironmentChange::Delete => {
-            add(PreviewVerb::Removes, title(&facts.environment), "its runs stay in the ledger")
+            add(PreviewVerb::Removes, title(&facts.environment), "its runs stay in the ledger");
         }
     }
     lines

@@ -147,7 +147,7 @@ fn reign(
 }
 
 /// The operator's environment; what is no UTF-8 is left out, since children could not be told either.
-fn operator_environment() -> BTreeMap<String, String> {
+pub(crate) fn operator_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 

@@ -81,6 +81,15 @@ fn what_cannot_be_brought_back_wants_its_number_typed() {
 
 #[test]
 fn what_has_changed_meanwhile_is_bold() {
+    fn changed(question: &Question) -> Option<Result<Answer, String>> {
+        match drawing(question) {
+            Some(Ok(Answer::Preview(mut preview))) => {
+                preview.lines[2].how = "used by this run and R-1047".into();
+                Some(Ok(Answer::Preview(preview)))
+            }
+            other => other,
+        }
+    }
     let mut bench = Bench::drawn(80, 24);
     bench.keys("2 j r");
     let bold = |bench: &mut Bench, words: &str| {
@@ -92,15 +101,6 @@ fn what_has_changed_meanwhile_is_bold() {
     };
     bench.send(Msg::Tick(NOW.plus(200)));
     bench.keys("y");
-    fn changed(question: &Question) -> Option<Result<Answer, String>> {
-        match drawing(question) {
-            Some(Ok(Answer::Preview(mut preview))) => {
-                preview.lines[2].how = "used by this run and R-1047".into();
-                Some(Ok(Answer::Preview(preview)))
-            }
-            other => other,
-        }
-    }
     bench.answers = changed;
     let tag = requests(&bench)[0].tag;
     let outcome = RequestOutcome::Refused { code: "changed_since_preview".into(), words: "changed".into() };

@@ -41,18 +41,21 @@ pub fn out(context: &Context, which: &Which, doing: Doing) -> Result<u8> {
         confirm(context, &judged, doing)?;
     }
     let mut desk = Desk::open(context)?;
-    let results: Vec<Result<()>> = judged
-        .iter_mut()
-        .map(|one| {
-            if one.refused().is_some() { Err(refused(one, doing)) } else { each(context, &mut desk, one, which, doing) }
-        })
-        .collect();
+    // All are asked for before the end of any is waited for: their holders stop side by side.
+    let mut asked = Vec::new();
+    for one in &mut judged {
+        let refused = one.refused().is_some().then(|| refused(one, doing));
+        asked.push(refused.map_or_else(|| each(context, &mut desk, one, which, doing), Err));
+    }
+    let results: Vec<Result<()>> =
+        asked.into_iter().zip(&judged).map(|(asked, one)| finish(context, &mut desk, one, &asked?, doing)).collect();
     desk.close();
     if context.global.json && (judged.len() > 1 || results.iter().all(Result::is_ok)) {
         show(context, &judged, doing, true, &results)?;
     }
     let failed = results.iter().filter(|r| r.is_err()).count();
     let all = results.len();
+    let mut code = exit::DONE;
     for (one, result) in judged.iter().zip(results) {
         match result {
             Ok(()) => {
@@ -64,13 +67,11 @@ pub fn out(context: &Context, which: &Which, doing: Doing) -> Result<u8> {
                 if !context.global.json {
                     say(&error.human());
                 }
-                if failed == all {
-                    return Err(error);
-                }
+                code = if failed == all { error.exit } else { exit::THING_FAILED };
             }
         }
     }
-    Ok(if failed == 0 { exit::DONE } else { exit::THING_FAILED })
+    Ok(code)
 }
 
 fn refused(one: &Judged, doing: Doing) -> CliError {
@@ -94,8 +95,8 @@ fn nothing(judged: &[Judged], doing: Doing) -> CliError {
     error.cause(why.join("; "))
 }
 
-/// Asks for one of them and waits for its end.
-fn each(context: &Context, desk: &mut Desk, one: &mut Judged, which: &Which, doing: Doing) -> Result<()> {
+/// Asks for one of them, until what was shown is what is asked for.
+fn each(context: &Context, desk: &mut Desk, one: &mut Judged, which: &Which, doing: Doing) -> Result<RequestRow> {
     for _ in 0..PREVIEWS {
         let asked = desk.ask(Ask {
             kind: doing.kind,
@@ -104,7 +105,7 @@ fn each(context: &Context, desk: &mut Desk, one: &mut Judged, which: &Which, doi
             args: doing.args(),
             expect: serde_json::to_value(one.expect()).ok(),
         });
-        let row = match asked {
+        match asked {
             Err(error) if error.code == "changed_since_preview" => {
                 let fresh = preview::judge(context, &desk.reader, (one.id, one.number.clone()), doing)?;
                 let same = fresh.does_the_same(one);
@@ -123,16 +124,15 @@ fn each(context: &Context, desk: &mut Desk, one: &mut Judged, which: &Which, doi
                 }
                 context.remark("something has changed meanwhile");
                 confirm(context, std::slice::from_ref(one), doing)?;
-                continue;
             }
-            other => other?,
-        };
-        return finish(context, desk, one, &row, doing);
+            other => return other,
+        }
     }
     let message = format!("{} changes faster than it can be previewed", one.number);
     Err(CliError::new(exit::REFUSED, "changed_since_preview", message).next(format!("wharf show {}", one.number)))
 }
 
+/// Waits for the end of what was asked for.
 fn finish(context: &Context, desk: &mut Desk, one: &Judged, row: &RequestRow, doing: Doing) -> Result<()> {
     let patience = one.judgement.patience_ms;
     if let Some(run) = &one.judgement.stops {

@@ -11,6 +11,7 @@ use wharf_store::view::{ReleaseFacts, RunDetail};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Result, exit};
 use crate::dispatch::input::Realisation;
+use crate::dispatch::orchestrator::operator_environment;
 use crate::environment::driver::{AcquireAsk, Answer, Driver};
 use crate::environment::{Site, registry};
 
@@ -39,7 +40,7 @@ impl Place {
             Some(detail) => reader.project(detail.run.project_id)?,
             None => None,
         };
-        let operator = Arc::new(std::env::vars().collect());
+        let operator = Arc::new(operator_environment());
         Ok(Self { number: number.to_owned(), facts, detail, project, operator })
     }
 

@@ -21,7 +21,7 @@ use crate::environment::target::{EnvPass, Inside, Target};
 use crate::run::lease::held;
 
 /// Time that a driver has for one call.
-const CALL: Duration = Duration::from_secs(120);
+const CALL: Duration = Duration::from_mins(2);
 
 /// Opens a shell where a lease leads, and comes back with its exit code.
 pub fn shell(context: &Context, reader: &Reader, id: LeaseId, number: &str) -> Result<u8> {

@@ -1,6 +1,5 @@
 //! Environments: their page, what is known of one, and what taking it out of use would do.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use wharf_ui::rows::{
 
 use super::filter::passes;
 use super::{Asking, rows};
+use crate::dispatch::orchestrator::operator_environment;
 use crate::environment::{Site, registry};
 
 /// Open leases of one environment that are shown.
@@ -143,10 +143,10 @@ fn change_lines(facts: &EnvironmentFacts, effect: &EnvironmentEffect) -> Vec<Pre
     add(PreviewVerb::Leaves, numbers(projects), "have it as their default");
     match effect.change {
         EnvironmentChange::Archive => {
-            add(PreviewVerb::Records, title(&facts.environment), "archived: no run starts there")
+            add(PreviewVerb::Records, title(&facts.environment), "archived: no run starts there");
         }
         EnvironmentChange::Delete => {
-            add(PreviewVerb::Removes, title(&facts.environment), "its runs stay in the ledger")
+            add(PreviewVerb::Removes, title(&facts.environment), "its runs stay in the ledger");
         }
     }
     lines
@@ -166,8 +166,7 @@ fn lease_fact(item: &LeaseItem) -> wharf_ui::rows::Fact {
 
 /// What its driver can do, in words; what is wrong with it where there is none.
 fn capabilities(row: &EnvironmentRow, data: &Path) -> Vec<(String, String)> {
-    let operator: BTreeMap<String, String> = std::env::vars().collect();
-    let site = Site::of(data, &Arc::new(operator), row);
+    let site = Site::of(data, &Arc::new(operator_environment()), row);
     let driver = match registry::driver(row.driver, &row.driver_config(), &site) {
         Ok(driver) => driver.capabilities(),
         Err(error) => return vec![("driver".into(), error.to_string())],

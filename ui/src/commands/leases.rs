@@ -90,7 +90,7 @@ pub const COMMANDS: &[Command] = &[
         |app| ask(app, &FORCE, LeaseVerb::Release { force: true }, &json!({ "force": true })),
     ),
     verb("lease.extend.hours", "Extend {} by 4 hours", "4 hours more", HERE, &[], has_time, |app| {
-        extend(app, 4 * HOUR)
+        extend(app, 4 * HOUR);
     }),
     verb("lease.extend.day", "Extend {} by a day", "a day more", HERE, &[], has_time, |app| extend(app, 24 * HOUR)),
     verb("lease.retain.hour", "Keep {} for an hour", "keep an hour", HERE, &[], has_time, |app| retain(app, HOUR)),

@@ -129,10 +129,9 @@ pub fn effect(facts: &ReleaseFacts, verb: Verb, now: UnixMillis) -> Result<VerbE
             if lease.status == LeaseStatus::Waiting {
                 return not("nothing exists at a provider yet; release it instead");
             }
-            let release = match release::effect(facts) {
-                Ok(release) => release,
-                // The ended ones were told above.
-                Err(_) => return not("it is being given back already; wait for that, or for its clean-up to fail"),
+            // The ended ones were told above.
+            let Ok(release) = release::effect(facts) else {
+                return not("it is being given back already; wait for that, or for its clean-up to fail");
             };
             out.judged.clone_from(&release.judged);
             out.driver = does(Going::Away);

@@ -68,6 +68,7 @@ fn words(facts: &ReleaseFacts, verb: Verb) -> String {
 #[test]
 fn who_holds_a_lease_is_told_with_what_it_was_judged_by() {
     use HolderIs::{Gone, Live, Nobody, Unknown};
+    use LeaseStatus::{Active, Released, Retained};
     let is = |status, run: Option<RunRow>, lost: bool, test: bool| {
         let mut facts = facts(Driver::Ssh, status, run);
         if lost {
@@ -78,7 +79,6 @@ fn who_holds_a_lease_is_told_with_what_it_was_judged_by() {
         assert!(!holder.evidence.is_empty());
         holder.is
     };
-    use LeaseStatus::{Active, Released, Retained};
     assert_eq!(is(Active, Some(run(RunStatus::Running, Observation::Live)), false, false), Live);
     assert_eq!(is(Active, Some(run(RunStatus::Running, Observation::Unknown)), false, false), Unknown);
     assert_eq!(is(Active, Some(run(RunStatus::Failed, Observation::Unknown)), false, false), Gone);
@@ -117,13 +117,13 @@ fn how_long_a_release_waits_for_its_holder() {
 
 #[test]
 fn what_a_driver_does_is_told_by_the_settings_of_the_lease() {
+    use LeaseStatus::{Active, Waiting};
     let does = |driver, status, going| {
         let facts = facts(driver, status, None);
         let does = DriverDoes::expected(&facts.lease, facts.environment.as_ref().unwrap(), going);
         (does.what.unwrap_or_default(), does.how, does.removes)
     };
     let told = |what: &str, how: &str, removes| (what.to_owned(), how.to_owned(), removes);
-    use LeaseStatus::{Active, Waiting};
     assert_eq!(
         does(Driver::Ssh, Active, Going::Back),
         told("its directory on box-1.example", "removed there; the connection is closed", true)

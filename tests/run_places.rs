@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
+#[path = "ssh/host.rs"]
+#[allow(dead_code, reason = "shared with the tests of the driver")]
+mod host;
 #[path = "support/orchestrator.rs"]
 mod orchestrator;
 
@@ -9,7 +12,9 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
+use host::Host;
 use orchestrator::{LIMIT, Site, agent, within};
 use serde_json::{Value, json};
 use wharf::process::signal;
@@ -31,6 +36,8 @@ struct Kind {
     shares_files: bool,
     /// In words, as messages name it.
     name: &'static str,
+    /// The host it lies on, which ends with this.
+    host: Option<Arc<Host>>,
 }
 
 /// A sandbox of bubblewrap's; none where it cannot be had.
@@ -42,7 +49,7 @@ fn sandbox() -> Option<Kind> {
     }
     let config = "[[environment]]\nname = \"box\"\ndriver = \"sandbox\"\n[environment.config]\n\
                   provider = \"bubblewrap\"\nnetwork = \"none\"\n";
-    Some(Kind { config: config.into(), shares_files: true, name: "box (sandbox)" })
+    Some(Kind { config: config.into(), shares_files: true, name: "box (sandbox)", host: None })
 }
 
 /// Places of the example plugin: files are carried there and back.
@@ -57,12 +64,38 @@ fn plugin() -> Option<Kind> {
          driver = \"places\"\n[environment.config.config]\nroot = \"$ROOT/places\"\n",
         program.display()
     );
-    Some(Kind { config, shares_files: false, name: "box (plugin)" })
+    Some(Kind { config, shares_files: false, name: "box (plugin)", host: None })
+}
+
+/// A host behind ssh; none where no sshd can be had.
+fn ssh() -> Option<Kind> {
+    let host = Host::start()?;
+    let path = |name: &str| host.path(name).display().to_string();
+    let config = format!(
+        "[[environment]]\nname = \"box\"\ndriver = \"ssh\"\n[environment.config]\nhost = \"127.0.0.1\"\nport = {}\n\
+         user = \"{}\"\npath = \"~/wharf\"\noptions = {{ UserKnownHostsFile = \"{}\", GlobalKnownHostsFile = \"/dev/null\", \
+         HostKeyAlias = \"test-host\", IdentityFile = \"{}\", IdentitiesOnly = \"yes\", IdentityAgent = \"none\" }}\n",
+        host.port,
+        host.user,
+        path("known_hosts"),
+        path("user_key")
+    );
+    Some(Kind { config, shares_files: false, name: "box (ssh)", host: Some(Arc::new(host)) })
 }
 
 /// Every kind that works here.
 fn kinds() -> Vec<Kind> {
-    [sandbox(), plugin()].into_iter().flatten().collect()
+    [sandbox(), plugin(), ssh()].into_iter().flatten().collect()
+}
+
+impl Kind {
+    /// Nothing of a run lives where it worked.
+    fn assert_quiet(&self, site: &Site, row: &RunRow) {
+        assert_eq!(site.processes_of(row), Vec::<String>::new(), "{}", self.name);
+        if let Some(host) = &self.host {
+            assert!(host.is_quiet(), "{:?}", host.processes());
+        }
+    }
 }
 
 /// An agent that runs a script in the environment.
@@ -109,7 +142,7 @@ fn a_run_works_where_its_lease_leads_and_its_results_are_here_when_it_has_ended(
         let operation = detail.operations.iter().find(|o| o.operation.phase == OperationPhase::WorkspaceProvision);
         assert_eq!(operation.unwrap().operation.status, OperationStatus::Succeeded);
         assert_eq!(realised["collected"].is_object(), !kind.shares_files, "{}: {realised}", kind.name);
-        assert!(site.processes_of(&site.run(run).run).is_empty());
+        kind.assert_quiet(&site, &site.run(run).run);
         site.assert_nothing_open(kind.name);
     }
 }
@@ -145,7 +178,7 @@ fn a_run_that_is_cancelled_leaves_nothing_there() {
         site.cancel(run, 300);
         let row = site.settled(run);
         assert_eq!(row.status, RunStatus::Cancelled, "{}: {:?}", kind.name, row.error);
-        assert_eq!(site.processes_of(&row), Vec::<String>::new(), "{}", kind.name);
+        kind.assert_quiet(&site, &row);
         site.assert_nothing_open(kind.name);
     }
 }
@@ -177,8 +210,20 @@ fn a_run_goes_on_when_its_orchestrator_is_killed_and_its_results_still_come() {
 }
 
 #[test]
-fn results_still_come_when_the_orchestrator_is_killed_between_the_end_and_them() {
-    let Some(kind) = plugin() else { return };
+fn results_still_come_from_a_plugin_when_the_orchestrator_is_killed_between_the_end_and_them() {
+    if let Some(kind) = plugin() {
+        killed_on_the_way(&kind);
+    }
+}
+
+#[test]
+fn results_still_come_from_a_host_when_the_orchestrator_is_killed_between_the_end_and_them() {
+    if let Some(kind) = ssh() {
+        killed_on_the_way(&kind);
+    }
+}
+
+fn killed_on_the_way(kind: &Kind) {
     for point in ["run.end_seen", "run.collected", "workspace.realised_there", "workspace.provisioned"] {
         let provision = "[workspace]\nprovision = \"echo once >> provisions\"\n";
         let script = "echo $$ >> starts; echo made > result; exit 5";
@@ -221,7 +266,7 @@ fn of_a_run_whose_shim_died_nothing_lives_there_and_its_work_is_not_lost() {
         assert_eq!(row.status, RunStatus::Lost, "{}: {:?}", kind.name, row.error);
         let evidence = row.error.clone().unwrap();
         assert_eq!(evidence.contains("what it changed was brought back"), !kind.shares_files, "{evidence}");
-        assert!(site.processes_of(&row).is_empty(), "{}", kind.name);
+        kind.assert_quiet(&site, &row);
         let cwd = site.run(run).workspace.unwrap().cwd.unwrap();
         assert_eq!(fs::read_to_string(Path::new(&cwd).join("result")).unwrap(), "made\n", "{}", kind.name);
         site.assert_nothing_open(kind.name);

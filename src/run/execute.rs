@@ -49,7 +49,7 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
     };
     let boot_id = identity::boot_id().unwrap_or_default();
     let mut heard = Heard::new(ctx, &job, &dir);
-    let (tag, grace_ms) = (build::tag(&job.run), job.run.grace_ms);
+    let (tag, grace_ms) = (build::tag(&job.run), job.run.stop_grace_ms.unwrap_or(job.run.grace_ms));
     let (starter, to) = (ctx.clone(), dir.clone());
     let there = if let Venue::There(there) = &venue { Some(there.clone()) } else { None };
     let build = move || build(&starter, &job, &to, there.as_deref(), &target?);

@@ -68,7 +68,7 @@ pub async fn carry_out_once(ctx: &Context, job: &RunJob, phase: OperationPhase, 
         // Its row was closed with its end; only what came after that has been lost.
         if let Ok(Ok(Verdict::Ended(exit))) = judged {
             let timeout_ms = u64::try_from(work.command.timeout.as_millis()).unwrap_or(u64::MAX);
-            let error = failure(&exit, &limit(timeout_ms));
+            let error = failure(&exit, &limit(timeout_ms), work.place());
             let shown = work.command.display();
             let shown = Shown { command: &shown, place: work.place() };
             return report(&ctx.keeper.data, &dir, shown, error, Some(exit)).await.1;
@@ -205,7 +205,7 @@ async fn close(
     limit: &str,
 ) -> Result<(), String> {
     let (error, exit, is_lost) = match end {
-        End::Exited(exit) => (failure(&exit, limit), Some(exit), false),
+        End::Exited(exit) => (failure(&exit, limit, shown.place), Some(exit), false),
         End::Lost(evidence) => (Some(evidence), None, true),
         End::NotStarted { message, .. } => (Some(message), None, false),
     };

@@ -25,15 +25,15 @@ pub struct Shown<'a> {
 }
 
 /// Why an operation that left a record failed; none when it did not.
-pub fn failure(exit: &ExitFrame, limit: &str) -> Option<String> {
+pub fn failure(exit: &ExitFrame, limit: &str, place: Option<&str>) -> Option<String> {
     if let Some(cannot) = &exit.spawn_error {
         return Some(cannot.message.clone());
     }
     if let Some(stop) = exit.stop.as_ref().filter(|s| s.delivered) {
-        return Some(if stop.reason == "timeout" {
-            format!("it took longer than {limit}")
-        } else {
-            format!("stopped ({})", stop.reason)
+        return Some(match (stop.reason.as_str(), place) {
+            ("timeout", None) => format!("it took longer than {limit}"),
+            ("timeout", Some(_)) => format!("timed out after {limit}"),
+            (reason, _) => format!("stopped ({reason})"),
         });
     }
     if let Some(signal) = &exit.signal {
@@ -105,6 +105,33 @@ pub fn last_chars(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_named_by_how_it_ended() {
+        let exit = |code: Option<i32>, signal: Option<&str>, stop: Option<&str>| -> ExitFrame {
+            let stop = stop.map(|reason| {
+                serde_json::json!({ "reason": reason, "asked_ms": 1, "delivered": true, "killed": 0, "survivors": [] })
+            });
+            serde_json::from_value(serde_json::json!({
+                "t": "exit", "v": 1, "code": code, "signal": signal, "core": false, "by": "self", "stop": stop,
+                "streams": {}, "leaky": false, "started_ms": 1, "ended_ms": 2,
+                "rusage": { "user_us": 1, "sys_us": 1, "maxrss_kib": 1 }, "oom": false,
+            }))
+            .unwrap()
+        };
+        let there = Some("box-1 (ssh)");
+        let table = [
+            (exit(Some(0), None, None), there, None),
+            (exit(Some(3), None, None), there, Some("exit 3")),
+            (exit(None, Some("SIGKILL"), None), there, Some("killed by SIGKILL")),
+            (exit(None, Some("SIGTERM"), Some("timeout")), there, Some("timed out after 5000 ms")),
+            (exit(None, Some("SIGTERM"), Some("timeout")), None, Some("it took longer than 5000 ms")),
+            (exit(None, Some("SIGTERM"), Some("operator")), there, Some("stopped (operator)")),
+        ];
+        for (exit, place, words) in table {
+            assert_eq!(failure(&exit, "5000 ms", place).as_deref(), words);
+        }
+    }
 
     #[test]
     fn a_failure_elsewhere_is_explained_by_one_line() {

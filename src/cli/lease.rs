@@ -3,6 +3,7 @@
 
 mod carry;
 mod preview;
+mod show;
 mod time;
 
 use clap::{Args, Subcommand};

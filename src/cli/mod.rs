@@ -164,7 +164,7 @@ enum Command {
     /// Make a small project whose agents do real work, and open the console on it
     #[command(after_help = "Example:\n  wharf demo --headless")]
     Demo(demo::DemoArgs),
-    /// Try out plugins that provide environments
+    /// Try out and write plugins that provide environments
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Orchestrate without a screen
@@ -283,7 +283,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Backup(args) => backup::backup(context, args),
         Command::Restore(args) => backup::restore(context, args),
         Command::Gc(args) => gc::gc(context, args),
-        Command::Plugin(plugin::PluginCommand::Check(args)) => plugin::check(context, args),
+        Command::Plugin(command) => plugin::plugin(context, command),
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

@@ -1,5 +1,7 @@
 //! `wharf shell`: an interactive shell where a run works, or would work with a lease.
 
+mod attend;
+mod place;
 mod there;
 
 use std::os::unix::process::CommandExt as _;
@@ -34,10 +36,8 @@ pub fn shell(context: &Context, args: &ShellArgs) -> Result<u8> {
 /// Refuses where a run has no place of its own yet: a shell on this machine would not be where it works.
 fn beside(reader: &Reader, detail: &RunDetail, number: &str) -> Result<()> {
     let Some(id) = detail.run.environment_id else { return Ok(()) };
-    let all = reader.environments(Some(detail.run.company_id))?;
-    let Some(item) = all.iter().find(|e| e.environment.id == id && e.environment.driver != Driver::Local) else {
-        return Ok(());
-    };
+    let item = reader.environment(id)?.filter(|e| e.environment.driver != Driver::Local);
+    let Some(item) = item else { return Ok(()) };
     Err(CliError::new(exit::REFUSED, "illegal_state", format!("no shell can be opened where {number} works"))
         .cause(format!("it runs in {}, and holds no lease of it now", item.environment.name))
         .next(format!("wharf show {number}"))

@@ -1,18 +1,13 @@
 //! `wharf target`, hidden: what stands before a command that runs elsewhere, and behaves like that command.
+//! Targets of environments name it, people never do.
 
 use std::ffi::OsString;
-use std::io::{self, Read as _, Write as _};
+use std::io::Write as _;
 
-use crate::environment::transport::follow::{self, End, Outcome, Told};
-use crate::environment::{plugin, ssh};
-use crate::process::signal;
+use crate::environment::{plugin, ssh, transport};
 
-/// Exit code of a command that could not be started, or whose end nobody saw.
+/// Exit code of a command that could not be started.
 const NOT_RUN: u8 = 125;
-/// Longest first line: variables, and where to go.
-const LINE_MAX: usize = 8 << 20;
-/// Longest input of a command; as long as what a shim takes.
-const INPUT_MAX: u64 = 64 << 20;
 
 /// Runs `wharf target KIND --cwd DIR -- COMMAND…`; returns its exit code, or ends this process by a signal.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -20,7 +15,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
         Ok(code) => code,
         Err(why) => {
             // Nobody may be reading.
-            let _gone = writeln!(io::stderr(), "wharf: {why}");
+            let _gone = writeln!(std::io::stderr(), "wharf: {why}");
             NOT_RUN
         }
     }
@@ -31,65 +26,13 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<u8, String> {
     for word in arguments {
         words.push(word.into_string().map_err(|word| format!("an argument is no text: {}", word.display()))?);
     }
-    let (cwd, argv) = match words.get(1..) {
-        Some([flag, cwd, end, argv @ ..]) if flag == "--cwd" && end == "--" && !argv.is_empty() => (cwd, argv),
+    let (kind, cwd, argv) = match words.as_slice() {
+        [kind, flag, cwd, end, argv @ ..] if flag == "--cwd" && end == "--" && !argv.is_empty() => (kind, cwd, argv),
         _ => return Err("use: wharf target KIND --cwd DIR -- COMMAND…".to_owned()),
     };
-    match words[0].as_str() {
-        "ssh" => over_ssh(cwd, argv),
+    match kind.as_str() {
+        "ssh" => Ok(transport::target::main(cwd, argv, ssh::explain)),
         "plugin" => Ok(plugin::target::main(cwd.clone(), argv.to_vec())),
         kind => Err(format!("there is no target {kind}")),
-    }
-}
-
-/// Follows a command on a host that ssh reaches.
-fn over_ssh(cwd: &str, argv: &[String]) -> Result<u8, String> {
-    let told: Told = serde_json::from_slice(&first_line()?)
-        // Its words may quote what must not be shown.
-        .map_err(|e| format!("the first line of its input does not read, column {}", e.column()))?;
-    let mut input = Vec::new();
-    io::stdin()
-        .lock()
-        .take(INPUT_MAX + 1)
-        .read_to_end(&mut input)
-        .map_err(|e| format!("cannot read its input: {e}"))?;
-    if input.len() as u64 > INPUT_MAX {
-        return Err(format!("its input is longer than {INPUT_MAX} bytes"));
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|e| format!("cannot begin: {e}"))?;
-    let outcome = runtime
-        .block_on(follow::follow(told, cwd, argv, input, ssh::explain))
-        .map_err(|e| format!("signals cannot be received: {e}"))?;
-    // What is still being tried is of no use to anyone.
-    runtime.shutdown_background();
-    match outcome {
-        Outcome::Ended(End::Code(code)) => Ok(code),
-        Outcome::Ended(End::Signal(number)) => Ok(signal::end_by(number)),
-        Outcome::NotStarted(None) => Ok(signal::end_by(signal::Signal::TERM.as_raw())),
-        Outcome::NotStarted(Some(why)) => Err(format!("the command was not started: {why}")),
-        Outcome::Lost(why) => Err(format!("the command is over and its end was not seen: {why}")),
-        Outcome::Unread => Ok(NOT_RUN),
-    }
-}
-
-/// Reads up to the first line end and no byte further.
-fn first_line() -> Result<Vec<u8>, String> {
-    let mut stdin = io::stdin().lock();
-    let mut line = Vec::new();
-    // The buffer behind this handle keeps what follows for the next read.
-    loop {
-        let mut byte = [0u8];
-        match stdin.read(&mut byte) {
-            Ok(0) => return Err("its input ends before the first line does".to_owned()),
-            Ok(_) if byte[0] == b'\n' => return Ok(line),
-            Ok(_) if line.len() >= LINE_MAX => return Err("the first line of its input is too long".to_owned()),
-            Ok(_) => line.push(byte[0]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(format!("cannot read its input: {error}")),
-        }
     }
 }

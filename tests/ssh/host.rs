@@ -1,5 +1,6 @@
 //! An sshd of a test: its own keys, its own user where root runs the test, gone with the value.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -132,13 +133,24 @@ impl Host {
 
     /// Cuts every connection that there is: the processes of sshd that keep them are ended. What runs stays.
     pub fn cut_sessions(&self) {
+        let mut parents = BTreeMap::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
             let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
             let parent = stat.rsplit(") ").next().and_then(|r| r.split(' ').nth(1)).and_then(|p| p.parse::<u32>().ok());
-            if stat.contains("(sshd)") && parent == Some(self.sshd.id()) {
-                kill(pid);
+            if let Some(parent) = parent.filter(|_| stat.contains("(sshd)")) {
+                parents.insert(pid, parent);
             }
+        }
+        let below = |mut pid: u32| loop {
+            match parents.get(&pid) {
+                Some(parent) if *parent == self.sshd.id() => return true,
+                Some(parent) => pid = *parent,
+                None => return false,
+            }
+        };
+        for pid in parents.keys().filter(|pid| below(**pid)) {
+            kill(*pid as i32);
         }
     }
 

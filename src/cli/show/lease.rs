@@ -29,9 +29,8 @@ struct Document {
 pub fn show(context: &Context, reader: &Reader, id: LeaseId, number: &str) -> Result<u8> {
     let gone = || CliError::internal(format!("{number} is not in the store any more"));
     let trail = reader.lease_trail(id)?.ok_or_else(gone)?;
-    let environments = reader.environments(Some(trail.lease.lease.company_id))?;
-    let environment = environments.iter().find(|e| e.environment.id == trail.lease.lease.environment_id);
-    let settings = settings(&trail.lease.lease, environment);
+    let environment = reader.environment(trail.lease.lease.environment_id)?;
+    let settings = settings(&trail.lease.lease, environment.as_ref());
     if context.global.json {
         let text = |value: &Value| value.to_string();
         context.document(&Document {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use wharf_model::filter::Filter;
 use wharf_model::rules::environment_change::{self, EnvironmentChange, EnvironmentEffect, EnvironmentFacts, title};
-use wharf_model::{EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeaseId, Origin, RunId};
+use wharf_model::{EnvironmentId, EnvironmentRow, Kind, LeaseId, Origin, RunId};
 use wharf_store::StoreError;
 use wharf_store::view::{ActivityQuery, EnvironmentItem, LeaseItem, LeaseQuery};
 use wharf_ui::effect::EnvironmentVerb;
@@ -28,8 +28,7 @@ const TRAIL: usize = 100;
 impl Asking<'_> {
     /// All environments: they are few.
     pub(super) fn environments(&self, filter: &Filter) -> Result<Page<EnvironmentLine>, StoreError> {
-        let mut all = self.reader.environments(self.company()?)?;
-        all.retain(|e| e.environment.status != EnvironmentStatus::Deleted);
+        let all = self.reader.environments(self.company()?)?;
         let known = all.len();
         let shown: Vec<&EnvironmentItem> =
             all.iter().filter(|item| passes(filter, &rows::environment_facts(item), self.at)).collect();
@@ -58,9 +57,7 @@ impl Asking<'_> {
     }
 
     pub(super) fn environment_detail(&self, id: EnvironmentId) -> Result<Option<EnvironmentDetail>, StoreError> {
-        let Some(item) = self.reader.environments(None)?.into_iter().find(|e| e.environment.id == id) else {
-            return Ok(None);
-        };
+        let Some(item) = self.reader.environment(id)? else { return Ok(None) };
         let row = &item.environment;
         let query = ActivityQuery { entity: Some(("environment".into(), id.text())), ..ActivityQuery::default() };
         let trail = self.reader.activity(&query, None, TRAIL)?.rows;

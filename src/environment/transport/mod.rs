@@ -7,6 +7,7 @@
 pub mod follow;
 pub mod place;
 pub mod script;
+pub mod target;
 pub mod workspace;
 
 use std::collections::BTreeMap;

@@ -54,22 +54,22 @@ impl LeaseItem {
     }
 }
 
-const MORE: &str = ", e.name, r.number, r.status, r.observation, r.observation_evidence, a.name, i.identifier, \
+pub(super) const MORE: &str = ", e.name, r.number, r.status, r.observation, r.observation_evidence, a.name, i.identifier, \
     w.number, w.name, e.driver, e.number, \
     CASE WHEN t.status = 'waiting' THEN (SELECT count(*) FROM environment_leases q \
     WHERE q.status = 'waiting' AND q.environment_id = t.environment_id AND q.number <= t.number) END, \
     (SELECT f.number FROM environment_leases f WHERE f.id = t.resumed_from)";
-const JOINS: &str = "LEFT JOIN environments e ON e.id = t.environment_id LEFT JOIN runs r ON r.id = t.run_id \
+pub(super) const JOINS: &str = "LEFT JOIN environments e ON e.id = t.environment_id LEFT JOIN runs r ON r.id = t.run_id \
     LEFT JOIN agents a ON a.id = r.agent_id LEFT JOIN issues i ON i.id = t.issue_id \
     LEFT JOIN execution_workspaces w ON w.id = t.execution_workspace_id";
-const OPEN: &str = "t.status NOT IN ('released', 'expired', 'failed')";
+pub(super) const OPEN: &str = "t.status NOT IN ('released', 'expired', 'failed')";
 
 /// The rule `takes_slot` of the model, as a condition.
 pub(crate) const TAKES_SLOT: &str = "(t.status IN ('acquiring', 'active') \
     OR (t.status = 'releasing' AND t.cleanup_attempts <= 1 AND t.retain_until IS NULL) \
     OR (t.status = 'retained' AND t.deadline_at IS NOT NULL))";
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseItem> {
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseItem> {
     let n = LeaseRow::COLUMNS.len();
     Ok(LeaseItem {
         lease: first(row)?,
@@ -242,63 +242,6 @@ impl Reader {
                 waiting,
                 forced,
                 destroying,
-            }))
-        })
-    }
-}
-
-/// What is known of a lease beside its row, all of one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LeaseTrail {
-    /// The lease.
-    pub lease: LeaseItem,
-    /// Its newest entries in the audit trail, and those of its run about its workspace; the newest first.
-    pub activity: Vec<ActivityRow>,
-    /// Leases that wait for a slot of its environment, in their order.
-    pub waiting: Vec<LeaseItem>,
-    /// Leases that hold a slot of it.
-    pub slots_taken: i64,
-    /// Slots it has; none without a limit.
-    pub slots: Option<i64>,
-}
-
-/// Leases in a waiting line that are shown.
-const WAITING: i64 = 100;
-/// Entries of the trail that are shown.
-const TRAIL: i64 = 200;
-
-impl Reader {
-    /// What is known of a lease beside its row.
-    pub fn lease_trail(&self, id: LeaseId) -> Result<Option<LeaseTrail>, StoreError> {
-        self.read(|conn| {
-            let Some(lease) = by_id(conn, id)? else { return Ok(None) };
-            let environment = load::by_id::<EnvironmentRow>(conn, &lease.lease.environment_id.text())?;
-            let mut own = super::ActivityQuery { entity: Some(("lease".into(), id.text())), ..Default::default() };
-            let mut activity = own.rows(conn, i64::MAX, TRAIL)?;
-            if let Some(workspace) = lease.lease.execution_workspace_id {
-                own.entity = Some(("workspace".into(), workspace.text()));
-                own.run = lease.lease.run_id;
-                activity.extend(own.rows(conn, i64::MAX, TRAIL)?);
-                activity.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
-            }
-            let mut line = Conditions::default();
-            line.term(OPEN);
-            line.term("t.status = 'waiting'");
-            line.with("t.environment_id = ?", [lease.lease.environment_id.to_cell()]);
-            let tail = format!("ORDER BY t.number LIMIT {WAITING}");
-            let waiting = line.run(conn, &select::<LeaseRow>(MORE, JOINS), &tail, read)?;
-            let mut held = Conditions::default();
-            held.term(OPEN);
-            held.term(TAKES_SLOT);
-            held.with("t.environment_id = ?", [lease.lease.environment_id.to_cell()]);
-            let slots_taken =
-                held.run(conn, "SELECT count(*) FROM environment_leases t", "", |row| row.get(0))?.pop().unwrap_or(0);
-            Ok(Some(LeaseTrail {
-                lease,
-                activity: activity.into_iter().map(|(_, row)| row).collect(),
-                waiting,
-                slots_taken,
-                slots: environment.and_then(|e| e.slots),
             }))
         })
     }

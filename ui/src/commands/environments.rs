@@ -40,7 +40,8 @@ pub const COMMANDS: &[Command] = &[
         send(app, "Probe", "environment.probe", &json!({}), &all);
     }),
     command("environment.add", "Add an environment…", "add", LIST, &["n"], crate::command::always, |app| {
-        let words = "Write [[environment]] into wharf.toml, or by hand: wharf env add NAME --driver ssh --config FILE";
+        let words =
+            "Write [[environment]] into wharf.toml, or make one: wharf env add NAME --driver ssh --set host=HOST";
         app.say(Tone::Info, words.to_owned());
     }),
     command("environment.edit", "Edit {}", "edit", LIST, &["e"], chosen_one, edit),
@@ -127,7 +128,7 @@ fn edit(app: &mut App) {
     match line.written.clone() {
         Some((path, line)) => app.outbox.push(Effect::EditFile { path, line }),
         None => {
-            let words = format!("{} was made by hand: wharf env edit {} --config FILE", line.name, label(line));
+            let words = format!("{} was made by hand: wharf env edit {} --set KEY=VALUE", line.name, label(line));
             app.say(Tone::Info, words);
         }
     }

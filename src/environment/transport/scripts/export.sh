@@ -18,4 +18,4 @@ printf 'pack\n'
 {
     printf '%s\n^%s\n' "$snap" "$3"
     printf '%s\n' "$branches" | awk 'NF { print $1 }'
-} | g pack-objects --revs --thin --stdout -q --delta-base-offset || exit 13
+} | g pack-objects --revs --thin --stdout -q --delta-base-offset --shallow || exit 13

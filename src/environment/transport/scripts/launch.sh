@@ -33,7 +33,10 @@ rm -rf "$stage"
 holder=$$
 keep() {
     # What cannot be written is noted; the command then finds its output closed.
-    cat <"$1" >>"$2" || : >"$run/lost"
+    cat <"$1" >>"$2" &
+    cat=$!
+    trap 'kill "$cat"; exit' TERM
+    wait "$cat" || : >"$run/lost"
 }
 
 # The number and start of the process that runs this, and the boot, into a file.

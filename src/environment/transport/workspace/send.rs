@@ -104,7 +104,8 @@ impl Workspace {
             let mut wanted = vec![sent.commit.clone()];
             wanted.extend(base.map(str::to_owned));
             wanted.extend(there.iter().map(|have| format!("^{have}")));
-            let args = ["pack-objects", "--revs", "--thin", "--stdout", "-q", "--delta-base-offset"];
+            // States are no ancestors of each other: only so is what they share left out.
+            let args = ["pack-objects", "--revs", "--thin", "--stdout", "-q", "--delta-base-offset", "--shallow"];
             let mut packing = git.spawn(&args)?;
             if let Some(mut list) = packing.stdin.take() {
                 let _broken = list.write_all(format!("{}\n", wanted.join("\n")).as_bytes()).await;

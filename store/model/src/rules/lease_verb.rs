@@ -164,6 +164,9 @@ pub fn effect(facts: &ReleaseFacts, verb: Verb, now: UnixMillis) -> Result<VerbE
         }
         Verb::Shell => match lease.status {
             LeaseStatus::Active => {}
+            LeaseStatus::Retained if lease.deadline_at.is_some() => {
+                return not("it is being laid by; try again in a moment");
+            }
             LeaseStatus::Retained => {
                 out.resumes = lease.provider_lease_id.is_some();
                 out.retain_until = lease.retain_until.max(Some(now.plus(SHELL_KEEPS_MS)));

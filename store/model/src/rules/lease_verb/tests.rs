@@ -225,6 +225,8 @@ fn a_shell_takes_up_what_was_laid_by_and_keeps_it() {
     facts.lease.retain_until = Some(NOW.plus(1));
     let shell = effect(&facts, Verb::Shell, NOW).unwrap();
     assert_eq!((shell.resumes, shell.retain_until), (true, Some(NOW.plus(SHELL_KEEPS_MS))));
+    facts.lease.deadline_at = Some(NOW.plus(1));
+    assert!(words(&facts, Verb::Shell).contains("is being laid by"));
     facts.lease.status = LeaseStatus::Active;
     assert!(!effect(&facts, Verb::Shell, NOW).unwrap().resumes);
 }

@@ -18,7 +18,7 @@ use super::scene::Scene;
 use super::subject::{Made, Subject};
 
 /// Longest time that any call may take here.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub struct Bench {
     pub name: &'static str,

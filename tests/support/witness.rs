@@ -19,10 +19,11 @@ impl Witness {
     /// An environment that it provides; `$ROOT` in it is the directory it is at.
     pub fn environment(name: &str, more: &str) -> String {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let (witness, example) = (tests.join("tests/drivers/witness.py"), tests.join("assets/plugins/places.py"));
+        let [witness, example] =
+            ["tests/drivers/witness.py", "assets/plugins/places.py"].map(|at| json!(tests.join(at)));
         format!(
             "[[environment]]\nname = \"{name}\"\ndriver = \"plugin\"\n{more}\n[environment.config]\n\
-             command = [\"python3\", {witness:?}, {example:?}]\ndriver = \"places\"\n\
+             command = [\"python3\", {witness}, {example}]\ndriver = \"places\"\n\
              [environment.config.config]\nroot = \"$ROOT/places\"\n"
         )
     }

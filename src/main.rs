@@ -14,6 +14,10 @@ fn main() -> ExitCode {
     if first.as_ref().is_some_and(|first| first == wharf::environment::sandbox::hand::NAME) {
         return ExitCode::from(wharf::environment::sandbox::hand::main(arguments));
     }
+    // What a target puts before a command: it must be that command, and nothing else.
+    if first.as_ref().is_some_and(|first| first == "target") {
+        return ExitCode::from(wharf::cli::target::main(arguments));
+    }
     // What the demo's agents call touches nobody's data directory.
     if first.is_some_and(|first| first == "demo-hand") {
         return ExitCode::from(wharf::demo::hand::main(arguments));

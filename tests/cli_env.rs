@@ -344,3 +344,34 @@ fn eight_first_commands_make_one_local() {
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!((&all[0]["name"], &all[0]["probe"]["ok"]), (&"Local".into(), &true.into()));
 }
+
+#[test]
+fn the_doctor_probes_what_is_active_and_names_what_it_left_out() {
+    let place = Place::new();
+    place.wharf(&["env", "add", "gone", "--driver", "ssh", "--set", "host=a"]).expect(0);
+    place.wharf(&["env", "archive", "gone", "--yes"]).expect(0);
+    let plugin = ["env", "add", "pool", "--driver", "plugin", "--set", "command=/no/such/plugin", "--set", "driver=d"];
+    place.wharf(&plugin).expect(0);
+    for orchestrated in [false, true] {
+        let _serving = orchestrated.then(|| place.serve());
+        let document = place.wharf(&["doctor", "--json"]).json();
+        let check = |name: &str| {
+            let all = document["checks"].as_array().unwrap();
+            all.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("{name}: {document}")).clone()
+        };
+        let local = check("environment E-1");
+        assert_eq!(
+            (&local["level"], local["message"].as_str().unwrap().starts_with("Local: 1 check in ")),
+            (&"ok".into(), true)
+        );
+        let pool = check("environment E-3");
+        assert_eq!((&pool["level"], &pool["hint"]), (&"warning".into(), &"wharf env probe pool".into()));
+        let skipped = check("environments skipped");
+        assert_eq!(skipped["message"], "not probed: E-2 gone (archived)");
+        // What the orchestrator saw is kept; what was seen without one is not.
+        let kept = environments(&place).iter().filter(|e| !e["probe"].is_null()).count();
+        assert_eq!(kept, if orchestrated { 2 } else { 0 }, "{document}");
+    }
+    let again = place.wharf(&["doctor"]).out;
+    assert!(again.contains("environment E-3") && again.contains("; last probe failed, "), "{again}");
+}

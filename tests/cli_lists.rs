@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cli_common::{Place, chmod, is_root};
 use serde_json::Value;
 
-const LISTS: [&str; 8] = ["runs", "leases", "services", "workspaces", "agents", "issues", "activity", "projects"];
+const LISTS: [&str; 9] =
+    ["runs", "leases", "environments", "services", "workspaces", "agents", "issues", "activity", "projects"];
 
 #[test]
 fn lists_are_empty_before_there_is_a_store_and_make_none() {
@@ -31,6 +32,8 @@ fn lists_are_empty_before_there_is_a_store_and_make_none() {
         &["lease", "release", "L-1"],
         &["service", "stop", "web"],
         &["issue", "comment", "SHOP-1", "x"],
+        &["env", "show", "box"],
+        &["env", "archive", "box"],
         &["gc"],
         &["gc", "--dry-run"],
         &["backup"],
@@ -182,7 +185,8 @@ fn names_of_rows() {
         place.wharf_with(&["shell", "R-1"], "pwd; echo $WHARF_RUN_NUMBER $WHARF_ISSUE_IDENTIFIER $WHARF_PROJECT_KEY\n");
     let cwd = place.wharf(&["show", "W-1", "--json"]).json()["workspace"]["cwd"].as_str().unwrap().to_owned();
     assert_eq!(shell.expect(0).out, format!("{cwd}\nR-1 SHOP-1 SHOP\n"));
-    place.wharf(&["shell", "L-1"]).expect(2);
+    place.wharf(&["shell", "L-1"]).expect(4);
+    place.wharf(&["shell", "E-1"]).expect(2);
 }
 
 #[test]
@@ -252,6 +256,7 @@ fn documents_keep_their_keys() {
     place.wharf(&["service", "start", "web"]).expect(0);
     place.wharf(&["run", "slow"]).expect(0);
     place.wharf(&["run", "flood", "--wait"]).expect(0);
+    place.wharf(&["env", "add", "box", "--driver", "ssh", "--set", "host=a"]).expect(0);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let lists = LISTS.iter().map(|l| vec![*l]);
     let more = [
@@ -268,9 +273,15 @@ fn documents_keep_their_keys() {
         vec!["config", "check"],
         vec!["config", "show"],
         vec!["config", "accept"],
+        vec!["env", "show", "Local"],
+        vec!["env", "probe", "Local"],
+        vec!["env", "test", "Local", "--agent", "good"],
+        vec!["env", "edit", "Local", "--slots", "9"],
+        vec!["env", "archive", "box", "--dry-run"],
         vec!["project", "add"],
         vec!["issue", "new", "Two"],
         vec!["lease", "release", "L-2", "--dry-run"],
+        vec!["lease", "retain", "L-2", "--for", "1h", "--dry-run"],
         vec!["doctor"],
         vec!["gc", "--dry-run"],
         vec!["backup"],
@@ -283,6 +294,9 @@ fn documents_keep_their_keys() {
         let schema = document["schema"].as_str().unwrap().to_owned();
         keys("", &document, found.entry(schema).or_default());
     }
+    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/plugins/places.py");
+    let tried = place.wharf(&["plugin", "check", plugin, "--json"]).json();
+    keys("", &tried, found.entry("wharf.plugin_check/1".to_owned()).or_default());
     drop(serving);
     let text = serde_json::to_string_pretty(&found).unwrap() + "\n";
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/schema/documents.json");

@@ -225,12 +225,25 @@ fn every_command_says_what_it_is_for_with_an_example() {
         .filter_map(|l| l.split_whitespace().next())
         .collect();
     assert!(commands.len() > 20, "{help}");
-    let groups = ["lease", "service", "issue", "project", "config"];
+    let groups = ["lease", "env", "plugin", "service", "issue", "project", "config"];
     let grouped = ["lease release", "service start", "service stop", "service restart", "service logs"];
-    let more = ["issue new", "project add", "config check", "config show", "config accept"];
+    let leases = ["force-release", "destroy", "extend", "retain", "retry-cleanup"].map(|verb| format!("lease {verb}"));
+    let more = [
+        "env list",
+        "env show",
+        "env add",
+        "env edit",
+        "plugin check",
+        "issue new",
+        "project add",
+        "config check",
+        "config show",
+        "config accept",
+    ];
     assert_eq!(place.wharf(&["help"]).expect(0).out, help, "what one types first shows the same");
     let commands = commands.into_iter().filter(|c| *c != "help");
     let all = commands.filter(|c| !groups.contains(c)).chain(grouped).chain(more);
+    let all = all.chain(leases.iter().map(String::as_str));
     for command in all {
         let mut args: Vec<&str> = command.split(' ').collect();
         args.push("--help");

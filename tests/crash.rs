@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says its seed")]
 
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/orchestrator.rs"]
 mod orchestrator;
+#[path = "support/sshd.rs"]
+mod sshd;
+#[path = "support/witness.rs"]
+mod witness;
 
 #[path = "crash/adopt.rs"]
 mod adopt;
@@ -21,6 +27,10 @@ mod clock;
 mod doubt;
 #[path = "crash/election.rs"]
 mod election;
+#[path = "crash/lease_plugin.rs"]
+mod lease_plugin;
+#[path = "crash/leases.rs"]
+mod leases;
 #[path = "crash/left.rs"]
 mod left;
 #[path = "crash/limits.rs"]

@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says what it did")]
 
+mod sandbox_common;
+#[path = "support/sshd.rs"]
+mod sshd;
+
 #[path = "drivers/bench.rs"]
 mod bench;
 #[path = "drivers/command.rs"]

@@ -8,10 +8,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends with a panic, and says its seed")]
 
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/orchestrator.rs"]
 mod orchestrator;
 #[path = "support/pty.rs"]
 mod pty;
+#[path = "support/sshd.rs"]
+mod sshd;
+#[path = "support/witness.rs"]
+mod witness;
 
 #[path = "faults/checker.rs"]
 mod checker;
@@ -36,6 +42,8 @@ mod kill_points;
 mod limits;
 #[path = "faults/output.rs"]
 mod output;
+#[path = "faults/slots.rs"]
+mod slots;
 #[path = "faults/table.rs"]
 mod table;
 #[path = "faults/trees.rs"]

@@ -340,7 +340,10 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         sys.exit(runner(sys.argv[2]))
     for line in sys.stdin:
-        request = json.loads(line)
+        try:
+            request = json.loads(line)
+        except ValueError:
+            continue  # wharf sends nothing of the kind
         if "id" in request and "method" in request:  # notifications, as cancelRequest, may be passed over
             threading.Thread(target=handle, args=(request,), daemon=True).start()
     os._exit(0)  # the end of our input: wharf is gone

@@ -1,33 +1,18 @@
 //! The rows of documents. Every key is always there; moments are RFC 3339 in UTC.
 
+mod lease;
+
 use serde::Serialize;
 use serde_json::Value;
 use wharf_model::*;
-use wharf_store::view::{AgentItem, IssueItem, LeaseItem, ServiceItem, WorkspaceItem};
+use wharf_store::view::{AgentItem, IssueItem, ServiceItem, WorkspaceItem};
 use wharf_ui::glyph::Class;
 
+pub use self::lease::{LeaseDoc, lease_state};
 use super::run_doc::{class_word, time};
 
 /// A state in the words of the screens.
 pub type State = (Class, &'static str);
-
-/// State of a lease.
-pub fn lease_state(item: &LeaseItem) -> State {
-    match item.lease.status {
-        LeaseStatus::Active if item.run_observation == Some(Observation::Unknown) => (Class::Unknown, "active"),
-        other => wharf_ui::rows::lease_state(other),
-    }
-}
-
-/// Whether the holder of a lease lives.
-pub fn holder_is(item: &LeaseItem) -> Option<&'static str> {
-    let status = item.run_status?;
-    Some(match item.run_observation {
-        Some(Observation::Unknown) if !status.is_terminal() => "unknown",
-        _ if status.is_terminal() => "gone",
-        _ => "live",
-    })
-}
 
 /// State of a service.
 pub fn service_state(service: &ServiceRow) -> State {
@@ -84,70 +69,6 @@ pub fn issue_state(item: &IssueItem) -> State {
         IssueStatus::Done => (Class::Good, "done"),
         IssueStatus::Blocked => (Class::Bad, "blocked"),
         IssueStatus::Cancelled => (Class::Chosen, "cancelled"),
-    }
-}
-
-/// A lease in a document.
-#[derive(Debug, Serialize)]
-pub struct LeaseDoc {
-    id: String,
-    number: String,
-    status: String,
-    class: &'static str,
-    since: Option<String>,
-    until: Option<String>,
-    environment: Option<String>,
-    provider: String,
-    policy: String,
-    fence: Option<i64>,
-    run: Option<String>,
-    agent: Option<String>,
-    issue: Option<String>,
-    workspace: Option<String>,
-    holder: Option<&'static str>,
-    acquired_at: Option<String>,
-    last_used_at: Option<String>,
-    expires_at: Option<String>,
-    released_at: Option<String>,
-    end_reason: Option<String>,
-    failure_reason: Option<String>,
-    cleanup_status: Option<String>,
-    cleanup_attempts: i64,
-    next_try_at: Option<String>,
-    version: i64,
-}
-
-impl LeaseDoc {
-    /// The document of a lease.
-    pub fn new(item: &LeaseItem) -> Self {
-        let l = &item.lease;
-        Self {
-            id: l.id.text(),
-            number: Kind::Lease.number(l.number),
-            status: l.status.to_string(),
-            class: class_word(lease_state(item).0),
-            since: time(l.released_at.or(l.acquired_at).or(Some(l.created_at))),
-            until: time(l.next_try_at.or(l.expires_at).or(l.deadline_at)),
-            environment: Some(item.environment.clone()),
-            provider: l.provider.clone(),
-            policy: l.lease_policy.to_string(),
-            fence: l.fence,
-            run: item.run_number.map(|n| Kind::Run.number(n)),
-            agent: item.agent.clone(),
-            issue: item.issue.clone(),
-            workspace: item.workspace_number.map(|n| Kind::Workspace.number(n)),
-            holder: holder_is(item),
-            acquired_at: time(l.acquired_at),
-            last_used_at: time(l.last_used_at),
-            expires_at: time(l.expires_at),
-            released_at: time(l.released_at),
-            end_reason: l.end_reason.map(|r| r.to_string()),
-            failure_reason: l.failure_reason.clone(),
-            cleanup_status: l.cleanup_status.map(|s| s.to_string()),
-            cleanup_attempts: l.cleanup_attempts,
-            next_try_at: time(l.next_try_at),
-            version: l.version,
-        }
     }
 }
 

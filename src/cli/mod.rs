@@ -33,7 +33,7 @@ mod shell;
 mod show;
 mod signals;
 mod table;
-mod target;
+pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
@@ -96,7 +96,7 @@ enum Command {
         #[arg(long)]
         held: bool,
     },
-    /// Release a lease
+    /// Release, destroy, extend and keep leases
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
     /// List environments of the company
@@ -164,12 +164,9 @@ enum Command {
     /// Make a small project whose agents do real work, and open the console on it
     #[command(after_help = "Example:\n  wharf demo --headless")]
     Demo(demo::DemoArgs),
-    /// Try out plugins that provide environments
+    /// Try out and write plugins that provide environments
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Stands for a command in another place
-    #[command(subcommand, hide = true)]
-    Target(target::TargetCommand),
     /// Orchestrate without a screen
     #[command(after_help = "Example:\n  wharf serve --until-idle")]
     Serve(serve::ServeArgs),
@@ -187,10 +184,6 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    // It stands for a command of somebody else's: no store is touched.
-    if let Some(Command::Target(command)) = cli.command {
-        return target::target(command);
-    }
     let json = cli.global.json;
     match start(cli) {
         Ok(code) => ExitCode::from(code),
@@ -271,7 +264,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Attach(args) => attach::attach(context, args),
         Command::Shell(args) => shell::shell(context, args),
         Command::Leases { list, held } => lists::leases(context, list, *held),
-        Command::Lease(lease::LeaseCommand::Release(args)) => lease::release_lease(context, args),
+        Command::Lease(command) => lease::lease(context, command),
         Command::Environments(args) => lists::environments(context, args),
         Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
@@ -290,12 +283,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Backup(args) => backup::backup(context, args),
         Command::Restore(args) => backup::restore(context, args),
         Command::Gc(args) => gc::gc(context, args),
-        Command::Plugin(plugin::PluginCommand::Check(args)) => plugin::check(context, args),
-        // Taken before a data directory is looked for.
-        Command::Target(command) => {
-            let _ended = target::target(command.clone());
-            Ok(exit::INTERNAL)
-        }
+        Command::Plugin(command) => plugin::plugin(context, command),
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),

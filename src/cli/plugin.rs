@@ -1,4 +1,4 @@
-//! `wharf plugin check`: tries out a plugin, as its author needs it.
+//! `wharf plugin`: what the author of a plugin needs.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use wharf_ui::glyph::Class;
 
-use super::context::Context;
+use super::context::{Context, print};
 use super::error::{CliError, Result, exit};
+use super::signals::{Caught, Signals};
 use super::table::{Cell, Table};
 use crate::environment::driver::{Check, Level};
 use crate::environment::plugin::check::{self, Plan};
@@ -21,8 +22,24 @@ pub enum PluginCommand {
     /// Try every call of the protocol on a plugin
     #[command(after_help = "Example:\n  wharf plugin check ./my-plugin --config '{\"size\": \"small\"}'\n\n\
         It obtains a place, runs commands in it and gives it back, so it costs what that costs. Exit code 8 when\n\
-        something is wrong. The protocol is described in assets/plugins/PROTOCOL.md.")]
+        something is wrong.")]
     Check(CheckArgs),
+    /// Print the protocol that plugins speak
+    #[command(after_help = "Example:\n  wharf plugin protocol | less")]
+    Protocol,
+    /// Print a whole plugin in Python, to begin with
+    #[command(after_help = "Example:\n  wharf plugin example > my-plugin && chmod +x my-plugin")]
+    Example,
+}
+
+/// Carries out what is asked.
+pub fn plugin(context: &Context, command: &PluginCommand) -> Result<u8> {
+    match command {
+        PluginCommand::Check(args) => return check(context, args),
+        PluginCommand::Protocol => print(include_bytes!("../../assets/plugins/PROTOCOL.md"))?,
+        PluginCommand::Example => print(include_bytes!("../../assets/plugins/places.py"))?,
+    }
+    Ok(exit::DONE)
 }
 
 /// Options of `wharf plugin check`.
@@ -53,7 +70,7 @@ struct Document<'a> {
 }
 
 /// Tries it out and prints what was found.
-pub fn check(context: &Context, args: &CheckArgs) -> Result<u8> {
+fn check(context: &Context, args: &CheckArgs) -> Result<u8> {
     let unforeseen = |e: std::io::Error| CliError::internal("the check cannot be prepared").cause(e.to_string());
     let here = std::env::current_dir().map_err(unforeseen)?;
     let config: Value = match &args.config {
@@ -80,9 +97,14 @@ pub fn check(context: &Context, args: &CheckArgs) -> Result<u8> {
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(unforeseen)?;
-    let checks = runtime.block_on(check::run(plan));
+    let (checks, caught) = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let mut caught = None;
+        let checks = check::run(plan, async { caught = Some(signals.next(false).await) }).await;
+        Ok::<_, CliError>((checks, caught))
+    })?;
     drop(runtime);
-    report(context, args, &checks)
+    report(context, args, &checks).map(|code| caught.map_or(code, Caught::code))
 }
 
 fn report(context: &Context, args: &CheckArgs, checks: &[Check]) -> Result<u8> {

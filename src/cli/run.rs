@@ -195,9 +195,7 @@ fn line(reader: &Reader, id: RunId) -> Result<Seen> {
 pub fn finish(desk: &mut Desk, id: RunId) -> Result<Option<RunLine>> {
     desk.wait(Some(Instant::now() + FINISHING), |reader, reign| {
         let Some(detail) = reader.run_detail(id)? else { return Ok(None) };
-        let released = detail
-            .lease
-            .is_none_or(|l| l.lease.status.is_terminal() || l.lease.status == wharf_model::LeaseStatus::PendingCleanup);
+        let released = detail.lease.is_none_or(|l| !wharf_model::rules::lease::takes_slot(&l.lease));
         let sealed = detail.run.log_ref.is_none() || detail.run.log_sha256.is_some();
         // Each live run and service keeps one action for its whole life.
         let quiet = reign.is_none_or(|r: &Reign| r.busy <= r.live_runs + r.live_services);

@@ -1,5 +1,7 @@
 //! `wharf show`: one thing with everything around it.
 
+mod lease;
+
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -43,10 +45,7 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
     let gone = || CliError::internal(format!("{} is not in the store any more", found.label));
     match found.kind {
         EntityKind::Run => run(context, &reader, RunId(found.id)),
-        EntityKind::Lease => {
-            let item = reader.lease(LeaseId(found.id))?.ok_or_else(gone)?;
-            facts(context, "lease", &found.label, Some(lease_state(&item)), &LeaseDoc::new(&item), &[])
-        }
+        EntityKind::Lease => lease::show(context, &reader, LeaseId(found.id), &found.label),
         EntityKind::Service => {
             let item = reader.service(ServiceId(found.id))?.ok_or_else(gone)?;
             let next = [format!("wharf service logs {}", found.label)];

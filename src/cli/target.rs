@@ -1,48 +1,38 @@
-//! Commands that stand for one in another place; targets of environments name them, people never do.
+//! `wharf target`, hidden: what stands before a command that runs elsewhere, and behaves like that command.
+//! Targets of environments name it, people never do.
 
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::io::Write as _;
 
-use clap::{Args, Subcommand};
+use crate::environment::{plugin, ssh, transport};
 
-/// What a command is wrapped with.
-#[derive(Debug, Clone, Subcommand)]
-pub enum TargetCommand {
-    /// Runs a command in a place that a plugin provides
-    Plugin(PluginTarget),
-    /// Runs a command on a host that ssh reaches
-    Ssh(SshTarget),
-}
+/// Exit code of a command that could not be started.
+const NOT_RUN: u8 = 125;
 
-/// A command there; what else is needed comes in the first line of its input.
-#[derive(Debug, Clone, Args)]
-pub struct PluginTarget {
-    /// Directory there
-    #[arg(long, value_name = "DIR")]
-    pub cwd: String,
-    /// Program and arguments
-    #[arg(last = true, required = true)]
-    pub argv: Vec<String>,
-}
-
-/// A command on a host; what else is needed comes in the first line of its input.
-#[derive(Debug, Clone, Args)]
-pub struct SshTarget {
-    /// Directory there
-    #[arg(long, value_name = "DIR")]
-    pub cwd: String,
-    /// Program and arguments
-    #[arg(last = true, required = true)]
-    pub argv: Vec<String>,
-}
-
-/// Runs it to its end.
-pub fn target(command: TargetCommand) -> ExitCode {
-    match command {
-        TargetCommand::Plugin(PluginTarget { cwd, argv }) => {
-            ExitCode::from(crate::environment::plugin::target::main(cwd, argv))
+/// Runs `wharf target KIND --cwd DIR -- COMMAND…`; returns its exit code, or ends this process by a signal.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    match run(arguments) {
+        Ok(code) => code,
+        Err(why) => {
+            // Nobody may be reading.
+            let _gone = writeln!(std::io::stderr(), "wharf: {why}");
+            NOT_RUN
         }
-        TargetCommand::Ssh(SshTarget { cwd, argv }) => {
-            ExitCode::from(crate::environment::transport::target::main(&cwd, &argv, crate::environment::ssh::explain))
-        }
+    }
+}
+
+fn run(arguments: impl Iterator<Item = OsString>) -> Result<u8, String> {
+    let mut words = Vec::new();
+    for word in arguments {
+        words.push(word.into_string().map_err(|word| format!("an argument is no text: {}", word.display()))?);
+    }
+    let (kind, cwd, argv) = match words.as_slice() {
+        [kind, flag, cwd, end, argv @ ..] if flag == "--cwd" && end == "--" && !argv.is_empty() => (kind, cwd, argv),
+        _ => return Err("use: wharf target KIND --cwd DIR -- COMMAND…".to_owned()),
+    };
+    match kind.as_str() {
+        "ssh" => Ok(transport::target::main(cwd, argv, ssh::explain)),
+        "plugin" => Ok(plugin::target::main(cwd.clone(), argv.to_vec())),
+        kind => Err(format!("there is no target {kind}")),
     }
 }

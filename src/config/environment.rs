@@ -1,6 +1,7 @@
 //! `[[environment]]` and its driver's settings.
 
 use serde_json::Value;
+use wharf_model::Named;
 use wharf_model::config::driver::{self, DriverConfig};
 use wharf_model::config::{Driver, EnvironmentConfig, LOCAL_ENVIRONMENT, LeasePolicy, secret};
 
@@ -20,6 +21,10 @@ pub(super) fn environment<'t>(
         && let Some(value) = reader.take(t, "name")
     {
         let message = format!("the environment {LOCAL_ENVIRONMENT} is always there and cannot be defined");
+        reader.wrong(value.span(), message, "expected another name");
+    }
+    if let (Ok(Named::Number(..)), Some(value)) = (name.parse(), reader.take(t, "name")) {
+        let message = format!("{name:?} reads like a number that wharf gives, so it cannot name an environment");
         reader.wrong(value.span(), message, "expected another name");
     }
     if !t.has("driver") {

@@ -301,6 +301,8 @@ fn a_drivers_mistakes_are_told_at_their_lines() {
     }
     let named = messages("[[environment]]\nname = \"local\"\ndriver = \"ssh\"\nconfig = { host = \"b\" }\n");
     assert_eq!(named, ["the environment Local is always there and cannot be defined"]);
+    let number = messages("[[environment]]\nname = \"e-2\"\ndriver = \"ssh\"\nconfig = { host = \"b\" }\n");
+    assert_eq!(number, ["\"e-2\" reads like a number that wharf gives, so it cannot name an environment"]);
     let bare = messages("[[environment]]\nname = \"e\"\ndriver = \"ssh\"\n");
     assert_eq!(bare, ["host is missing"]);
 }

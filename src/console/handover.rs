@@ -123,14 +123,7 @@ pub fn shell_place(reader: &Reader, owner: Owner) -> Result<(PathBuf, Vec<(Strin
     let (dir, vars) = match owner {
         Owner::Run(id) => run_place(id)?,
         Owner::Workspace(id) => workspace_place(id)?,
-        Owner::Lease(id) => {
-            let lease = reader.lease(id).map_err(words)?.ok_or_else(gone)?.lease;
-            match (lease.execution_workspace_id, lease.run_id) {
-                (Some(workspace), _) => workspace_place(workspace)?,
-                (None, Some(run)) => run_place(run)?,
-                (None, None) => return Err("this lease has neither a workspace nor a run".to_owned()),
-            }
-        }
+        Owner::Lease(_) => return Err("a shell in a lease is opened where the lease leads".to_owned()),
         Owner::Service(id) => {
             let item = reader.service(id).map_err(words)?.ok_or_else(gone)?;
             let mut vars = vec![("WHARF_SERVICE_NAME".to_owned(), item.service.name)];
@@ -199,6 +192,36 @@ pub fn editor(tmp: &Path, text: &str) -> Result<(Command, PathBuf), String> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exec ${VISUAL:-${EDITOR:-vi}} \"$@\"", "sh"]).arg(&file);
     Ok((command, file))
+}
+
+/// The operator's editor on a file of theirs, at a line.
+pub fn edit_at(path: &str, line: u64) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exec ${VISUAL:-${EDITOR:-vi}} \"$@\"", "sh"]).arg(format!("+{line}")).arg(path);
+    command
+}
+
+/// This program, with a shell where a lease leads, when that is beside this machine or the lease itself was chosen.
+///
+/// # Errors
+/// The store cannot be read, in words.
+pub fn place_shell(data: &Path, reader: &Reader, owner: Owner) -> Result<Option<Command>, String> {
+    let words = |e: wharf_store::StoreError| e.to_string();
+    let number = match owner {
+        Owner::Lease(id) => reader.lease(id).map_err(words)?.map(|l| Kind::Lease.number(l.lease.number)),
+        Owner::Run(id) => {
+            let lease = reader.run_detail(id).map_err(words)?.and_then(|d| d.lease);
+            let beside = lease.filter(|l| l.driver.is_some_and(|d| d != wharf_model::Driver::Local));
+            beside.map(|l| Kind::Lease.number(l.lease.number))
+        }
+        _ => None,
+    };
+    Ok(number.map(|number| {
+        // The path of the running program may have been replaced by an upgrade.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("--data-dir").arg(data).arg("shell").arg(number).arg("--ignore-status");
+        command
+    }))
 }
 
 /// What an editor left behind; none when it cannot be used.

@@ -27,6 +27,13 @@ mod shell;
 mod signals;
 mod terminal;
 
+pub(crate) use questions::preview::lease as lease_preview;
+
+/// What is known of a lease, in the operator's words.
+pub(crate) mod lease_facts {
+    pub(crate) use super::questions::places::without_secrets;
+    pub(crate) use super::questions::rows::{lease, lease_detail, realisation, waits};
+}
 pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};
 use std::path::PathBuf;
 

@@ -253,6 +253,17 @@ fn begun(reader: &Reader, kind: &str, row: &RequestRow) -> Option<RunLine> {
     reader.run_line(text.parse().ok()?).ok().flatten()
 }
 
+/// What a probe found, in words.
+fn probed(row: &RequestRow) -> String {
+    let checks = row.result.as_ref().and_then(|r| r["checks"].as_array()).map_or(0, Vec::len);
+    let warned = row
+        .result
+        .as_ref()
+        .and_then(|r| r["checks"].as_array())
+        .map_or(0, |checks| checks.iter().filter(|c| c["level"] != "ok").count());
+    if warned == 0 { format!("{checks} checks, all ok") } else { format!("{checks} checks, {warned} with a remark") }
+}
+
 /// What was made or changed, in words.
 fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
     match kind {
@@ -260,6 +271,15 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
         "run.cancel" => "cancelled by operator".to_owned(),
         "run.resolve" => "decided".to_owned(),
         "lease.release" => "released".to_owned(),
+        "lease.destroy" => "destroyed".to_owned(),
+        "lease.extend" => "has more time".to_owned(),
+        "lease.retain" => "is kept".to_owned(),
+        "lease.retry_cleanup" => "cleaned up".to_owned(),
+        "environment.probe" => probed(row),
+        "environment.test" => "the adapter works there".to_owned(),
+        "environment.archive" => "archived".to_owned(),
+        "environment.restore" => "in use again".to_owned(),
+        "environment.delete" => "deleted".to_owned(),
         "service.start" | "service.restart" => "running".to_owned(),
         "service.stop" => "stopped".to_owned(),
         "config.accept" => "accepted".to_owned(),

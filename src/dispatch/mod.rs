@@ -17,4 +17,4 @@ mod room;
 pub mod take_over;
 
 #[cfg(test)]
-mod simulate;
+pub(crate) mod simulate;

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wharf_model::{CompanyId, EnvironmentId, IssueId, LeaseId, LeasePolicy, RunId, UnixMillis, WorkspaceId};
+use wharf_model::{
+    CompanyId, EnvironmentId, EnvironmentRow, IssueId, LeaseId, LeasePolicy, RunId, UnixMillis, WorkspaceId,
+};
 
 pub use super::target::{CwdPass, EnvPass, Mapping, Target};
 
@@ -70,6 +72,21 @@ pub struct Site {
     pub base: PathBuf,
     /// The running plugins, shared by every driver that needs one.
     pub plugins: Arc<super::plugin::Plugins>,
+}
+
+impl Site {
+    /// What surrounds the drivers of an environment, with plugins of its own. Paths of its config start where the
+    /// config lies.
+    pub fn of(data: &Path, operator: &Arc<BTreeMap<String, String>>, environment: &EnvironmentRow) -> Self {
+        let home = || operator.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        Self {
+            data: data.to_owned(),
+            operator: Arc::clone(operator),
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
+            base: environment.config["base"].as_str().map_or_else(home, PathBuf::from),
+            plugins: Arc::default(),
+        }
+    }
 }
 
 /// What a driver is told when it is asked for a lease.

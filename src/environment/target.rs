@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 const IDENTITY: &[&str] = &["PATH", "HOME", "PWD", "OLDPWD", "SHELL", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
 const IDENTITY_PREFIXES: &[&str] = &["TMP", "TEMP", "XDG_"];
 
+/// Variable of the wrapping command: the time between SIGTERM and force that what it wraps has, in milliseconds.
+pub const GRACE_VARIABLE: &str = "WHARF_GRACE_MS";
+/// Member of [`Target::block`] that is filled in with the same, where a driver put it there.
+pub const GRACE_MEMBER: &str = "grace_ms";
+
 /// How the variables of a command reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvPass {

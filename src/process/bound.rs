@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal};
 /// A command and where its start is told.
 type Order = (Command, SyncSender<io::Result<Child>>);
 
-/// Starts a command in a group of its own that is killed when this process dies. It inherits no
-/// descriptor but its three standard ones. Waits for the start, which takes a few milliseconds.
+/// Starts a command in a session and group of its own, without a terminal, that is killed when this process dies. It
+/// inherits no descriptor but its three standard ones. Waits for the start, which takes a few milliseconds.
 ///
 /// The kernel kills such a child when the *thread* that made it ends, so one thread, which never ends
 /// before the process does, makes them all.
@@ -45,10 +45,10 @@ pub fn spawn(command: Command) -> io::Result<Child> {
 #[expect(unsafe_code, reason = "std offers neither the death signal nor close_range but through what runs before exec")]
 fn bind(command: &mut Command) -> &mut Command {
     let parent = rustix::process::getpid();
-    command.process_group(0);
     // SAFETY: only system calls between fork and exec; nothing is allocated.
     unsafe {
         command.pre_exec(move || {
+            rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // It may have died before the line above.
             if rustix::process::getppid() != Some(parent) {
@@ -64,6 +64,19 @@ fn bind(command: &mut Command) -> &mut Command {
 /// where the signal does not end it. No core is written: it would be of the wrong program.
 #[expect(unsafe_code, reason = "signal dispositions and masks have no safe wrapper here")]
 pub fn end_by(number: i32) -> ! {
+    const STAY: &[i32] = &[
+        libc::SIGSTOP,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGCONT,
+        libc::SIGCHLD,
+        libc::SIGURG,
+        libc::SIGWINCH,
+    ];
+    if STAY.contains(&number) {
+        std::process::exit(128 + number);
+    }
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     if let (Some(me), Some(signal)) =

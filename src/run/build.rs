@@ -132,3 +132,6 @@ fn home(ctx: &Context, job: &RunJob) -> Result<PathBuf, CannotStart> {
     })?;
     Ok(home)
 }
+
+#[cfg(test)]
+mod tests;

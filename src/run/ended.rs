@@ -48,9 +48,9 @@ pub async fn settle(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Option<
     let there = match venue {
         Venue::Here => return Some(Settled::default()),
         Venue::There(there) => there,
-        // It ended with its lease; what it changed cannot be asked for any more.
-        Venue::Gone(why) => {
-            return Some(Settled { stopped: None, collected: Some(Err(why.clone())) });
+        // It ended with its lease; what it changed there cannot be asked for any more.
+        Venue::Gone { why, carries } => {
+            return Some(Settled { stopped: None, collected: carries.then(|| Err(why.clone())) });
         }
         Venue::Unreachable(why) => {
             let mut doubt = Doubt::new(watch);
@@ -69,7 +69,9 @@ pub async fn settle_lost(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Op
     let there = match venue {
         Venue::Here => return Some(String::new()),
         Venue::There(there) => there,
-        Venue::Gone(why) | Venue::Unreachable(why) => return Some(format!("; where it ran cannot be asked: {why}")),
+        Venue::Gone { why, .. } | Venue::Unreachable(why) => {
+            return Some(format!("; where it ran cannot be asked: {why}"));
+        }
     };
     let stopped = clear(there, stop, watch).await?;
     let stopped = stopped.unwrap_or_else(|| format!("nothing of it lives in {}", there.name));
@@ -90,9 +92,6 @@ pub async fn settle_lost(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Op
 /// Waits until nothing with this tag lives in a place, and stops what does. Says what was stopped; none of it all when
 /// the run was given up meanwhile.
 async fn clear(there: &There, stop: Stop<'_>, watch: &Watch<'_>) -> Option<Option<String>> {
-    if !there.driver.capabilities().list {
-        return Some(None);
-    }
     let mut doubt = Doubt::new(watch);
     let mut found: Vec<PlaceProcess> = Vec::new();
     loop {
@@ -116,13 +115,19 @@ async fn clear(there: &There, stop: Stop<'_>, watch: &Watch<'_>) -> Option<Optio
 }
 
 /// Looks for processes with a tag and stops them, once. The error is what speaks against that nothing lives.
+///
+/// A driver is asked before it is believed that it cannot say: one that another process serves knows what it can do
+/// only once that process has answered.
 pub async fn look(
     driver: &dyn Driver,
     held: &Held,
     stop: Stop<'_>,
     found: &mut Vec<PlaceProcess>,
 ) -> Result<(), String> {
-    let seen = known(within(LIST_LIMIT, driver.list(held, stop.tag)).await)?;
+    let seen = match within(LIST_LIMIT, driver.list(held, stop.tag)).await {
+        Answer::Refused { .. } if !driver.capabilities().list => return Ok(()),
+        answer => known(answer)?,
+    };
     if seen.is_empty() {
         return Ok(());
     }

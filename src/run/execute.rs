@@ -130,7 +130,7 @@ async fn target(
     let there = match venue {
         Venue::Here => return Ok(Ok(Target::default())),
         Venue::There(there) => there,
-        Venue::Unreachable(why) | Venue::Gone(why) => return refused(failed, why.clone()),
+        Venue::Unreachable(why) | Venue::Gone { why, .. } => return refused(failed, why.clone()),
     };
     if !place::is_held(job) {
         return refused(failed, format!("its lease of {} is not held any more", there.name));
@@ -167,3 +167,6 @@ async fn tell_missing(there: &There, job: &RunJob, agent: &AgentConfig, watch: &
         watch.note(format!("the limits of agent {} in {} {words}", agent.name, there.name)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

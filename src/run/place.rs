@@ -14,6 +14,7 @@ use super::watch::Watch;
 use crate::dispatch::input::Realisation;
 use crate::dispatch::perform::RunJob;
 use crate::environment::driver::{Answer, Driver, Held, Realised, Target};
+use crate::environment::registry;
 
 /// Time in which a driver must say how commands run in a place.
 pub const TARGET_LIMIT: Duration = Duration::from_secs(30);
@@ -60,8 +61,13 @@ pub enum Venue {
     There(Box<There>),
     /// In a place that cannot be asked: why.
     Unreachable(String),
-    /// In a place that is not its own any more: why.
-    Gone(String),
+    /// In a place that is not its own any more.
+    Gone {
+        /// Why.
+        why: String,
+        /// What it changed there has to be brought back from there: it sees other files than this machine.
+        carries: bool,
+    },
 }
 
 /// Where a run works: never on this machine unless its environment says so.
@@ -73,7 +79,9 @@ pub fn of(ctx: &Context, job: &RunJob) -> Venue {
         return Venue::Here;
     }
     let Some(lease) = &job.lease else {
-        return Venue::Gone(format!("its lease of {} is not held any more", environment.name));
+        let driver = registry::driver(environment.driver, &environment.driver_config(), &ctx.site(environment));
+        let carries = !driver.is_ok_and(|d| d.capabilities().shared_files);
+        return Venue::Gone { why: format!("its lease of {} is not held any more", environment.name), carries };
     };
     match lease::driver_of(ctx, lease, environment) {
         Ok(driver) => Venue::There(Box::new(There {

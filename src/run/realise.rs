@@ -83,7 +83,7 @@ async fn everything(ctx: &Context, job: &RunJob) -> Result<(Made, Option<Realisa
         Venue::Here => None,
         Venue::There(there) if place::is_held(job) => Some(there),
         Venue::There(there) => return Err(format!("its lease of {} is not held any more", there.name).into()),
-        Venue::Unreachable(why) | Venue::Gone(why) => return Err(why.into()),
+        Venue::Unreachable(why) | Venue::Gone { why, .. } => return Err(why.into()),
     };
     let mut made = make(ctx, job, &config).await?;
     if let Some(there) = &mut there {

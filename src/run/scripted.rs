@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wharf_model::shim::OnQuota;
 use wharf_model::{
-    CompanyId, Driver as Kind, EnvironmentId, EnvironmentRow, LeaseId, LeasePolicy, LeaseRow, LeaseStatus, RunId,
-    UnixMillis, WorkspaceId,
+    ActionKind, ActionRow, CompanyId, Driver as Kind, EnvironmentId, EnvironmentRow, LeaseId, LeasePolicy, LeaseRow,
+    LeaseStatus, RunId, UnixMillis, WorkspaceId,
 };
 
+use super::context::Context;
+use super::keep::Keeper;
 use super::place::There;
+use crate::dispatch::event_loop::Inbox;
 use crate::dispatch::input::Realisation;
+use crate::dispatch::perform::{self, Job, RunJob};
+use crate::dispatch::simulate::bench::Bench;
 use crate::environment::driver::{
     AcquireAsk, Acquired, Answer, Call, Capabilities, Check, Collected, Driver, Extended, Held, Outcome, PlaceProcess,
     RealiseAsk, Realised, Resumed, Seen, Target,
@@ -62,6 +69,8 @@ impl<T: Clone + Send + Debug> Script<T> {
 #[derive(Debug, Default)]
 pub struct Scripted {
     pub shared_files: bool,
+    /// It cannot be asked what runs there.
+    pub silent: bool,
     pub calls: Mutex<Vec<String>>,
     /// Calls that were dropped before they ended.
     pub dropped: Arc<Mutex<u32>>,
@@ -130,7 +139,7 @@ impl Driver for Scripted {
             execute: true,
             resume: true,
             extend: true,
-            list: true,
+            list: !self.silent,
             tty: false,
             persistent: true,
             shared_files: self.shared_files,
@@ -230,4 +239,34 @@ pub fn realisation() -> Realisation {
 /// A process in a place.
 pub fn process(pid: i64) -> PlaceProcess {
     PlaceProcess { pid, command: "sleep".into() }
+}
+
+/// A run of an agent in an environment of ssh, about to be started, and the action that starts it.
+pub fn remote_run() -> (ActionRow, RunJob) {
+    let mut bench = Bench::new(4);
+    let run = bench.start("remote", None);
+    bench.grant(run);
+    bench.make_workspace(run, "/here/w/sub");
+    let id = bench.action(ActionKind::SpawnShim, &run.text()).unwrap();
+    let action = bench.state.actions[&id].clone();
+    let Some(Job::Execute(job)) = perform::job(&bench.state, &action, None) else { panic!("it cannot be started") };
+    (action, *job)
+}
+
+/// What executors share, in a data directory of its own.
+pub fn context(data: &Path, inbox: Inbox) -> Context {
+    let operator = BTreeMap::from([
+        ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
+        ("HOME".to_owned(), "/home/me".to_owned()),
+        ("LANG".to_owned(), "C".to_owned()),
+    ]);
+    Context {
+        keeper: Keeper { data: data.to_owned(), epoch: 1 },
+        inbox,
+        operator: Arc::new(operator),
+        program_dir: None,
+        log_quota: None,
+        on_quota: OnQuota::Block,
+        plugins: Arc::default(),
+    }
 }

@@ -454,6 +454,8 @@ fn every_list_is_answered_by_an_index() {
         }
         LeaseQuery { run: Some(make::id(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
         LeaseQuery { environment: Some(make::id(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
+        reader.lease_trail(make::id(200)).unwrap();
+        reader.release_facts(make::id(200)).unwrap();
         OperationQuery { run: Some(make::id(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
         OperationQuery { workspace: Some(make::id(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
         for open_only in [false, true] {

@@ -40,10 +40,10 @@ pub fn the_same_lease_has_the_same_place(b: &Bench) {
     b.holds("release leaves nothing", b.places() == before, b.places());
 }
 
-/// Holds that exactly one place was added.
+/// Holds that no second place was made. One whose files are not known yet may be made by what comes later.
 fn one_more(b: &Bench, what: &str, before: Option<&[String]>) {
     if let (Some(before), Some(now)) = (before, b.places()) {
-        b.holds(&format!("{what} makes one place"), now.len() == before.len() + 1, (before, &now));
+        b.holds(&format!("{what} makes no second place"), now.len() <= before.len() + 1, (before, &now));
     }
 }
 

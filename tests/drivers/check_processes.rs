@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use wharf::environment::driver::{Held, Realised};
 
 use super::bench::Bench;
@@ -60,18 +59,13 @@ pub fn a_tree_that_hides_is_listed_and_stopped(b: &Bench) {
 
 pub fn ending_what_waits_here_ends_what_runs_there(b: &Bench) {
     let Some((held, realised)) = ready(b) else { return };
-    for signal in [Signal::TERM, Signal::INT] {
-        let command = sh("echo ready; sleep 300 & wait");
-        let running = begins(b, &held, &realised, &command);
-        running.signal(signal);
-        // On this machine it is the command itself that was told, and what it started is the shim's to end.
-        if b.target(&held, Some(&realised)).is_here() {
-            b.stop(&held, command.tag(), Duration::ZERO);
-        }
-        b.eventually("its tree to end with it", SOON, || b.list(&held, command.tag()).is_empty());
-        let ran = running.end(b);
-        b.holds("a command that is told to end does not end well", ran.code != Some(0), &ran);
-    }
+    let command = sh("echo ready; sleep 300 & wait");
+    let running = begins(b, &held, &realised, &command);
+    // As a shim asks: everybody whom it can see, and nobody else.
+    running.ask_to_end();
+    b.eventually("its tree to end with what waits here", SOON, || b.list(&held, command.tag()).is_empty());
+    let ran = running.end(b);
+    b.holds("a command that is told to end does not end well", ran.code != Some(0), &ran);
     b.release(&held);
 }
 

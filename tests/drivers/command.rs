@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use uuid::Uuid;
 use wharf::environment::driver::{Held, Realised};
 use wharf::environment::target::{Inside, Wrapped};
@@ -87,12 +88,10 @@ impl Command {
 
     /// Runs it to its end.
     pub fn run(&self, b: &Bench, held: &Held, realised: Option<&Realised>) -> Ran {
-        let mut running = self.start(b, held, realised);
-        running.close_input();
-        running.end(b)
+        self.start(b, held, realised).end(b)
     }
 
-    /// Starts it; its input stays open.
+    /// Starts it; its input ends behind what it is given, as that of every run does.
     pub fn start(&self, b: &Bench, held: &Held, realised: Option<&Realised>) -> Running {
         let wrapped = self.wrap(b, held, realised);
         let spawned = std::process::Command::new(&wrapped.argv[0])
@@ -107,15 +106,11 @@ impl Command {
         let mut child = spawned.unwrap_or_else(|e| panic!("driver {}: {:?}: {e}", b.name, wrapped.argv));
         let (mut stdin, mut input) = (child.stdin.take().unwrap(), wrapped.first_line.unwrap_or_default().into_bytes());
         input.extend_from_slice(&self.input);
-        let (feed, fed) = channel::<()>();
-        std::thread::spawn(move || {
-            // One that does not read closes it early.
-            let _ = stdin.write_all(&input);
-            let _closed = fed.recv();
-        });
+        // One that does not read closes it early.
+        std::thread::spawn(move || stdin.write_all(&input));
         let out = reads(child.stdout.take().unwrap());
         let err = reads(child.stderr.take().unwrap());
-        Running { child, tag: self.tag().to_owned(), feed: Some(feed), out, err, seen: Vec::new() }
+        Running { child, tag: self.tag().to_owned(), out, err, seen: Vec::new() }
     }
 }
 
@@ -136,17 +131,12 @@ fn reads(mut from: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> {
 pub struct Running {
     child: Child,
     tag: String,
-    feed: Option<std::sync::mpsc::Sender<()>>,
     out: Receiver<Vec<u8>>,
     err: Receiver<Vec<u8>>,
     seen: Vec<u8>,
 }
 
 impl Running {
-    pub fn close_input(&mut self) {
-        self.feed = None;
-    }
-
     /// Waits until it has printed a text.
     pub fn says(&mut self, b: &Bench, text: &str) {
         let end = Instant::now() + LIMIT;
@@ -162,8 +152,14 @@ impl Running {
         }
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    /// SIGTERM to what waits here and to all that descends from it on this machine.
+    pub fn ask_to_end(&self) {
+        let pid = self.child.id() as i32;
+        let tree = wharf::process::descendants::of(pid).unwrap();
+        for pid in tree.iter().map(|process| process.id.pid).chain([pid]) {
+            // One that has ended meanwhile needs no signal.
+            let _ = rustix::process::kill_process(Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM);
+        }
     }
 
     /// Kills what waits here, as a keeper that dies; what runs there may go on.

@@ -88,7 +88,9 @@ pub fn site(root: &Path, operator: &BTreeMap<String, String>) -> Site {
 /// An operator whose home is below `root`.
 pub fn operator(root: &Path) -> BTreeMap<String, String> {
     let home = root.join("home");
-    std::fs::create_dir_all(&home).unwrap();
+    for dir in [&home, &root.join("data")] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
     let mut all: BTreeMap<String, String> = ["PATH", "USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))

@@ -118,7 +118,7 @@ pub fn f38_nothing_is_handed_on_that_would_hold_the_lock() {
 #[test]
 pub fn f39_many_contenders_for_three_places() {
     let contenders = if is_exhaustive() { 200 } else { 18 };
-    // Environments beside Local come later; until then the places are the slots of an agent.
+    // Here the places are the slots of an agent; those of an environment are in `slots.rs`.
     let plan = Plan::new(40).lines(300, 30).pause(Duration::from_micros(300));
     let more = "concurrent_runs = 3\ngrace = \"100ms\"";
     let mut ground = Ground::new("f39", 40, &config(&[("one", more, &plan)]));

@@ -1,7 +1,7 @@
 //! Every fault with its tests. A fault that is in no row, or a test that is in none, fails the suite.
 
 use super::ground::Note;
-use super::{console, disk, kill_points, limits, output, trees};
+use super::{console, disk, kill_points, limits, output, slots, trees};
 
 /// One fault.
 struct Fault {
@@ -16,6 +16,10 @@ struct Fault {
 /// Tests of other programs that show a part of a fault at a lower level: fault, file, function.
 const ELSEWHERE: &[(usize, &str, &str)] = &[
     (2, "src/dispatch/simulate/mod.rs", "every_history_keeps_the_rules"),
+    (2, "tests/crash/leases.rs", "a_lease_of_this_machine_survives_a_death_at_each_of_its_steps"),
+    (2, "tests/crash/leases.rs", "a_lease_of_a_sandbox_survives_a_death_at_each_of_its_steps"),
+    (2, "tests/crash/leases.rs", "a_lease_of_a_host_survives_a_death_at_each_of_its_steps"),
+    (2, "tests/crash/leases.rs", "a_lease_of_a_plugin_survives_a_death_at_each_of_its_steps"),
     (3, "src/dispatch/simulate/mod.rs", "what_was_found_once_stays_found"),
     (5, "tests/crash/take_over.rs", "a_stopped_holder_is_named_at_once_and_ended_on_request"),
     (5, "tests/crash/take_over.rs", "one_that_wakes_up_after_its_lock_file_was_deleted_is_refused_by_the_epoch"),
@@ -198,8 +202,11 @@ const FAULTS: &[Fault] = &[
             limits::f38_a_stopped_copy_of_the_lock_frees_with_its_owner,
         ]
     ),
-    fault!(39, "many contenders for three places", [limits::f39_many_contenders_for_three_places],
-        not_yet: "environments beside Local come later: the places are the slots of an agent"),
+    fault!(
+        39,
+        "many contenders for three places",
+        [limits::f39_many_contenders_for_three_places, slots::f39_many_contenders_for_three_slots_of_an_environment,]
+    ),
     fault!(40, "clocks that step", []),
     fault!(41, "poor machines", [
         limits::f41_few_descriptors,

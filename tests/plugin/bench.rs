@@ -61,6 +61,11 @@ impl Bench {
         }
     }
 
+    /// The site of a process that comes later.
+    pub fn later(&self) -> Site {
+        Site { plugins: Arc::default(), ..self.site() }
+    }
+
     fn driver(&self, config: Value) -> Arc<dyn Driver> {
         registry::driver(wharf_model::Driver::Plugin, &config, &self.site()).unwrap()
     }

@@ -81,3 +81,33 @@ fn a_plugin_that_ignores_everything_dies_with_who_started_it() {
     check.wait().unwrap();
     bench.all_gone();
 }
+
+#[test]
+fn one_that_is_broken_off_gives_back_what_it_holds() {
+    if !has_python() {
+        return;
+    }
+    let (bench, place) = (Bench::new(), Place::bare());
+    let (program, root) = (bench.path("places.py").display().to_string(), bench.path("places"));
+    let config = serde_json::json!({ "root": root }).to_string();
+    let mut check = place.command(&["plugin", "check", &program, "--config", &config]);
+    let mut check = check.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let held = || std::fs::read_dir(&root).map_or(0, Iterator::count);
+    until("it holds a place", || held() == 1);
+    kill_process(Pid::from_child(&check), Signal::INT).unwrap();
+    assert_eq!(check.wait().unwrap().code(), Some(130));
+    assert_eq!(held(), 0);
+    bench.all_gone();
+}
+
+#[test]
+fn an_author_needs_nothing_but_the_program() {
+    let place = Place::bare();
+    let protocol = place.wharf(&["plugin", "protocol"]).expect(0).out;
+    let example = place.wharf(&["plugin", "example"]).expect(0).out;
+    for line in example.lines().filter(|line| line.contains("\"environment")) {
+        for name in line.split('"').filter(|word| word.starts_with("environment")) {
+            assert!(protocol.contains(&format!("### {name}\n")), "{name} is not described");
+        }
+    }
+}

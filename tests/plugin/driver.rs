@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use wharf::environment::driver::{Acquired, Extended, Level, Outcome};
+use wharf::environment::driver::{Acquired, Answer, Extended, Level, Outcome};
+use wharf::environment::target::Inside;
 use wharf_model::UnixMillis;
 
 use crate::bench::*;
@@ -25,7 +26,7 @@ async fn one_that_falls_at_its_start_is_told_with_its_words_and_begun_again_afte
     assert_eq!(bench.starts(), 1, "a call begins it once");
     let began = Instant::now();
     unknown(driver.acquire(&ask).await);
-    assert!(began.elapsed() >= Duration::from_millis(700), "the pause after a crash is kept");
+    assert!(began.elapsed() >= Duration::from_millis(300), "the pause after a crash is kept");
     assert_eq!(bench.starts(), 2);
     gone(bench).await;
 }
@@ -114,12 +115,16 @@ async fn a_late_answer_is_dropped_and_the_next_call_has_its_own() {
     let words = unknown(driver.acquire(&ask).await);
     assert!(words.contains("within 400 ms"), "{words}");
     // It works one call after another: this answer comes once the late one is written.
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
-    let (_, hint) = refused(driver.list(&held(&ask, &place_of("x")), "tag").await);
+    let began = Instant::now();
+    let lease = held(&ask, &place_of("x"));
+    while matches!(driver.list(&lease, "tag").await, Answer::Unknown { .. }) {
+        assert!(began.elapsed() < LIMIT, "it answers again once the late answer is written");
+    }
+    let (_, hint) = refused(driver.list(&lease, "tag").await);
     assert!(hint.contains("environmentListExecutions"), "{hint}");
     assert_eq!(bench.starts(), 1, "being late is no crash");
     let words = unknown(driver.acquire(&ask).await);
-    assert!(words.contains("1 of its answers came too late"), "{words}");
+    assert!(words.contains("of its answers came too late"), "{words}");
 }
 
 fn place_of(id: &str) -> wharf::environment::driver::Place {
@@ -160,12 +165,22 @@ async fn it_gets_secrets_on_its_input_only_and_little_else() {
     let seen = &place.facts["metadata"];
     assert_eq!(seen["token_length"], SECRET.len(), "it was told the value");
     assert_eq!(seen["token"], "***", "and what it says of it is not kept");
-    let mut names: Vec<&str> = seen["env"].as_object().unwrap().keys().map(String::as_str).collect();
-    names.retain(|name| *name != "LC_CTYPE");
-    assert_eq!(names, ["HOME", "PATH", "WHARF_PLUGIN", "WHARF_PLUGIN_API"], "LC_CTYPE is Python's own");
+    let env = seen["env"].as_object().unwrap();
+    assert_eq!(env["WHARF_PLUGIN"], "bad");
+    // What of the operator's is not for it: the exact set is a unit test, since a `python3` may be a script that sets more.
+    assert!(!env.contains_key("TOKEN") && !env.contains_key("OF_OURS"), "{env:?}");
     assert_eq!(seen["fds"], serde_json::json!([0, 1, 2]));
     assert_eq!(seen["group"], true);
     assert!(!place.facts.to_string().contains("quoted"));
+
+    let driver = bench.bad("dump");
+    let target = done(driver.target(&held(&ask(), &place), None).await);
+    assert_eq!(target.redact, [SECRET], "the shim stars it out of the output");
+    let (argv, own) = (vec!["true".to_owned()], std::collections::BTreeMap::new());
+    let inside = Inside { argv: &argv, cwd: "/", allowed: &own, own: &own, tty: false, here: "/" };
+    let wrapped = target.wrap(&inside);
+    assert!(wrapped.first_line.unwrap().contains("a-secret-"), "it goes over the input");
+    assert!(!format!("{:?} {:?}", wrapped.argv, wrapped.env).contains("a-secret-"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

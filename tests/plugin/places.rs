@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use wharf::environment::driver::{Acquired, Extended, Level, Outcome, RealiseAsk, Resumed, Seen};
+use wharf::environment::registry;
 use wharf_model::{UnixMillis, WorkspaceId};
 
 use crate::bench::*;
@@ -25,19 +26,25 @@ fn workspace(bench: &Bench) -> RealiseAsk {
     }
 }
 
+fn settings(max_seconds: u32) -> serde_json::Value {
+    json!({ "command": "./places.py", "driver": "places", "config": { "max_seconds": max_seconds }, "timeout": "20s" })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_from_its_beginning_to_its_end() {
     if !has_python() {
         return;
     }
     let bench = Bench::new();
-    let driver = bench.places(json!({ "max_seconds": 600 }));
+    let driver = registry::driver(wharf_model::Driver::Plugin, &settings(600), &bench.site()).unwrap();
     assert!(done(driver.probe().await).iter().all(|c| c.level == Level::Ok));
     let first = ask();
     let place = acquire(&*driver, &first).await;
     assert_eq!(acquire(&*driver, &first).await.provider_lease_id, place.provider_lease_id);
     let can = driver.capabilities();
     assert!(can.execute && can.resume && can.extend && can.list && can.persistent && !can.shared_files && !can.tty);
+    let later = registry::driver(wharf_model::Driver::Plugin, &settings(600), &bench.later()).unwrap();
+    assert_eq!(later.capabilities(), can, "a later process knows it before it has asked");
     let id = place.provider_lease_id.clone().unwrap();
     let seen = done(driver.observe(&[id.clone(), "never".into()]).await);
     assert_eq!(seen[&id], Seen::Held(place.expires_at));

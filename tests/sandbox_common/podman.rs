@@ -16,6 +16,8 @@ const PROGRAMS: [&str; 13] =
 
 pub struct Podman {
     pub world: World,
+    /// Its own files; a short name, since paths of sockets are.
+    root: tempfile::TempDir,
     /// A process in a mount namespace where podman can start containers, when this machine's own is none.
     holder: Option<Child>,
 }
@@ -28,22 +30,24 @@ impl Podman {
             skipped("podman is not installed");
             return None;
         };
-        let dir = world.path("podman");
+        let root = tempfile::Builder::new().prefix("wh-").tempdir().unwrap();
+        let dir = root.path().to_owned();
         std::fs::create_dir_all(dir.join("bin")).unwrap();
-        let root = dir.display();
-        let storage = format!("[storage]\ndriver = \"vfs\"\nrunroot = \"{root}/run\"\ngraphroot = \"{root}/graph\"\n");
+        let shown = dir.display();
+        let storage =
+            format!("[storage]\ndriver = \"vfs\"\nrunroot = \"{shown}/run\"\ngraphroot = \"{shown}/graph\"\n");
         std::fs::write(dir.join("storage.conf"), storage).unwrap();
         // What this user may raise limits to; an engine asks for more by itself.
         let conf = format!(
             "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n[engine]\n\
-             tmp_dir = \"{root}/tmp\"\nlock_type = \"file\"\nevents_logger = \"none\"\ncgroup_manager = \"cgroupfs\"\n"
+             tmp_dir = \"{shown}/tmp\"\nlock_type = \"file\"\nevents_logger = \"file\"\ncgroup_manager = \"cgroupfs\"\n"
         );
         std::fs::write(dir.join("containers.conf"), conf).unwrap();
         let operator = Arc::make_mut(&mut world.site.operator);
-        operator.insert("PATH".into(), format!("{root}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"));
-        operator.insert("CONTAINERS_STORAGE_CONF".into(), format!("{root}/storage.conf"));
-        operator.insert("CONTAINERS_CONF".into(), format!("{root}/containers.conf"));
-        let mut this = Self { world, holder: None };
+        operator.insert("PATH".into(), format!("{shown}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"));
+        operator.insert("CONTAINERS_STORAGE_CONF".into(), format!("{shown}/storage.conf"));
+        operator.insert("CONTAINERS_CONF".into(), format!("{shown}/containers.conf"));
+        let mut this = Self { world, root, holder: None };
         this.wrap(&format!("exec {real} \"$@\""));
         this.make_image();
         let first = this.trial();
@@ -70,7 +74,7 @@ impl Podman {
     }
 
     fn wrap(&self, line: &str) {
-        let script = self.world.path("podman/bin/podman");
+        let script = self.root.path().join("bin/podman");
         std::fs::write(&script, format!("#!/bin/sh\n{line}\n")).unwrap();
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
@@ -80,7 +84,7 @@ impl Podman {
     }
 
     pub fn podman(&self, words: &[&str]) -> Output {
-        Command::new(self.world.path("podman/bin/podman"))
+        Command::new(self.root.path().join("bin/podman"))
             .args(words)
             .env_clear()
             .envs(self.world.site.operator.iter())
@@ -90,7 +94,7 @@ impl Podman {
     }
 
     fn make_image(&self) {
-        let root = self.world.path("podman/root");
+        let root = self.root.path().join("root");
         for dir in ["bin", "tmp", "proc", "dev", "etc", "usr/local/bin", "run", "sys"] {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
@@ -109,7 +113,7 @@ impl Podman {
             std::fs::copy(&library, to).unwrap();
         }
         std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
-        let tar = self.world.path("podman/root.tar");
+        let tar = self.root.path().join("root.tar");
         let made = Command::new("tar").arg("-C").arg(&root).args(["-cf", tar.to_str().unwrap(), "."]).status().unwrap();
         assert!(made.success());
         let out = self.podman(&["import", tar.to_str().unwrap(), IMAGE]);

@@ -28,6 +28,10 @@ pub enum Place {
     Services,
     /// In the list of services.
     ServicesList,
+    /// On Environments, in any pane.
+    Environments,
+    /// In the list of environments.
+    EnvironmentsList,
     /// On Workspaces, in any pane.
     Workspaces,
     /// In the list of workspaces.
@@ -44,7 +48,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Everywhere,
         Self::List,
         Self::Text,
@@ -55,6 +59,8 @@ impl Place {
         Self::LeasesList,
         Self::Services,
         Self::ServicesList,
+        Self::Environments,
+        Self::EnvironmentsList,
         Self::Workspaces,
         Self::WorkspacesList,
         Self::Operations,
@@ -76,6 +82,8 @@ impl Place {
             Self::LeasesList => "leases-list",
             Self::Services => "services",
             Self::ServicesList => "services-list",
+            Self::Environments => "environments",
+            Self::EnvironmentsList => "environments-list",
             Self::Workspaces => "workspaces",
             Self::WorkspacesList => "workspaces-list",
             Self::Operations => "operations",
@@ -89,11 +97,17 @@ impl Place {
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Everywhere => "EVERYWHERE",
-            Self::List | Self::LedgerList | Self::LeasesList | Self::ServicesList | Self::WorkspacesList => "THIS LIST",
+            Self::List
+            | Self::LedgerList
+            | Self::LeasesList
+            | Self::ServicesList
+            | Self::EnvironmentsList
+            | Self::WorkspacesList => "THIS LIST",
             Self::Text => "THIS TEXT",
             Self::Stream => "OUTPUT",
             Self::Ledger => "THE RUN",
             Self::Leases => "THE LEASE",
+            Self::Environments => "THE ENVIRONMENT",
             Self::Services => "THE SERVICE",
             Self::Workspaces => "THE WORKSPACE",
             Self::Operations => "THE OPERATIONS",
@@ -107,8 +121,8 @@ impl Place {
 /// Places that are active together, for checks of clashes. Every screen adds its own here.
 pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
     use Place::{
-        Activity, Diagnostics, Everywhere, Leases, LeasesList, Ledger, LedgerList, List, Operations, OwnLog, Services,
-        ServicesList, Stream, Text, Workspaces, WorkspacesList,
+        Activity, Diagnostics, Environments, EnvironmentsList, Everywhere, Leases, LeasesList, Ledger, LedgerList,
+        List, Operations, OwnLog, Services, ServicesList, Stream, Text, Workspaces, WorkspacesList,
     };
     const SETS: &[&[Place]] = &[
         &[LedgerList, List, Ledger, Everywhere],
@@ -119,6 +133,8 @@ pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
         &[ServicesList, List, Services, Everywhere],
         &[Stream, Text, Services, Everywhere],
         &[Text, Services, Everywhere],
+        &[EnvironmentsList, List, Environments, Everywhere],
+        &[Text, Environments, Everywhere],
         &[WorkspacesList, List, Workspaces, Everywhere],
         &[Stream, Text, Workspaces, Everywhere],
         &[Operations, Text, Workspaces, Everywhere],
@@ -138,6 +154,8 @@ pub enum Level {
     Free,
     /// Stops something: a preview, `y` does it.
     Preview,
+    /// Removes what cannot be brought back: a preview, and its number is typed.
+    Typed,
 }
 
 /// One command.
@@ -178,6 +196,7 @@ const TABLES: &[&[Command]] = &[
     crate::commands::ledger::COMMANDS,
     crate::commands::leases::COMMANDS,
     crate::commands::services::COMMANDS,
+    crate::commands::environments::COMMANDS,
     crate::commands::workspaces::COMMANDS,
     crate::commands::activity::COMMANDS,
     crate::commands::diagnostics::COMMANDS,

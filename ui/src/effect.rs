@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use wharf_model::filter::Filter;
-use wharf_model::{LeaseId, OperationId, RunId, ServiceId, UnixMillis, WorkspaceId};
+use wharf_model::{EnvironmentId, LeaseId, OperationId, RunId, ServiceId, UnixMillis, WorkspaceId};
 
 use crate::rows::Expect;
 
@@ -19,6 +19,13 @@ pub enum Effect {
     OpenUrl(String),
     /// Hand the terminal to a shell in the place of this entity.
     Shell(Owner),
+    /// Hand the terminal to `$EDITOR` with this file, at this line from 1.
+    EditFile {
+        /// Its path.
+        path: String,
+        /// The line.
+        line: u64,
+    },
     /// Hand the terminal to a run that has one of its own.
     Attach(RunId),
     /// Hand the terminal to `$PAGER` with this output, at this line.
@@ -160,6 +167,27 @@ impl Verdict {
     }
 }
 
+/// What the operator does with a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LeaseVerb {
+    /// Gives it back; by force: without waiting for its holder longer than its grace and a limit.
+    Release {
+        /// By force.
+        force: bool,
+    },
+    /// Any other.
+    Other(wharf_model::rules::lease_verb::Verb),
+}
+
+/// What the operator does with an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EnvironmentVerb {
+    /// Takes it out of use; nothing of it goes.
+    Archive,
+    /// Removes it, and cleans up what its leases hold first.
+    Delete,
+}
+
 /// Where in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Position {
@@ -203,6 +231,21 @@ pub enum Question {
         /// Most ended rows wanted.
         limit: u32,
     },
+    /// What is known of a lease beside its line.
+    LeaseDetail(LeaseId),
+    /// Environments, as `Runs`.
+    Environments {
+        /// Which.
+        filter: Filter,
+        /// Number of the last row known.
+        after: Option<i64>,
+        /// Most ended rows wanted.
+        limit: u32,
+    },
+    /// What is known of an environment beside its line.
+    EnvironmentDetail(EnvironmentId),
+    /// What archiving or deleting an environment would do.
+    EnvironmentPreview(EnvironmentId, EnvironmentVerb),
     /// Services, as `Runs`.
     Services {
         /// Which.
@@ -276,8 +319,8 @@ pub enum Question {
     CancelPreview(RunId),
     /// What giving up this run, which cannot be judged, would do.
     ResolvePreview(RunId, Verdict),
-    /// What releasing this lease would do.
-    ReleasePreview(LeaseId),
+    /// What a verb on this lease would do.
+    LeasePreview(LeaseId, LeaseVerb),
     /// What stopping this service would do.
     StopPreview(ServiceId),
     /// What restarting this service would do.

@@ -21,7 +21,8 @@
 //!
 //!    What stops something has [`command::Level::Preview`] and opens [`overlay::confirm::Confirm`] with the
 //!    question of its preview; the dialog sends the request with the versions that were shown, and
-//!    appears again when the answer is `changed_since_preview`.
+//!    appears again when the answer is `changed_since_preview`. What cannot be brought back has
+//!    [`command::Level::Typed`], and its dialog wants a number typed instead of `y`.
 //! 5. Tests: `testing.rs` builds an app with rows and renders it to text.
 #![warn(missing_docs)]
 
@@ -46,6 +47,8 @@ pub mod msg;
 mod operator_tests;
 pub mod overlay;
 pub mod pane;
+#[cfg(test)]
+mod place_tests;
 pub mod rows;
 pub mod screen;
 #[cfg(test)]

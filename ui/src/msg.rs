@@ -97,6 +97,12 @@ pub enum Answer {
     RunDetail(Option<Box<RunDetail>>),
     /// Leases.
     Leases(Page<LeaseLine>),
+    /// One lease; none when there is no such lease.
+    LeaseDetail(Option<Box<LeaseDetail>>),
+    /// Environments.
+    Environments(Page<EnvironmentLine>),
+    /// One environment; none when there is no such environment.
+    EnvironmentDetail(Option<Box<EnvironmentDetail>>),
     /// Services.
     Services(Page<ServiceLine>),
     /// Workspaces.

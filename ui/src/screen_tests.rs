@@ -38,7 +38,21 @@ fn snapshots() {
         insta::assert_snapshot!(format!("leases-release-{size}"), bench.text());
         bench.keys("Esc ?");
         insta::assert_snapshot!(format!("leases-help-{size}"), bench.text());
-        bench.keys("Esc 3 j");
+        bench.keys("Esc t h");
+        insta::assert_snapshot!(format!("leases-history-{size}"), bench.text());
+        bench.keys("t r");
+        insta::assert_snapshot!(format!("leases-realisation-{size}"), bench.text());
+        bench.keys("t o");
+        insta::assert_snapshot!(format!("leases-cleanup-{size}"), bench.text());
+        bench.keys("4 j");
+        insta::assert_snapshot!(format!("environments-{size}"), bench.text());
+        bench.keys("t l");
+        insta::assert_snapshot!(format!("environments-leases-{size}"), bench.text());
+        bench.keys("t c");
+        insta::assert_snapshot!(format!("environments-config-{size}"), bench.text());
+        bench.keys("t h");
+        insta::assert_snapshot!(format!("environments-probes-{size}"), bench.text());
+        bench.keys("3 j");
         insta::assert_snapshot!(format!("services-{size}"), bench.text());
         bench.keys("j j j w");
         insta::assert_snapshot!(format!("services-why-{size}"), bench.text());
@@ -51,10 +65,11 @@ fn snapshots() {
         bench.keys("7 j j j j j");
         insta::assert_snapshot!(format!("activity-{size}"), bench.text());
         let mut bench = Bench::open(columns, rows, nothing);
-        for screen in ["leases", "services", "workspaces", "activity"] {
+        for screen in ["leases", "services", "environments", "workspaces", "activity"] {
             bench.keys(match screen {
                 "leases" => "2",
                 "services" => "3",
+                "environments" => "4",
                 "workspaces" => "5",
                 _ => "7",
             });
@@ -209,7 +224,7 @@ fn releasing_asks_for_the_preview_and_sends_what_it_judged() {
 #[test]
 fn a_gone_holder_is_told_and_ended_leases_are_refused() {
     let mut bench = Bench::drawn(160, 45);
-    bench.keys("2 j j j r");
+    bench.keys("2 j j j j j r");
     assert!(bench.text().contains("The holder R-1034 is gone"), "{}", bench.text());
     bench.send(Msg::Tick(NOW.plus(200)));
     bench.keys("y");

@@ -98,6 +98,7 @@ pub fn nothing(question: &Question) -> Option<Result<Answer, String>> {
         Question::Runs { .. } => Answer::Runs(Page::default()),
         Question::Leases { .. } => Answer::Leases(Page::default()),
         Question::Services { .. } => Answer::Services(Page::default()),
+        Question::Environments { .. } => Answer::Environments(Page::default()),
         Question::Workspaces { .. } => Answer::Workspaces(Page::default()),
         Question::Activity { .. } => Answer::Activity(Page::default()),
         Question::Header => Answer::Header(Header { project: "shop".into(), ..Header::default() }),

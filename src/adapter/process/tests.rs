@@ -162,7 +162,7 @@ fn elsewhere() -> Target {
         env: EnvPass::Stdin,
         tty: None,
         keeps_identity: false,
-        block: serde_json::json!({ "key": "key-of-the-host" }),
+        block: serde_json::json!({ "key": "key-of-the-host", "grace_ms": null }),
         redact: vec!["key-of-the-host".into()],
         own_env: BTreeMap::from([("SSH_AUTH_SOCK".into(), "/agent".into())]),
         ..Target::default()
@@ -189,14 +189,19 @@ fn in_a_place_the_shim_starts_what_leads_there() {
     assert_eq!(prompt, "Fix it");
     let told: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(told["env"], serde_json::json!({ "API_KEY": "hunter2hunter2", "LANG": "C" }));
-    assert_eq!(told["target"]["key"], "key-of-the-host");
+    assert_eq!(told["target"], serde_json::json!({ "key": "key-of-the-host", "grace_ms": 15_000 }));
     assert_eq!(message.redact, ["hunter2hunter2", "key-of-the-host", "token-of-the-run"]);
     assert_eq!(spec.redact_count, 3);
     let json = serde_json::to_string(&spec).unwrap();
     assert!(!json.contains("hunter2") && !json.contains("key-of-the-host"), "{json}");
-    // On this machine nothing of it is so.
-    let (spec, _) = start(facts(&agent)).unwrap();
-    assert_eq!((spec.grace_ms, elsewhere::asked_grace(&spec.env_names, 1_000)), (15_000, 1_000));
+    // On this machine nothing of it is so, nor where the shim sees the processes itself.
+    let inherited = Target { env: EnvPass::Inherited, ..target };
+    for target in [&HERE, &inherited] {
+        let own = BTreeMap::from([("WHARF_TAG".to_owned(), "t".to_owned())]);
+        let (spec, message) = start(ProcessStart { target, own, ..facts(&agent) }).unwrap();
+        assert_eq!((spec.grace_ms, elsewhere::asked_grace(&spec.env_names, 1_000)), (15_000, 1_000));
+        assert_eq!(message.env["WHARF_TAG"], "t");
+    }
 }
 
 #[test]

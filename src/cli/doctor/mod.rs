@@ -1,6 +1,8 @@
 //! `wharf doctor`: looks at everything wharf stands on, and says what to do about what is wrong.
 
+mod environments;
 mod files;
+mod leases;
 mod machine;
 mod repair;
 
@@ -30,21 +32,21 @@ enum Level {
 /// One check.
 #[derive(Debug, Clone, Serialize)]
 struct Check {
-    name: &'static str,
+    name: String,
     level: Level,
     message: String,
     hint: Option<String>,
 }
 
 impl Check {
-    fn ok(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, level: Level::Ok, message: message.into(), hint: None }
+    fn ok(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { name: name.into(), level: Level::Ok, message: message.into(), hint: None }
     }
-    fn warning(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { name, level: Level::Warning, message: message.into(), hint: Some(hint.into()) }
+    fn warning(name: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name: name.into(), level: Level::Warning, message: message.into(), hint: Some(hint.into()) }
     }
-    fn failed(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { name, level: Level::Failed, message: message.into(), hint: Some(hint.into()) }
+    fn failed(name: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name: name.into(), level: Level::Failed, message: message.into(), hint: Some(hint.into()) }
     }
 }
 
@@ -88,6 +90,8 @@ pub fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8> {
     checks.push(machine::git());
     checks.push(user_config());
     checks.push(project(context));
+    checks.extend(environments::probes(data, is_orchestrated(data)));
+    checks.extend(leases::waiting(data));
     let count = |level| checks.iter().filter(|c| c.level == level).count();
     let (ok, warnings, failed) = (count(Level::Ok), count(Level::Warning), count(Level::Failed));
     if context.global.json {
@@ -118,6 +122,11 @@ pub fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8> {
 /// The orchestrator's process, where there is one: its runs are started where it is.
 pub(super) fn holder_pid(data: &Path) -> Option<i32> {
     election::holder(data).ok().flatten().flatten().map(|holder| holder.pid)
+}
+
+/// Whether somebody orchestrates and does its work.
+fn is_orchestrated(data: &Path) -> bool {
+    matches!(election::holder(data), Ok(Some(Some(holder))) if Seat::of(Some(holder.clone())).is_healthy())
 }
 
 fn orchestrator(data: &Path) -> Check {

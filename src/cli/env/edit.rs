@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use wharf_model::{Driver, Kind, LeasePolicy};
+use wharf_model::{Driver, EnvironmentRow, Kind, LeasePolicy};
 
 use super::doc::EnvironmentDoc;
 use super::settings::{SettingsArgs, judge, unset};
@@ -16,9 +16,12 @@ use crate::cli::error::{CliError, Result, exit};
 pub const HELP_ADD: &str = "Example:\n  wharf env add box-1 --driver ssh --set host=box-1 --set path=~/wharf --slots 2\n  \
     wharf env add sand --driver sandbox --config - < sand.toml\n\n\
     Secrets are given by reference: { env = \"NAME\" }, { file = \"…\" } or { command = […] }. Relative paths start\n\
-    in the current directory.";
+    in the current directory, and go on starting there.";
 /// Help of `wharf env edit`.
 pub const HELP_EDIT: &str = "Example:\n  wharf env edit box-1 --set port=2222 --slots 3\n\nWhat is not said stays; --unset takes a setting away.";
+
+/// Times that a change is asked for while leases come and go.
+const TRIES: u32 = 10;
 
 /// What both can say.
 #[derive(Debug, Clone, Args)]
@@ -149,44 +152,72 @@ pub fn add(context: &Context, args: &AddArgs) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Changes an environment.
-pub fn edit(context: &Context, args: &EditArgs) -> Result<u8> {
-    let reader = context.reader_for(&args.environment)?;
-    let (company, item) = named(context, &reader, &args.environment)?;
-    drop(reader);
-    let row = &item.environment;
-    let same = args.driver.as_deref().is_none_or(|driver| driver == row.driver.as_str());
-    let before = if same { row.driver_config().as_object().cloned().unwrap_or_default() } else { Map::new() };
+/// What is to be changed of an environment as it stands now.
+fn wanted(args: &EditArgs, row: &EnvironmentRow, given: &Map<String, Value>) -> Result<Map<String, Value>> {
+    let driver = args.driver.as_deref().and_then(Driver::parse).unwrap_or(row.driver);
     let mut asked = Map::new();
     args.told.fill(&mut asked);
     if let Some(driver) = &args.driver {
         asked.insert("driver".into(), json!(driver));
-    }
-    if !args.told.settings.is_empty() || !args.unset.is_empty() {
-        let mut config = args.told.settings.read(&before)?;
-        unset(&mut config, &before, &args.unset)?;
-        let driver = args.driver.as_deref().and_then(Driver::parse).unwrap_or(row.driver);
-        judge(driver, &before, &config, &row.name)?;
-        asked.insert("config".into(), Value::Object(config));
-    }
-    if asked.is_empty() {
-        return Err(CliError::usage("nothing is to be changed").next("wharf env edit --help"));
-    }
-    if !args.told.settings.is_empty() {
         base(&mut asked);
     }
-    asked.insert("company".into(), json!(company));
+    let before = before(args, row);
+    if !args.told.settings.is_empty() || !args.unset.is_empty() {
+        let mut config = given.clone();
+        unset(&mut config, &before, &args.unset)?;
+        judge(driver, &before, &config, &row.name)?;
+        asked.insert("config".into(), Value::Object(config));
+    } else if driver != row.driver {
+        judge(driver, &before, &Map::new(), &row.name)?;
+    }
+    Ok(asked)
+}
+
+/// The settings that stay where nothing else is said: those of the same driver.
+fn before(args: &EditArgs, row: &EnvironmentRow) -> Map<String, Value> {
+    let same = args.driver.as_deref().is_none_or(|driver| driver == row.driver.as_str());
+    if same { row.driver_config().as_object().cloned().unwrap_or_default() } else { Map::new() }
+}
+
+/// Changes an environment.
+pub fn edit(context: &Context, args: &EditArgs) -> Result<u8> {
+    let reader = context.reader_for(&args.environment)?;
+    let (company, mut item) = named(context, &reader, &args.environment)?;
+    drop(reader);
+    // A file or stdin is read once.
+    let mut given = args.told.settings.read(&before(args, &item.environment))?;
+    if wanted(args, &item.environment, &given)?.is_empty() {
+        return Err(CliError::usage("nothing is to be changed").next("wharf env edit --help"));
+    }
     let mut desk = Desk::open(context)?;
-    let answer = desk.ask(Ask {
-        kind: "environment.update",
-        target_type: "environment",
-        target_id: Some(row.id.text()),
-        args: Value::Object(asked),
-        // What was read here is changed, and nothing that was written meanwhile.
-        expect: Some(json!([{ "id": row.id.text(), "version": row.version }])),
-    })?;
-    let item = current(&desk.reader, row.id)?;
+    let mut tries = 0;
+    let answer = loop {
+        let row = &item.environment;
+        let mut asked = wanted(args, row, &given)?;
+        asked.insert("company".into(), json!(company));
+        let answer = desk.ask(Ask {
+            kind: "environment.update",
+            target_type: "environment",
+            target_id: Some(row.id.text()),
+            args: Value::Object(asked),
+            // What was read here is changed, and nothing that was written meanwhile.
+            expect: Some(json!([{ "id": row.id.text(), "version": row.version }])),
+        });
+        tries += 1;
+        match answer {
+            // Versions rise with every lease as well.
+            Err(error) if error.code == "changed_since_preview" && tries < TRIES => {
+                item = current(&desk.reader, row.id)?;
+                if args.told.settings.config.is_none() {
+                    given = args.told.settings.read(&before(args, &item.environment))?;
+                }
+            }
+            other => break other?,
+        }
+    };
+    item = current(&desk.reader, item.environment.id)?;
     desk.close();
+    let row = &item.environment;
     let changed = answer.result.as_ref().map(|r| r["changed"].clone()).unwrap_or_default();
     if context.global.json {
         context.document(&json!({

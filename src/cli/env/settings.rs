@@ -16,7 +16,7 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 /// Options that give settings.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct SettingsArgs {
-    /// A setting of the driver: host=box-1, limits.memory=2GiB, 'config.token={ env = "POOL_TOKEN" }'
+    /// A setting of the driver: host=box-1, limits.memory=2GiB, 'config.token={ env = "TOKEN" }'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// A TOML file with the settings, as below [environment.config]; - is stdin

@@ -41,7 +41,10 @@ pub fn print_one(context: &Context, reader: &Reader, item: &EnvironmentItem) -> 
     }
     let provider = Some(provider(e)).filter(|p| p != e.driver.as_str()).map_or_else(String::new, |p| format!(", {p}"));
     add("driver", format!("{}{provider}", e.driver));
-    add("from", file(e).unwrap_or_else(|| "made by hand".to_owned()));
+    let by_hand = || {
+        e.config["base"].as_str().map_or_else(|| "made by hand".to_owned(), |base| format!("made by hand, in {base}"))
+    };
+    add("from", file(e).unwrap_or_else(by_hand));
     add("policy", wharf_ui::rows::policy_words(e.lease_policy).to_owned());
     let slots = e.slots.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
     add("slots", format!("{} held of {slots}, {} waiting", item.held, item.waiting));

@@ -1,6 +1,7 @@
 //! `wharf leases`.
 
 use wharf_model::filter::{Field, Status};
+use wharf_model::rules::release::HolderIs;
 use wharf_model::*;
 use wharf_store::view::*;
 use wharf_ui::format;
@@ -13,6 +14,7 @@ use crate::cli::filter::{self, Knows, Row};
 use crate::cli::list::{self, ListArgs};
 use crate::cli::table::{Cell, Table};
 use crate::clock;
+use crate::console::lease_facts;
 
 /// What the list can be asked for.
 pub const LEASES: Knows = Knows {
@@ -74,13 +76,35 @@ impl Row for LeaseItem {
     }
 }
 
+/// `live`, `gone`, `unknown: what was seen`.
+fn holder_is(row: &LeaseItem) -> Option<String> {
+    let holder = row.holder();
+    match holder.is {
+        HolderIs::Nobody => None,
+        HolderIs::Unknown => Some(format!("unknown: {}", holder.evidence)),
+        other => Some(other.to_string()),
+    }
+}
+
+/// What it waits for, or how giving it back stands: tries, the next one, the last error.
+fn cleanup(row: &LeaseItem, now: UnixMillis) -> Option<String> {
+    if let Some(waits) = lease_facts::waits(row) {
+        return Some(waits);
+    }
+    let line = lease_facts::lease(row);
+    let next = row.lease.next_try_at.map(|at| format!(" in {}", format::duration(now.until(at)))).unwrap_or_default();
+    let error = row.lease.cleanup_error.as_ref().filter(|_| !row.lease.status.is_terminal());
+    let error = error.map(|e| format!(": {}", e.lines().next().unwrap_or_default())).unwrap_or_default();
+    line.cleanup.map(|words| format!("{words}{next}{error}"))
+}
+
 /// Lists leases, newest first.
 pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &LEASES)?;
     let query = LeaseQuery::default();
     let passes = |row: &LeaseItem| (!held || row.is(Status::Live)) && ready.passes(row);
     let listed = listed(context, args, |reader, at, n| reader.leases(&query, at, n), passes)?;
-    let now = clock::now();
+    let (now, zone) = (clock::now(), context.zone());
     list::print(
         context,
         args,
@@ -89,23 +113,39 @@ pub fn leases(context: &Context, args: &ListArgs, held: bool) -> Result<u8> {
         &listed,
         LeaseDoc::new,
         |rows| {
-            let header = ["LEASE", "STATUS", "ENV", "POLICY", "HOLDER", "HOLDER IS", "USED", "EXPIRES IN"];
+            let header = [
+                "LEASE",
+                "STATUS",
+                "ENV",
+                "DRIVER",
+                "POLICY",
+                "HOLDER",
+                "HOLDER IS",
+                "ACQUIRED",
+                "USED",
+                "EXPIRES IN",
+                "CLEAN-UP",
+            ];
             let mut table = Table::new(&header);
             for row in rows {
                 let (class, word) = lease_state(row);
                 let l = &row.lease;
                 let holder = [row.run_number.map(|n| Kind::Run.number(n)), row.agent.clone(), row.issue.clone()];
                 let holder: Vec<String> = holder.into_iter().flatten().collect();
-                let left = l.expires_at.filter(|_| !l.status.is_terminal()).map(|at| now.until(at));
+                let until = l.retain_until.filter(|_| l.status == LeaseStatus::Retained).or(l.expires_at);
+                let left = until.filter(|_| !l.status.is_terminal()).map(|at| now.until(at));
                 table.row(vec![
                     Cell::text(Kind::Lease.number(l.number)),
                     Cell::state(class, word),
                     Cell::text(row.environment.clone()),
+                    Cell::text(l.provider.clone()),
                     Cell::text(wharf_ui::rows::policy_words(l.lease_policy)),
                     Cell::maybe((!holder.is_empty()).then(|| holder.join(" "))),
                     Cell::maybe(holder_is(row)),
+                    Cell::maybe(l.acquired_at.map(|at| format::moment(at, now, zone))),
                     duration(l.last_used_at.map(|at| at.until(now))),
                     Cell::figure(left.map(|ms| if ms < 0 { "overdue".to_owned() } else { format::left(ms) })),
+                    Cell::maybe(cleanup(row, now)),
                 ]);
             }
             table

@@ -70,7 +70,7 @@ impl Row for ServiceItem {
 
 /// How a service stops when nobody uses it.
 fn stops(service: &ServiceRow) -> String {
-    match crate::cli::lease::after(service) {
+    match rules::release::after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) {
         rules::release::AfterLastUser::Stop => "with the run".to_owned(),
         rules::release::AfterLastUser::Idle(ms) => format!("idle {}", format::duration(ms)),
         rules::release::AfterLastUser::Keep => "by hand".to_owned(),

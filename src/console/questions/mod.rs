@@ -8,7 +8,8 @@ mod filter;
 mod form;
 mod line;
 mod lists;
-mod preview;
+pub(crate) mod places;
+pub(crate) mod preview;
 pub(crate) mod rows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,7 @@ use wharf_store::{Reader, StoreError};
 use wharf_ui::effect::Question;
 use wharf_ui::format::Zone;
 use wharf_ui::msg::Answer;
-use wharf_ui::rows::Header;
+use wharf_ui::rows::{Header, Page};
 
 use self::filter::Moment;
 use self::line::Line;
@@ -169,6 +170,15 @@ impl Asking<'_> {
             Question::Leases { filter, after, limit } => {
                 Answer::Leases(self.leases(filter, *after, *limit as usize)?)
             }
+            Question::LeaseDetail(id) => {
+                let trail = reader.lease_trail(*id)?;
+                Answer::LeaseDetail(trail.map(|t| Box::new(rows::lease_detail(&t, now, self.scope.zone))))
+            }
+            Question::Environments { filter, after: None, .. } => Answer::Environments(self.environments(filter)?),
+            // All were given with the first page.
+            Question::Environments { .. } => Answer::Environments(Page::default()),
+            Question::EnvironmentDetail(id) => Answer::EnvironmentDetail(self.environment_detail(*id)?.map(Box::new)),
+            Question::EnvironmentPreview(id, verb) => Answer::Preview(self.environment_preview(*id, *verb)?),
             Question::Services { filter, after, limit } => {
                 Answer::Services(self.services(filter, *after, *limit as usize)?)
             }
@@ -185,7 +195,9 @@ impl Asking<'_> {
             }
             Question::CancelPreview(id) => Answer::Preview(preview::cancel(reader, *id, now)?),
             Question::ResolvePreview(id, verdict) => Answer::Preview(preview::resolve(reader, *id, *verdict, now)?),
-            Question::ReleasePreview(id) => Answer::Preview(preview::release(reader, *id, now)?),
+            Question::LeasePreview(id, verb) => {
+                Answer::Preview(preview::lease(reader, *id, *verb, now, self.scope.zone)?)
+            }
             Question::StopPreview(id) => Answer::Preview(preview::stop(reader, *id, now)?),
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),

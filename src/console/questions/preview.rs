@@ -1,13 +1,17 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
+pub(crate) mod lease;
+
 use wharf_model::rules::release::Judged;
-use wharf_model::rules::release::{self, AfterLastUser, ReleaseFacts, after_last_user};
+use wharf_model::rules::release::{AfterLastUser, after_last_user};
 use wharf_model::{Kind, LeaseId, RunId, RunStatus, ServiceId, ServiceStatus, UnixMillis};
 use wharf_store::view::{RunDetail, ServiceItem};
 use wharf_store::{Reader, StoreError};
 use wharf_ui::effect::Verdict;
-use wharf_ui::format;
+use wharf_ui::format::{self, Zone};
 use wharf_ui::rows::{Expect, Preview, PreviewLine, PreviewVerb};
+
+use self::lease::{Around, LeaseVerb};
 
 fn line(verb: PreviewVerb, what: impl Into<String>, how: impl Into<String>) -> PreviewLine {
     PreviewLine { verb, what: what.into(), how: how.into() }
@@ -132,52 +136,17 @@ pub fn resolve(reader: &Reader, id: RunId, verdict: Verdict, at: UnixMillis) -> 
     Ok(Preview { lines, note, expect, at, refused: None, args: Vec::new() })
 }
 
-/// What releasing a lease would do.
-pub fn release(reader: &Reader, id: LeaseId, at: UnixMillis) -> Result<Preview, StoreError> {
-    let Some(facts) = reader.release_facts(id)? else { return Ok(refused("there is no such lease any more", at)) };
-    let number = Kind::Lease.number(facts.lease.lease.number);
-    let run = facts.run.clone();
-    let judged = ReleaseFacts {
-        lease: facts.lease.lease.clone(),
-        services: facts
-            .services
-            .iter()
-            .map(|s| {
-                let others = s.users.iter().filter(|u| Some(u.run_id) != run.as_ref().map(|r| r.id)).count();
-                (s.service.clone(), others)
-            })
-            .collect(),
-        workspace: facts.workspace.clone(),
-        run,
-    };
-    let effect = match release::effect(&judged) {
-        Ok(effect) => effect,
-        Err(why) => return Ok(refused(why.to_string(), at)),
-    };
-    let mut lines = Vec::new();
-    let note = if let Some(run) = effect.stops_run {
-        let holder = Kind::Run.number(facts.run.as_ref().map_or(0, |r| r.number));
-        match reader.run_detail(run)? {
-            Some(detail) => stops(&detail, &mut lines),
-            None => lines.push(line(PreviewVerb::Stops, holder.clone(), stop_words(effect.grace_ms))),
-        }
-        services(&facts.services, run, &mut lines);
-        if let Some(row) = &facts.workspace {
-            let name = Kind::Workspace.number(row.number);
-            let what = if row.branch_name.is_some() { format!("{name} and its branch") } else { name };
-            lines.push(line(PreviewVerb::Keeps, what, row.cwd.clone().unwrap_or_default()));
-        }
-        format!(
-            "{holder} is recorded as cancelled by operator. No new run starts in its place. This cannot be undone; \
-             the run can be started anew."
-        )
-    } else {
-        format!("Nobody holds {number}: nothing that runs is stopped.")
-    };
-    let next = facts.waiting.first().map(|n| format!("{} is next", Kind::Lease.number(*n))).unwrap_or_default();
-    lines.push(line(PreviewVerb::Frees, format!("a slot of {}", facts.environment.name), next));
-    let expect = effect.judged.into_iter().map(|j| Expect { id: j.id, version: j.version }).collect();
-    Ok(Preview { lines, note, expect, at, refused: None, args: Vec::new() })
+/// What a verb on a lease would do.
+pub fn lease(
+    reader: &Reader,
+    id: LeaseId,
+    verb: LeaseVerb,
+    now: UnixMillis,
+    zone: Zone,
+) -> Result<Preview, StoreError> {
+    let files = |row: &wharf_model::WorkspaceRow| row.cwd.clone().unwrap_or_default();
+    let judged = lease::judge(reader, id, verb, &Around { now, zone, files: &files })?;
+    Ok(judged.map_or_else(|| refused("there is no such lease any more", now), |j| j.preview))
 }
 
 /// What stopping a service would do.

@@ -40,6 +40,7 @@ impl Shell {
             }
             Effect::Pager { owner, at } => self.pager(owner, at),
             Effect::Editor { text } => self.editor(&text),
+            Effect::EditFile { path, line } => self.edit_file(&path, line),
             Effect::Save { owner, streams } => self.save(owner, streams),
             Effect::OpenUrl(url) => self.open_url(&url),
             Effect::Quit(QuitChoice::Leave) => self.end(Ending::Left),

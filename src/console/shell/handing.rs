@@ -19,11 +19,23 @@ const CHILD_LOOK: Duration = Duration::from_millis(50);
 
 impl Shell {
     pub(super) fn shell(&mut self, owner: Owner) {
-        let place = wharf_store::Reader::open(&self.options.data)
-            .map_err(|e| e.to_string())
-            .and_then(|reader| handover::shell_place(&reader, owner));
+        let data = self.options.data.clone();
+        let place =
+            wharf_store::Reader::open(&data).map_err(|e| e.to_string()).and_then(|reader| match handover::place_shell(
+                &data, &reader, owner,
+            )? {
+                Some(command) => Ok(Err(command)),
+                None => handover::shell_place(&reader, owner).map(Ok),
+            });
         match place {
-            Ok((dir, vars)) => {
+            Ok(Err(command)) => {
+                // Why it could not be opened stands on the screen of the program that tried.
+                if !self.hand_over(command, "") && self.ending.is_none() {
+                    let words = "The shell ended badly, or could not be opened; `wharf shell` says why";
+                    self.tell(Msg::Toast(Tone::Warn, words.to_owned()));
+                }
+            }
+            Ok(Ok((dir, vars))) => {
                 let words = format!("{}: `exit` comes back to wharf", dir.display());
                 let command = handover::shell(&self.tmp(), &dir, vars);
                 self.hand_over(command, &words);
@@ -58,6 +70,12 @@ impl Shell {
                 self.hand_over_fed(command, "", Some(feed));
             }
             Err(words) => self.tell(Msg::Toast(Tone::Bad, format!("No pager: {words}"))),
+        }
+    }
+
+    pub(super) fn edit_file(&mut self, path: &str, line: u64) {
+        if !self.hand_over(handover::edit_at(path, line), "") && self.ending.is_none() {
+            self.tell(Msg::Toast(Tone::Warn, format!("The editor ended badly; {path} is as it left it")));
         }
     }
 

@@ -44,8 +44,8 @@ pub(crate) fn accept(
 /// Goes on with what was accepted: deletions that wait for clean-up, probes and tests that have ended.
 pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
     remove::finish_deletions(d);
-    let open: Vec<RequestRow> =
-        d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted).cloned().collect();
+    let accepted = d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted);
+    let open: Vec<RequestRow> = accepted.filter(|r| r.kind.starts_with("environment.")).cloned().collect();
     for row in open {
         match RequestKind::parse(&row.kind) {
             Some(RequestKind::EnvironmentDelete) => remove::settle(d, &row),

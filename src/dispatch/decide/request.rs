@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use wharf_model::rules::release::Judged;
 use wharf_model::{
-    ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, LeaseStatus, Priority, ProjectId, RequestId, RequestKind,
-    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
+    ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, Priority, ProjectId, RequestId, RequestKind, RequestRow,
+    RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
 };
 
 use super::{
@@ -195,7 +195,11 @@ pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
         d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted).map(|r| r.id).collect();
     for id in open {
         let Some(row) = d.tx.get::<RequestRow>(id).cloned() else { continue };
-        let Some((status, error)) = reached(d, &row) else { continue };
+        let Some((status, error)) = reached(d, &row) else {
+            lease_verb::carry_on(d, &row);
+            continue;
+        };
+        lease_verb::ended(d, &row, status);
         let now = d.now();
         d.tx.update::<RequestRow>(id, |r| {
             r.status = status;
@@ -208,7 +212,8 @@ pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
     }
 }
 
-type Reached = (RequestStatus, Option<(String, String)>);
+/// How a request has ended: with code and words where it failed.
+pub(crate) type Reached = (RequestStatus, Option<(String, String)>);
 
 fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
     let done = Some((RequestStatus::Done, None));
@@ -228,20 +233,14 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 .any(|a| a.kind == ActionKind::DeleteLog && a.entity_id == id && super::is_open(a.status));
             if at_work { None } else { done }
         }
-        Some(RequestKind::LeaseRelease) => {
-            let lease = row.target_id.as_deref().and_then(|t| t.parse::<LeaseId>().ok());
-            match lease.and_then(|l| d.state().leases.get(&l)) {
-                Some(lease) if lease.status == LeaseStatus::PendingCleanup => Some((
-                    RequestStatus::Failed,
-                    Some((
-                        "lease_release_failed".into(),
-                        lease.cleanup_error.clone().or_else(|| lease.failure_reason.clone()).unwrap_or_default(),
-                    )),
-                )),
-                Some(lease) if !lease.status.is_terminal() => None,
-                _ => done,
-            }
-        }
+        Some(
+            kind @ (RequestKind::LeaseRelease
+            | RequestKind::LeaseDestroy
+            | RequestKind::LeaseExtend
+            | RequestKind::LeaseRetain
+            | RequestKind::LeaseRetryCleanup
+            | RequestKind::LeaseShell),
+        ) => lease_verb::reached(d, row, kind),
         Some(kind @ (RequestKind::ServiceStart | RequestKind::ServiceRestart)) => {
             let id = row
                 .result

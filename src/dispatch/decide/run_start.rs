@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use wharf_model::config::AgentConfig;
 use wharf_model::{
-    AgentId, AgentRow, DeadlineKind, EnvironmentId, InvocationSource, IssueId, IssueRow, IssueStatus, Kind, Priority,
-    ProjectRow, RequestOrigin, RequestRow, RunId, RunRow, RunTextKind, TriggerDetail, WakeupId, WakeupRow,
+    AgentId, AgentRow, DeadlineKind, EnvironmentId, EnvironmentStatus, InvocationSource, IssueId, IssueRow,
+    IssueStatus, Kind, Priority, ProjectRow, RequestOrigin, RequestRow, RunId, RunRow, RunTextKind, TriggerDetail,
+    WakeupId, WakeupRow,
 };
 
 use super::{Deciding, about};
@@ -119,6 +120,7 @@ fn environment(d: &Deciding<'_, '_>, row: &RequestRow, agent: &AgentRow) -> Resu
     // The company's own environment is made when a run resolves it; asked for by name it needs no choice.
     let found = d.state().environments.values().find(|e| {
         e.company_id == agent.company_id
+            && e.status != EnvironmentStatus::Deleted
             && (e.name == name || e.id.text() == name || Kind::Environment.number(e.number) == name)
     });
     match found {

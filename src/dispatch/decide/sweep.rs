@@ -8,7 +8,9 @@ use wharf_model::{
     ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
 };
 
-use super::{Deciding, cancel, finish, is_open, lease, request, resolve, retry, service, steps, store, workspace};
+use super::{
+    Deciding, cancel, finish, is_open, lease, lease_verb, request, resolve, retry, service, steps, store, workspace,
+};
 use crate::dispatch::input::{Actor, OperationEnd};
 
 /// How often a failing action is tried before it is given up.
@@ -311,7 +313,11 @@ fn operations(d: &mut Deciding<'_, '_>) {
 
 /// The next moment at which something is overdue; none when nothing waits.
 pub fn next_deadline(state: &State) -> Option<UnixMillis> {
-    let requests = state.requests.values().filter(|r| r.status == RequestStatus::Pending).map(|r| Some(r.expires_at));
+    let requests = state.requests.values().map(|r| match r.status {
+        RequestStatus::Pending => Some(r.expires_at),
+        RequestStatus::Accepted => lease_verb::due_at(state, r),
+        _ => None,
+    });
     let actions = state.actions.values().filter(|a| a.status == ActionStatus::Pending).map(|a| a.next_try_at);
     let steps = state.steps.values().filter(|s| s.status == StepStatus::Running).map(|s| s.deadline_at);
     let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(next_of);

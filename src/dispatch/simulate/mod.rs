@@ -10,6 +10,7 @@ mod check;
 mod disk;
 mod drivers;
 mod executors;
+mod lease_verbs;
 mod leases;
 pub mod mutant;
 mod operator;

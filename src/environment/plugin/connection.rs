@@ -9,12 +9,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::message::{self, LINE_MAX, RpcError};
 use super::notes::Notes;
 use super::process::{self, Launch};
-use super::pump::{self, Order, Shared};
+use super::pump::{self, Order};
+pub use super::shared::Output;
+use super::shared::{CALLS_MAX, Shared};
 
 /// Lines that wait to be taken by the plugin.
 const QUEUE: usize = 16;
-/// Calls that wait for an answer at one time.
-pub(super) const CALLS_MAX: usize = 256;
 /// Time that a plugin has to answer `shutdown`.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Time in which a plugin must answer `health` once it has left another call unanswered.
@@ -31,17 +31,6 @@ pub enum CallError {
     Gone(String),
     /// It cannot be asked: too much waits, or it is too long.
     Unsent(String),
-}
-
-/// Output of an execution.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// Whether it is the error output.
-    pub is_stderr: bool,
-    /// Place of the first byte in its stream.
-    pub offset: u64,
-    /// The bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// A running instance; when the last handle is dropped it is killed.
@@ -79,34 +68,32 @@ impl Connection {
     /// # Errors
     /// Why there is no result.
     pub async fn call(&self, method: &str, params: &Value, limit: Option<Duration>) -> Result<Value, CallError> {
+        let limit = limit.unwrap_or(Duration::MAX / 2);
+        let asked = async { self.send(method, params).await?.answer().await };
+        tokio::time::timeout(limit, asked).await.unwrap_or(Err(CallError::Late(limit)))
+    }
+
+    /// Asks it something, and returns once the question stands before whatever is sent later.
+    ///
+    /// # Errors
+    /// Why it was not sent.
+    pub async fn send(&self, method: &str, params: &Value) -> Result<Waiting<'_>, CallError> {
         let (sender, answer) = oneshot::channel();
         let Some(id) = self.shared.expect_answer(sender) else {
-            return Err(self
-                .gone()
-                .unwrap_or_else(|| CallError::Unsent(format!("{CALLS_MAX} calls wait for it already"))));
+            let busy = || CallError::Unsent(format!("{CALLS_MAX} calls wait for it already"));
+            return Err(self.gone().unwrap_or_else(busy));
         };
-        let waiting = Waiting { connection: self, id, is_sent: false };
+        let mut waiting = Waiting { connection: self, id, answer: Some(answer), is_sent: false };
         let line = message::request(id, method, params);
         if line.len() > LINE_MAX {
-            return Err(CallError::Unsent(format!(
-                "{method} would be a line of {} bytes, of {LINE_MAX} at most",
-                line.len()
-            )));
+            let words = format!("{method} would be a line of {} bytes, of {LINE_MAX} at most", line.len());
+            return Err(CallError::Unsent(words));
         }
-        let limit_or_ever = limit.unwrap_or(Duration::MAX / 2);
-        let asked = async {
-            let mut waiting = waiting;
-            if self.outgoing.send(line).await.is_err() {
-                return Err(self.end().await);
-            }
-            waiting.is_sent = true;
-            match answer.await {
-                Ok(Ok(result)) => Ok(result),
-                Ok(Err(error)) => Err(CallError::Rpc(error)),
-                Err(_) => Err(self.end().await),
-            }
-        };
-        tokio::time::timeout(limit_or_ever, asked).await.unwrap_or(Err(CallError::Late(limit_or_ever)))
+        if self.outgoing.send(line).await.is_err() {
+            return Err(self.end().await);
+        }
+        waiting.is_sent = true;
+        Ok(waiting)
     }
 
     /// Tells it something; not waited for, and lost where its queue is full.
@@ -200,10 +187,27 @@ impl Drop for Connection {
 }
 
 /// A call that waits; given up, its answer is expected no longer and the plugin is told.
-struct Waiting<'a> {
+#[derive(Debug)]
+pub struct Waiting<'a> {
     connection: &'a Connection,
     id: u64,
+    answer: Option<oneshot::Receiver<Result<Value, RpcError>>>,
     is_sent: bool,
+}
+
+impl Waiting<'_> {
+    /// Waits for the answer as long as the plugin lives.
+    ///
+    /// # Errors
+    /// Why there is no result.
+    pub async fn answer(mut self) -> Result<Value, CallError> {
+        let Some(answer) = self.answer.take() else { return Err(self.connection.end().await) };
+        match answer.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(CallError::Rpc(error)),
+            Err(_) => Err(self.connection.end().await),
+        }
+    }
 }
 
 impl Drop for Waiting<'_> {

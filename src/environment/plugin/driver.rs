@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use wharf_model::UnixMillis;
 use wharf_model::config::driver::PluginConfig;
 
-use super::connection::CallError;
 use super::hello::{Hello, method};
-use super::message::{RpcError, code};
 use super::params::{self, joined};
 use super::pool::Plugins;
 use super::process::Launch;
-use super::secrets::{self, Resolved};
 use super::target::Block;
-use super::worker::{Ready, Worker};
+use super::worker::Worker;
 use super::{facts, probe};
 use crate::environment::Site;
 use crate::environment::driver::{
@@ -33,7 +31,7 @@ pub struct Plugin {
     pub(super) launch: Launch,
     pub(super) state: PathBuf,
     pub(super) worker: Arc<Worker>,
-    site: Site,
+    pub(super) site: Site,
 }
 
 impl Plugin {
@@ -43,145 +41,16 @@ impl Plugin {
         let state = site.data.join("environments").join("plugin").join(&config.driver);
         let key = json!([launch, config.driver, config.config]).to_string();
         let plugins: &Plugins = &site.plugins;
-        let worker = plugins.worker(&key, || Worker::new(launch.clone(), &config.driver, &state));
+        let name: String = Sha256::digest(&key)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let memory = site.data.join("environments").join("plugin-memory").join(name + ".json");
+        let worker = plugins.worker(&key, || Worker::new(launch.clone(), &config.driver, &state, &memory));
         Self { config, launch, state, worker, site: site.clone() }
     }
-
-    /// The config with its secrets, and a directory for the plugin.
-    pub(super) async fn prepare(&self) -> Result<Resolved, String> {
-        let (config, operator, base) =
-            (self.config.config.clone(), Arc::clone(&self.site.operator), self.site.base.clone());
-        let state = self.state.clone();
-        let prepared = tokio::task::spawn_blocking(move || {
-            use std::os::unix::fs::DirBuilderExt as _;
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&state)
-                .map_err(|e| format!("the plugin's directory {} cannot be made: {e}", state.display()))?;
-            secrets::resolve(&config, &operator, &base)
-        });
-        prepared.await.map_err(|e| e.to_string())?
-    }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_millis(self.config.timeout_ms)
-    }
-
-    /// Asks the worker; none when it has no such method.
-    async fn ask(&self, failure: &str, name: &str, params: Value, limit: Duration) -> Answer<Option<Value>> {
-        let secrets = match self.prepare().await {
-            Ok(secrets) => secrets,
-            Err(words) => return Answer::refused(failure, words),
-        };
-        let ready = match self.worker.ready(&secrets.config).await {
-            Ok(ready) => ready,
-            Err(why) if why.is_refusal => {
-                return Answer::refused("unsupported_environment", secrets.redact(&why.words));
-            }
-            Err(why) => return Answer::unknown(secrets.redact(&why.words)),
-        };
-        let params = joined(json!({ "driverKey": self.config.driver, "config": secrets.config }), params);
-        ask(&ready, &secrets, failure, name, &params, limit).await
-    }
-
-    async fn ask_read<T>(
-        &self,
-        failure: &str,
-        name: &str,
-        params: Value,
-        absent: impl FnOnce(Option<Arc<Hello>>) -> Answer<T>,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Answer<T> {
-        match self.ask(failure, name, params, self.timeout()).await {
-            Answer::Done(Some(value)) => read(&value).map_or_else(
-                |why| Answer::unknown(format!("the plugin's answer to {name} cannot be used: {why}")),
-                Answer::Done,
-            ),
-            Answer::Done(None) => absent(self.worker.hello()),
-            Answer::Refused { code, hint } => Answer::Refused { code, hint },
-            Answer::Unknown { evidence } => Answer::Unknown { evidence },
-        }
-    }
-
-    fn cannot<T>(&self, name: &str, what: &str) -> Answer<T> {
-        let driver = &self.config.driver;
-        Answer::refused(
-            "unsupported_environment",
-            format!("the plugin of driver {driver} has no {name}: it cannot {what}"),
-        )
-    }
 }
-
-/// Asks an instance; none when it has no such method.
-pub(super) async fn ask(
-    ready: &Ready,
-    secrets: &Resolved,
-    failure: &str,
-    name: &str,
-    params: &Value,
-    limit: Duration,
-) -> Answer<Option<Value>> {
-    if !ready.hello.has(name) {
-        return Answer::Done(None);
-    }
-    let noted = || ready.connection.notes().words();
-    match ready.connection.call(name, params, Some(limit)).await {
-        Ok(mut value) => {
-            if let Some(id) = value["providerLeaseId"].as_str()
-                && secrets.values.iter().any(|secret| secret.len() >= 8 && id.contains(secret))
-            {
-                return Answer::refused(
-                    failure,
-                    format!("the plugin's answer to {name} has a secret in providerLeaseId"),
-                );
-            }
-            secrets.redact_value(&mut value);
-            Answer::Done(Some(value))
-        }
-        Err(CallError::Rpc(error)) => no(&error, secrets, failure, name, &noted()),
-        Err(CallError::Late(limit)) => {
-            let asked = Arc::clone(&ready.connection);
-            tokio::spawn(async move { asked.answer_or_die().await });
-            Answer::unknown(secrets.redact(&format!(
-                "the plugin did not answer {name} within {} ms{}",
-                limit.as_millis(),
-                noted()
-            )))
-        }
-        Err(CallError::Gone(why)) => {
-            Answer::unknown(secrets.redact(&format!("the plugin ended before it answered {name}: {why}{}", noted())))
-        }
-        Err(CallError::Unsent(why)) => Answer::unknown(format!("{name} was not sent to the plugin: {why}")),
-    }
-}
-
-fn no(error: &RpcError, secrets: &Resolved, failure: &str, name: &str, noted: &str) -> Answer<Option<Value>> {
-    let said = secrets.redact(&error.message);
-    match error.code {
-        code::NOT_IMPLEMENTED | code::NO_METHOD => Answer::Done(None),
-        code::REFUSED | code::PARAMS => {
-            let code = error.data["code"].as_str().filter(|code| CODES.contains(code)).unwrap_or(failure);
-            let hint = error.data["hint"].as_str().map(|hint| format!("; {}", secrets.redact(hint)));
-            Answer::refused(code, format!("the plugin refuses {name}: {said}{}", hint.unwrap_or_default()))
-        }
-        other => Answer::unknown(format!("the plugin failed at {name}: {said} ({other}){}", secrets.redact(noted))),
-    }
-}
-
-/// Codes that a plugin may refuse with; another one would mean nothing to a reader.
-const CODES: &[&str] = &[
-    "lease_acquire_failed",
-    "workspace_realization_failed",
-    "transport_resolution_failed",
-    "lease_release_failed",
-    "probe_failed",
-    "unsupported_environment",
-];
 
 impl Driver for Plugin {
     fn capabilities(&self) -> Capabilities {
-        // Before it was asked once nothing is promised but that commands can run there.
+        // Before it was ever asked nothing is promised but that commands can run there.
         self.worker.hello().map_or_else(
             || Capabilities { execute: true, ..Hello::default().capabilities(&self.config.driver) },
             |hello| hello.capabilities(&self.config.driver),
@@ -283,15 +152,9 @@ impl Driver for Plugin {
     fn stop<'a>(&'a self, held: &'a Held, tag: &'a str, grace: Duration) -> Call<'a, Vec<PlaceProcess>> {
         Box::pin(async move {
             let params = json!({ "lease": params::held(held), "tag": tag, "graceMs": grace.as_millis() as u64 });
-            match self.ask("probe_failed", method::CANCEL, params, self.timeout() + grace).await {
-                Answer::Done(Some(value)) => facts::processes(&value, "remaining").map_or_else(
-                    |why| Answer::unknown(format!("the plugin does not say what is left: {why}")),
-                    Answer::Done,
-                ),
-                Answer::Done(None) => self.cannot(method::CANCEL, "stop what runs there"),
-                Answer::Refused { code, hint } => Answer::Refused { code, hint },
-                Answer::Unknown { evidence } => Answer::Unknown { evidence },
-            }
+            let answer = self.ask("probe_failed", method::CANCEL, params, self.timeout() + grace).await;
+            let absent = |_| self.cannot(method::CANCEL, "stop what runs there");
+            self.read(method::CANCEL, answer, absent, |value| facts::processes(value, "remaining"))
         })
     }
 

@@ -14,6 +14,8 @@ use crate::environment::driver::{
 const MANY: usize = 1_000;
 /// Letters taken of a text that people read.
 const TEXT: usize = 2_000;
+/// Most bytes of metadata: it is stored, and goes with every call.
+const METADATA_MAX: usize = 64 << 10;
 
 type Read<T> = Result<T, String>;
 
@@ -41,6 +43,14 @@ fn moment(value: &Value, name: &str) -> Read<Option<UnixMillis>> {
     }
 }
 
+fn metadata(answer: &Value) -> Read<Value> {
+    let metadata = answer["metadata"].clone();
+    match metadata.to_string().len() {
+        n if n > METADATA_MAX => Err(format!("metadata has {n} bytes, of {METADATA_MAX} at most")),
+        _ => Ok(metadata),
+    }
+}
+
 fn queue(answer: &Value) -> Read<Option<Queue>> {
     let pending = &answer["pending"];
     if pending.is_null() {
@@ -60,7 +70,7 @@ fn place(answer: &Value, driver: &str) -> Read<Place> {
     Ok(Place {
         provider_lease_id: id(&answer["providerLeaseId"], "providerLeaseId")?,
         expires_at,
-        facts: json!({ "driver": driver, "metadata": answer["metadata"], "expires_at": expires_at.map(|at| at.0) }),
+        facts: json!({ "driver": driver, "metadata": metadata(answer)?, "expires_at": expires_at.map(|at| at.0) }),
     })
 }
 
@@ -92,7 +102,7 @@ pub fn realised(answer: &Value) -> Read<Realised> {
     let cwd = text(&answer["cwd"]).filter(|cwd| cwd.starts_with('/'));
     let Some(cwd) = cwd else { return Err("cwd is no absolute path".to_owned()) };
     let sync = text(&answer["sync"]).unwrap_or_else(|| "provider_defined".to_owned());
-    Ok(Realised { cwd, sync, record: json!({ "metadata": answer["metadata"] }) })
+    Ok(Realised { cwd, sync, record: json!({ "metadata": metadata(answer)? }) })
 }
 
 /// How a command runs there: directories with another name, and what is given back with each execution.
@@ -105,7 +115,7 @@ pub fn target(answer: &Value) -> Read<(Vec<Mapping>, Value)> {
         }
     }
     dirs.sort_by_key(|dir| std::cmp::Reverse(dir.here.len()));
-    Ok((dirs, answer["metadata"].clone()))
+    Ok((dirs, metadata(answer)?))
 }
 
 /// Processes that live in a place.
@@ -122,7 +132,7 @@ pub fn processes(answer: &Value, member: &str) -> Read<Vec<PlaceProcess>> {
 pub fn collected(answer: &Value) -> Read<Collected> {
     let Some(changed) = answer["changed"].as_bool() else { return Err("changed is neither true nor false".to_owned()) };
     let warnings = answer["warnings"].as_array().map(|all| all.iter().filter_map(text).take(MANY).collect());
-    Ok(Collected { changed, record: answer["metadata"].clone(), warnings: warnings.unwrap_or_default() })
+    Ok(Collected { changed, record: metadata(answer)?, warnings: warnings.unwrap_or_default() })
 }
 
 /// An extension, or its refusal.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::API_VERSION;
@@ -32,7 +32,7 @@ pub mod method {
 }
 
 /// One driver of a plugin.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DriverInfo {
     /// Its key.
@@ -50,7 +50,7 @@ pub struct DriverInfo {
 }
 
 /// What a plugin answered to `initialize`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Hello {
     /// Its name.
@@ -94,6 +94,21 @@ impl Hello {
             return Err("one of its drivers has no driverKey".to_owned());
         }
         Ok(hello)
+    }
+
+    /// What was remembered of an earlier process; none when that cannot be read.
+    pub fn recall(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Remembers it for later processes, which are asked what it can do before they have asked it themselves.
+    pub fn remember(&self, path: &Path) -> std::io::Result<()> {
+        let new = path.with_extension("new");
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        std::fs::write(&new, serde_json::to_vec(self)?)?;
+        std::fs::rename(&new, path)
     }
 
     /// The driver of this key.

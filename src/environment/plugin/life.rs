@@ -98,8 +98,9 @@ impl Life {
             (State::Stopped | State::Crashed, Event::Start) => State::Starting,
             (State::Starting, Event::Ready) => State::Running { since: now },
             (State::Starting | State::Running { .. }, Event::Stop) => State::Stopping,
-            (State::Crashed | State::Backoff { .. }, Event::Stop) => State::Stopped,
-            (State::Stopping, Event::Ended { .. }) => State::Stopped,
+            (State::Crashed | State::Backoff { .. }, Event::Stop) | (State::Stopping, Event::Ended { .. }) => {
+                State::Stopped
+            }
             (State::Starting, Event::Ended { chance }) => self.crash(now, chance),
             (State::Running { since }, Event::Ended { chance }) => {
                 if now.saturating_sub(since) >= STEADY_MS {

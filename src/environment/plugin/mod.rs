@@ -1,17 +1,21 @@
 //! Plugins: programs that speak JSON-RPC on their standard streams and obtain places elsewhere.
 //!
 //! The protocol is written down in `assets/plugins/PROTOCOL.md`. From below: [`message`] are its lines, [`process`] one
-//! process, [`pump`] what goes on around it, [`connection`] an instance that can be asked, [`life`] when it may be
-//! started again, [`worker`] the one instance of a set of settings, [`Plugins`] all of them. Above: [`driver`] asks a
+//! process, `pump` what goes on around it, [`connection`] an instance that can be asked, [`begin`] how it comes to be,
+//! [`life`] when it may be started again, [`worker`] the one instance of a set of settings, [`Plugins`] all of them. Above: [`driver`] asks a
 //! worker for leases, [`execution`] follows a command in a place, [`target`] is the command of this machine that does
 //! so for a run, [`check`] tries a plugin out.
 
+mod asking;
+pub mod begin;
 pub mod check;
 pub mod connection;
 pub mod driver;
 pub mod execution;
 pub mod facts;
+mod following;
 pub mod hello;
+mod keeping;
 pub mod life;
 pub mod message;
 pub mod notes;
@@ -21,6 +25,7 @@ mod probe;
 pub mod process;
 mod pump;
 pub mod secrets;
+mod shared;
 pub mod target;
 pub mod worker;
 

@@ -1,4 +1,4 @@
-//! What is kept of a worker for people: the end of its error output, and what it sent that nobody could use.
+//! What is kept of an instance for people: the end of its error output, and what it sent that nobody could use.
 
 use std::collections::VecDeque;
 
@@ -38,7 +38,7 @@ impl Budget {
     }
 }
 
-/// Notes of one worker; those of an instance that ended are kept until the next says something.
+/// Notes of one instance.
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
     stderr: VecDeque<char>,

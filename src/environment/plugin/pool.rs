@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::life::State;
-use super::pump::lock;
+use super::shared::lock;
 use super::worker::Worker;
 
 /// Workers kept at one time; beyond, those that are not needed go.
@@ -73,8 +73,8 @@ mod tests {
     #[test]
     fn one_for_each_key_and_no_more_than_so_many() {
         let plugins = Plugins::default();
-        let make =
-            || Worker::new(Launch::new(&["p".into()], Path::new("/"), &BTreeMap::new(), "d"), "d", Path::new("/"));
+        let launch = || Launch::new(&["p".into()], Path::new("/"), &BTreeMap::new(), "d");
+        let make = || Worker::new(launch(), "d", Path::new("/"), Path::new("/no/memory"));
         let first = plugins.worker("0", make);
         assert!(Arc::ptr_eq(&first, &plugins.worker("0", make)));
         for n in 1..3 * WORKERS_MAX {

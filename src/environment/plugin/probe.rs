@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::driver::{Plugin, ask};
+use super::asking::ask;
+use super::begin::begin;
+use super::driver::Plugin;
 use super::facts;
 use super::hello::method;
 use super::notes::Notes;
 use super::secrets::Resolved;
-use super::worker::{Ready, begin};
+use super::worker::Ready;
 use crate::environment::driver::{Answer, Check};
 
 /// Has the plugin look at its settings.

@@ -92,10 +92,13 @@ pub async fn start(launch: &Launch) -> Result<(Process, Streams), String> {
     command.args(launch.command.iter().skip(1)).env_clear().envs(&launch.env);
     command.current_dir(if launch.base.is_dir() { &launch.base } else { Path::new("/") });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = tokio::task::spawn_blocking(move || bound::spawn(command)).await.map_err(io::Error::other);
-    let mut child = child.and_then(|child| child).map_err(fail)?;
-    let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let process = watch(child).map_err(fail)?;
+    // Guarded as soon as it is there: whoever gives up waiting leaves nothing behind.
+    let started = tokio::task::spawn_blocking(move || {
+        let mut child = bound::spawn(command)?;
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Ok((watch(child)?, streams))
+    });
+    let (process, streams) = started.await.map_err(io::Error::other).and_then(|started| started).map_err(fail)?;
     let (Some(stdin), Some(stdout), Some(stderr)) = streams else { return Err(fail(io::ErrorKind::BrokenPipe.into())) };
     let streams = Streams {
         stdin: pipe::Sender::from_owned_fd(stdin.into()).map_err(fail)?,

@@ -1,27 +1,21 @@
 //! What goes on around an instance: its streams are read and written, its messages sorted, its end noticed.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::connection::{CALLS_MAX, Output};
-use super::message::{self, Incoming, Lines, RpcError};
-use super::notes::{Budget, Notes};
+use super::message::{self, Lines};
+use super::notes::Budget;
 use super::now_ms;
 use super::process::{Process, Streams};
+use super::shared::{Shared, lock};
 
-/// Outputs that wait to be taken.
-const OUTPUTS: usize = 16;
-/// Calls given up that are remembered, so that a late answer is told from one that was never asked for.
-const GIVEN_UP: usize = 256;
 /// Lines that are no message: so many at once, and so many more in a minute, before it is ended.
 const GARBAGE: (u32, u32) = (100, 10);
 /// The same for messages that nobody asked for.
@@ -39,160 +33,6 @@ pub(super) enum Order {
     Kill(String),
     /// By the end of its input, then by signals.
     End,
-}
-
-type Answer = oneshot::Sender<Result<Value, RpcError>>;
-
-#[derive(Debug, Default)]
-struct Calls {
-    last: u64,
-    waiting: HashMap<u64, Answer>,
-    given_up: VecDeque<u64>,
-    over: bool,
-}
-
-/// What the tasks around an instance share with whoever asks it.
-#[derive(Debug)]
-pub(super) struct Shared {
-    calls: Mutex<Calls>,
-    outputs: Mutex<HashMap<String, mpsc::Sender<Output>>>,
-    notes: Mutex<Notes>,
-    heard: AtomicU64,
-    delivering: AtomicBool,
-    /// Set once: why it ended.
-    pub(super) end: watch::Sender<Option<String>>,
-}
-
-/// What a mutex guards stays whole whatever panicked beside it.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    pub(super) fn new(notes: Notes) -> Self {
-        Self {
-            calls: Mutex::default(),
-            outputs: Mutex::default(),
-            notes: Mutex::new(notes),
-            heard: AtomicU64::new(now_ms()),
-            delivering: AtomicBool::new(false),
-            end: watch::Sender::new(None),
-        }
-    }
-
-    /// Expects an answer; the id to ask with. None when it has ended or too many wait.
-    pub(super) fn expect_answer(&self, answer: Answer) -> Option<u64> {
-        let mut calls = lock(&self.calls);
-        if calls.over || calls.waiting.len() >= CALLS_MAX {
-            return None;
-        }
-        calls.last += 1;
-        let id = calls.last;
-        calls.waiting.insert(id, answer);
-        Some(id)
-    }
-
-    /// Expects it no longer; whether it was expected.
-    pub(super) fn give_up(&self, id: u64, is_sent: bool) -> bool {
-        let mut calls = lock(&self.calls);
-        let was = calls.waiting.remove(&id).is_some();
-        if was && is_sent {
-            calls.given_up.push_back(id);
-            if calls.given_up.len() > GIVEN_UP {
-                calls.given_up.pop_front();
-            }
-        }
-        was
-    }
-
-    pub(super) fn outputs(&self, execution: &str) -> mpsc::Receiver<Output> {
-        let (sender, receiver) = mpsc::channel(OUTPUTS);
-        lock(&self.outputs).insert(execution.to_owned(), sender);
-        receiver
-    }
-
-    pub(super) fn notes(&self) -> Notes {
-        lock(&self.notes).clone()
-    }
-
-    pub(super) fn silent_for(&self) -> Duration {
-        if self.delivering.load(Ordering::Acquire) {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(now_ms().saturating_sub(self.heard.load(Ordering::Acquire)))
-    }
-
-    /// Takes one line; false when it was of no use.
-    async fn take(&self, line: &[u8], outgoing: &mpsc::WeakSender<Vec<u8>>) -> bool {
-        match message::read(line) {
-            Incoming::Answer(id, answer) => {
-                let (waiting, is_late) = {
-                    let mut calls = lock(&self.calls);
-                    let waiting = calls.waiting.remove(&id);
-                    let at = calls.given_up.iter().position(|late| *late == id);
-                    (waiting, at.and_then(|at| calls.given_up.remove(at)).is_some())
-                };
-                if let Some(waiting) = waiting {
-                    let _nobody = waiting.send(answer);
-                    return true;
-                }
-                let mut notes = lock(&self.notes);
-                *(if is_late { &mut notes.late } else { &mut notes.unknown_ids }) += 1;
-                false
-            }
-            Incoming::Stray => {
-                lock(&self.notes).unknown_ids += 1;
-                false
-            }
-            Incoming::Request(id) => {
-                if let Some(outgoing) = outgoing.upgrade() {
-                    let _full = outgoing.try_send(message::no_method(&id));
-                }
-                lock(&self.notes).unknown += 1;
-                false
-            }
-            Incoming::Notification(method, params) if method == "execute.output" => self.deliver(&params).await,
-            Incoming::Notification(method, params) if method == "log" => {
-                tracing::info!(target: "plugin", "{}", params["message"].as_str().unwrap_or_default());
-                false
-            }
-            Incoming::Notification(..) => {
-                lock(&self.notes).unknown += 1;
-                false
-            }
-            Incoming::Garbage => {
-                lock(&self.notes).garbage(line);
-                false
-            }
-        }
-    }
-
-    async fn deliver(&self, params: &Value) -> bool {
-        let bytes = params["dataBase64"].as_str().and_then(message::decode);
-        let to = params["executionId"].as_str().and_then(|id| lock(&self.outputs).get(id).cloned());
-        if let (Some(bytes), Some(to), Some(offset)) = (bytes, to, params["offset"].as_u64()) {
-            let output = Output { is_stderr: params["stream"] == "stderr", offset, bytes };
-            self.delivering.store(true, Ordering::Release);
-            let taken = to.send(output).await.is_ok();
-            self.delivering.store(false, Ordering::Release);
-            self.heard.store(now_ms(), Ordering::Release);
-            if taken {
-                return true;
-            }
-        }
-        lock(&self.notes).unknown += 1;
-        false
-    }
-
-    fn close(&self, why: String) {
-        {
-            let mut calls = lock(&self.calls);
-            calls.over = true;
-            calls.waiting.clear();
-        }
-        lock(&self.outputs).clear();
-        self.end.send_replace(Some(why));
-    }
 }
 
 /// Lets the tasks around an instance begin; they end with it.

@@ -18,6 +18,7 @@ use super::execution::{Command, Ended, Sink, follow};
 use super::message::{LINE_MAX, STDIN_MAX};
 use super::process::Launch;
 use super::secrets::Resolved;
+use crate::environment::target::GRACE_VARIABLE;
 use crate::process::bound;
 
 /// Exit code of a command that could not be run, or of whose end nothing is known.
@@ -101,7 +102,7 @@ async fn run(block: &Block, command: &Command) -> Result<Ended, String> {
     let (sender, mut stops) = mpsc::channel(4);
     tokio::spawn(async move {
         let [terminate, interrupt, hangup] = &mut heard;
-        let mut grace = GRACE;
+        let mut grace = told_grace().unwrap_or(GRACE);
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -116,6 +117,11 @@ async fn run(block: &Block, command: &Command) -> Result<Ended, String> {
         }
     });
     follow(block, command, &mut Standard, &mut stops).await
+}
+
+/// The grace that whoever started this gives what it follows.
+fn told_grace() -> Option<Duration> {
+    std::env::var(GRACE_VARIABLE).ok()?.parse().ok().map(Duration::from_millis)
 }
 
 fn read_input() -> Result<(FirstLine, Vec<u8>), String> {

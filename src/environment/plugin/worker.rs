@@ -8,27 +8,18 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::connection::{CallError, Connection};
-use super::hello::{self, Hello, method};
+pub use super::begin::Unavailable;
+use super::connection::Connection;
+use super::hello::Hello;
+use super::keeping::{self, chance};
 use super::life::{CRASHES_MAX, Event, Life, State};
 use super::notes::Notes;
 use super::process::Launch;
-use super::pump::lock;
+use super::shared::lock;
 use super::{READY_LIMIT, now_ms};
 
 /// One that nobody has asked for so long is ended.
-const IDLE_LIMIT: Duration = Duration::from_secs(300);
-/// Pause between two looks whether it is idle.
-const IDLE_LOOK: Duration = Duration::from_secs(30);
-
-/// Why a worker cannot be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unavailable {
-    /// Trying again changes nothing: it does not fit, or is not there.
-    pub is_refusal: bool,
-    /// In words, with the end of its error output.
-    pub words: String,
-}
+const IDLE_LIMIT: Duration = Duration::from_mins(5);
 
 /// A worker that answers.
 #[derive(Debug, Clone)]
@@ -42,9 +33,11 @@ pub struct Ready {
 /// A plugin's process over all of its instances.
 #[derive(Debug)]
 pub struct Worker {
-    launch: Launch,
-    driver: String,
-    state: PathBuf,
+    pub(super) launch: Launch,
+    pub(super) driver: String,
+    pub(super) state: PathBuf,
+    /// Where it is remembered what it can do.
+    pub(super) memory: PathBuf,
     inner: Mutex<Inner>,
     changed: watch::Sender<()>,
 }
@@ -63,10 +56,17 @@ struct Inner {
 }
 
 impl Worker {
-    /// One that is stopped. `state` is a directory of the plugin's own.
-    pub fn new(launch: Launch, driver: &str, state: &Path) -> Arc<Self> {
-        let (driver, state) = (driver.to_owned(), state.to_owned());
-        Arc::new(Self { launch, driver, state, inner: Mutex::default(), changed: watch::Sender::new(()) })
+    /// One that is stopped. `state` is a directory of the plugin's own, `memory` a file of ours.
+    pub fn new(launch: Launch, driver: &str, state: &Path, memory: &Path) -> Arc<Self> {
+        let hello = Hello::recall(memory).map(Arc::new);
+        Arc::new(Self {
+            launch,
+            driver: driver.to_owned(),
+            state: state.to_owned(),
+            memory: memory.to_owned(),
+            inner: Mutex::new(Inner { hello, ..Inner::default() }),
+            changed: watch::Sender::new(()),
+        })
     }
 
     /// What it is doing.
@@ -79,7 +79,7 @@ impl Worker {
         lock(&self.inner).hello.clone()
     }
 
-    /// What was noted of it.
+    /// What was noted of its instance, or of the last one when none runs.
     pub fn notes(&self) -> Notes {
         let inner = lock(&self.inner);
         inner.current.as_ref().map_or_else(|| inner.notes.clone(), |ready| ready.connection.notes())
@@ -136,7 +136,7 @@ impl Worker {
                 inner.life.take(Event::Start, now);
                 inner.start += 1;
                 *awaited = Some(inner.start);
-                tokio::spawn(start(Arc::clone(self), inner.start, config.clone()));
+                tokio::spawn(keeping::keep(Arc::clone(self), inner.start, config.clone()));
                 Step::Wait
             }
             (State::Starting, _) => {
@@ -148,7 +148,7 @@ impl Worker {
     }
 
     /// Takes the end of a start or of an instance.
-    fn ended(&self, start: u64, notes: Option<Notes>, why: Unavailable) {
+    pub(super) fn ended(&self, start: u64, notes: Option<Notes>, why: Unavailable) {
         let chance = chance();
         {
             let mut inner = lock(&self.inner);
@@ -176,6 +176,26 @@ impl Worker {
         if let Some(connection) = current {
             connection.shutdown().await;
         }
+    }
+
+    /// Whether nobody asks it anything, for long.
+    pub(super) fn is_idle(&self) -> bool {
+        let inner = lock(&self.inner);
+        let asked = inner.current.as_ref().is_some_and(|ready| Arc::strong_count(&ready.connection) > 1);
+        !asked && now_ms().saturating_sub(inner.used_at) >= IDLE_LIMIT.as_millis() as u64
+    }
+
+    /// Takes what an instance said of itself, and it as the current one; false when it is not wanted any more.
+    pub(super) fn is_up(&self, connection: Connection, hello: Arc<Hello>) -> bool {
+        let mut inner = lock(&self.inner);
+        inner.hello = Some(Arc::clone(&hello));
+        let is_wanted = inner.life.take(Event::Ready, now_ms());
+        if is_wanted {
+            inner.current = Some(Ready { connection: Arc::new(connection), hello });
+        }
+        drop(inner);
+        self.changed.send_replace(());
+        is_wanted
     }
 
     /// It has been seen to work elsewhere: crashes that were counted are forgotten.
@@ -210,102 +230,5 @@ impl Inner {
             _ => last.words,
         };
         Unavailable { is_refusal: last.is_refusal && self.life.state != State::Failed, words }
-    }
-}
-
-/// A number from 0 to 1 that nobody can foresee, as far as that matters for a pause.
-fn chance() -> f64 {
-    f64::from(uuid::Uuid::now_v7().as_bytes()[15]) / 255.0
-}
-
-/// Starts an instance and has it introduce itself.
-///
-/// # Errors
-/// Why it cannot be used, with what was noted; it is gone then.
-pub async fn begin(
-    launch: &Launch,
-    driver: &str,
-    state: &Path,
-    config: &Value,
-    notes: Notes,
-) -> Result<(Connection, Hello), (Unavailable, Notes)> {
-    let refused = |words: String| Unavailable { is_refusal: true, words };
-    let connection = match Connection::start(launch, notes.clone()).await {
-        Ok(connection) => connection,
-        Err(words) => return Err((refused(words), notes)),
-    };
-    let asked = connection.call(method::INITIALIZE, &hello::params(driver, config, state), Some(READY_LIMIT)).await;
-    let why = match asked {
-        Ok(answer) => match Hello::read(&answer).and_then(|hello| hello.driver(driver).map(|_| ()).map(|()| hello)) {
-            Ok(hello) => return Ok((connection, hello)),
-            Err(words) => refused(words),
-        },
-        Err(CallError::Rpc(error)) => refused(format!("it refuses to begin: {} ({})", error.message, error.code)),
-        Err(CallError::Late(limit)) => {
-            let words = format!("it did not answer initialize within {} s", limit.as_secs());
-            Unavailable { is_refusal: false, words }
-        }
-        Err(CallError::Gone(words) | CallError::Unsent(words)) => Unavailable { is_refusal: false, words },
-    };
-    connection.kill("it cannot be used");
-    connection.wait().await;
-    let notes = connection.notes();
-    let words = format!("the plugin {} cannot be used: {}{}", launch.shown(), why.words, notes.words());
-    Err((Unavailable { words, ..why }, notes))
-}
-
-async fn start(worker: Arc<Worker>, start: u64, config: Value) {
-    let notes = lock(&worker.inner).notes.clone();
-    let (connection, hello) = match begin(&worker.launch, &worker.driver, &worker.state, &config, notes).await {
-        Ok(begun) => begun,
-        Err((why, notes)) => return worker.ended(start, Some(notes), why),
-    };
-    let mut end = connection.watch_end();
-    let hello = Arc::new(hello);
-    let is_wanted = {
-        let mut inner = lock(&worker.inner);
-        inner.hello = Some(Arc::clone(&hello));
-        let is_wanted = inner.life.take(Event::Ready, now_ms());
-        if is_wanted {
-            inner.current = Some(Ready { connection: Arc::new(connection), hello });
-        }
-        is_wanted
-    };
-    if !is_wanted {
-        // Its end was asked for while it began; dropping the connection has brought it about.
-        let why = Unavailable { is_refusal: false, words: "it was asked to end".into() };
-        return worker.ended(start, None, why);
-    }
-    worker.changed.send_replace(());
-    // From here on the worker may be dropped by all who use it, and its instance with it.
-    let weak = Arc::downgrade(&worker);
-    drop(worker);
-    loop {
-        let ended = tokio::time::timeout(IDLE_LOOK, end.wait_for(Option::is_some)).await;
-        let ended = ended.map(|end| end.map(|words| words.clone().unwrap_or_default()));
-        let words = match ended {
-            Err(_look) => {
-                let Some(worker) = weak.upgrade() else { return };
-                if worker.is_idle() {
-                    worker.close().await;
-                }
-                continue;
-            }
-            Ok(Ok(words)) => words,
-            Ok(Err(_)) => "it is gone".to_owned(),
-        };
-        let Some(worker) = weak.upgrade() else { return };
-        let noted = worker.notes().words();
-        let why = Unavailable { is_refusal: false, words: format!("the plugin ended: {words}{noted}") };
-        return worker.ended(start, None, why);
-    }
-}
-
-impl Worker {
-    /// Whether nobody asks it anything, for long.
-    fn is_idle(&self) -> bool {
-        let inner = lock(&self.inner);
-        let asked = inner.current.as_ref().is_some_and(|ready| Arc::strong_count(&ready.connection) > 1);
-        !asked && now_ms().saturating_sub(inner.used_at) >= IDLE_LIMIT.as_millis() as u64
     }
 }

@@ -132,6 +132,7 @@ impl Ssh {
             cwd: CwdPass::Flag("--cwd".into()),
             env: EnvPass::Stdin,
             keeps_identity: false,
+            set: std::collections::BTreeMap::new(),
             own_env: self.connection.env().clone(),
             block,
             ..Target::default()

@@ -91,6 +91,20 @@ async fn where_files_are_shared_nothing_is_brought_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_driver_is_asked_before_it_is_believed_that_it_cannot_say() {
+    let refused = || Said::Answer(Answer::refused("probe_failed", "it has no such method"));
+    let desk = Desk::new();
+    let (driver, there) =
+        Scripted { silent: true, shared_files: true, list: Script::of([refused()]), ..Scripted::default() }.there();
+    assert!(settle(&Venue::There(Box::new(there)), stop(), &desk.watch()).await.is_some());
+    assert_eq!((driver.calls(), desk.doubts()), (vec!["list run/u/1".to_owned()], vec![]));
+    // One that lists otherwise and refuses now has said nothing about what lives.
+    let desk = Desk::patient_until(1);
+    let (_, there) = Scripted { shared_files: true, list: Script::of([refused()]), ..Scripted::default() }.there();
+    assert!(settle(&Venue::There(Box::new(there)), stop(), &desk.watch()).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_found_out_is_asked_again_until_it_can() {
     let desk = Desk::new();
     let (driver, there) = Scripted {
@@ -156,8 +170,11 @@ async fn results_that_the_driver_refuses_are_an_error_and_no_doubt() {
     let there = There { realisation: None, ..there };
     let settled = settle(&Venue::There(Box::new(there)), stop(), &desk.watch()).await.unwrap();
     assert!(settled.collected.unwrap().is_err());
-    let settled = settle(&Venue::Gone("its lease is gone".into()), stop(), &desk.watch()).await.unwrap();
-    assert_eq!(settled.collected, Some(Err("its lease is gone".into())));
+    for carries in [true, false] {
+        let gone = Venue::Gone { why: "its lease is gone".into(), carries };
+        let settled = settle(&gone, stop(), &desk.watch()).await.unwrap();
+        assert_eq!(settled.collected, carries.then(|| Err("its lease is gone".into())));
+    }
     assert_eq!(desk.doubts(), []);
 }
 

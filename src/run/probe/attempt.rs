@@ -201,9 +201,6 @@ impl Attempt<'_> {
 
     /// Ends whatever the command has left there.
     async fn clean(&self, checks: &mut Vec<Check>) {
-        if !self.driver.capabilities().list {
-            return;
-        }
         let mut found = Vec::new();
         if let Err(evidence) =
             ended::look(self.driver, self.held, Stop::new(&self.tag, GRACE_MS, false), &mut found).await

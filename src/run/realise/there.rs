@@ -106,13 +106,14 @@ pub(super) async fn provision(
     let place = InPlace { target, allowed, name: there.name.clone() };
     let done = operation::carry_out_once(ctx, job, phase, Work { command, place: Some(place) }).await;
     // Whatever it left behind would otherwise live as long as the lease.
-    if there.driver.capabilities().list {
-        let tag = operation::tag_once(job, phase);
-        let mut found: Vec<PlaceProcess> = Vec::new();
-        let looked = ended::look(&*there.driver, &there.held, Stop::new(&tag, GRACE_MS, false), &mut found).await;
-        if let Err(evidence) = looked {
-            tracing::warn!(place = %there.name, %evidence, "what a provision command has left is not known");
-        }
+    let tag = operation::tag_once(job, phase);
+    let mut found: Vec<PlaceProcess> = Vec::new();
+    let looked = ended::look(&*there.driver, &there.held, Stop::new(&tag, GRACE_MS, false), &mut found).await;
+    if let Err(evidence) = looked {
+        tracing::warn!(place = %there.name, %evidence, "what a provision command has left is not known");
     }
     Ok(done?)
 }
+
+#[cfg(test)]
+mod tests;

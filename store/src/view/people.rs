@@ -49,11 +49,17 @@ const AGENT: &str = ", p.key, \
     (SELECT r.number FROM runs r WHERE r.agent_id = t.id ORDER BY r.number DESC LIMIT 1), \
     (SELECT r.status FROM runs r WHERE r.agent_id = t.id ORDER BY r.number DESC LIMIT 1)";
 
-const ENVIRONMENT: &str = ", count(l.id) FILTER (WHERE l.status <> 'waiting'), \
+const ENVIRONMENT: &str = ", count(l.id) FILTER (WHERE l.takes), \
     count(l.id) FILTER (WHERE l.status = 'waiting'), count(l.id) FILTER (WHERE l.status = 'retained'), \
     count(l.id) FILTER (WHERE l.status = 'pending_cleanup')";
-const OPEN_LEASES: &str = "LEFT JOIN (SELECT id, environment_id, status FROM environment_leases \
-    WHERE status NOT IN ('released', 'expired', 'failed')) l ON l.environment_id = t.id";
+
+fn open_leases() -> String {
+    format!(
+        "LEFT JOIN (SELECT t.id, t.environment_id, t.status, {} AS takes FROM environment_leases t \
+         WHERE t.status NOT IN ('released', 'expired', 'failed')) l ON l.environment_id = t.id",
+        super::lease::TAKES_SLOT
+    )
+}
 
 impl Reader {
     /// Companies, oldest first.
@@ -123,7 +129,7 @@ impl Reader {
 
 pub(super) fn environments(conn: &Connection, which: &Conditions) -> rusqlite::Result<Vec<EnvironmentItem>> {
     let n = EnvironmentRow::COLUMNS.len();
-    let sql = select::<EnvironmentRow>(ENVIRONMENT, OPEN_LEASES);
+    let sql = select::<EnvironmentRow>(ENVIRONMENT, &open_leases());
     which.run(conn, &sql, &format!("GROUP BY t.id ORDER BY t.number LIMIT {WHOLE}"), |row| {
         Ok(EnvironmentItem {
             environment: first(row)?,

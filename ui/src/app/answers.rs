@@ -24,6 +24,7 @@ impl App {
         self.ledger.answer(question, answer, &env, out);
         self.leases.answer(question, answer, &env, out);
         self.services.answer(question, answer, &env, out);
+        self.environments.answer(question, answer, &env, out);
         self.workspaces.answer(question, answer, &env, out);
         self.activity.answer(question, answer, &env, out);
         self.diagnostics.answer(question, answer, &env, out);

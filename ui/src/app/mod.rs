@@ -24,6 +24,7 @@ use crate::overlay::toast::{self, Toast};
 use crate::rows::Header;
 use crate::screen::activity::Activity;
 use crate::screen::diagnostics::Diagnostics;
+use crate::screen::environments::Environments;
 use crate::screen::leases::Leases;
 use crate::screen::ledger::Ledger;
 use crate::screen::services::Services;
@@ -86,6 +87,8 @@ pub struct App {
     pub leases: Leases,
     /// Screen 3.
     pub services: Services,
+    /// Screen 4.
+    pub environments: Environments,
     /// Screen 5.
     pub workspaces: Workspaces,
     /// Screen 7.
@@ -139,6 +142,7 @@ impl App {
             ledger: Ledger::default(),
             leases: Leases::default(),
             services: Services::default(),
+            environments: Environments::default(),
             workspaces: Workspaces::default(),
             activity: Activity::default(),
             diagnostics: Diagnostics::default(),
@@ -220,6 +224,7 @@ impl App {
             ScreenId::Ledger => &self.ledger,
             ScreenId::Leases => &self.leases,
             ScreenId::Services => &self.services,
+            ScreenId::Environments => &self.environments,
             ScreenId::Workspaces => &self.workspaces,
             ScreenId::Activity => &self.activity,
             ScreenId::Diagnostics => &self.diagnostics,
@@ -232,6 +237,7 @@ impl App {
             ScreenId::Ledger => &mut self.ledger,
             ScreenId::Leases => &mut self.leases,
             ScreenId::Services => &mut self.services,
+            ScreenId::Environments => &mut self.environments,
             ScreenId::Workspaces => &mut self.workspaces,
             ScreenId::Activity => &mut self.activity,
             ScreenId::Diagnostics => &mut self.diagnostics,

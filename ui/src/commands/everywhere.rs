@@ -64,6 +64,9 @@ pub const COMMANDS: &[Command] = &[
     free("screen.ledger", "Show the Ledger", "Ledger", HERE, &["1"], |app| app.visit(ScreenId::Ledger)),
     free("screen.leases", "Show Leases", "Leases", HERE, &["2"], |app| app.visit(ScreenId::Leases)),
     free("screen.services", "Show Services", "Services", HERE, &["3"], |app| app.visit(ScreenId::Services)),
+    free("screen.environments", "Show Environments", "Environments", HERE, &["4"], |app| {
+        app.visit(ScreenId::Environments);
+    }),
     free("screen.workspaces", "Show Workspaces", "Workspaces", HERE, &["5"], |app| app.visit(ScreenId::Workspaces)),
     free("screen.activity", "Show Activity", "Activity", HERE, &["7"], |app| app.visit(ScreenId::Activity)),
     free("screen.diagnostics", "Show Diagnostics", "Diagnostics", HERE, &["8"], |app| app.visit(ScreenId::Diagnostics)),
@@ -145,7 +148,7 @@ pub const COMMANDS: &[Command] = &[
             Some(_) => Ok(()),
             None => Err("this console has found nothing to recover".to_owned()),
         },
-        ..free("recovery.show", "What the start has found", "recovery", HERE, &["g v"], |app| {
+        ..free("recovery.show", "What the start has found", "recovery", HERE, &["g f"], |app| {
             if let Some(notice) = app.recovery.clone() {
                 let now = app.env.now;
                 app.open(Overlay::Notice(Box::new(notice.again(now))));

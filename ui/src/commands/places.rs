@@ -82,6 +82,14 @@ pub const COMMANDS: &[Command] = &[
         |app| has(app, ScreenId::Workspaces, "workspace"),
         |app| go(app, ScreenId::Workspaces),
     ),
+    goto(
+        "goto.environment",
+        "Go to the environment of {}",
+        "its environment",
+        &["g v"],
+        |app| has(app, ScreenId::Environments, "environment"),
+        |app| go(app, ScreenId::Environments),
+    ),
     free("goto.number.run", "Go to a run by number…", "run by number", HERE, &["g R"], |app| ask(app, "R-")),
     free("goto.number.lease", "Go to a lease by number…", "lease by number", HERE, &["g L"], |app| ask(app, "L-")),
     free("goto.number.service", "Go to a service by number…", "service by number", HERE, &["g S"], |app| {
@@ -90,6 +98,16 @@ pub const COMMANDS: &[Command] = &[
     free("goto.number.workspace", "Go to a workspace by number…", "workspace by number", HERE, &["g W"], |app| {
         ask(app, "W-");
     }),
+    free(
+        "goto.number.environment",
+        "Go to an environment by number…",
+        "environment by number",
+        HERE,
+        &["g E"],
+        |app| {
+            ask(app, "E-");
+        },
+    ),
     // The same two on single keys, on the screen where they are pressed most.
     Command {
         places: &[Place::Ledger],

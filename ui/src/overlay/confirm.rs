@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
 use serde_json::Value;
 use wharf_model::UnixMillis;
 
@@ -50,6 +51,11 @@ pub struct Confirm {
     pub items: Vec<Item>,
     /// A word about it before the lines: its holder is gone, things have changed.
     pub said: String,
+    /// What is to be typed instead of `y`, since it removes what cannot be brought back: a number, a count.
+    pub typed: Option<String>,
+    written: String,
+    /// The lines as they were before things changed.
+    before: Vec<(&'static str, String, String)>,
     shown_at: Option<UnixMillis>,
     scroll: usize,
     asked_at: UnixMillis,
@@ -61,8 +67,8 @@ const DIALOG_WIDTH: u16 = 80;
 /// The dialog on a terminal.
 struct Measured {
     area: Rect,
-    /// Verb as it is shown, verb that it belongs to, what, how.
-    rows: Vec<(&'static str, &'static str, String, String)>,
+    /// Verb as it is shown, verb that it belongs to, what, how, whether it has changed.
+    rows: Vec<(&'static str, &'static str, String, String, bool)>,
     notes: Vec<String>,
     /// Rows of `rows` that are shown at once.
     space: usize,
@@ -104,11 +110,37 @@ impl Confirm {
             [one] => format!("{capital} {}", one.name),
             many => format!("{capital} {} marked", many.len()),
         };
-        Self { title, verb, doing, kind, args, items, said: String::new(), shown_at: None, scroll: 0, asked_at: now }
+        Self {
+            title,
+            verb,
+            doing,
+            kind,
+            args,
+            items,
+            said: String::new(),
+            typed: None,
+            written: String::new(),
+            before: Vec::new(),
+            shown_at: None,
+            scroll: 0,
+            asked_at: now,
+        }
+    }
+
+    /// Wants its number typed, or how many there are, instead of `y`.
+    #[must_use]
+    pub fn wants_typing(mut self) -> Self {
+        self.typed = Some(match self.items.as_slice() {
+            [one] => one.name.clone(),
+            many => many.len().to_string(),
+        });
+        self
     }
 
     /// Asks again, because what it showed has changed meanwhile.
     pub fn again(&mut self, now: UnixMillis, out: &mut Outbox) {
+        self.before = self.lines();
+        self.written.clear();
         self.shown_at = None;
         self.asked_at = now;
         "Things have changed meanwhile; this is what would happen now.".clone_into(&mut self.said);
@@ -149,6 +181,20 @@ impl Confirm {
         if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
             return After::Stays;
         }
+        let read = self.shown_at.is_some_and(|at| at.until(app.env.now) >= READ_MS);
+        if let Some(wanted) = self.typed.clone() {
+            match key.code {
+                KeyCode::Char(c) if read => self.written.push(c),
+                KeyCode::Backspace => drop(self.written.pop()),
+                KeyCode::Enter if read && self.written.trim().eq_ignore_ascii_case(&wanted) => {
+                    return self.confirm(app);
+                }
+                _ => {}
+            }
+            if matches!(key.code, KeyCode::Char(_) | KeyCode::Backspace | KeyCode::Enter) {
+                return After::Stays;
+            }
+        }
         match key.code {
             KeyCode::Esc | KeyCode::Char('n') => return After::Closes,
             KeyCode::Down => {
@@ -161,37 +207,38 @@ impl Confirm {
                     self.lines().into_iter().map(|(verb, what, how)| format!("{verb:<9} {what}  {how}")).collect();
                 app.copy(format!("{}\n{}", self.title, words.join("\n")));
             }
-            KeyCode::Char('y') if self.shown_at.is_some_and(|at| at.until(app.env.now) >= READ_MS) => {
-                let todo: Vec<(Item, Preview)> = self.doable().map(|(i, p)| (i.clone(), p.clone())).collect();
-                if todo.is_empty() {
-                    return After::Stays;
-                }
-                let capital = capital(self.verb);
-                for (item, preview) in todo {
-                    let title = format!("{capital} {}", item.name);
-                    let mut args = self.args.clone();
-                    if !args.is_object() {
-                        args = Value::Object(serde_json::Map::new());
-                    }
-                    if let Value::Object(args) = &mut args {
-                        let shown = preview.args.iter().map(|(k, v)| ((*k).to_owned(), Value::String(v.clone())));
-                        args.extend(shown);
-                    }
-                    let tag = app.outbox.request(
-                        title.clone(),
-                        self.kind,
-                        Some(item.target.clone()),
-                        args,
-                        preview.expect.clone(),
-                    );
-                    let alone = Self { items: vec![item], title, ..self.clone() };
-                    app.confirmed(tag, alone);
-                }
-                return After::Closes;
-            }
+            KeyCode::Char('y') if read => return self.confirm(app),
             _ => {}
         }
         After::Stays
+    }
+
+    /// Sends one request for each that can be done.
+    fn confirm(&self, app: &mut App) -> After {
+        let todo: Vec<(Item, Preview)> = self.doable().map(|(i, p)| (i.clone(), p.clone())).collect();
+        if todo.is_empty() {
+            return After::Stays;
+        }
+        let capital = capital(self.verb);
+        for (item, preview) in todo {
+            let title = format!("{capital} {}", item.name);
+            let mut args = self.args.clone();
+            if !args.is_object() {
+                args = Value::Object(serde_json::Map::new());
+            }
+            if let Value::Object(args) = &mut args {
+                let shown = preview.args.iter().map(|(k, v)| ((*k).to_owned(), Value::String(v.clone())));
+                args.extend(shown);
+            }
+            let target = Some(item.target.clone());
+            let tag = app.outbox.request(title.clone(), self.kind, target, args, preview.expect.clone());
+            let mut alone = Self { items: vec![item], title, ..self.clone() };
+            if alone.typed.is_some() {
+                alone = alone.wants_typing();
+            }
+            app.confirmed(tag, alone);
+        }
+        After::Closes
     }
 
     fn lines(&self) -> Vec<(&'static str, String, String)> {
@@ -220,6 +267,7 @@ impl Confirm {
         };
         let mut out = Vec::new();
         for (verb, what, how) in self.lines() {
+            let changed = !self.before.is_empty() && !self.before.contains(&(verb, what.clone(), how.clone()));
             let whole = how.is_empty() || how.starts_with(['/', '~']);
             let whats = wrapped(&what, if how.is_empty() { each } else { first.saturating_sub(2) });
             // Both ends of a path tell which it is.
@@ -231,7 +279,7 @@ impl Confirm {
             // What is agreed to is shown whole: it takes as many rows as it needs.
             for i in 0..whats.len().max(hows.len()).max(1) {
                 let part = |of: &[String]| of.get(i).cloned().unwrap_or_default();
-                out.push((if i == 0 { verb } else { "" }, verb, part(&whats), part(&hows)));
+                out.push((if i == 0 { verb } else { "" }, verb, part(&whats), part(&hows), changed));
             }
         }
         let mut notes: Vec<&str> = Vec::new();
@@ -279,7 +327,7 @@ impl Confirm {
         }
         let scroll = self.scroll.min(lines.len().saturating_sub(space));
         let dim = style(canvas, Ink::Dim);
-        for (verb, of, what, how) in lines.iter().skip(scroll).take(space) {
+        for (verb, of, what, how, changed) in lines.iter().skip(scroll).take(space) {
             if y >= keys_y {
                 break;
             }
@@ -288,11 +336,12 @@ impl Confirm {
                 "keeps" => Ink::Ok,
                 _ => Ink::Text,
             };
-            let verb_style = style(canvas, ink);
+            let weigh = |style: Style| if *changed { style.add_modifier(Modifier::BOLD) } else { style };
+            let verb_style = weigh(style(canvas, ink));
             canvas.put(x + 2, y, 9, verb, verb_style);
             let each = width.saturating_sub(12);
-            canvas.put(x + 12, y, each, what, ground);
-            canvas.put(x + 12 + first as u16, y, each.saturating_sub(first as u16), how, dim);
+            canvas.put(x + 12, y, each, what, weigh(ground));
+            canvas.put(x + 12 + first as u16, y, each.saturating_sub(first as u16), how, weigh(dim));
             y += 1;
         }
         y += 1;
@@ -307,7 +356,10 @@ impl Confirm {
         let dim = style(canvas, Ink::Dim);
         let able = self.doable().count();
         let mut at = x;
-        if able > 0 && self.shown_at.is_some() {
+        if let (Some(wanted), true) = (&self.typed, able > 0 && self.shown_at.is_some()) {
+            at = canvas.put(at, keys_y, width, &format!("type {wanted} and Enter to {}: ", self.verb), ground);
+            at = canvas.put(at, keys_y, inner.right().saturating_sub(at), &format!("{}▏", self.written), key) + 2;
+        } else if able > 0 && self.shown_at.is_some() {
             at = canvas.put(at, keys_y, width, "y", key);
             let what = if self.items.len() == 1 { what } else { format!("{able} of {}", self.items.len()) };
             at = canvas.put(at + 1, keys_y, width, &format!("{} {what}", self.verb), ground) + 4;

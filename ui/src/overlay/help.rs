@@ -39,7 +39,7 @@ fn blocks(app: &App) -> Vec<Block> {
             if keys.is_empty() {
                 continue;
             }
-            let asks = if command.level == Level::Preview { ", asks" } else { "" };
+            let asks = if command.level == Level::Free { "" } else { ", asks" };
             rows.push((keys.join(" "), format!("{}{asks}", command.help)));
         }
         match blocks.iter_mut().find(|b| b.heading == heading) {

@@ -186,7 +186,7 @@ mod tests {
         assert!(bench.app.overlay.is_none());
         assert_eq!(bench.app.ledger.base().list.table.selected().map(|r| r.number), Some(1032));
         // Shown again by its command; a key without a meaning there does what it always does.
-        bench.keys("g v");
+        bench.keys("g f");
         assert!(matches!(bench.app.overlay, Some(Overlay::Notice(_))));
         bench.keys("2");
         assert!(bench.app.overlay.is_none() && bench.app.screen == ScreenId::Leases);
@@ -198,7 +198,7 @@ mod tests {
         bench.keys("?");
         bench.send(found());
         assert!(matches!(bench.app.overlay, Some(Overlay::Help(_))));
-        bench.keys("Esc g v");
+        bench.keys("Esc g f");
         assert!(bench.text().contains("R-1032  its shim died"));
     }
 

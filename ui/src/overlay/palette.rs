@@ -51,6 +51,7 @@ fn thing(typed: &str) -> Option<Entry> {
         "R" => ScreenId::Ledger,
         "L" => ScreenId::Leases,
         "S" => ScreenId::Services,
+        "E" => ScreenId::Environments,
         "W" => ScreenId::Workspaces,
         _ => return Some(Entry::Thing { screen: ScreenId::Ledger, found_by: format!("issue:{name}"), name }),
     };
@@ -68,7 +69,7 @@ impl Palette {
         let mut legal: Vec<Entry> = command::all()
             .filter(|c| !matches!(c.name, "palette.open" | "back.out") && app.is_here(c) && (c.legal)(app).is_ok())
             .map(|command| {
-                let more = if command.level == Level::Preview { "…" } else { "" };
+                let more = if command.level == Level::Free || command.title.ends_with('…') { "" } else { "…" };
                 Entry::Command { command, title: format!("{}{more}", command.title.replace("{}", &subject)) }
             })
             .collect();

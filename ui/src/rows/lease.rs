@@ -2,7 +2,7 @@
 
 use wharf_model::{LeaseId, LeasePolicy, LeaseStatus, RunId, UnixMillis};
 
-use super::FactBlock;
+use super::{ActivityLine, FactBlock};
 use crate::glyph::Class;
 
 /// One lease.
@@ -22,6 +22,8 @@ pub struct LeaseLine {
     pub live: bool,
     /// Name of the environment.
     pub environment: String,
+    /// `E-` number of the environment.
+    pub environment_number: Option<i64>,
     /// Driver.
     pub driver: String,
     /// Policy in words: `reuse by workspace`.
@@ -42,8 +44,12 @@ pub struct LeaseLine {
     pub acquired_at: Option<UnixMillis>,
     /// Last used.
     pub used_at: Option<UnixMillis>,
-    /// When it expires.
+    /// When it expires, or until when it is kept.
     pub expires_at: Option<UnixMillis>,
+    /// What it waits for, in words: its place in a line.
+    pub waits: Option<String>,
+    /// Its place among live ones: those that are held come before those that are kept or cleaned up.
+    pub rank: u8,
     /// When released.
     pub released_at: Option<UnixMillis>,
     /// Clean-up in words, when there is one.
@@ -54,6 +60,34 @@ pub struct LeaseLine {
     pub fence: Option<i64>,
     /// More facts for its pane.
     pub facts: Vec<FactBlock>,
+}
+
+/// Everything known of a lease beside its line.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LeaseDetail {
+    /// Its entries in the audit trail, the oldest first.
+    pub history: Vec<ActivityLine>,
+    /// How its workspace was realised: what was asked, what came of it.
+    pub realisation: Vec<FactBlock>,
+    /// Tries to give it back, with what was said.
+    pub cleanup: Vec<FactBlock>,
+    /// Who waits for a slot of its environment, in order.
+    pub waiting: Vec<WaitingLine>,
+    /// How full the environment is: `3 of 3 used`.
+    pub slots: String,
+}
+
+/// Somebody who waits for a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingLine {
+    /// From 1.
+    pub position: i64,
+    /// `R-1045 docs SHOP-15`, else the lease's own number.
+    pub who: String,
+    /// Since when.
+    pub since: UnixMillis,
+    /// What else is to be said.
+    pub remark: String,
 }
 
 /// `reuse_by_environment` as people say it.

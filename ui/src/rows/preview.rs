@@ -19,6 +19,10 @@ pub enum PreviewVerb {
     Records,
     /// Puts another value in force.
     Changes,
+    /// Goes on only after something else.
+    Waits,
+    /// Begins something that may fail.
+    Tries,
     /// Goes on with the words of the row above.
     More,
 }
@@ -34,6 +38,8 @@ impl PreviewVerb {
             Self::Frees => "frees",
             Self::Records => "records",
             Self::Changes => "changes",
+            Self::Waits => "waits",
+            Self::Tries => "tries",
             Self::More => "",
         }
     }

@@ -1,12 +1,14 @@
 //! Screen 2: who holds which environment, since when, and what letting go would do.
 
-use wharf_model::UnixMillis;
+use ratatui::layout::Rect;
+use wharf_model::{LeaseId, UnixMillis};
 
 use super::ScreenId;
-use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, state_fact};
+use super::browse::{Base, Browse, Teaching, distinct, number_in};
 use crate::command::Place;
+use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
-use crate::env::Env;
+use crate::env::{Env, Outbox};
 use crate::format::{self, Zone};
 use crate::layout::Split;
 use crate::msg::Answer;
@@ -21,18 +23,35 @@ impl Row for LeaseLine {
     fn is_live(&self) -> bool {
         self.live
     }
+    fn rank(&self) -> i64 {
+        i64::from(self.rank)
+    }
 }
+
+mod detail;
+
+/// Every fact.
+pub const FACTS: usize = 0;
+/// Its entries in the audit trail.
+pub const HISTORY: usize = 1;
+/// How its workspace was realised.
+pub const REALISATION: usize = 2;
+/// Tries to give it back.
+pub const CLEANUP: usize = 3;
 
 /// The screen.
 #[derive(Debug, Clone)]
 pub struct Leases {
     base: Base<LeaseLine>,
+    /// What is known of `of` beside its line, once known.
+    detail: Option<Result<Box<LeaseDetail>, String>>,
+    of: Option<LeaseId>,
 }
 
 impl Default for Leases {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Leases { filter, after, limit };
-        Self { base: Base::new("Leases", false, ask).ended("RELEASED AND ENDED") }
+        Self { base: Base::new("Leases", false, ask).ended("RELEASED AND ENDED"), detail: None, of: None }
     }
 }
 
@@ -40,6 +59,14 @@ impl Leases {
     /// The lease under the cursor.
     pub fn lease(&self) -> Option<&LeaseLine> {
         self.base.list.table.selected()
+    }
+
+    /// What is known of the lease under the cursor beside its line.
+    fn detail(&self) -> Option<&LeaseDetail> {
+        match &self.detail {
+            Some(Ok(detail)) if self.lease().map(|l| l.id) == self.of => Some(detail),
+            _ => None,
+        }
     }
 }
 
@@ -65,6 +92,9 @@ fn expires(lease: &LeaseLine, now: UnixMillis) -> String {
 }
 
 fn cleanup(lease: &LeaseLine, now: UnixMillis) -> String {
+    if let Some(waits) = lease.waits.as_ref().filter(|_| lease.live) {
+        return waits.clone();
+    }
     match (&lease.cleanup, lease.next_try_at) {
         (Some(words), Some(at)) if lease.live => format!("{words} in {}", format::duration(now.until(at))),
         (Some(words), _) => words.clone(),
@@ -93,7 +123,7 @@ impl Browse for Leases {
     const ID: ScreenId = ScreenId::Leases;
     const LIST: &'static [Place] = &[Place::LeasesList, Place::List, Place::Leases];
     const OWN: Place = Place::Leases;
-    const TABS: &'static [&'static str] = &[];
+    const TABS: &'static [&'static str] = &["Facts", "History", "Realisation", "Cleanup log"];
 
     fn base(&self) -> &Base<LeaseLine> {
         &self.base
@@ -110,9 +140,10 @@ impl Browse for Leases {
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<LeaseLine>> {
         let wide = env.size.0 >= 130;
         let lease = longest(self.base.list.table.rows(), if wide { 6 } else { 5 }, name);
+        let status = longest(self.base.list.table.rows(), 10, |l| format!("● {}", l.word));
         let mut columns = vec![
             Column::new("LEASE", lease, lease, 0, |l: &LeaseLine, _| Cell::Words(name(l), Ink::Text)),
-            Column::status(split.words, 10, |l, env| Cell::state(l.class, &l.word, l.live, env)),
+            Column::status(split.words, status, |l, env| Cell::state(l.class, &l.word, l.live, env)),
             Column::new("ENV", if wide { 6 } else { 5 }, 4, 8, |l, _| Cell::Words(l.environment.clone(), ink(l))),
         ];
         if wide {
@@ -166,55 +197,39 @@ impl Browse for Leases {
     }
 
     fn blocks(&self, line: &LeaseLine, env: &Env) -> Vec<FactBlock> {
-        let moment = |at| format::full(at, env.zone);
-        let since =
-            line.acquired_at.map_or_else(String::new, |at| format!("for {}", format::duration(at.until(env.now))));
-        let mut first = vec![
-            fact("LEASE", name(line), ""),
-            state_fact(line.class, &line.word, if line.live { since } else { String::new() }),
-            fact("environment", format!("{}, driver {}", line.environment, line.driver), ""),
-            fact("policy", line.policy.clone(), ""),
-        ];
-        if let Some(at) = line.acquired_at {
-            first.push(fact("acquired", moment(at), ""));
+        detail::blocks(self, line, env)
+    }
+
+    fn want(&mut self, _env: &Env, out: &mut Outbox) {
+        let id = self.lease().map(|l| l.id);
+        if self.of != id {
+            (self.of, self.detail) = (id, None);
         }
-        match (line.expires_at, line.released_at) {
-            (_, Some(at)) => first.push(fact("released", moment(at), "")),
-            (Some(at), None) => {
-                let words = expires(line, env.now);
-                let overdue = words == "overdue";
-                let remark = if overdue { words } else { format!("in {words}") };
-                first.push(Fact { bad: overdue, ..fact("expires", moment(at), remark) });
-            }
-            (None, None) => {}
+        if let (Some(id), None) = (id, &self.detail) {
+            out.ask_once(Question::LeaseDetail(id));
         }
-        if let Some(fence) = line.fence {
-            first.push(fact("fence", fence.to_string(), ""));
+    }
+
+    fn want_again(&self, out: &mut Outbox) {
+        if let Some(id) = self.of {
+            out.ask(Question::LeaseDetail(id));
         }
-        first.push(fact(
-            "clean-up",
-            if line.cleanup.is_some() { cleanup(line, env.now) } else { "none needed".into() },
-            "",
-        ));
-        let mut blocks = vec![FactBlock { facts: first }];
-        if let Some(holder) = &line.holder {
-            let state = line.holder_state.as_deref().unwrap_or("unknown");
-            let mut held = vec![
-                fact("HOLDER", format!("is {state}"), line.holder_evidence.clone().unwrap_or_default()),
-                fact("run", holder.clone(), ""),
-            ];
-            if let Some(workspace) = &line.workspace {
-                held.push(fact("workspace", workspace.clone(), ""));
-            }
-            if !line.services.is_empty() {
-                held.push(fact("services", line.services.join(", "), ""));
-            }
-            if line.live && state == "gone" {
-                held.push(fact("", "Nobody uses it any more; r releases it.", ""));
-            }
-            blocks.push(FactBlock { facts: held });
+    }
+
+    fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        if let (Question::LeaseDetail(id), Some(of)) = (question, self.of)
+            && *id == of
+        {
+            self.detail = match answer {
+                Ok(Answer::LeaseDetail(detail)) => Some(Ok(detail.clone().unwrap_or_default())),
+                Ok(_) => return,
+                Err(words) => Some(Err(words.clone())),
+            };
         }
-        merged(blocks, &line.facts)
+    }
+
+    fn view_content(&self, line: &LeaseLine, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
+        detail::view(self, line, env, canvas, content);
     }
 
     fn values(&self, field: &str) -> Vec<String> {
@@ -244,12 +259,13 @@ impl Browse for Leases {
                 lease.holder.iter().filter_map(|h| number_in(h, 'R')).map(|run| format!("run:{run}")).collect()
             }
             ScreenId::Services => lease.services.iter().filter_map(|s| number_in(s, 'S')).collect(),
+            ScreenId::Environments => lease.environment_number.iter().map(|n| format!("E-{n}")).collect(),
             ScreenId::Workspaces => lease.workspace.iter().filter_map(|w| number_in(w, 'W')).collect(),
             _ => Vec::new(),
         }
     }
 
     fn shell(&self) -> Option<Owner> {
-        self.lease().filter(|l| l.live).map(|l| Owner::Lease(l.id))
+        self.lease().filter(|l| l.live && matches!(l.word.as_str(), "active" | "retained")).map(|l| Owner::Lease(l.id))
     }
 }

@@ -13,6 +13,7 @@ use crate::pane::output::OutputPane;
 pub mod activity;
 pub mod browse;
 pub mod diagnostics;
+pub mod environments;
 pub mod leases;
 pub mod ledger;
 pub mod listing;
@@ -29,6 +30,8 @@ pub enum ScreenId {
     Leases,
     /// Services.
     Services,
+    /// Environments.
+    Environments,
     /// Workspaces.
     Workspaces,
     /// The audit trail.
@@ -39,8 +42,15 @@ pub enum ScreenId {
 
 impl ScreenId {
     /// Every screen that exists.
-    pub const ALL: &'static [Self] =
-        &[Self::Ledger, Self::Leases, Self::Services, Self::Workspaces, Self::Activity, Self::Diagnostics];
+    pub const ALL: &'static [Self] = &[
+        Self::Ledger,
+        Self::Leases,
+        Self::Services,
+        Self::Environments,
+        Self::Workspaces,
+        Self::Activity,
+        Self::Diagnostics,
+    ];
 
     /// The key that shows it.
     pub const fn digit(self) -> char {
@@ -48,6 +58,7 @@ impl ScreenId {
             Self::Ledger => '1',
             Self::Leases => '2',
             Self::Services => '3',
+            Self::Environments => '4',
             Self::Workspaces => '5',
             Self::Activity => '7',
             Self::Diagnostics => '8',
@@ -60,6 +71,7 @@ impl ScreenId {
             Self::Ledger => "Ledger",
             Self::Leases => "Leases",
             Self::Services => "Services",
+            Self::Environments => "Environments",
             Self::Workspaces => "Workspaces",
             Self::Activity => "Activity",
             Self::Diagnostics => "Diagnostics",
@@ -72,6 +84,7 @@ impl ScreenId {
             Self::Ledger => "run",
             Self::Leases => "lease",
             Self::Services => "service",
+            Self::Environments => "env",
             Self::Workspaces => "workspace",
             Self::Activity | Self::Diagnostics => "",
         }

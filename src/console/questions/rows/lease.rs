@@ -3,9 +3,12 @@
 use super::fact;
 use crate::console::questions::filter::Facts;
 use wharf_model::filter::{Field, Status};
-use wharf_model::{CleanupStatus, Kind, LeasePolicy, LeaseStatus, Observation, UnixMillis};
+use wharf_model::rules::lease_verb::CLEANUP_TRIES_MAX;
+use wharf_model::rules::release::HolderIs;
+use wharf_model::{CleanupStatus, Kind, LeasePolicy, LeaseStatus, UnixMillis};
 use wharf_store::view;
-use wharf_ui::rows::{FactBlock, LeaseLine, lease_state, policy_words};
+use wharf_ui::glyph::Class;
+use wharf_ui::rows::{Fact, FactBlock, LeaseLine, lease_state, policy_words};
 
 /// What a lease's policy means.
 pub const fn policy_meaning(policy: LeasePolicy) -> &'static str {
@@ -14,6 +17,24 @@ pub const fn policy_meaning(policy: LeasePolicy) -> &'static str {
         LeasePolicy::ReuseByEnvironment => "kept for the next run in this environment",
         LeasePolicy::ReuseByExecutionWorkspace => "kept for the next run in the same workspace",
         LeasePolicy::RetainOnFailure => "kept for a look when the run fails",
+    }
+}
+
+/// What a lease waits for, in words: its place in our line, or in one of its provider's.
+pub fn waits(item: &view::LeaseItem) -> Option<String> {
+    let row = &item.lease;
+    match row.status {
+        LeaseStatus::Waiting => Some(match item.position {
+            Some(n) => format!("place {n} in the line"),
+            None => "waits for a slot".to_owned(),
+        }),
+        LeaseStatus::Acquiring => {
+            let queue = row.queue.as_ref()?;
+            let place = queue["position"].as_u64().map_or_else(|| "queued".to_owned(), |n| format!("place {n}"));
+            let reason = queue["reason"].as_str().filter(|r| !r.is_empty());
+            Some(format!("{place} at {}{}", row.provider, reason.map_or_else(String::new, |r| format!(": {r}"))))
+        }
+        _ => None,
     }
 }
 
@@ -26,21 +47,22 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         let names = [Some(Kind::Run.number(n)), item.agent.clone(), item.issue.clone()];
         names.into_iter().flatten().collect::<Vec<_>>().join(" ")
     });
-    let holder_state = item.run_status.map(|status| match (status.is_terminal(), item.run_observation) {
-        (true, _) => "gone",
-        (false, Some(Observation::Unknown)) => "unknown",
-        (false, _) => "live",
-    });
-    let evidence = item.run_status.map(|status| match item.run_observation {
-        _ if status.is_terminal() => format!("its run has ended: {}", status.as_str().replace('_', " ")),
-        Some(Observation::Unknown) => "its process could not be judged when last looked at".to_owned(),
-        _ => format!("its run is {status} and its shim was seen"),
-    });
+    let judged = item.holder();
+    let held = judged.is != HolderIs::Nobody;
+    let holder_state = held.then(|| judged.is.as_str());
+    let evidence = held.then(|| judged.evidence.clone());
     let cleanup = row.cleanup_status.map(|status| match status {
         CleanupStatus::Success => "done".to_owned(),
         CleanupStatus::Failed if row.next_try_at.is_none() => format!("gave up after {}", row.cleanup_attempts),
-        CleanupStatus::Pending | CleanupStatus::Failed => format!("try {}", row.cleanup_attempts.max(1)),
+        CleanupStatus::Pending | CleanupStatus::Failed => {
+            format!("try {} of {CLEANUP_TRIES_MAX}", (row.cleanup_attempts + 1).min(CLEANUP_TRIES_MAX))
+        }
     });
+    let (class, until) = match row.status {
+        LeaseStatus::Active if judged.is == HolderIs::Unknown => (Class::Unknown, row.expires_at),
+        LeaseStatus::Retained => (class, row.retain_until.or(row.expires_at)),
+        _ => (class, row.expires_at),
+    };
     let mut about = vec![
         fact("LEASE", Kind::Lease.number(row.number), row.id.text()),
         fact("status", word, row.failure_reason.clone().unwrap_or_default()),
@@ -49,6 +71,15 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
     ];
     if let Some(id) = &row.provider_lease_id {
         about.push(fact("provider id", id.clone(), ""));
+    }
+    if let Some(n) = item.resumed_from {
+        about.push(fact("resumed", Kind::Lease.number(n), "it took over what that one held"));
+    }
+    if let Some(until) = row.retain_until.filter(|_| row.status == LeaseStatus::Active) {
+        about.push(fact("then kept", until.rfc3339(), "whatever its policy"));
+    }
+    if let Some(error) = row.cleanup_error.as_ref().filter(|_| live) {
+        about.push(Fact { bad: true, ..fact("last error", error.clone(), "") });
     }
     if let Some(fence) = row.fence {
         about.push(fact("fence", fence.to_string(), "rises with each lease of this environment"));
@@ -68,6 +99,7 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         word: word.to_owned(),
         live,
         environment: item.environment.clone(),
+        environment_number: item.environment_number,
         driver: row.provider.clone(),
         policy: policy_words(row.lease_policy).to_owned(),
         holder,
@@ -81,7 +113,9 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
         services: Vec::new(),
         acquired_at: row.acquired_at,
         used_at: row.last_used_at,
-        expires_at: row.expires_at.filter(|_| live),
+        expires_at: until.filter(|_| live),
+        waits: waits(item),
+        rank: u8::from(matches!(row.status, LeaseStatus::Retained | LeaseStatus::PendingCleanup)),
         released_at: row.released_at,
         cleanup,
         next_try_at: row.next_try_at,

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 use wharf_model::config::driver::{self, Invalid};
 use wharf_model::config::{LOCAL_ENVIRONMENT, secret};
-use wharf_model::{Driver, EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeasePolicy, Origin, RequestRow};
+use wharf_model::{
+    Driver, EnvironmentId, EnvironmentRow, EnvironmentStatus, Kind, LeasePolicy, Named, Origin, RequestRow,
+};
 
 use super::super::config::environments::open_lease_of_another_driver;
 use super::super::{Deciding, about, lease, release};
@@ -14,12 +16,32 @@ use crate::dispatch::input::{Actor, Refusal};
 /// Most slots that can be asked for.
 const SLOTS_MAX: i64 = 10_000;
 
+/// What a request says of a value that may be absent.
+enum Said<T> {
+    /// Nothing: it stays.
+    Nothing,
+    /// It is to be absent.
+    Absent,
+    /// It is to be this.
+    Is(T),
+}
+
+impl<T> Said<T> {
+    fn over(self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::Nothing => before,
+            Self::Absent => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+}
+
 /// What a request says of an environment; what it does not say stays.
 struct Wanted {
-    description: Option<Option<String>>,
+    description: Said<String>,
     driver: Option<Driver>,
     lease_policy: Option<LeasePolicy>,
-    slots: Option<Option<i64>>,
+    slots: Said<i64>,
     ttl_ms: Option<i64>,
     keep_ms: Option<i64>,
     config: Option<Map<String, Value>>,
@@ -35,10 +57,11 @@ impl Wanted {
             },
         };
         let description = match args.get("description") {
-            None => None,
-            Some(Value::Null) => Some(None),
+            None => Said::Nothing,
+            Some(Value::Null) => Said::Absent,
+            Some(Value::String(text)) if text.is_empty() => Said::Absent,
             Some(Value::String(text)) if text.len() <= 500 && !text.contains(char::is_control) => {
-                Some(Some(text.clone()).filter(|t| !t.is_empty()))
+                Said::Is(text.clone())
             }
             Some(_) => return wrong("the description cannot be used", "expected one line of at most 500 bytes"),
         };
@@ -60,10 +83,10 @@ impl Wanted {
             },
         };
         let slots = match args.get("slots") {
-            None => None,
-            Some(Value::Null) => Some(None),
+            None => Said::Nothing,
+            Some(Value::Null) => Said::Absent,
             Some(value) => match value.as_i64().filter(|n| (1..=SLOTS_MAX).contains(n)) {
-                Some(slots) => Some(Some(slots)),
+                Some(slots) => Said::Is(slots),
                 None => return wrong(&format!("slots = {value} cannot be used"), "expected 1 to 10000, or none"),
             },
         };
@@ -78,9 +101,9 @@ impl Wanted {
 
     /// Puts what was said into a row.
     fn fill(self, row: &mut EnvironmentRow) {
-        row.description = self.description.unwrap_or(row.description.take());
+        row.description = self.description.over(row.description.take());
         row.lease_policy = self.lease_policy.unwrap_or(row.lease_policy);
-        row.slots = self.slots.unwrap_or(row.slots);
+        row.slots = self.slots.over(row.slots);
         row.ttl_ms = self.ttl_ms.unwrap_or(row.ttl_ms);
         row.keep_ms = self.keep_ms.unwrap_or(row.keep_ms);
     }
@@ -134,6 +157,10 @@ pub(super) fn create(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) 
     if !is_name(name) {
         let expected = "expected 1 to 64 letters, digits, \"-\", \"_\" or \".\", a letter or digit first";
         return Err(Refusal::new("config_invalid", format!("{name:?} cannot name an environment; {expected}")));
+    }
+    if let Ok(Named::Number(..)) = name.parse() {
+        let message = format!("{name:?} reads like a number that wharf gives, so it cannot name an environment");
+        return Err(Refusal::new("config_invalid", message));
     }
     let driver = row.args.get("driver").and_then(Value::as_str);
     if name.eq_ignore_ascii_case(LOCAL_ENVIRONMENT) || driver == Some(Driver::Local.as_str()) {
@@ -196,7 +223,8 @@ pub(super) fn update(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) 
         let mut config = before;
         config.extend(given.unwrap_or_default());
         config.retain(|_, value| !value.is_null());
-        let base = row.args.get("base").or(old.config.get("base"));
+        // What was relative stays where it was: only another driver begins anew.
+        let base = row.args.get("base").filter(|_| driver != old.driver).or(old.config.get("base"));
         new.config = kept(config, base);
     }
     wanted.fill(&mut new);

@@ -1,6 +1,5 @@
 //! Beginning, manners on the line, and ending.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -81,6 +80,13 @@ pub(super) async fn manners(bench: &mut Bench) {
     let well = well.map(|_| "notifications that it does not know are passed over".to_owned()).map_err(told);
     bench.note("unknown_notification", well, "pass over messages that have no id");
 
+    up.write(b"this is no JSON\n{\"jsonrpc\":\n").await;
+    let well = up.call(method::HEALTH, &json!({}), Some(AT_ONCE)).await;
+    match well {
+        Ok(_) => bench.ok("garbage", "lines that are no JSON are passed over"),
+        Err(error) => bench.warn("garbage", told(error), "pass over lines that are no JSON; wharf sends none"),
+    }
+
     for (code, name) in [("config", method::VALIDATE), ("probe", method::PROBE)] {
         if let Some(answer) = bench.want(code, name, json!({})).await {
             match facts::checks(&answer, code) {
@@ -97,7 +103,7 @@ pub(super) async fn manners(bench: &mut Bench) {
 
 /// Ends it, and looks at what it wrote that it should not have.
 pub(super) async fn end(bench: &mut Bench) {
-    let Ok(up) = bench.up().await else { return };
+    let Some(up) = bench.up.take() else { return };
     let notes = up.notes();
     if notes.garbage > 0 {
         let hint = "print to stderr; stdout is for messages only";
@@ -120,11 +126,9 @@ pub(super) async fn end(bench: &mut Bench) {
     let hint = "answer shutdown, then exit; it is killed otherwise";
     match (answered, ended) {
         (true, true) => {
-            bench.ok("shutdown", format!("{words}, {} ms after it was asked to", began.elapsed().as_millis()))
+            bench.ok("shutdown", format!("{words}, {} ms after it was asked to", began.elapsed().as_millis()));
         }
         (true, false) => bench.warn("shutdown", "it answers shutdown and stays", hint),
         (false, _) => bench.error("shutdown", "shutdown is not answered", hint),
     }
-    drop(up);
-    bench.up = None::<Arc<_>>;
 }

@@ -84,7 +84,7 @@ async fn try_out(
     let up = bench.up().await?;
     let mut outputs = up.outputs(&tryout.id);
     let params = tryout.params(bench, lease, cwd);
-    let call = up.call(method::EXECUTE, &params, Some(bench.plan.timeout.max(Duration::from_secs(60))));
+    let call = up.call(method::EXECUTE, &params, Some(bench.plan.timeout.max(Duration::from_mins(1))));
     tokio::pin!(call);
     let mut got = Got::default();
     let answer = loop {
@@ -164,10 +164,10 @@ pub(super) async fn run(bench: &mut Bench, lease: &Tried, cwd: &str) {
     match killed {
         Ok(got) if got.answer["signal"] == "SIGKILL" => bench.ok("signal", "an end by SIGKILL is told as such"),
         Ok(got) if got.answer["exitCode"] == 0 => {
-            bench.error("signal", "a killed command is a success", "tell the signal")
+            bench.error("signal", "a killed command is a success", "tell the signal");
         }
         Ok(got) => {
-            bench.warn("signal", format!("an end by SIGKILL is told as {}", got.end()), "tell signal: \"SIGKILL\"")
+            bench.warn("signal", format!("an end by SIGKILL is told as {}", got.end()), "tell signal: \"SIGKILL\"");
         }
         Err(words) => bench.error("signal", words, "answer { exitCode, signal }"),
     }

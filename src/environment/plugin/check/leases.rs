@@ -13,9 +13,10 @@ use super::{Bench, commands};
 use crate::environment::driver::{AcquireAsk, Acquired, Extended, Held, Place, RealiseAsk, Resumed, Seen};
 
 /// Time that it may stand in the provider's queue.
-const QUEUE_LIMIT: Duration = Duration::from_secs(60);
+const QUEUE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A lease that is tried.
+#[derive(Clone)]
 pub(super) struct Tried {
     ask: AcquireAsk,
     place: Place,
@@ -69,6 +70,9 @@ fn fresh(bench: &Bench) -> AcquireAsk {
 /// Acquires, waits in its queue, acquires again.
 pub(super) async fn obtain(bench: &mut Bench) -> Option<Tried> {
     let ask = fresh(bench);
+    // From here on there may be something to give back, whatever is answered.
+    let nothing = Place { provider_lease_id: None, expires_at: None, facts: Value::Null };
+    bench.held = Some(Tried { ask: ask.clone(), place: nothing });
     let until = tokio::time::Instant::now() + QUEUE_LIMIT;
     let place = loop {
         let answer = bench.want("acquire", method::ACQUIRE, params::asked(&ask)).await?;
@@ -93,6 +97,7 @@ pub(super) async fn obtain(bench: &mut Bench) -> Option<Tried> {
         }
     };
     let tried = Tried { ask, place };
+    bench.held = Some(tried.clone());
     bench.ok("acquire", format!("it gave {}", tried.id()));
     if let Some(answer) = bench.want("acquire_again", method::ACQUIRE, params::asked(&tried.ask)).await {
         let same = match facts::acquired(&answer, &bench.driver) {
@@ -176,7 +181,7 @@ pub(super) async fn give_back(bench: &mut Bench, tried: &Tried, cwd: &str) {
             facts::collected(&answer).map(|c| format!("changed: {}, {} warnings", c.changed, c.warnings.len()));
         bench.note("collect", brought, "answer { changed, metadata?, warnings? }");
     }
-    let mut tried = Tried { ask: tried.ask.clone(), place: tried.place.clone() };
+    let mut tried = tried.clone();
     if bench.has(method::RESUME) {
         let executes = bench.has(method::EXECUTE);
         if executes {
@@ -188,6 +193,7 @@ pub(super) async fn give_back(bench: &mut Bench, tried: &Tried, cwd: &str) {
         let resumed = resume(bench, &next, &tried).await;
         if let Ok(Some(place)) = &resumed {
             tried = Tried { ask: next, place: place.clone() };
+            bench.held = Some(tried.clone());
         }
         let found = resumed.and_then(|place| match place {
             Some(_) => Ok("what was kept is found again by another lease".to_owned()),
@@ -210,6 +216,7 @@ pub(super) async fn give_back(bench: &mut Bench, tried: &Tried, cwd: &str) {
             bench.ok(code, "done");
         }
     }
+    bench.held = None;
     let never = fresh(bench);
     let unanswered = params::held(&held(&never, None, Value::Null));
     if bench
@@ -226,6 +233,15 @@ pub(super) async fn give_back(bench: &mut Bench, tried: &Tried, cwd: &str) {
         });
         bench.note("resume_gone", gone, "answer providerLeaseId: null where it is certain");
     }
+}
+
+/// Gives back what is held, when nothing more is tried.
+pub(super) async fn abandon(bench: &mut Bench) {
+    let Some(tried) = bench.held.take() else { return };
+    bench.warn("left_out", "the check was broken off; what it held is given back", "run it to its end");
+    let lease = json!({ "lease": tried.params(), "outcome": "released" });
+    bench.want("release", method::RELEASE, lease.clone()).await;
+    bench.want("destroy", method::DESTROY, lease).await;
 }
 
 async fn resume(bench: &mut Bench, next: &AcquireAsk, earlier: &Tried) -> Result<Option<Place>, String> {

@@ -39,28 +39,47 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
-/// Tries everything; the plugin has ended afterwards.
-pub async fn run(plan: Plan) -> Vec<Check> {
-    let mut bench =
-        Bench { plan, driver: String::new(), hello: Hello::default(), checks: Vec::new(), up: None, lives: LIVES };
-    if basics::begin(&mut bench).await {
-        basics::manners(&mut bench).await;
-        if let Some(lease) = leases::obtain(&mut bench).await {
-            let cwd = leases::prepare(&mut bench, &lease).await;
-            if bench.has(hello::method::EXECUTE) {
-                commands::run(&mut bench, &lease, &cwd).await;
-                commands::stop(&mut bench, &lease, &cwd).await;
-                commands::survive(&mut bench, &lease, &cwd).await;
-            } else {
-                bench.warn("execute", "it has no environmentExecute", "no agent can run in its places");
-            }
-            leases::give_back(&mut bench, &lease, &cwd).await;
-        }
-        basics::end(&mut bench).await;
+/// Tries everything; the plugin has ended afterwards. When `stop` comes about first, the place is given back and the
+/// rest left out.
+pub async fn run(plan: Plan, stop: impl Future<Output = ()>) -> Vec<Check> {
+    let mut bench = Bench {
+        plan,
+        driver: String::new(),
+        hello: Hello::default(),
+        checks: Vec::new(),
+        up: None,
+        lives: LIVES,
+        held: None,
+    };
+    let is_whole = tokio::select! {
+        () = all(&mut bench) => true,
+        () = stop => false,
+    };
+    if !is_whole {
+        bench.lives = bench.lives.max(1);
+        leases::abandon(&mut bench).await;
     }
+    basics::end(&mut bench).await;
     let secrets = bench.plan.secrets;
     let clean = |check: Check| Check { message: secrets.redact(&check.message), ..check };
     bench.checks.into_iter().map(clean).collect()
+}
+
+async fn all(bench: &mut Bench) {
+    if !basics::begin(bench).await {
+        return;
+    }
+    basics::manners(bench).await;
+    let Some(lease) = leases::obtain(bench).await else { return };
+    let cwd = leases::prepare(bench, &lease).await;
+    if bench.has(hello::method::EXECUTE) {
+        commands::run(bench, &lease, &cwd).await;
+        commands::stop(bench, &lease, &cwd).await;
+        commands::survive(bench, &lease, &cwd).await;
+    } else {
+        bench.warn("execute", "it has no environmentExecute", "no agent can run in its places");
+    }
+    leases::give_back(bench, &lease, &cwd).await;
 }
 
 /// A plugin that is tried, and what was found.
@@ -71,6 +90,8 @@ struct Bench {
     checks: Vec<Check>,
     up: Option<Arc<Connection>>,
     lives: u32,
+    /// What must be given back.
+    held: Option<leases::Tried>,
 }
 
 /// What came of a call: none when it is not supported.

@@ -8,7 +8,9 @@ use super::engine::{is_absent, trouble};
 use crate::environment::driver::Check;
 
 /// Time for one question.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(15);
+/// Time for a container that does next to nothing: podman without an event log takes 20 s to see its end.
+const TRIAL_LIMIT: Duration = Duration::from_secs(35);
 /// What a command in a container of the image must find for runs to be listed and stopped.
 const LOOK: &str = "for p in tr grep; do command -v $p >/dev/null || echo missing $p; done";
 
@@ -83,7 +85,7 @@ async fn trial(driver: &Container) -> Check {
         words.extend(value.into_iter().flat_map(|value| [word.to_owned(), value]));
     }
     words.extend([driver.config.image.as_deref().unwrap_or_default(), "-c", LOOK].map(str::to_owned));
-    let said = match limited(driver.engine.call(&words)).await {
+    let said = match within(TRIAL_LIMIT, driver.engine.call(&words)).await {
         Ok(said) => said,
         Err(why) => {
             // It may have been made although no answer came.
@@ -112,5 +114,9 @@ async fn trial(driver: &Container) -> Check {
 }
 
 async fn limited<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    tokio::time::timeout(LIMIT, call).await.unwrap_or_else(|_| Err(format!("no answer within {} s", LIMIT.as_secs())))
+    within(LIMIT, call).await
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }

@@ -54,7 +54,7 @@ pub fn named_secret(value: &Value) -> Option<&str> {
 }
 
 /// Where references to secrets may stand in the settings of a driver.
-fn keeps_references<'a>(driver: Driver, config: &'a Value) -> Option<&'a Value> {
+fn keeps_references(driver: Driver, config: &Value) -> Option<&Value> {
     (driver == Driver::Plugin).then(|| config.get("config")).flatten()
 }
 

@@ -122,12 +122,12 @@ fn deleting_needs_that_nobody_holds_it_and_that_nothing_is_left() {
 
 #[test]
 fn what_cannot_be_changed_says_why() {
+    use EnvironmentChange::{Archive, Delete};
     let refused = |change: EnvironmentChange, edit: fn(&mut EnvironmentFacts)| {
         let mut facts = facts(&[]);
         edit(&mut facts);
         effect(&facts, change, true).err()
     };
-    use EnvironmentChange::{Archive, Delete};
     for change in [Archive, Delete] {
         let local = refused(change, |f| f.environment.driver = Driver::Local);
         assert!(matches!(local, Some(NotChangeable::Local(_))));

@@ -4,6 +4,7 @@ pub mod branch;
 pub mod checkout;
 pub mod environment_change;
 pub mod lease;
+pub mod lease_verb;
 pub mod liveness;
 pub mod queue;
 pub mod release;

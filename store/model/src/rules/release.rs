@@ -5,6 +5,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::*;
 
+mod driver;
+mod holder;
+
+pub use driver::{DriverDoes, Going};
+pub use holder::{Holder, HolderIs, HolderRun};
+
+/// Time beyond the grace after which a forced release goes on without its holder, in milliseconds.
+pub const FORCE_LIMIT_MS: i64 = 15_000;
+/// Time for which a forced release waits for a holder that cannot be judged, where the lease has no expiry.
+pub const DOUBT_MS: i64 = 5 * 60_000;
+
+/// How urgently a lease is to be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Urgency {
+    /// As soon as its holder has ended.
+    #[default]
+    Usual,
+    /// Not later than its holder's grace and a limit allow; a holder that cannot be judged is waited for.
+    Forced,
+    /// Asked once more while a forced release waits: a holder that cannot be judged is waited for no longer.
+    Twice,
+}
+
+impl Urgency {
+    /// That of a request which forces or does not, while another one like it waits already or does not.
+    pub const fn of(forces: bool, waits_already: bool) -> Self {
+        match (forces, waits_already) {
+            (false, _) => Self::Usual,
+            (true, false) => Self::Forced,
+            (true, true) => Self::Twice,
+        }
+    }
+}
+
 /// The rows that a release concerns, as they stand now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseFacts {
@@ -16,6 +50,22 @@ pub struct ReleaseFacts {
     pub services: Vec<(ServiceRow, usize)>,
     /// Where the holder works.
     pub workspace: Option<WorkspaceRow>,
+    /// What it is a lease of.
+    pub environment: Option<EnvironmentRow>,
+    /// Whether its holder is to be waited for.
+    pub urgency: Urgency,
+}
+
+/// Until when a release waits for its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waits {
+    /// As long as it takes to end.
+    ForItsEnd,
+    /// For its end, at most this many milliseconds.
+    AtMost(i64),
+    /// Until the lease expires.
+    Until(UnixMillis),
 }
 
 /// What follows from a release, in the order in which it happens.
@@ -35,6 +85,12 @@ pub struct ReleaseEffect {
     pub keeps_workspace: Option<WorkspaceId>,
     /// Environment whose slot is freed.
     pub frees: EnvironmentId,
+    /// Who holds it, and how that is known.
+    pub holder: Holder,
+    /// Until when the holder is waited for; none when it is not.
+    pub waits: Option<Waits>,
+    /// What the driver does then.
+    pub driver: Option<DriverDoes>,
     /// The rows that were judged, as `(id, version)`.
     pub judged: Vec<Judged>,
 }
@@ -46,6 +102,18 @@ pub struct Judged {
     pub id: String,
     /// Its version then.
     pub version: i64,
+}
+
+impl ReleaseEffect {
+    /// Whether it does the same as another one, whatever it was judged by.
+    #[must_use]
+    pub fn does_the_same(&self, other: &Self) -> bool {
+        let bare = |e: &Self| {
+            let holder = Holder { evidence: String::new(), ..e.holder.clone() };
+            Self { judged: Vec::new(), holder, ..e.clone() }
+        };
+        bare(self) == bare(other)
+    }
 }
 
 impl Judged {
@@ -115,6 +183,15 @@ pub fn effect(facts: &ReleaseFacts) -> Result<ReleaseEffect, NotReleasable> {
         | LeaseStatus::PendingCleanup => {}
     }
     let holder = facts.run.as_ref().filter(|run| !run.status.is_terminal());
+    let is = Holder::of(lease, facts.run.as_ref().map(HolderRun::from));
+    let waits = holder.and_then(|run| match facts.urgency {
+        Urgency::Usual => Some(Waits::ForItsEnd),
+        Urgency::Forced if is.is == HolderIs::Unknown => {
+            Some(lease.expires_at.map_or(Waits::AtMost(DOUBT_MS), Waits::Until))
+        }
+        Urgency::Twice if is.is == HolderIs::Unknown => None,
+        Urgency::Forced | Urgency::Twice => Some(Waits::AtMost(run.grace_ms + FORCE_LIMIT_MS)),
+    });
     let mut judged = vec![Judged { id: lease.id.text(), version: lease.version }];
     let mut out = ReleaseEffect {
         stops_run: holder.map(|run| run.id),
@@ -124,6 +201,9 @@ pub fn effect(facts: &ReleaseFacts) -> Result<ReleaseEffect, NotReleasable> {
         keeps_services: Vec::new(),
         keeps_workspace: None,
         frees: lease.environment_id,
+        holder: is,
+        waits,
+        driver: facts.environment.as_ref().map(|e| DriverDoes::expected(lease, e, Going::Back)),
         judged: Vec::new(),
     };
     if let Some(run) = holder {

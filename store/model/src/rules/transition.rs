@@ -92,12 +92,14 @@ pub const fn workspace(from: Option<WorkspaceStatus>, to: WorkspaceStatus) -> bo
 /// Whether an environment may go from one status to another.
 pub const fn environment(from: Option<EnvironmentStatus>, to: EnvironmentStatus) -> bool {
     use EnvironmentStatus::*;
-    match (from, to) {
-        (None, Active) | (Some(Active), Active | Archived) | (Some(Archived), Archived | Active | Deleted) => true,
-        // Rows that name it stay, and so does what its row says.
-        (Some(Deleted), Deleted) => true,
-        _ => false,
-    }
+    // Rows that name a deleted one stay, and so does what its row says.
+    matches!(
+        (from, to),
+        (None, Active)
+            | (Some(Active), Active | Archived)
+            | (Some(Archived), Archived | Active | Deleted)
+            | (Some(Deleted), Deleted)
+    )
 }
 
 /// Whether a request may go from one status to another.

@@ -30,6 +30,10 @@ pub trait Row {
     fn number(&self) -> i64;
     /// Whether it belongs to the upper group.
     fn is_live(&self) -> bool;
+    /// Where it stands in that group: the lowest first, then the newest.
+    fn rank(&self) -> i64 {
+        0
+    }
 }
 
 /// Where rows stand.
@@ -145,7 +149,7 @@ impl<R: Row> Table<R> {
     fn set(&mut self, mut rows: Vec<R>) {
         let held = self.held;
         let live = |r: &R| r.is_live() || held == Some(r.number());
-        rows.sort_by_key(|r| (!live(r), std::cmp::Reverse(r.number())));
+        rows.sort_by_key(|r| (!live(r), if live(r) { r.rank() } else { 0 }, std::cmp::Reverse(r.number())));
         rows.truncate(ROWS_MAX);
         self.rows = rows;
     }

@@ -1,0 +1,161 @@
+//! One call, to a worker or to an instance, and its answer in the words of drivers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::connection::CallError;
+use super::driver::Plugin;
+use super::hello::Hello;
+use super::message::{RpcError, code};
+use super::params::joined;
+use super::secrets::{self, Resolved};
+use super::worker::Ready;
+use crate::environment::driver::Answer;
+
+impl Plugin {
+    /// The config with its secrets, and a directory for the plugin.
+    pub(super) async fn prepare(&self) -> Result<Resolved, String> {
+        let (config, operator, base) =
+            (self.config.config.clone(), Arc::clone(&self.site.operator), self.site.base.clone());
+        let state = self.state.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            use std::os::unix::fs::DirBuilderExt as _;
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&state)
+                .map_err(|e| format!("the plugin's directory {} cannot be made: {e}", state.display()))?;
+            secrets::resolve(&config, &operator, &base)
+        });
+        prepared.await.map_err(|e| e.to_string())?
+    }
+
+    /// Time that one call may take.
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.config.timeout_ms)
+    }
+
+    /// Asks the worker; none when it has no such method.
+    pub(super) async fn ask(&self, failure: &str, name: &str, params: Value, limit: Duration) -> Answer<Option<Value>> {
+        let secrets = match self.prepare().await {
+            Ok(secrets) => secrets,
+            Err(words) => return Answer::refused(failure, words),
+        };
+        let ready = match self.worker.ready(&secrets.config).await {
+            Ok(ready) => ready,
+            Err(why) if why.is_refusal => {
+                return Answer::refused("unsupported_environment", secrets.redact(&why.words));
+            }
+            Err(why) => return Answer::unknown(secrets.redact(&why.words)),
+        };
+        let params = joined(json!({ "driverKey": self.config.driver, "config": secrets.config }), params);
+        ask(&ready, &secrets, failure, name, &params, limit).await
+    }
+
+    /// Asks the worker and reads its answer; `absent` says what it means that it has no such method.
+    pub(super) async fn ask_read<T>(
+        &self,
+        failure: &str,
+        name: &str,
+        params: Value,
+        absent: impl FnOnce(Option<Arc<Hello>>) -> Answer<T>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Answer<T> {
+        let answer = self.ask(failure, name, params, self.timeout()).await;
+        self.read(name, answer, absent, read)
+    }
+
+    /// Reads an answer, as above.
+    pub(super) fn read<T>(
+        &self,
+        name: &str,
+        answer: Answer<Option<Value>>,
+        absent: impl FnOnce(Option<Arc<Hello>>) -> Answer<T>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Answer<T> {
+        let odd = |why: String| Answer::unknown(format!("the plugin's answer to {name} cannot be used: {why}"));
+        match answer {
+            Answer::Done(Some(value)) => read(&value).map_or_else(odd, Answer::Done),
+            Answer::Done(None) => absent(self.worker.hello()),
+            Answer::Refused { code, hint } => Answer::Refused { code, hint },
+            Answer::Unknown { evidence } => Answer::Unknown { evidence },
+        }
+    }
+
+    /// The refusal of what it has no method for.
+    pub(super) fn cannot<T>(&self, name: &str, what: &str) -> Answer<T> {
+        let driver = &self.config.driver;
+        Answer::refused(
+            "unsupported_environment",
+            format!("the plugin of driver {driver} has no {name}: it cannot {what}"),
+        )
+    }
+}
+
+/// Asks an instance; none when it has no such method.
+pub(super) async fn ask(
+    ready: &Ready,
+    secrets: &Resolved,
+    failure: &str,
+    name: &str,
+    params: &Value,
+    limit: Duration,
+) -> Answer<Option<Value>> {
+    if !ready.hello.has(name) {
+        return Answer::Done(None);
+    }
+    let noted = || ready.connection.notes().words();
+    match ready.connection.call(name, params, Some(limit)).await {
+        Ok(mut value) => {
+            if let Some(id) = value["providerLeaseId"].as_str()
+                && secrets.values.iter().any(|secret| secret.len() >= 8 && id.contains(secret))
+            {
+                return Answer::refused(
+                    failure,
+                    format!("the plugin's answer to {name} has a secret in providerLeaseId"),
+                );
+            }
+            secrets.redact_value(&mut value);
+            Answer::Done(Some(value))
+        }
+        Err(CallError::Rpc(error)) => no(&error, secrets, failure, name, &noted()),
+        Err(CallError::Late(limit)) => {
+            let asked = Arc::clone(&ready.connection);
+            tokio::spawn(async move { asked.answer_or_die().await });
+            Answer::unknown(secrets.redact(&format!(
+                "the plugin did not answer {name} within {} ms{}",
+                limit.as_millis(),
+                noted()
+            )))
+        }
+        Err(CallError::Gone(why)) => {
+            Answer::unknown(secrets.redact(&format!("the plugin ended before it answered {name}: {why}{}", noted())))
+        }
+        Err(CallError::Unsent(why)) => Answer::unknown(format!("{name} was not sent to the plugin: {why}")),
+    }
+}
+
+fn no(error: &RpcError, secrets: &Resolved, failure: &str, name: &str, noted: &str) -> Answer<Option<Value>> {
+    let said = secrets.redact(&error.message);
+    match error.code {
+        code::NOT_IMPLEMENTED | code::NO_METHOD => Answer::Done(None),
+        code::REFUSED | code::PARAMS => {
+            let code = error.data["code"].as_str().filter(|code| CODES.contains(code)).unwrap_or(failure);
+            let hint = error.data["hint"].as_str().map(|hint| format!("; {}", secrets.redact(hint)));
+            Answer::refused(code, format!("the plugin refuses {name}: {said}{}", hint.unwrap_or_default()))
+        }
+        other => Answer::unknown(format!("the plugin failed at {name}: {said} ({other}){}", secrets.redact(noted))),
+    }
+}
+
+/// Codes that a plugin may refuse with; another one would mean nothing to a reader.
+const CODES: &[&str] = &[
+    "lease_acquire_failed",
+    "workspace_realization_failed",
+    "transport_resolution_failed",
+    "lease_release_failed",
+    "probe_failed",
+    "unsupported_environment",
+];

@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 /// Variables that say who and where this machine's user is; they mean nothing in a place that does not share
 /// its files, and do not travel there unless a config sets them.
 const IDENTITY: &[&str] = &["PATH", "HOME", "PWD", "OLDPWD", "SHELL", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
-/// Variable that says whose a process is.
-const TAG: &str = "WHARF_TAG";
 const IDENTITY_PREFIXES: &[&str] = &["TMP", "TEMP", "XDG_"];
 
 /// Variable of the wrapping command: the time between SIGTERM and force that what it wraps has, in milliseconds.
@@ -185,8 +183,6 @@ impl Target {
                 first_line = Some(format!("{}\n", json!({ "env": there, "target": self.block })));
                 let mut env = inside.allowed.clone();
                 env.extend(self.own_env.clone());
-                // No secret, and what a lost shim's processes are found by.
-                env.extend(there.get_key_value(TAG).map(own));
                 env
             }
         };

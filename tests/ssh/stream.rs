@@ -1,5 +1,6 @@
 //! What a command writes, byte for byte, and how it ends.
 
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Output;
 
@@ -101,6 +102,35 @@ fn input_and_variables_arrive_and_no_value_is_in_an_argument() {
     assert_eq!(std::fs::read(w.host.home.join("got")).unwrap(), input);
     let home = w.host.home.display();
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("{home}|C.UTF-8|none"));
+    w.release(&*driver, &lease);
+}
+
+#[test]
+fn input_that_comes_later_arrives_also_when_sessions_end() {
+    let Some(w) = World::new() else { return };
+    let driver = w.driver();
+    let lease = w.acquire(&*driver);
+    let target = w.target(&*driver, &lease);
+    let (mut child, mut stdin) = w.start_open(&target, &tag(), &["sh", "-c", "echo ready; cat; echo over"], &[]);
+    let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let mut all = Vec::new();
+    for seed in 0..3 {
+        let part = pattern(seed, 100_000);
+        stdin.write_all(&part).unwrap();
+        all.extend(part);
+        let mut back = vec![0; 100_000];
+        said.read_exact(&mut back).unwrap();
+        assert!(all.ends_with(&back));
+        w.host.cut_sessions();
+    }
+    drop(stdin);
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "over\n");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     w.release(&*driver, &lease);
 }
 

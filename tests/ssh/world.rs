@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ impl World {
             operator: Arc::new(operator),
             program: WHARF.into(),
             base: host.path("here"),
-            plugins: std::sync::Arc::default(),
+            plugins: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Self { host, site, runtime }
@@ -115,6 +115,13 @@ impl World {
     }
 
     pub fn start_with(&self, target: &Target, tag: &str, argv: &[&str], env: &[(&str, &str)], input: &[u8]) -> Child {
+        let (child, mut stdin) = self.start_open(target, tag, argv, env);
+        stdin.write_all(input).unwrap();
+        child
+    }
+
+    /// The same with an input that stays open.
+    pub fn start_open(&self, target: &Target, tag: &str, argv: &[&str], env: &[(&str, &str)]) -> (Child, ChildStdin) {
         let argv: Vec<String> = argv.iter().map(|w| (*w).to_owned()).collect();
         let allowed = BTreeMap::from([
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
@@ -137,8 +144,7 @@ impl World {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(wrapped.first_line.unwrap().as_bytes()).unwrap();
-        stdin.write_all(input).unwrap();
-        child
+        (child, stdin)
     }
 }
 

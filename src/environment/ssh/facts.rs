@@ -46,14 +46,14 @@ impl Facts {
     }
 }
 
-/// The directory of a place by its facts, else by its name.
+/// The directory of a place by its name, else by its facts.
 pub fn dir_of(facts: &Value, id: &str) -> Option<String> {
-    if let Some(dir) = facts["dir"].as_str() {
-        return Some(dir.to_owned());
-    }
-    let rest = id.strip_prefix("ssh://")?;
-    let dir = &rest[rest.find('/')?..];
-    dir.contains("/leases/").then(|| dir.to_owned())
+    let named = || {
+        let rest = id.strip_prefix("ssh://")?;
+        let dir = &rest[rest.find('/')?..];
+        dir.contains("/leases/").then(|| dir.to_owned())
+    };
+    named().or_else(|| facts["dir"].as_str().map(str::to_owned))
 }
 
 #[cfg(test)]

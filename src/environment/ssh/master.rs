@@ -21,7 +21,7 @@ const PERSIST_S: u32 = 120;
 /// Time in which one that lives answers.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// Time in which one is made, beyond what ssh allows for connecting.
-const MAKE_LIMIT: Duration = Duration::from_secs(60);
+const MAKE_LIMIT: Duration = Duration::from_mins(1);
 /// Longest path of a directory for sockets: an address ends at 107 bytes, and ssh adds 17 to the name.
 const DIRECTORY_MAX: usize = 60;
 
@@ -58,7 +58,7 @@ fn directory(env: &BTreeMap<String, String>) -> Result<PathBuf, Trouble> {
         Err(error) => return Err(cannot(error.to_string())),
     }
     let meta = std::fs::symlink_metadata(&dir).map_err(|e| cannot(e.to_string()))?;
-    if meta.is_dir() && meta.uid() == uid && meta.mode() & 0o077 == 0 {
+    if meta.is_dir() && meta.uid() == uid && meta.mode().trailing_zeros() >= 6 {
         Ok(dir)
     } else {
         Err(cannot("it is not a directory that only this user can enter".into()))

@@ -111,7 +111,7 @@ impl Ssh {
             .await
     }
 
-    async fn target_of(&self, held: &Held) -> Result<Target, Trouble> {
+    fn target_of(&self, held: &Held) -> Result<Target, Trouble> {
         let dir = Self::known_dir(held)?;
         let lease = held.lease.text();
         let program = self
@@ -131,12 +131,11 @@ impl Ssh {
             tty: None,
             cwd: CwdPass::Flag("--cwd".into()),
             env: EnvPass::Stdin,
-            dirs: Vec::new(),
             keeps_identity: false,
             set: std::collections::BTreeMap::new(),
             own_env: self.connection.env().clone(),
             block,
-            redact: Vec::new(),
+            ..Target::default()
         })
     }
 
@@ -213,7 +212,7 @@ impl Driver for Ssh {
     }
 
     fn target<'a>(&'a self, held: &'a Held, _realised: Option<&'a Realised>) -> Call<'a, Target> {
-        Box::pin(async { answer(self.target_of(held).await, "transport_resolution_failed") })
+        Box::pin(async { answer(self.target_of(held), "transport_resolution_failed") })
     }
 
     fn list<'a>(&'a self, held: &'a Held, tag: &'a str) -> Call<'a, Vec<PlaceProcess>> {

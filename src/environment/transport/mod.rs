@@ -6,6 +6,7 @@
 
 pub mod follow;
 pub mod place;
+mod reply;
 pub mod script;
 pub mod target;
 pub mod workspace;
@@ -19,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::driver::Answer;
+pub use reply::{Reply, last_line};
 
 /// Most bytes that a script may say on standard output when they are kept.
 const SAID_MAX: u64 = 64 << 20;
@@ -70,17 +72,6 @@ pub struct Prefix {
 pub struct Remote {
     prefix: Prefix,
     explain: Explain,
-}
-
-/// What a script answered.
-#[derive(Debug)]
-pub struct Reply {
-    /// Its exit code.
-    pub code: i32,
-    /// What it said after [`script::BEGIN`].
-    pub out: Vec<u8>,
-    /// Standard error, of the prefix too.
-    pub err: String,
 }
 
 /// A script that runs there. Ended on this machine when dropped.
@@ -212,38 +203,6 @@ impl Running {
         }
         Ok(Reply { code: status.code().unwrap_or(-1), out, err: String::from_utf8_lossy(&err).into_owned() })
     }
-}
-
-impl Reply {
-    /// Its output as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.out).into_owned()
-    }
-
-    /// What its lines `name value` say of a name.
-    pub fn value(&self, name: &str) -> Option<String> {
-        self.text().lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
-    }
-
-    /// The last line of its standard error that says something.
-    pub fn complaint(&self) -> String {
-        last_line(&self.err).unwrap_or_else(|| format!("it ended with code {}", self.code))
-    }
-
-    /// Whether the disk there is full.
-    pub fn is_disk_full(&self) -> bool {
-        is_disk_full(&self.err)
-    }
-}
-
-/// Whether these are the words for a disk without room.
-pub fn is_disk_full(text: &str) -> bool {
-    text.contains("No space left on device") || text.contains("Disk quota exceeded")
-}
-
-/// The last line of a text that says something.
-pub fn last_line(text: &str) -> Option<String> {
-    text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
 }
 
 /// A pause that grows, for those who try until it works.

@@ -3,15 +3,13 @@
 use std::io::{self, Read as _, Write as _};
 
 use super::Explain;
-use super::follow::{self, End, Outcome, Told};
+use super::follow::{self, End, Input, Outcome, Told};
 use crate::process::signal;
 
 /// Exit code of a command that could not be started, or whose end nobody saw.
 const NOT_RUN: u8 = 125;
 /// Longest first line: variables, and where to go.
 const LINE_MAX: usize = 8 << 20;
-/// Longest input of a command; as long as what a shim takes.
-const INPUT_MAX: u64 = 64 << 20;
 
 /// Runs a command in a directory there, to its end; returns its exit code, or ends this process by a signal.
 pub fn main(cwd: &str, argv: &[String], explain: Explain) -> u8 {
@@ -29,22 +27,13 @@ fn run(cwd: &str, argv: &[String], explain: Explain) -> Result<u8, String> {
     let told: Told = serde_json::from_slice(&first_line()?)
         // Its words may quote what must not be shown.
         .map_err(|e| format!("the first line of its input does not read, column {}", e.column()))?;
-    let mut input = Vec::new();
-    io::stdin()
-        .lock()
-        .take(INPUT_MAX + 1)
-        .read_to_end(&mut input)
-        .map_err(|e| format!("cannot read its input: {e}"))?;
-    if input.len() as u64 > INPUT_MAX {
-        return Err(format!("its input is longer than {INPUT_MAX} bytes"));
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| format!("cannot begin: {e}"))?;
     let outcome = runtime
-        .block_on(follow::follow(told, cwd, argv, input, explain))
+        .block_on(async { follow::follow(told, cwd, argv, Input::begin().await, explain).await })
         .map_err(|e| format!("signals cannot be received: {e}"))?;
     // What is still being tried is of no use to anyone.
     runtime.shutdown_background();

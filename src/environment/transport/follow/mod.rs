@@ -4,6 +4,7 @@
 //! every connection, and ends as the command did: with its code, or by its signal.
 
 mod frames;
+mod input;
 mod remote_run;
 mod streams;
 
@@ -16,12 +17,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Explain, Prefix, Remote, Trouble, pause};
 pub use frames::End;
+pub use input::Input;
 use remote_run::{RemoteRun, Stop};
 
 /// Time that a command has to end after it was asked, when nobody says.
 const GRACE: Duration = Duration::from_secs(15);
 /// Time in which a command must have been told to start; only as long as it is certain that it was not.
-const START_LIMIT: Duration = Duration::from_secs(300);
+const START_LIMIT: Duration = Duration::from_mins(5);
 
 /// What a follower is told in the first line of its input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,11 +75,11 @@ pub fn run_name(tag: &str, cwd: &str, argv: &[String]) -> String {
     format!("{}.{digest}", run_prefix(tag))
 }
 
-/// Follows a command to its end. `input` is what it reads, whole.
+/// Follows a command to its end. `input` is what it reads.
 ///
 /// # Errors
 /// Signals cannot be received.
-pub async fn follow(told: Told, cwd: &str, argv: &[String], input: Vec<u8>, explain: Explain) -> io::Result<Outcome> {
+pub async fn follow(told: Told, cwd: &str, argv: &[String], input: Input, explain: Explain) -> io::Result<Outcome> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -100,7 +102,7 @@ pub async fn follow(told: Told, cwd: &str, argv: &[String], input: Vec<u8>, expl
         grace: told.target.grace_ms.map_or(GRACE, Duration::from_millis),
         ways: told.target.ways.iter().map(|way| Remote::new(way.clone(), explain)).collect(),
     };
-    let outcome = whole(&run, &told.env, cwd, argv, &input, stops).await;
+    let outcome = whole(&run, &told.env, cwd, argv, input, stops).await;
     heard.abort();
     Ok(outcome)
 }
@@ -110,7 +112,7 @@ async fn whole(
     env: &BTreeMap<String, String>,
     cwd: &str,
     argv: &[String],
-    input: &[u8],
+    input: Input,
     mut stops: tokio::sync::watch::Receiver<u32>,
 ) -> Outcome {
     let began = tokio::time::Instant::now();
@@ -118,7 +120,7 @@ async fn whole(
     let mut may_run = false;
     loop {
         let tried = tokio::select! {
-            tried = run.start(attempt, env, cwd, argv, input, &mut may_run) => tried,
+            tried = run.start(attempt, env, cwd, argv, &input, &mut may_run) => tried,
             _ = stops.wait_for(|times| *times > 0) => break,
         };
         match tried {
@@ -142,7 +144,13 @@ async fn whole(
         // It may have been started or not; told to stop, it is not started any more.
         run.stop_until_told(Stop::Ask).await;
     }
-    let reading = streams::read(run);
+    let already = input.first.len() as u64;
+    let reading = async {
+        tokio::select! {
+            outcome = streams::read(run) => outcome,
+            () = input::pass_on(run, already, input.later) => Outcome::Unread,
+        }
+    };
     tokio::pin!(reading);
     tokio::select! {
         outcome = &mut reading => return outcome,

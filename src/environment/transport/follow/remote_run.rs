@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::super::place::tenths;
 use super::super::{Remote, Running, TREE, Trouble, pause, script};
+use super::input::Input;
 
 const START: &str = include_str!("../scripts/start.sh");
 const LAUNCH: &str = include_str!("../scripts/launch.sh");
 const READ: &str = include_str!("../scripts/read.sh");
 const STOP: &str = include_str!("../scripts/stop.sh");
+const FEED: &str = include_str!("../scripts/feed.sh");
 const ENDER: &str = include_str!("../scripts/ender.sh");
 
 /// Longest time that the telling of a start or a stop may take before the connection is taken for dead.
@@ -53,12 +55,13 @@ impl RemoteRun {
         env: &BTreeMap<String, String>,
         cwd: &str,
         argv: &[String],
-        input: &[u8],
+        input: &Input,
         may_run: &mut bool,
     ) -> Result<(), Trouble> {
         let remote = self.way(attempt)?;
-        let length = input.len().to_string();
-        let mut args = vec![self.dir.as_str(), &self.name, cwd, &self.tag, &length];
+        let length = input.first.len().to_string();
+        let mode = if input.later.is_some() { "open" } else { "whole" };
+        let mut args = vec![self.dir.as_str(), &self.name, cwd, &self.tag, &length, mode];
         args.extend(argv.iter().map(String::as_str));
         let launcher = format!("launcher={}", script::quote(&format!("{TREE}\n{LAUNCH}")));
         let told = async {
@@ -71,7 +74,7 @@ impl RemoteRun {
                     use tokio::io::AsyncWriteExt as _;
                     // A script that has ended says why.
                     let _broken = stdin.write_all(&script::exports(env)).await;
-                    let _broken = stdin.write_all(input).await;
+                    let _broken = stdin.write_all(&input.first).await;
                     let _broken = stdin.shutdown().await;
                 }
             };
@@ -92,6 +95,15 @@ impl RemoteRun {
             return Err(Trouble::Refused(words.to_string()));
         }
         Err(words)
+    }
+
+    /// Passes on a part of its input; false when it is not certain that it arrived.
+    pub async fn feed(&self, attempt: u32, offset: u64, part: &[u8], last: bool) -> bool {
+        let Ok(remote) = self.way(attempt) else { return false };
+        let run = format!("{}/runs/{}", self.dir, self.name);
+        let args = [run.as_str(), &offset.to_string(), if last { "end" } else { "more" }];
+        let told = tokio::time::timeout(TELL_LIMIT, remote.run(&[FEED], &args, part)).await;
+        matches!(told, Ok(Ok(reply)) if reply.code == 0)
     }
 
     /// Begins to read from these offsets.

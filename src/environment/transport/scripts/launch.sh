@@ -1,10 +1,10 @@
 # Keeps one command until its end. Runs in a session of its own, apart from every connection.
-# Arguments: staging directory, run directory, directory of the command, its umask, its tag, this script's
-# setsid, the command. The first line of standard input holds the variables, as shell text.
+# Arguments: staging directory, run directory, directory of the command, its umask, its tag, "whole"
+# or "open" input, this script's setsid, the command. The first line of standard input holds the variables, as shell text.
 trap '' HUP
 umask 077
-stage=$1 run=$2 cwd=$3 mask=$4 tag=$5 setsid=$6
-shift 6
+stage=$1 run=$2 cwd=$3 mask=$4 tag=$5 mode=$6 setsid=$7
+shift 7
 IFS= read -r vars
 # Whoever makes this directory starts the command, and nobody else ever does.
 if ! mkdir "$run"; then
@@ -22,7 +22,7 @@ over() {
 if ! {
     printf '%s\n' "$tag" | cat >"$run/tag" && pad exit.new && pad pid.new && pad launcher.new && pad holder.new &&
         pad child && pad status && mv "$stage/in" "$run/in" && : >"$run/out" && : >"$run/err" &&
-        mkfifo "$run/o" "$run/e"
+        mkfifo "$run/o" "$run/e" "$run/i"
 }; then
     rm -rf "$run" "$stage"
     exit 1
@@ -49,6 +49,28 @@ name_me() {
 is_there() {
     fields_of "$1" || return 1
     case $fields in Z* | X*) return 1 ;; esac
+}
+
+# Gives the command its input as it comes.
+feed() {
+    exec 3>"$run/i"
+    f_at=0
+    f_looks=0
+    while :; do
+        f_over=
+        [ -f "$run/in.end" ] && f_over=1
+        f_size=$(wc -c <"$run/in") || return
+        if [ "$f_size" -gt "$f_at" ]; then
+            tail -c "+$((f_at + 1))" "$run/in" | head -c $((f_size - f_at)) >&3 || return
+            f_at=$f_size
+            f_looks=0
+        elif [ -n "$f_over" ]; then
+            return
+        else
+            f_looks=$((f_looks + 1))
+            if [ "$f_looks" -lt 20 ]; then nap 0.05; else nap 0.3; fi
+        fi
+    done
 }
 
 # Sees the end of the command and of all it left, and records it.
@@ -83,7 +105,8 @@ watch() {
         looks=$((looks + 1))
         if [ "$looks" -lt 40 ]; then nap 0.05; elif [ "$looks" -lt 200 ]; then nap 0.2; else nap 0.5; fi
     done
-    rm -f "$run/in" "$run/o" "$run/e"
+    [ -z "$feeder" ] || kill "$feeder"
+    rm -f "$run/in" "$run/in.end" "$run/o" "$run/e" "$run/i"
     kill -s CONT "$holder"
     if [ -n "$raw" ]; then
         if [ $((raw & 127)) -ne 0 ]; then end="signal $((raw & 127))"; else end="code $((raw >> 8))"; fi
@@ -127,6 +150,12 @@ keep "$run/o" "$run/out" &
 out=$!
 keep "$run/e" "$run/err" &
 err=$!
+feeder= input=$run/in
+if [ "$mode" = open ]; then
+    input=$run/i
+    feed &
+    feeder=$!
+fi
 name_me holder
 watch &
 # The command's parent is this shell, which the command stops before it begins: so nobody takes its end away
@@ -143,5 +172,5 @@ watch &
     set -- "$setsid" "$@"
     eval "$(printf %b "$vars")"
     exec "$@"
-) <"$run/in" >"$run/o" 2>"$run/e"
+) <"$input" >"$run/o" 2>"$run/e"
 printf '%s\n' $? 1<>"$run/status"

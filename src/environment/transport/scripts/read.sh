@@ -4,7 +4,13 @@
 # "l words" = it is over and nobody saw how.
 run=$1 o=$2 e=$3
 idle=0 beat=0 doubt=0
-cd "$run" || { printf 'l the directory of the run is gone\n'; exit 0; }
+if ! cd "$run" 2>/dev/null; then
+    case $(LC_ALL=C ls -d "$run" 2>&1) in
+        *'No such file or directory'*) printf 'l the directory of the run is gone\n' ;;
+    esac
+    # A file system that does not answer says nothing about the command.
+    exit 0
+fi
 send() {
     printf '%s %s\n' "$1" "$4" || exit
     tail -c "+$(($3 + 1))" "$2" | head -c "$4"

@@ -1,10 +1,10 @@
 # Starts a command once. Arguments: lease directory, name of the run, directory, tag, length of the input,
-# the command. Standard input: one line with the variables as shell text, then the command's input.
+# "whole" or "open" when more of it comes later, the command. Standard input: one line with the variables as shell text, then the command's input.
 # $launcher holds the text of the launcher.
 mask=$(umask)
 umask 077
-dir=$1 name=$2 cwd=$3 tag=$4 length=$5
-shift 5
+dir=$1 name=$2 cwd=$3 tag=$4 length=$5 mode=$6
+shift 6
 run=$dir/runs/$name
 IFS= read -r vars || exit 20
 [ -f "$dir/.wharf-lease" ] || { echo "the directory of the lease is not there: $dir" >&2; exit 10; }
@@ -19,7 +19,7 @@ if [ ! -d "$run" ]; then
         rm -rf "$stage"
         exit 20
     fi
-    set -- sh -c "$launcher" wharf-launcher "$stage" "$run" "$cwd" "$mask" "$tag" "$setsid" "$@"
+    set -- sh -c "$launcher" wharf-launcher "$stage" "$run" "$cwd" "$mask" "$tag" "$mode" "$setsid" "$@"
     # What is started behind "&" ignores SIGINT, and so would the command; not every setsid can fork by itself.
     # What it says before the command is prepared is why it could not be.
     why=$(

@@ -11,7 +11,7 @@ use crate::environment::transport::Trouble;
 use crate::workspace::lock::WorktreeLock;
 
 /// Time that another change of the same repository may take.
-const LOCK_LIMIT: Duration = Duration::from_secs(60);
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// What came back, and what it began with.
 #[derive(Debug, Clone)]

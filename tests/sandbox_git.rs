@@ -82,7 +82,7 @@ fn nothing_that_is_written_inside_runs_outside() {
     let git = main.join(".git").display().to_string();
     let entry = format!("{git}/worktrees/fix");
     let attack = format!(
-        r#"
+        r"
         for hook in post-commit pre-commit post-checkout post-index-change reference-transaction pre-auto-gc; do
             cp {evil} {git}/hooks/$hook
         done
@@ -112,7 +112,7 @@ fn nothing_that_is_written_inside_runs_outside() {
         git init -q nested && cd nested && git config user.name x && git config core.fsmonitor {evil} && cp {evil} .git/hooks/post-commit
         git -c core.fsmonitor=false -c core.hooksPath=/dev/null commit -q --allow-empty -m in
         cd .. && git add -A; git commit -q -m hostile; true
-        "#,
+        ",
         tree = tree.display(),
     );
     let before = std::fs::read(main.join(".git/config")).unwrap();

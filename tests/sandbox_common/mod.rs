@@ -191,7 +191,7 @@ impl Box {
 
     pub fn realise(&mut self, cwd: &Path, common: Option<&Path>) {
         self.realised = Some(done(wait(self.driver.realise(&self.held, &realise_ask(cwd, common)))));
-        self.cwd = cwd.to_owned();
+        cwd.clone_into(&mut self.cwd);
     }
 
     pub fn target(&self) -> Target {

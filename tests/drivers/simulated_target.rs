@@ -94,7 +94,7 @@ pub fn client(place: &Path, flaw: Option<Flaw>) -> Target {
     let client = match flaw {
         // The contract asks the target whether identity travels; this one says no and brings it in another way.
         Some(Flaw::LiesAboutIdentity) => CLIENT.replace("setsid", "HOME=$LC_CONTRACT/home setsid"),
-        Some(Flaw::IgnoresTheEnd) => CLIENT.replace("kill -TERM -$child", ":"),
+        Some(Flaw::IgnoresTheEnd) => CLIENT.replace("setsid", "trap '' TERM INT\nsetsid"),
         _ => CLIENT.to_owned(),
     };
     own_env.insert("HOME".into(), place.display().to_string());

@@ -578,7 +578,8 @@ impl Drop for Orchestrator {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.has_ended();
-            eprintln!("process {} had ended: {:?}; it said: {}", self.child.id(), self.status, self.said());
+            let said = format!("process {} had ended: {:?}; it said: {}\n", self.child.id(), self.status, self.said());
+            let _unread = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionKind, ActionRow, ActionStatus, DeadlineKind, LeaseStatus, OperationRow, OperationStatus, RunId, RunRow,
-    RunStatus, Step, StopReason,
+    ActionKind, ActionRow, ActionStatus, DeadlineKind, OperationRow, OperationStatus, RunId, RunRow, RunStatus, Step,
+    StopReason,
 };
 
 use super::{Deciding, about, finish, hurry, service};
@@ -70,19 +70,12 @@ pub(crate) fn stop(
         }
         Some(Step::Realise) if waits_for_retry(d, id) => finish::conclude_stopped(d, id),
         Some(Step::Realise) => stop_operations(d, id, grace, reason.as_str()),
-        // Waiting in line or in a provider's queue, it ends at once.
-        Some(Step::Acquire) if waits_in_line(d, &run) => finish::conclude_stopped(d, id),
-        // The driver's answer ends it; a local lease is answered at once.
-        Some(Step::Acquire) => {
-            if let Some(lease) = run.lease_id {
-                hurry(d, ActionKind::AcquireLease, &lease.text());
-            }
-        }
         Some(Step::Target) => {
             service::leave_all(d, id);
             finish::conclude_stopped(d, id);
         }
-        Some(Step::Resolve | Step::Check | Step::Finish) | None => finish::conclude_stopped(d, id),
+        // What a driver still grants is given back when it says so.
+        Some(Step::Resolve | Step::Check | Step::Acquire | Step::Finish) | None => finish::conclude_stopped(d, id),
     }
     if again {
         return Ok(());
@@ -118,12 +111,6 @@ pub(crate) fn ask_again(d: &mut Deciding<'_, '_>, id: RunId) {
     });
     let args = json!({ "reason": reason.as_str(), "grace_ms": grace });
     d.intend(ActionKind::StopShim, "run", &entity, run.attempt, run.fence, Some(args));
-}
-
-/// Whether the run stands in a line for its lease, so that no driver is about to answer.
-fn waits_in_line(d: &Deciding<'_, '_>, run: &RunRow) -> bool {
-    let lease = run.lease_id.and_then(|l| d.state().leases.get(&l));
-    lease.is_some_and(|l| l.status == LeaseStatus::Waiting || l.queue.is_some())
 }
 
 /// Whether nobody is making the run's workspace at the moment, since making it failed and waits.

@@ -131,7 +131,7 @@ fn what_a_start_has_found_is_told_and_gone_with_a_key() {
     // The row that is cancelled is there.
     second.see("● running");
     // It can be read again, and any other key means what it always does.
-    second.send("gv");
+    second.send("gf");
     second.see("Recovered");
     second.cancel("R-1");
     second.see("⊘ cancelled");

@@ -82,10 +82,19 @@ impl Site {
         Self {
             data: data.to_owned(),
             operator: Arc::clone(operator),
-            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
+            program: program(),
             base: environment.config["base"].as_str().map_or_else(home, PathBuf::from),
             plugins: Arc::default(),
         }
+    }
+}
+
+/// Where the running program lies. After an upgrade the kernel says that its file was deleted; the new one lies there.
+fn program() -> PathBuf {
+    let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf"));
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(there) if !path.exists() => PathBuf::from(there),
+        _ => path,
     }
 }
 

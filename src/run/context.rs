@@ -32,13 +32,6 @@ pub struct Context {
 impl Context {
     /// What surrounds the drivers of an environment. Paths of its config start where the config lies.
     pub fn site(&self, environment: &EnvironmentRow) -> Site {
-        let home = || self.operator.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
-        Site {
-            data: self.keeper.data.clone(),
-            operator: Arc::clone(&self.operator),
-            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
-            base: environment.config["base"].as_str().map_or_else(home, PathBuf::from),
-            plugins: Arc::clone(&self.plugins),
-        }
+        Site { plugins: Arc::clone(&self.plugins), ..Site::of(&self.keeper.data, &self.operator, environment) }
     }
 }

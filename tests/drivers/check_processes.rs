@@ -59,7 +59,7 @@ pub fn a_tree_that_hides_is_listed_and_stopped(b: &Bench) {
 
 pub fn ending_what_waits_here_ends_what_runs_there(b: &Bench) {
     let Some((held, realised)) = ready(b) else { return };
-    let command = sh("echo ready; sleep 300 & wait");
+    let command = sh("sleep 300 & echo ready; wait");
     let running = begins(b, &held, &realised, &command);
     // As a shim asks: everybody whom it can see, and nobody else.
     running.ask_to_end();

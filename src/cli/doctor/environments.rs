@@ -162,7 +162,7 @@ fn looked_at(data: &Path, rows: &[EnvironmentRow]) -> Vec<Seen> {
     let operator = Arc::new(operator);
     let seen = runtime.block_on(async {
         let tasks: Vec<_> =
-            rows.iter().map(|row| tokio::spawn(look(site(data, &operator, row), row.clone()))).collect();
+            rows.iter().map(|row| tokio::spawn(look(Site::of(data, &operator, row), row.clone()))).collect();
         let mut seen = Vec::new();
         for task in tasks {
             seen.push(task.await.unwrap_or_else(|gone| Err(format!("the probe failed unexpectedly: {gone}"))));
@@ -171,18 +171,6 @@ fn looked_at(data: &Path, rows: &[EnvironmentRow]) -> Vec<Seen> {
     });
     runtime.shutdown_background();
     seen
-}
-
-/// What surrounds the drivers of an environment, as for an orchestrator of this process.
-fn site(data: &Path, operator: &Arc<BTreeMap<String, String>>, row: &EnvironmentRow) -> Site {
-    let home = || operator.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
-    Site {
-        data: data.to_owned(),
-        operator: Arc::clone(operator),
-        program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf")),
-        base: row.config["base"].as_str().map_or_else(home, PathBuf::from),
-        plugins: std::sync::Arc::default(),
-    }
 }
 
 async fn look(site: Site, row: EnvironmentRow) -> Seen {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use wharf_model::rules::lease_verb::{self as rule, NotPossible, Verb, VerbEffect};
 use wharf_model::state::State;
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseRow, LeaseStatus, RequestKind, RequestRow,
-    RequestStatus, StopReason, UnixMillis,
+    ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeasePolicy, LeaseRow, LeaseStatus, RequestKind,
+    RequestRow, RequestStatus, StopReason, UnixMillis,
 };
 
 use super::{Deciding, about, cancel, is_open, lease, release};
@@ -68,6 +68,10 @@ pub(crate) fn accept(
             d.tx.update::<LeaseRow>(id, |l| {
                 l.last_used_at = Some(now);
                 l.retain_until = effect.retain_until;
+                if l.status == LeaseStatus::Retained {
+                    // Nobody takes it over from under the operator's hands, nor what they have done in it.
+                    l.lease_policy = LeasePolicy::RetainOnFailure;
+                }
             });
             told(d, &facts.lease, actor, "environment.lease_shell", json!({ "resumes": effect.resumes }));
         }

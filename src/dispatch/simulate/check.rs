@@ -213,7 +213,7 @@ impl Sim {
             });
         }
         let effect = request.result.as_ref().and_then(|r| r.get("effect")).cloned();
-        if let Some(effect) = effect.filter(|_| fresh) {
+        if let Some(effect) = effect.filter(|_| fresh && request.kind == "lease.release") {
             let effect: ReleaseEffect = serde_json::from_value(effect).map_err(|e| e.to_string())?;
             if let Some(run) = effect.stops_run {
                 self.books.releases.insert(run, effect);

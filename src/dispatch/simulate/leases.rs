@@ -10,7 +10,7 @@ use crate::environment::driver::Queue;
 
 /// Keeping of the simulated environments, and the life of their leases (`setup::environments`).
 const KEEP_MS: i64 = 60_000;
-const TTL_MS: i64 = 9_000;
+const TTL_MS: i64 = 60_000;
 
 fn lease(bench: &Bench, id: LeaseId) -> &LeaseRow {
     &bench.state.leases[&id]

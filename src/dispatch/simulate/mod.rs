@@ -95,6 +95,7 @@ fn every_history_keeps_the_rules() {
         "renewed",
         "extension refused",
         "waited in line",
+        "verb on a lease",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();

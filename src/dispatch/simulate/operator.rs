@@ -56,6 +56,9 @@ impl Sim {
                 let all: Vec<LeaseId> = self.disk.rows.leases.keys().copied().collect();
                 let from = if self.rng.permille(900) { open } else { all };
                 let lease = self.rng.pick(&from).unwrap_or(LeaseId(unknown));
+                if self.rng.permille(350) {
+                    return self.ask_of_lease(lease);
+                }
                 // The preview is computed from the store, with the rule that the acceptance uses.
                 let preview = facts(&self.disk.rows, lease).and_then(|f| release::effect(&f).ok());
                 let expects = self.rng.permille(600);
@@ -119,5 +122,24 @@ impl Sim {
         }
         let pause = if self.rng.permille(200) { self.rng.range(0, 40_000) } else { self.rng.range(0, 30) };
         self.after(pause, Event::Wake);
+    }
+
+    /// One of the verbs on leases beside their release.
+    fn ask_of_lease(&mut self, lease: LeaseId) {
+        let until = self.now().plus(self.rng.range(1_000, 100_000)).0;
+        let (kind, args) = match self.rng.below(6) {
+            0 => ("lease.release", json!({ "force": true })),
+            1 => ("lease.destroy", json!({})),
+            2 => ("lease.extend", json!({ "by_ms": self.rng.range(1_000, 100_000) })),
+            3 => ("lease.retain", json!({ "until": until })),
+            4 => ("lease.retry_cleanup", json!({})),
+            _ => ("lease.shell", json!({})),
+        };
+        self.books.saw("verb on a lease");
+        self.insert_request(kind, |r| {
+            r.target_id = Some(lease.text());
+            r.args = args;
+        });
+        self.after(10, Event::Wake);
     }
 }

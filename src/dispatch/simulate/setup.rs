@@ -44,7 +44,7 @@ fn environments() -> Vec<EnvironmentConfig> {
         driver,
         lease_policy,
         slots: Some(slots),
-        ttl_ms: 9_000,
+        ttl_ms: 60_000,
         keep_ms: 60_000,
         config: serde_json::from_value(config).unwrap_or_default(),
     };

@@ -7,6 +7,8 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,6 +22,15 @@ const PARTS: [&str; 3] = ["tmp", "home", "run"];
 /// Whether something was made for it at a provider.
 const MADE: &str = "made";
 const MARK_MAX: u64 = 64 * 1024;
+
+/// Removals so far.
+static REMOVALS: AtomicU64 = AtomicU64::new(0);
+/// One at a time makes a place or takes one away: a call that was dropped goes on in its thread.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Content of the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,11 +84,36 @@ impl Place {
         self.parent().join(format!(".{}.new", self.id))
     }
 
+    /// A name for it while it is being removed, which no other removal has.
+    fn leaving(&self) -> PathBuf {
+        let n = REMOVALS.fetch_add(1, Ordering::Relaxed);
+        self.parent().join(format!(".{}.{}-{n}.old", self.id, std::process::id()))
+    }
+
+    /// What removals of it have not removed yet.
+    fn left(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.parent()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let begins = format!(".{}.", self.id);
+        let mut left = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(&begins) && name.ends_with(".old")) {
+                left.push(entry.path());
+            }
+        }
+        Ok(left)
+    }
+
     /// Makes it, unless it is there.
     ///
     /// # Errors
     /// What the system says, and a directory of this name that is not ours.
     pub fn make(&self) -> io::Result<()> {
+        let _turn = turn();
         if self.is_there()? {
             return Ok(());
         }
@@ -132,17 +168,20 @@ impl Place {
     /// # Errors
     /// What the system says, and a directory of this name that is not ours.
     pub fn remove(&self) -> io::Result<()> {
-        remove_tree(&self.unfinished())?;
-        if self.is_there()? {
-            // The mark goes last: what is left of an interrupted removal is still ours.
-            for entry in fs::read_dir(self.dir())? {
-                let entry = entry?;
-                if entry.file_name() != MARK {
-                    remove_tree(&entry.path())?;
-                }
+        {
+            // A call that was dropped may still be at it beside this one.
+            let _turn = turn();
+            remove_tree(&self.unfinished())?;
+            if self.is_there()? {
+                // At once and as a whole: nobody ever sees it without its mark.
+                fs::rename(self.dir(), self.leaving())?;
             }
-            fs::remove_file(self.dir().join(MARK))?;
-            fs::remove_dir(self.dir())?;
+        }
+        for left in self.left()? {
+            match remove_tree(&left) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !left.exists() => {}
+                other => other?,
+            }
         }
         // Only when it is empty: another place of the environment may be in it.
         let _ = fs::remove_dir(self.parent());

@@ -69,6 +69,25 @@ async fn engine(driver: &Container) -> Vec<Check> {
     checks
 }
 
+/// Removes the container of a trial that was given up in the midst of it.
+struct Trial {
+    driver: Container,
+    name: String,
+    over: bool,
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !self.over {
+            let (driver, name) = (self.driver.clone(), std::mem::take(&mut self.name));
+            runtime.spawn(async move {
+                let _ = limited(driver.engine.call(&["rm", "--force", &name])).await;
+            });
+        }
+    }
+}
+
 /// A container with the settings' caps that runs a tiny command and is gone.
 async fn trial(driver: &Container) -> Check {
     let limits = driver.config.limits;
@@ -85,7 +104,10 @@ async fn trial(driver: &Container) -> Check {
         words.extend(value.into_iter().flat_map(|value| [word.to_owned(), value]));
     }
     words.extend([driver.config.image.as_deref().unwrap_or_default(), "-c", LOOK].map(str::to_owned));
-    let said = match within(TRIAL_LIMIT, driver.engine.call(&words)).await {
+    let mut trial = Trial { driver: driver.clone(), name: name.clone(), over: false };
+    let answer = within(TRIAL_LIMIT, driver.engine.call(&words)).await;
+    trial.over = true;
+    let said = match answer {
         Ok(said) => said,
         Err(why) => {
             // It may have been made although no answer came.

@@ -48,7 +48,9 @@ pub fn run(words: Vec<String>) -> Outcome {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| cannot(format!("no runtime: {error}")))?;
-    let mut env: BTreeMap<String, String> = std::env::vars().collect();
+    let mut env: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let shown = Shown::of(&own, &mut env);
     let outcome = runtime.block_on(keep(&own, client, env));
     drop(shown);

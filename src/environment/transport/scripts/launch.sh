@@ -171,6 +171,8 @@ watch &
     cd -- "$cwd" || exit 127
     set -- "$setsid" "$@"
     eval "$(printf %b "$vars")"
+    # The host may be the very machine that this was asked from, where others carry the tag of the run as well.
+    export WHARF_HOST_TAG="$tag"
     exec "$@"
 ) <"$input" >"$run/o" 2>"$run/e"
 printf '%s\n' $? 1<>"$run/status"

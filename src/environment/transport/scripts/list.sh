@@ -1,9 +1,9 @@
-# The processes of a tag. Arguments: lease directory, tag, its name, grace in tenths of a second or "look".
+# The processes of a tag, as the launcher gives it. Arguments: lease directory, tag, its name, grace in tenths of a second or "look".
 dir=$1 tag=$2 name=$3 grace=$4
 [ -d /proc/self ] || { echo 'the host has no /proc' >&2; exit 14; }
 know "$dir"/runs/"$name".*
 tags="${tags:+$tags
-}WHARF_TAG=$tag"
+}WHARF_HOST_TAG=$tag"
 if [ "$grace" != look ]; then
     ask_all
     end_all "$grace"

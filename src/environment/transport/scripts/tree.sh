@@ -34,7 +34,7 @@ know() {
         k_tag=
         { IFS= read -r k_tag <"$k_run/tag"; } 2>/dev/null
         [ -z "$k_tag" ] || tags="${tags:+$tags
-}WHARF_TAG=$k_tag"
+}WHARF_HOST_TAG=$k_tag"
         k_pid= k_start= k_boot=
         { read -r k_pid k_start k_boot <"$k_run/pid"; } 2>/dev/null
         [ -n "$k_pid" ] && [ "$k_boot" = "$(boot_of)" ] || continue

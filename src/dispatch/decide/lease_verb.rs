@@ -177,6 +177,13 @@ fn at_latest(row: &RequestRow) -> Option<UnixMillis> {
     row.result.as_ref()?.get("at_latest")?.as_i64().map(UnixMillis)
 }
 
+/// The clock moved: a holder is waited for as long as was said.
+pub(crate) fn shift(row: &mut RequestRow, gap_ms: i64) {
+    if let (Some(at), Some(result)) = (at_latest(row), &mut row.result) {
+        result["at_latest"] = json!(at.plus(gap_ms).0);
+    }
+}
+
 /// The moment at which an accepted request goes on without the holder of its lease.
 pub(crate) fn due_at(state: &State, row: &RequestRow) -> Option<UnixMillis> {
     let at = at_latest(row)?;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionRow, DeadlineKind, LeaseId, LeaseRow, LeaseStatus, OperationId, OperationRow, RunId, RunRow,
-    ServiceId, ServiceRow, StepId, StepRow,
+    ActionId, ActionRow, DeadlineKind, LeaseId, LeaseRow, LeaseStatus, OperationId, OperationRow, RequestId,
+    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, StepId, StepRow,
 };
 
 use super::{About, Deciding, is_open};
@@ -56,6 +56,8 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     let runs: Vec<RunId> = s.runs.values().filter(|r| !r.status.is_terminal()).map(|r| r.id).collect();
     let steps: Vec<StepId> = s.steps.values().filter(|t| t.deadline_at.is_some()).map(|t| t.id).collect();
     let leases: Vec<LeaseId> = s.leases.values().filter(|l| !l.status.is_terminal()).map(|l| l.id).collect();
+    let accepted = |r: &&RequestRow| r.status == RequestStatus::Accepted;
+    let waiting: Vec<RequestId> = s.requests.values().filter(accepted).map(|r| r.id).collect();
     let services: Vec<ServiceId> = s.services.values().filter(|v| v.status.is_live()).map(|v| v.id).collect();
     let operations: Vec<OperationId> = s.operations.values().map(|o| o.id).collect();
     let actions: Vec<ActionId> = s.actions.values().filter(|a| is_open(a.status)).map(|a| a.id).collect();
@@ -85,6 +87,9 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
             }
             l.renew_at = l.renew_at.map(|_| now);
         });
+    }
+    for id in waiting {
+        d.tx.update::<RequestRow>(id, |r| super::lease_verb::shift(r, gap));
     }
     for id in services {
         d.tx.update::<ServiceRow>(id, |v| {

@@ -1,7 +1,7 @@
 //! What the doctor sees of environments: each is probed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

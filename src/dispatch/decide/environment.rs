@@ -15,7 +15,7 @@ use wharf_model::{
 use super::{Deciding, config, lease};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
-pub(crate) use look::{probed, tested, try_out};
+pub(crate) use look::{due_at, probed, tested, try_out};
 pub(crate) use remove::archive_row;
 
 /// Company of a request that names none.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wharf_model::rules::liveness;
 use wharf_model::shim::{EndedBy, ExitFrame, OomEvidence};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, AgentRow, AgentRuntimeRow, AgentStatus, IssueRow, LeaseEnd, LeaseId, LeaseRow,
+    ActionId, ActionKind, ActionStatus, AgentRow, AgentRuntimeRow, AgentStatus, IssueRow, LeaseEnd, LeaseId,
     Observation, RunId, RunRow, RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, StopReason, WakeupRow,
     WakeupStatus, WorkspaceRow, WorkspaceStatus,
 };
@@ -134,8 +134,8 @@ fn with_results(
             for warning in &collected.warnings {
                 d.tx.event(run.id, "workspace", "warn", warning.clone(), None);
             }
-            if let Some(lease) = run.lease_id {
-                d.tx.update::<LeaseRow>(lease, |l| {
+            if let Some(held) = run.lease_id {
+                lease::while_open(d, held, |l| {
                     if let Some(Value::Object(kept)) = &mut l.realisation {
                         kept.insert("collected".into(), serde_json::to_value(collected).unwrap_or(Value::Null));
                     }

@@ -26,6 +26,10 @@ pub(crate) use renew::{begin, extended, look, not_extended, observed};
 
 /// How long a run waits for a slot, or in a queue of the provider: as long as in the queue of runs (contracts 5).
 const WAIT_MS: i64 = 24 * 60 * 60_000;
+/// Time after which no call of a driver for a lease is still under way (`run/lease.rs`).
+const CALL_OVER_MS: i64 = 5 * 60_000;
+/// Time in which a driver acquires (contracts 5).
+const ACQUIRING_MS: i64 = 5 * 60_000;
 
 /// Asks for a lease. The row stands before anybody is called; without a free slot it waits in line.
 pub(crate) fn ask(d: &mut Deciding<'_, '_>, run_id: RunId, environment: &EnvironmentRow) {
@@ -73,7 +77,7 @@ fn grant(d: &mut Deciding<'_, '_>, row: &mut LeaseRow, environment: &Environment
     if row.run_id.is_some() {
         row.lease_policy = environment.lease_policy;
     }
-    row.deadline_at = Step::Acquire.deadline_ms().map(|ms| d.now().plus(ms));
+    row.deadline_at = Some(d.now().plus(ACQUIRING_MS));
     if let Some(kept) = kept {
         row.resumed_from = Some(kept.id);
         row.provider = kept.provider;
@@ -127,6 +131,22 @@ pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
     if lease.status != LeaseStatus::Acquiring {
         return;
     }
+    if let Some(other) = held_by_another(d, &lease, granted) {
+        // It is not given back: that would take it from who holds it.
+        let number = wharf_model::Kind::Lease.number(other);
+        let message = format!("the provider gave what {number} holds a second time");
+        d.tx.update::<LeaseRow>(id, |l| {
+            l.status = LeaseStatus::Failed;
+            l.end_reason = Some(LeaseEnd::Failed);
+            l.failure_reason = Some(message.clone());
+            l.released_at = Some(now);
+            l.deadline_at = None;
+            l.provider_lease_id = None;
+        });
+        give_back::ended_without(d, id);
+        not_had(d, &lease, "lease_acquire_failed", &message);
+        return;
+    }
     let of_lease = d.state().environments.get(&lease.environment_id).cloned();
     let ttl = of_lease.as_ref().map_or(600_000, |e| e.ttl_ms);
     // A local lease lives as long as its run: there is nobody who could take it back.
@@ -166,6 +186,25 @@ pub(crate) fn acquired(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
     steps::realise(d, run.id);
 }
 
+/// The open lease of the same environment that holds what is granted, if there is one.
+fn held_by_another(d: &Deciding<'_, '_>, lease: &LeaseRow, granted: &Granted<'_>) -> Option<i64> {
+    let place = granted.provider_lease_id?;
+    let holds = |l: &&LeaseRow| {
+        l.id != lease.id
+            && l.environment_id == lease.environment_id
+            && !l.status.is_terminal()
+            && l.provider_lease_id.as_deref() == Some(place)
+    };
+    d.state().leases.values().find(holds).map(|l| l.number)
+}
+
+/// Changes a lease that has not ended; one that has stays as it is.
+pub(crate) fn while_open(d: &mut Deciding<'_, '_>, id: LeaseId, change: impl FnOnce(&mut LeaseRow)) {
+    if d.tx.get::<LeaseRow>(id).is_some_and(|l| !l.status.is_terminal()) {
+        d.tx.update::<LeaseRow>(id, change);
+    }
+}
+
 /// How a lease names itself in the audit trail, with the project of its run.
 pub(crate) fn of(d: &Deciding<'_, '_>, lease: &LeaseRow) -> super::About {
     about::lease(lease, project(d, lease))
@@ -189,14 +228,20 @@ pub(crate) fn queued(d: &mut Deciding<'_, '_>, id: LeaseId, queue: &Queue) {
             l.deadline_at = Some(now.plus(WAIT_MS));
         }
     });
+    let waits = |r: &RunRow| r.status == RunStatus::Running && r.step == Some(Step::Acquire) && r.lease_id == Some(id);
+    let wanted = match (lease.run_id, lease.request_id) {
+        (Some(run), _) => d.tx.get::<RunRow>(run).is_some_and(waits),
+        (None, Some(request)) => d.state().requests.get(&request).is_some_and(|r| !r.status.is_terminal()),
+        (None, None) => false,
+    };
+    if !wanted {
+        leave_queue(d, id);
+        return;
+    }
     if let (true, Some(run)) = (first, lease.run_id) {
         waiting_step(d, run);
         let place = queue.position.map_or_else(String::new, |n| format!(", place {n}"));
         d.tx.event(run, "lease", "info", format!("queued at the provider: {}{place}", queue.reason), None);
-        // It was to be stopped, and only the driver's answer was waited for.
-        if d.tx.get::<RunRow>(run).is_some_and(|r| r.stop_requested_at.is_some() && r.lease_id == Some(id)) {
-            finish::conclude_stopped(d, run);
-        }
     }
 }
 
@@ -228,6 +273,7 @@ pub(crate) fn refused(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, c
             l.deadline_at = None;
             l.queue = None;
         });
+        give_back::ended_without(d, id);
     }
     not_had(d, &lease, code, message);
 }
@@ -252,11 +298,12 @@ fn not_had(d: &mut Deciding<'_, '_>, lease: &LeaseRow, code: &str, message: &str
 
 /// What a driver did is not known, or it has a part of it: it is given back as if granted.
 fn cleanup(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
-    let next = d.now().plus(rule::CLEANUP_DELAY_MS);
+    // Not before the driver's last call is certainly over: what that makes must be there to be removed.
+    let next = d.now().plus(CALL_OVER_MS);
     d.tx.update::<LeaseRow>(id, |l| {
         l.status = LeaseStatus::PendingCleanup;
         l.end_reason = Some(LeaseEnd::Failed);
-        l.failure_reason = Some(message.to_owned());
+        l.failure_reason.get_or_insert_with(|| message.to_owned());
         l.cleanup_status = Some(CleanupStatus::Pending);
         l.cleanup_attempts += 1;
         l.next_try_at = Some(next);
@@ -264,12 +311,17 @@ fn cleanup(d: &mut Deciding<'_, '_>, id: LeaseId, message: &str) {
         l.queue = None;
     });
     give_back::supersede_actions(d, id);
+    if let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() {
+        let details = json!({ "code": "lease_acquire_failed", "error": message, "attempt": 0 });
+        d.activity(&Actor::system(), "environment.lease_cleanup_failed", &of(d, &lease), Some(details));
+    }
 }
 
 /// The driver has not answered in time. What it did is not known, so the lease is given back as if granted.
 pub(crate) fn unanswered(d: &mut Deciding<'_, '_>, id: LeaseId) {
     let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Acquiring).cloned() else { return };
     let (code, message) = match &lease.queue {
+        _ if lease.end_reason.is_some() => ("lease_acquire_failed", "nobody waits for it any more".to_owned()),
         Some(queue) => {
             let why = queue["reason"].as_str().unwrap_or("it did not say why");
             ("lease_wait_deadline", format!("it stood in the provider's queue for a day: {why}"))
@@ -280,10 +332,26 @@ pub(crate) fn unanswered(d: &mut Deciding<'_, '_>, id: LeaseId) {
     not_had(d, &lease, code, &message);
 }
 
+/// Whether a lease whose driver did not answer waits for another try that nobody wants: it is cleaned up after instead.
+fn nobody_asks(d: &mut Deciding<'_, '_>, id: LeaseId) -> bool {
+    let text = id.text();
+    let rests = d
+        .state()
+        .actions
+        .values()
+        .any(|a| a.kind == ActionKind::AcquireLease && a.entity_id == text && a.status == ActionStatus::Pending);
+    let acquiring = d.tx.get::<LeaseRow>(id).is_some_and(|l| l.status == LeaseStatus::Acquiring);
+    if rests && acquiring {
+        cleanup(d, id, "nobody waits for it any more");
+        give_back(d, id, LeaseEnd::Failed, None);
+    }
+    rests && acquiring
+}
+
 /// Nobody waits for a lease that stands in the provider's queue any more. Its executor, which may be asking at this
 /// moment, is told so at its next word and reports back; only then can all that it got be given back.
 pub(crate) fn leave_queue(d: &mut Deciding<'_, '_>, id: LeaseId) {
-    let soon = d.now().plus(Step::Acquire.deadline_ms().unwrap_or(300_000));
+    let soon = d.now().plus(ACQUIRING_MS);
     d.tx.update::<LeaseRow>(id, |l| {
         if l.status == LeaseStatus::Acquiring && l.queue.is_some() {
             l.end_reason = Some(LeaseEnd::Failed);

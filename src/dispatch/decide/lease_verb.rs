@@ -52,7 +52,11 @@ pub(crate) fn accept(
         }
         Verb::Extend(by_ms) => extend(d, row, &facts.lease, &effect, by_ms, actor),
         Verb::Retain(until) => {
-            d.tx.update::<LeaseRow>(id, |l| l.retain_until = Some(until));
+            d.tx.update::<LeaseRow>(id, |l| {
+                l.retain_until = Some(until);
+                // For the operator: no run takes it over.
+                l.lease_policy = LeasePolicy::RetainOnFailure;
+            });
             told(d, &facts.lease, actor, "environment.lease_retained", json!({ "until": until.rfc3339() }));
         }
         Verb::RetryCleanup => {
@@ -128,9 +132,13 @@ fn extend(
 
 /// Begins to remove what a lease holds at its provider. One that is being given back is removed instead.
 pub(crate) fn destroy(d: &mut Deciding<'_, '_>, id: LeaseId, reason: &str) {
-    lease::give_back(d, id, LeaseEnd::Released, Some(reason.to_owned()));
-    // One that waits has ended with this; what the driver is being asked for is given back, and removed, when granted.
-    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Releasing).cloned() else { return };
+    let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| !l.status.is_terminal()).cloned() else { return };
+    // Whatever tries follow remove it as well.
+    d.tx.update::<LeaseRow>(id, |l| l.destroying = true);
+    if lease.status != LeaseStatus::Releasing {
+        lease::give_back(d, id, LeaseEnd::Released, Some(reason.to_owned()));
+        return;
+    }
     let text = id.text();
     let open: Vec<ActionId> = asked_of(d, &text).map(|a| a.id).collect();
     for action in open {

@@ -104,6 +104,7 @@ pub(crate) fn expire(r: &mut RequestRow, now: UnixMillis) {
     r.status = RequestStatus::Expired;
     r.answered_at = Some(now);
     r.finished_at = Some(now);
+    environment::forget_settings(r);
     r.error_code = Some("request_expired".into());
     r.error = Some("nobody answered in time; ask again".into());
 }

@@ -9,7 +9,8 @@ use wharf_model::{
 };
 
 use super::{
-    Deciding, cancel, finish, is_open, lease, lease_verb, request, resolve, retry, service, steps, store, workspace,
+    Deciding, cancel, environment, finish, is_open, lease, lease_verb, request, resolve, retry, service, steps, store,
+    workspace,
 };
 use crate::dispatch::input::{Actor, OperationEnd};
 
@@ -315,7 +316,7 @@ fn operations(d: &mut Deciding<'_, '_>) {
 pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let requests = state.requests.values().map(|r| match r.status {
         RequestStatus::Pending => Some(r.expires_at),
-        RequestStatus::Accepted => lease_verb::due_at(state, r),
+        RequestStatus::Accepted => lease_verb::due_at(state, r).or_else(|| environment::due_at(r)),
         _ => None,
     });
     let actions = state.actions.values().filter(|a| a.status == ActionStatus::Pending).map(|a| a.next_try_at);

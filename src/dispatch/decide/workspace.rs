@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, IssueRow, LeaseRow, OperationId, OperationRow, OperationStatus, RunId, RunRow,
-    RunStatus, Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
+    ActionId, ActionKind, ActionStatus, IssueRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus,
+    Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
 };
 
-use super::{Deciding, about, cancel, finish, place, steps};
+use super::{Deciding, about, cancel, finish, lease, place, steps};
 use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace, Realisation};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
@@ -56,7 +56,7 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
     };
     d.tx.update::<RunRow>(run_id, |r| r.workspace_id = Some(id));
     if let Some(lease) = run.lease_id {
-        d.tx.update::<LeaseRow>(lease, |l| l.execution_workspace_id = Some(id));
+        lease::while_open(d, lease, |l| l.execution_workspace_id = Some(id));
     }
     if let Some(remark) = &plan.remark {
         d.tx.event(run_id, "workspace", "warn", remark.clone(), None);
@@ -233,7 +233,7 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
     }
     let kept = realisation.and_then(|r| serde_json::to_value(r).ok());
     if let (Some(kept), Some(lease)) = (&kept, run.lease_id) {
-        d.tx.update::<LeaseRow>(lease, |l| l.realisation = Some(kept.clone()));
+        lease::while_open(d, lease, |l| l.realisation = Some(kept.clone()));
     }
     d.tx.update::<WorkspaceRow>(workspace.id, |w| {
         w.environment_id = run.environment_id;

@@ -147,7 +147,7 @@ fn a_removal_that_fails_waits_for_its_clean_up() {
     let asked = bench.ask("lease.retry_cleanup", &lease.text(), json!({}));
     assert!(told(&bench, "environment.lease_cleanup_retried"));
     assert_eq!(bench.state.leases[&lease].cleanup_attempts, 1);
-    let action = bench.action(ActionKind::ReleaseLease, &lease.text()).unwrap();
+    let action = bench.action(ActionKind::DestroyLease, &lease.text()).unwrap();
     bench.fact(Fact::LeaseReleased { action, lease });
     assert_eq!(request(&bench, &asked), RequestStatus::Done);
     let refused = bench.ask("lease.retry_cleanup", &lease.text(), json!({}));

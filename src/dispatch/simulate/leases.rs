@@ -199,7 +199,8 @@ fn a_holder_that_cannot_be_judged_keeps_its_lease() {
     bench.fact(Fact::RunObserved { run, attempt: 1, unknown: Some("no answer".into()) });
     bench.wait(50 * TTL_MS);
     assert_eq!(lease(&bench, held).status, LeaseStatus::Active);
-    assert!(bench.action(ActionKind::ExtendLease, &held.text()).is_none(), "nor is it renewed");
+    assert!(bench.action(ActionKind::ExtendLease, &held.text()).is_some(), "it may live, so it is renewed");
+    assert_eq!(bench.run(run).stop_requested_at, None);
 }
 
 #[test]
@@ -282,4 +283,71 @@ fn settings_that_changed_are_not_taken_over() {
     let second = bench.start("pooled", None);
     assert_eq!(bench.lease(second).resumed_from, None);
     assert_eq!(lease(&bench, held).status, LeaseStatus::Releasing, "nobody would take it");
+}
+
+#[test]
+fn what_one_lease_holds_is_not_given_to_another() {
+    let mut bench = Bench::new(8);
+    let (_, held) = holds(&mut bench, "pooled", "a");
+    let second = bench.start("pooled", None);
+    grant(&mut bench, second, "a");
+    assert_eq!(bench.status(second), RunStatus::Failed);
+    assert!(bench.run(second).error.as_deref().is_some_and(|e| e.contains("a second time")));
+    assert_eq!(bench.lease(second).status, LeaseStatus::Failed, "and is not taken from who has it by giving it back");
+    assert_eq!(lease(&bench, held).status, LeaseStatus::Active);
+}
+
+#[test]
+fn who_was_stopped_while_a_driver_was_asked_does_not_stay_in_its_queue() {
+    let mut bench = Bench::new(8);
+    let run = bench.start("remote", None);
+    let asked = bench.run(run).lease_id.unwrap();
+    bench.ask("run.cancel", &run.text(), json!({}));
+    assert_eq!(bench.status(run), RunStatus::Cancelled, "nobody waits for the driver's answer");
+    let queue = Queue { provider_lease_id: None, reason: "busy".into(), position: None, expected_at: None };
+    bench.fact(Fact::LeaseQueued { lease: asked, queue });
+    assert!(lease(&bench, asked).end_reason.is_some(), "its executor is told that it is over");
+}
+
+#[test]
+fn asking_for_too_much_takes_nothing_from_a_living_holder() {
+    let mut bench = Bench::new(8);
+    let (run, held) = holds(&mut bench, "remote", "a");
+    let before = lease(&bench, held).clone();
+    let row = bench.ask("lease.extend", &held.text(), json!({ "by_ms": 4 * 3_600_000 }));
+    let action = bench.action(ActionKind::ExtendLease, &held.text()).unwrap();
+    let latest = Some(bench.now.plus(3_600_000));
+    bench.fact(Fact::LeaseNotExtended { action, lease: held, latest, message: "an hour at most".into() });
+    let answer = &bench.state.requests[&row.id];
+    assert_eq!((answer.status, answer.error.as_deref()), (RequestStatus::Failed, Some("an hour at most")));
+    let now = lease(&bench, held);
+    assert_eq!((now.expires_at, now.renew_at, now.deadline_at), (before.expires_at, before.renew_at, None));
+    assert_eq!(bench.run(run).stop_requested_at, None);
+}
+
+#[test]
+fn the_most_that_a_provider_gives_is_asked_for_before_the_end() {
+    let mut bench = Bench::new(8);
+    let (run, held) = holds(&mut bench, "remote", "a");
+    bench.wait(TTL_MS / 3);
+    let action = bench.action(ActionKind::ExtendLease, &held.text()).unwrap();
+    let latest = bench.now.plus(30_000);
+    bench.fact(Fact::LeaseNotExtended { action, lease: held, latest: Some(latest), message: "no more".into() });
+    let action = bench.action(ActionKind::ExtendLease, &held.text()).unwrap();
+    bench.fact(Fact::LeaseExtended { action, lease: held, until: latest });
+    assert_eq!(lease(&bench, held).deadline_at, Some(latest));
+    bench.wait(30_000);
+    assert_eq!(bench.run(run).stop_reason, Some(StopReason::Deadline));
+}
+
+#[test]
+fn what_nobody_wants_is_not_tried_again() {
+    let mut bench = Bench::new(8);
+    let run = bench.start("remote", None);
+    let asked = bench.run(run).lease_id.unwrap();
+    let action = bench.action(ActionKind::AcquireLease, &asked.text()).unwrap();
+    bench.fact(Fact::ActionFailed { action, error: "away".into() });
+    bench.ask("run.cancel", &run.text(), json!({}));
+    assert_eq!(lease(&bench, asked).status, LeaseStatus::Releasing, "what the first try may have made is given back");
+    assert!(bench.action(ActionKind::AcquireLease, &asked.text()).is_none());
 }

@@ -110,6 +110,7 @@ row! {
         queue: Option<Value>,
         realisation: Option<Value>,
         cleanup_error: Option<String>,
+        destroying: bool,
     }
 }
 
@@ -199,6 +200,7 @@ impl LeaseRow {
             queue: None,
             realisation: None,
             cleanup_error: None,
+            destroying: false,
             version: 0,
             created_at: now,
             updated_at: now,

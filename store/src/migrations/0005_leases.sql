@@ -14,3 +14,9 @@ ALTER TABLE environment_leases ADD COLUMN queue TEXT;
 ALTER TABLE environment_leases ADD COLUMN realisation TEXT;
 -- What stood in the way of giving it back, the last time.
 ALTER TABLE environment_leases ADD COLUMN cleanup_error TEXT;
+-- Whether what it holds is to be removed at the provider, and not only given back.
+ALTER TABLE environment_leases ADD COLUMN destroying INTEGER NOT NULL DEFAULT 0 CHECK (destroying IN (0, 1));
+-- Providers count for themselves: two environments may hold places of one name.
+DROP INDEX leases_one_open_per_provider_lease;
+CREATE UNIQUE INDEX leases_one_open_per_provider_lease ON environment_leases (environment_id, provider_lease_id)
+    WHERE provider_lease_id IS NOT NULL AND status NOT IN ('released', 'expired', 'failed');

@@ -6,7 +6,7 @@ use wharf_model::rules::environment_change::{EnvironmentFacts, OpenRun};
 use wharf_model::*;
 
 use super::{Conditions, EnvironmentItem, column, first, people, select};
-use crate::{Reader, StoreError};
+use crate::{Reader, StoreError, load};
 
 /// Rows of one kind that are looked through at most.
 const WHOLE: i64 = 2_000;
@@ -41,10 +41,8 @@ impl Reader {
     /// What archiving or deleting an environment would touch, all of one moment.
     pub fn environment_facts(&self, id: EnvironmentId) -> Result<Option<EnvironmentFacts>, StoreError> {
         self.read(|conn| {
-            let mut one = Conditions::default();
-            one.equal("t.id", Some(&id));
-            let Some(item) = people::environments(conn, &one)?.pop() else { return Ok(None) };
-            let company = item.environment.company_id;
+            let Some(environment) = load::by_id::<EnvironmentRow>(conn, &id.text())? else { return Ok(None) };
+            let company = environment.company_id;
             let mut open = Conditions::default();
             open.term("t.status NOT IN ('released', 'expired', 'failed')");
             open.equal("t.environment_id", Some(&id));
@@ -61,7 +59,7 @@ impl Reader {
             let tail = format!("ORDER BY t.key LIMIT {WHOLE}");
             let projects = projects.run(conn, &select::<ProjectRow>("", ""), &tail, first)?;
             let runs = open_runs(conn, company)?;
-            Ok(Some(EnvironmentFacts { environment: item.environment, leases, runs, agents, projects }))
+            Ok(Some(EnvironmentFacts { environment, leases, runs, agents, projects }))
         })
     }
 }

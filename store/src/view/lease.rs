@@ -66,7 +66,7 @@ pub(super) const OPEN: &str = "t.status NOT IN ('released', 'expired', 'failed')
 
 /// The rule `takes_slot` of the model, as a condition.
 pub(crate) const TAKES_SLOT: &str = "(t.status IN ('acquiring', 'active') \
-    OR (t.status = 'releasing' AND t.cleanup_attempts <= 1 AND t.retain_until IS NULL) \
+    OR (t.status = 'releasing' AND t.cleanup_status IS NULL AND t.retain_until IS NULL) \
     OR (t.status = 'retained' AND t.deadline_at IS NOT NULL))";
 
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseItem> {

@@ -53,6 +53,9 @@ pub fn lease(item: &view::LeaseItem) -> LeaseLine {
     let evidence = held.then(|| judged.evidence.clone());
     let cleanup = row.cleanup_status.map(|status| match status {
         CleanupStatus::Success => "done".to_owned(),
+        CleanupStatus::Pending | CleanupStatus::Failed if row.status == LeaseStatus::Releasing => {
+            format!("try {} of {CLEANUP_TRIES_MAX} now", row.cleanup_attempts)
+        }
         CleanupStatus::Failed if row.next_try_at.is_none() => format!("gave up after {}", row.cleanup_attempts),
         CleanupStatus::Pending | CleanupStatus::Failed => {
             format!("try {} of {CLEANUP_TRIES_MAX}", (row.cleanup_attempts + 1).min(CLEANUP_TRIES_MAX))

@@ -83,11 +83,8 @@ fn cleanup(trail: &LeaseTrail, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
     }
     if let Some(status) = row.cleanup_status {
         let next = row.next_try_at.map_or_else(String::new, |at| format!("next try {}", format::moment(at, now, zone)));
-        let next = if next.is_empty() && !row.status.is_terminal() && status != wharf_model::CleanupStatus::Success {
-            "given up; c tries again".to_owned()
-        } else {
-            next
-        };
+        let rests = row.status == wharf_model::LeaseStatus::PendingCleanup;
+        let next = if next.is_empty() && rests { "given up; c tries again".to_owned() } else { next };
         facts.push(fact("clean-up", status.to_string(), next));
         facts.push(fact("tries", row.cleanup_attempts.to_string(), ""));
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wharf_model::config::Adapter;
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, AgentRow, AgentStatus, EnvironmentRow, EnvironmentStatus, LeaseEnd,
-    LeaseId, LeaseRow, LeaseStatus, RequestId, RequestRow, RequestStatus,
+    LeaseId, LeaseRow, LeaseStatus, RequestId, RequestKind, RequestRow, RequestStatus, UnixMillis,
 };
 
 use super::super::{Deciding, about, is_open, lease};
@@ -173,6 +173,11 @@ pub(crate) fn tested(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, ch
     let Some(request) = request.and_then(|r| d.tx.get::<RequestRow>(r)).cloned() else { return };
     let (ok, mut found) = findings(checks, took_ms);
     found["at"] = json!(d.now().0);
+    if let Some(row) = d.tx.get::<LeaseRow>(id).and_then(|l| d.state().environments.get(&l.environment_id)).cloned() {
+        let actor = Actor { kind: request.actor_type, id: request.actor_id.clone() };
+        let details = json!({ "ok": ok, "took_ms": took_ms, "agent": request.args.get("agent") });
+        d.activity(&actor, "environment.tested", &about::environment(&row), Some(details));
+    }
     let mut result = request.result.clone().unwrap_or_default();
     merge(&mut result, found);
     let code = checks.iter().find(|c| c.level == Level::Error).map(|c| c.code.as_str());
@@ -188,6 +193,16 @@ fn merge(into: &mut Value, more: Value) {
 
 fn since_ms(d: &Deciding<'_, '_>, row: &RequestRow) -> i64 {
     row.answered_at.map_or(0, |at| at.until(d.now()))
+}
+
+/// When nobody waits for an accepted probe or test any more.
+pub(crate) fn due_at(row: &RequestRow) -> Option<UnixMillis> {
+    let limit = match RequestKind::parse(&row.kind)? {
+        RequestKind::EnvironmentProbe => PROBE_LIMIT_MS,
+        RequestKind::EnvironmentTest => TEST_LIMIT_MS,
+        _ => return None,
+    };
+    row.answered_at.map(|at| at.plus(limit + 1))
 }
 
 /// Ends the request of a probe that nobody will answer any more.

@@ -5,7 +5,7 @@ use wharf_model::rules::lease as rule;
 use wharf_model::{ActionId, ActionKind, ActionStatus, CleanupStatus, LeaseEnd, LeaseId, LeaseRow, LeaseStatus};
 
 use super::super::{Deciding, is_open};
-use super::of;
+use super::{leave_queue, of};
 use crate::dispatch::input::Actor;
 
 /// Time a driver has to give a lease back.
@@ -41,14 +41,16 @@ pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, re
                 l.deadline_at = Some(now.plus(RELEASING_MS));
                 l.next_try_at = None;
                 l.renew_at = None;
-                if lease.status == LeaseStatus::Active {
+                // One that is kept has left its slot to others; until it is laid by it has not.
+                if lease.status == LeaseStatus::Active || lease.deadline_at.is_some() {
                     l.retain_until = None;
                 }
                 l.queue = None;
                 l.cleanup_attempts += 1;
             });
             supersede_actions(d, id);
-            d.intend(ActionKind::ReleaseLease, "lease", &id.text(), 1, lease.fence, None);
+            let kind = if lease.destroying { ActionKind::DestroyLease } else { ActionKind::ReleaseLease };
+            d.intend(kind, "lease", &id.text(), 1, lease.fence, None);
         }
         LeaseStatus::Waiting => {
             d.tx.update::<LeaseRow>(id, |l| {
@@ -58,14 +60,22 @@ pub(crate) fn give_back(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, re
                 l.released_at = Some(now);
                 l.deadline_at = None;
             });
+            ended_without(d, id);
         }
         // The driver is being asked: `acquired` gives it back when it answers, `unanswered` when it does not.
-        LeaseStatus::Acquiring
-        | LeaseStatus::Releasing
-        | LeaseStatus::Released
-        | LeaseStatus::Expired
-        | LeaseStatus::Failed => {}
+        LeaseStatus::Acquiring => leave_queue(d, id),
+        LeaseStatus::Releasing | LeaseStatus::Released | LeaseStatus::Expired | LeaseStatus::Failed => {}
     }
+}
+
+/// Tells the trail of a lease that ended before it held anything.
+pub(super) fn ended_without(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
+    let details = json!({
+        "environmentId": lease.environment_id.text(), "leasePolicy": lease.lease_policy.as_str(), "status": "failed",
+        "failureReason": lease.failure_reason, "held": false,
+    });
+    d.activity(&Actor::system(), "environment.lease_released", &of(d, &lease), Some(details));
 }
 
 /// The driver gave it back.

@@ -16,13 +16,21 @@ use crate::dispatch::input::Actor;
 pub(crate) fn at_end_of_run(d: &mut Deciding<'_, '_>, id: LeaseId, end: LeaseEnd, reason: Option<String>) {
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     if lease.status != LeaseStatus::Active || lease.end_reason.is_some() {
-        super::leave_queue(d, id);
-        give_back(d, id, end, reason);
+        if !super::nobody_asks(d, id) {
+            give_back(d, id, end, reason);
+        }
         return;
     }
     let environment = d.state().environments.get(&lease.environment_id).cloned();
     let driver = environment.as_ref().map_or(Driver::Local, |e| e.driver);
     let keep_ms = environment.as_ref().map_or(0, |e| e.keep_ms);
+    // Only the workspace that its issue goes on with is ever asked for again.
+    let issue = lease.issue_id.and_then(|i| d.state().issues.get(&i)).and_then(|i| i.execution_workspace_id);
+    let by_workspace = lease.lease_policy == LeasePolicy::ReuseByExecutionWorkspace && lease.retain_until.is_none();
+    if by_workspace && (issue.is_none() || issue != lease.execution_workspace_id) {
+        give_back(d, id, end, reason);
+        return;
+    }
     match after_run(&lease, driver, end, keep_ms, d.now()) {
         AfterRun::Release => give_back(d, id, end, reason),
         AfterRun::Keep(until) => keep(d, &lease, end, reason, until),
@@ -84,6 +92,13 @@ pub(crate) fn over(d: &mut Deciding<'_, '_>, id: LeaseId) {
             l.deadline_at = None;
             l.cleanup_error = Some("laying it by was not answered in time".into());
         });
+        let reused =
+            matches!(lease.lease_policy, LeasePolicy::ReuseByEnvironment | LeasePolicy::ReuseByExecutionWorkspace);
+        if reused {
+            // Nobody takes over what may still be stopped by an order of before.
+            give_back(d, id, lease.end_reason.unwrap_or(LeaseEnd::Released), None);
+            return;
+        }
     }
     if lease.retain_until.is_some_and(|at| at <= now) {
         give_back(d, id, lease.end_reason.unwrap_or(LeaseEnd::Released), None);

@@ -22,7 +22,55 @@ pub(crate) fn begin(d: &mut Deciding<'_, '_>) {
         .map(|l| l.id)
         .collect();
     for id in held {
+        stale(d, id);
         ask_about(d, id);
+    }
+    go_on(d);
+}
+
+/// What was asked of a provider in an earlier reign, with a moment that may have passed, is not asked again as it was.
+fn stale(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    let (now, text) = (d.now(), id.text());
+    let asked: Vec<(ActionId, Option<RequestId>)> = d
+        .state()
+        .actions
+        .values()
+        .filter(|a| a.kind == ActionKind::ExtendLease && a.entity_id == text && is_open(a.status))
+        .filter(|a| {
+            let args = a.args.as_ref();
+            let until = args.and_then(|v| v["until"].as_i64()).unwrap_or(0);
+            args.is_none_or(|v| v.get("request").is_none()) || until <= now.0
+        })
+        .map(|a| (a.id, asked_by(d, a.id)))
+        .collect();
+    for (action, request) in asked {
+        d.end_action(action, ActionStatus::Superseded, None);
+        if let Some(request) = request {
+            request::failed(d, request, "timeout", "nobody could ask the provider before that moment");
+        }
+        d.tx.update::<LeaseRow>(id, |l| {
+            if l.status == LeaseStatus::Active && l.deadline_at.is_none() {
+                l.renew_at = Some(now);
+            }
+        });
+    }
+}
+
+/// Drivers are asked again now, so their time begins again.
+fn go_on(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let asked: Vec<(LeaseId, i64)> = d
+        .state()
+        .leases
+        .values()
+        .filter_map(|l| match l.status {
+            LeaseStatus::Acquiring => Some((l.id, super::ACQUIRING_MS)),
+            LeaseStatus::Releasing | LeaseStatus::Retained => Some((l.id, super::give_back::RELEASING_MS)),
+            _ => None,
+        })
+        .collect();
+    for (id, limit) in asked {
+        d.tx.update::<LeaseRow>(id, |l| l.deadline_at = l.deadline_at.map(|at| at.max(now.plus(limit))));
     }
 }
 
@@ -50,6 +98,7 @@ pub(crate) fn look(d: &mut Deciding<'_, '_>, id: LeaseId) {
     let Some(lease) = d.tx.get::<LeaseRow>(id).filter(|l| l.status == LeaseStatus::Active).cloned() else { return };
     let run = lease.run_id.and_then(|r| d.state().runs.get(&r)).cloned();
     match rule::holder(run.as_ref()) {
+        Holder::Unknown(_) if lease.renew_at.is_some_and(|at| at <= now) => renew(d, &lease),
         Holder::Unknown(_) => {}
         Holder::Gone => {
             if lease.expires_at.is_some_and(|at| at <= now) {
@@ -100,7 +149,8 @@ fn renew(d: &mut Deciding<'_, '_>, lease: &LeaseRow) {
     if under_way(d, lease.id, ActionKind::ExtendLease) {
         return;
     }
-    let until = now.plus(ttl(d, lease));
+    // Never less than it has: a provider may set what it is asked for.
+    let until = now.plus(ttl(d, lease)).max(lease.expires_at.unwrap_or(now));
     let args = json!({ "until": until.0 });
     d.intend(ActionKind::ExtendLease, "lease", &lease.id.text(), 1, lease.fence, Some(args));
     if lease.expires_at.is_some_and(|at| at <= now) {
@@ -115,9 +165,15 @@ fn asked_by(d: &Deciding<'_, '_>, action: ActionId) -> Option<RequestId> {
     args.get("request").and_then(Value::as_str)?.parse().ok()
 }
 
+/// Whether an extension asked for the most that the provider gives.
+fn is_last(d: &Deciding<'_, '_>, action: ActionId) -> bool {
+    d.state().actions.get(&action).and_then(|a| a.args.as_ref()).is_some_and(|a| a["last"] == true)
+}
+
 /// The provider gives it until then.
 pub(crate) fn extended(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, until: UnixMillis) {
     let asked = asked_by(d, action);
+    let last = is_last(d, action);
     d.end_action(action, ActionStatus::Done, None);
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     let now = d.now();
@@ -127,10 +183,11 @@ pub(crate) fn extended(d: &mut Deciding<'_, '_>, action: ActionId, id: LeaseId, 
             d.tx.update::<LeaseRow>(id, |l| {
                 // A renewal does not take back what an operator was given.
                 l.expires_at = Some(l.expires_at.filter(|at| asked.is_none() && *at > until).unwrap_or(until));
-                l.renew_at = Some(rule::renew_at(now, ttl));
                 l.last_used_at = Some(now);
-                l.deadline_at = None;
-                if l.end_reason.is_none() {
+                // More than the most that the provider gives is not asked for again.
+                l.renew_at = (!last).then(|| rule::renew_at(now, ttl));
+                l.deadline_at = last.then_some(until);
+                if l.end_reason.is_none() && !last {
                     l.failure_reason = None;
                 }
             });
@@ -158,10 +215,12 @@ pub(crate) fn not_extended(
     message: &str,
 ) {
     let asked = asked_by(d, action);
+    let last = is_last(d, action);
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(lease) = d.tx.get::<LeaseRow>(id).cloned() else { return };
     let now = d.now();
-    if lease.status == LeaseStatus::Active {
+    // What an operator asked for too much changes nothing of what it has.
+    if lease.status == LeaseStatus::Active && asked.is_none() {
         let said = format!("not renewed: {message}");
         let new = lease.failure_reason.as_deref() != Some(&said);
         d.tx.update::<LeaseRow>(id, |l| {
@@ -171,10 +230,17 @@ pub(crate) fn not_extended(
                 l.expires_at = Some(latest);
                 l.deadline_at = Some(latest);
                 l.renew_at = None;
+            } else if last {
+                l.renew_at = None;
             } else {
                 l.renew_at = Some(now.plus(rule::RENEW_AGAIN_MS));
             }
         });
+        if let Some(latest) = latest.filter(|at| !last && *at > now) {
+            // So much of it as there is to be had.
+            let args = json!({ "until": latest.0, "last": true });
+            d.intend(ActionKind::ExtendLease, "lease", &id.text(), 1, lease.fence, Some(args));
+        }
         if let (true, Some(run)) = (new, lease.run_id.filter(|r| d.tx.get::<RunRow>(*r).is_some())) {
             d.tx.event(run, "lease", "warn", format!("{} {said}", Kind::Lease.number(lease.number)), None);
         }

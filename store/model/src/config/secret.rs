@@ -24,7 +24,11 @@ pub fn looks_secret(key: &str) -> bool {
     let pairs = [("api", "key"), ("access", "key"), ("private", "key"), ("auth", "key"), ("signing", "key")];
     let whole = words.concat();
     let endings = ["password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey"];
-    words.iter().any(|w| matches!(w.as_str(), "credential" | "credentials" | "bearer" | "authorization" | "pwd"))
+    words
+        .iter()
+        .any(|w| matches!(w.as_str(), "credential" | "credentials" | "bearer" | "authorization" | "pwd" | "psk"))
+        || matches!(whole.as_str(), "key" | "pass" | "pat" | "pin")
+        || matches!(last.as_str(), "pass" | "pat")
         || endings.iter().any(|e| whole.ends_with(e) || last == e)
         || words.windows(2).any(|two| pairs.iter().any(|(a, b)| two[0] == *a && two[1] == *b))
         || words.iter().any(|w| matches!(w.as_str(), "password" | "passphrase" | "secret"))
@@ -81,7 +85,7 @@ pub fn plain_secrets(driver: Driver, config: &Value, by_hand: bool) -> Vec<Inval
             let expected = if by_hand { REFERENCE_BY_HAND } else { REFERENCE };
             if let Some(inside) = keeps_references(driver, config) {
                 each(inside, "config", false, &mut |path, secret, value| {
-                    if secret && value.as_str().is_some_and(|text| !text.is_empty()) {
+                    if secret && (value.is_number() || value.as_str().is_some_and(|text| !text.is_empty())) {
                         told(path, expected);
                     }
                 });

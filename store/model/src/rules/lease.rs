@@ -42,7 +42,7 @@ pub const fn takes_slot(lease: &LeaseRow) -> bool {
     match lease.status {
         LeaseStatus::Acquiring | LeaseStatus::Active => true,
         // One that was kept, or that could not be given back at once, has left its slot to others already.
-        LeaseStatus::Releasing => lease.cleanup_attempts <= 1 && lease.retain_until.is_none(),
+        LeaseStatus::Releasing => lease.cleanup_status.is_none() && lease.retain_until.is_none(),
         // With a deadline it is still being laid by.
         LeaseStatus::Retained => lease.deadline_at.is_some(),
         LeaseStatus::Waiting
@@ -128,9 +128,9 @@ pub fn next_look(lease: &LeaseRow, holder: &Holder) -> Option<UnixMillis> {
         // Its end at the provider, or its renewal; an overdue one is asked about again by its renewal.
         (LeaseStatus::Active, Holder::Live) => lease.deadline_at.into_iter().chain(lease.renew_at).min(),
         (LeaseStatus::Active, Holder::Gone) => lease.expires_at,
-        // Nothing is decided about one whose holder cannot be judged.
-        (LeaseStatus::Active, Holder::Unknown(_))
-        | (LeaseStatus::Released | LeaseStatus::Expired | LeaseStatus::Failed, _) => None,
+        // One whose holder cannot be judged is renewed, so that it is not taken from a living one; no more is decided.
+        (LeaseStatus::Active, Holder::Unknown(_)) => lease.renew_at,
+        (LeaseStatus::Released | LeaseStatus::Expired | LeaseStatus::Failed, _) => None,
     }
 }
 

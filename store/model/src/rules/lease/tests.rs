@@ -83,10 +83,12 @@ fn reuse_by_workspace_needs_the_same_workspace() {
 }
 
 #[test]
-fn a_holder_that_cannot_be_judged_is_never_looked_at_for_its_time() {
+fn a_holder_that_cannot_be_judged_is_renewed_and_no_more() {
     let environment = environment(Driver::Ssh, LeasePolicy::Ephemeral);
     let row = LeaseRow { expires_at: Some(NOW), renew_at: Some(NOW), ..lease(&environment, LeaseStatus::Active) };
-    assert_eq!(next_look(&row, &Holder::Unknown("no answer".into())), None);
+    let ended = LeaseRow { renew_at: None, deadline_at: Some(NOW), ..row.clone() };
+    assert_eq!(next_look(&ended, &Holder::Unknown("no answer".into())), None);
+    assert_eq!(next_look(&row, &Holder::Unknown("no answer".into())), Some(NOW));
     assert_eq!(next_look(&row, &Holder::Live), Some(NOW));
     assert_eq!(next_look(&row, &Holder::Gone), Some(NOW));
 }

@@ -27,7 +27,7 @@ pub fn looks_secret(key: &str) -> bool {
     words
         .iter()
         .any(|w| matches!(w.as_str(), "credential" | "credentials" | "bearer" | "authorization" | "pwd" | "psk"))
-        || matches!(whole.as_str(), "key" | "pass" | "pat" | "pin")
+        || matches!(whole.as_str(), "pass" | "pat")
         || matches!(last.as_str(), "pass" | "pat")
         || endings.iter().any(|e| whole.ends_with(e) || last == e)
         || words.windows(2).any(|two| pairs.iter().any(|(a, b)| two[0] == *a && two[1] == *b))
@@ -214,6 +214,8 @@ mod tests {
             "credentials",
             "authorization",
             "bearer",
+            "psk",
+            "db_pass",
             "auth_token",
             "GITHUB_TOKEN",
             "passphrase",
@@ -235,7 +237,6 @@ mod tests {
             "monkey",
             "tokenizer",
             "region",
-            "pass",
             "keyboard",
             "api_url",
             "TOKEN_ENV",

@@ -105,9 +105,14 @@ for line in iter(sys.stdin.readline, "") if MODE != "stubborn" else iter(lambda:
         if MODE == "mute":
             continue
         driver = {"driverKey": "bad", "resumesExecutions": False}
-        methods = ["environmentAcquireLease"] if MODE == "little" else METHODS
+        methods = {"little": ["environmentAcquireLease"],
+                   "destroys": ["environmentAcquireLease", "environmentDestroyLease"]}.get(MODE, METHODS)
         version = 7 if MODE == "other-version" else 1
         answer = {"apiVersion": version, "name": "bad", "drivers": [driver], "supportedMethods": methods}
+    elif method == "environmentDestroyLease" and MODE == "destroys":
+        with open(LOG + ".destroyed", "a") as log:
+            log.write(p["lease"]["leaseId"] + "\n")
+        answer = {}
     elif method == "health":
         answer = {"ok": True}
     elif method == "shutdown":

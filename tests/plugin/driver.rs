@@ -233,6 +233,49 @@ async fn what_it_has_no_method_for_it_cannot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_given_back_by_what_the_plugin_has_and_never_only_in_words() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad_within("destroys", "5s");
+    let ask = ask();
+    let lease = held(&ask, &acquire(&*driver, &ask).await);
+    let destroyed = || std::fs::read_to_string(bench.path("log.destroyed")).unwrap_or_default().lines().count();
+    done(driver.release(&lease, Outcome::Kept).await);
+    assert_eq!(destroyed(), 0, "what is kept is not thrown away");
+    done(driver.release(&lease, Outcome::Failed).await);
+    assert_eq!(destroyed(), 1);
+    done(driver.destroy(&lease).await);
+    assert_eq!(destroyed(), 2);
+    // This one names the methods and then has none of them.
+    let driver = bench.bad_within("well", "5s");
+    for answer in [
+        driver.release(&lease, Outcome::Released).await,
+        driver.release(&lease, Outcome::Kept).await,
+        driver.destroy(&lease).await,
+    ] {
+        let words = unknown(answer);
+        assert!(words.contains("in supportedMethods"), "{words}");
+    }
+    unknown(driver.extend(&lease, UnixMillis(9_000)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_does_not_say_that_nothing_lives() {
+    let bench = Bench::new();
+    let lease = held(&ask(), &place_of("x"));
+    for config in [
+        serde_json::json!({ "command": "./no-such-plugin", "driver": "bad" }),
+        serde_json::json!({ "command": "./bad.py", "driver": "bad", "config": { "token": { "env": "NOT_SET" } } }),
+    ] {
+        let driver = wharf::environment::registry::driver(wharf_model::Driver::Plugin, &config, &bench.site()).unwrap();
+        assert!(!driver.capabilities().list, "it was never asked");
+        unknown(driver.list(&lease, "run/x/1").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_will_not_end_is_killed() {
     if !has_python() {
         return;

@@ -78,10 +78,23 @@ impl Plugin {
         let odd = |why: String| Answer::unknown(format!("the plugin's answer to {name} cannot be used: {why}"));
         match answer {
             Answer::Done(Some(value)) => read(&value).map_or_else(odd, Answer::Done),
-            Answer::Done(None) => absent(self.worker.hello()),
+            Answer::Done(None) => match absent(self.worker.hello()) {
+                Answer::Done(_) if self.lists(name) => Self::contradicts(name),
+                answer => answer,
+            },
             Answer::Refused { code, hint } => Answer::Refused { code, hint },
             Answer::Unknown { evidence } => Answer::Unknown { evidence },
         }
+    }
+
+    /// Whether it says that it has a method.
+    pub(super) fn lists(&self, name: &str) -> bool {
+        self.worker.hello().is_some_and(|hello| hello.has(name))
+    }
+
+    /// What comes of a method that it says it has, and then has not: nothing was done, and perhaps something is to do.
+    pub(super) fn contradicts<T>(name: &str) -> Answer<T> {
+        Answer::unknown(format!("the plugin has {name} in supportedMethods, and says that there is no such method"))
     }
 
     /// The refusal of what it has no method for.

@@ -49,6 +49,11 @@ pub(super) async fn begin(bench: &mut Bench) -> bool {
     if !missing.is_empty() {
         bench.warn("methods", format!("it has no {}", missing.join(", ")), "a driver is of little use without");
     }
+    if bench.has(method::ACQUIRE) && !bench.has(method::RELEASE) && !bench.has(method::DESTROY) {
+        let words = "it can obtain a place and not give it back; nothing more is tried, since that would leave one";
+        bench.error("give_back", words, "add environmentReleaseLease, or environmentDestroyLease");
+        return false;
+    }
     true
 }
 

@@ -104,6 +104,13 @@ for line in iter(sys.stdin.readline, "") if MODE != "stubborn" else iter(lambda:
     if method == "initialize":
         if MODE == "mute":
             continue
+        if MODE in ("begin-fails", "begin-refuses"):
+            said = "try later with %s" % p["config"]["token"] if MODE == "begin-fails" else "no licence"
+            say({"id": id, "error": {"code": -32002 if MODE == "begin-fails" else -32001, "message": said}})
+            continue
+        if MODE == "begin-nonsense":
+            say({"id": id, "result": {"apiVersion": 1, "drivers": 7}})
+            continue
         driver = {"driverKey": "bad", "resumesExecutions": False}
         methods = {"little": ["environmentAcquireLease"],
                    "destroys": ["environmentAcquireLease", "environmentDestroyLease"]}.get(MODE, METHODS)

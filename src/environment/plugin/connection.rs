@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::message::{self, LINE_MAX, RpcError};
 use super::notes::Notes;
-use super::process::{self, Launch};
+use super::process::{self, Launch, Unstarted};
 use super::pump::{self, Order};
 pub use super::shared::Output;
 use super::shared::{CALLS_MAX, Shared};
@@ -46,8 +46,8 @@ impl Connection {
     /// Starts an instance; it is not asked anything yet.
     ///
     /// # Errors
-    /// In words: it cannot be started.
-    pub async fn start(launch: &Launch, notes: Notes) -> Result<Self, String> {
+    /// It cannot be started.
+    pub async fn start(launch: &Launch, notes: Notes) -> Result<Self, Unstarted> {
         let (process, streams) = process::start(launch).await?;
         let (outgoing, lines) = mpsc::channel(QUEUE);
         // An order is given by whoever holds the instance, at most a few times; one that does not fit says nothing new.

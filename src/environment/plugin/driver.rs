@@ -137,13 +137,14 @@ impl Driver for Plugin {
             }
             let secrets = match self.prepare().await {
                 Ok(secrets) => secrets,
-                Err(words) => return Answer::refused("transport_resolution_failed", words),
+                Err(why) => return why.answer("transport_resolution_failed"),
             };
+            let values: Vec<String> = secrets.values().map(str::to_owned).collect();
             let block = Block {
                 launch: self.launch.clone(),
                 driver: self.config.driver.clone(),
                 config: secrets.config.clone(),
-                secrets: secrets.values.clone(),
+                secrets: values.clone(),
                 state: self.state.clone(),
                 lease,
                 target: metadata,
@@ -160,7 +161,7 @@ impl Driver for Plugin {
                 set: BTreeMap::new(),
                 own_env: BTreeMap::new(),
                 block: json!(block),
-                redact: secrets.values,
+                redact: values,
             })
         })
     }

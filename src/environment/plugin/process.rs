@@ -81,13 +81,32 @@ pub struct Streams {
     pub stderr: pipe::Receiver,
 }
 
+/// Why a process was not started.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin {program} cannot be started: {cause}")]
+pub struct Unstarted {
+    /// The program.
+    pub program: String,
+    /// What the kernel says.
+    pub cause: io::Error,
+}
+
+impl Unstarted {
+    /// Whether trying again changes nothing: it is not there, or is no program. Anything else, such as too many open
+    /// files, may pass.
+    pub fn is_refusal(&self) -> bool {
+        let number = self.cause.raw_os_error().map(Errno::from_raw_os_error);
+        matches!(number, Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC))
+    }
+}
+
 /// Starts it.
 ///
 /// # Errors
-/// In words, naming the program.
-pub async fn start(launch: &Launch) -> Result<(Process, Streams), String> {
+/// It cannot be started now, or at all.
+pub async fn start(launch: &Launch) -> Result<(Process, Streams), Unstarted> {
     let shown = launch.command.first().cloned().unwrap_or_default();
-    let fail = |error: io::Error| format!("the plugin {shown} cannot be started: {error}");
+    let fail = |cause: io::Error| Unstarted { program: shown.clone(), cause };
     let mut command = std::process::Command::new(&shown);
     command.args(launch.command.iter().skip(1)).env_clear().envs(&launch.env);
     command.current_dir(if launch.base.is_dir() { &launch.base } else { Path::new("/") });
@@ -196,6 +215,21 @@ fn words(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_no_second_try_changes_is_a_refusal() {
+        for (number, is_refusal) in [
+            (Errno::NOENT, true),
+            (Errno::ACCESS, true),
+            (Errno::NOEXEC, true),
+            (Errno::MFILE, false),
+            (Errno::NOMEM, false),
+        ] {
+            let why = Unstarted { program: "p".into(), cause: number.into() };
+            assert_eq!(why.is_refusal(), is_refusal, "{why}");
+        }
+        assert!(!Unstarted { program: "p".into(), cause: io::Error::other("gone") }.is_refusal());
+    }
 
     #[test]
     fn programs_are_found_from_the_base_and_little_is_passed() {

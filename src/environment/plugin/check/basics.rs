@@ -112,14 +112,18 @@ pub(super) async fn end(bench: &mut Bench) {
     let notes = up.notes();
     if notes.garbage > 0 {
         let hint = "print to stderr; stdout is for messages only";
-        bench.error("stdout", format!("{} lines on stdout were no JSON-RPC{}", notes.garbage, notes.words()), hint);
+        bench.error(
+            "stdout",
+            format!("{} lines on stdout were no JSON-RPC{}", notes.garbage, notes.words(&bench.plan.secrets)),
+            hint,
+        );
     } else {
         bench.ok("stdout", "nothing but JSON-RPC came on stdout");
     }
     if notes.unknown_ids + notes.unknown > 0 {
         bench.warn(
             "stray",
-            format!("messages that nobody could use{}", notes.words()),
+            format!("messages that nobody could use{}", notes.words(&bench.plan.secrets)),
             "answer each id once, with that id",
         );
     }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use wharf_model::config::SecretConfig;
 use wharf_model::config::driver::secret_reference;
 
+use super::search;
 use crate::adapter::secret::{ConfiguredSecrets, REDACTED_FROM_BYTES, Secret, SecretError, SecretSource as _};
 
 /// Settings with the values that their references stand for.
@@ -45,7 +46,10 @@ pub fn resolve(config: &Value, operator: &BTreeMap<String, String>, base: &Path)
             collect(value, key, &mut references);
         }
     }
-    let mut source = ConfiguredSecrets::new(&references, operator, base);
+    // Their commands are not looked up where agents write.
+    let mut operator = operator.clone();
+    operator.insert("PATH".into(), search::path(&operator, base));
+    let mut source = ConfiguredSecrets::new(&references, &operator, base);
     let mut values = BTreeMap::new();
     for place in references.keys() {
         values.insert(place.clone(), source.resolve(place)?);

@@ -164,10 +164,18 @@ impl Connection {
     /// output we do not take is not judged.
     pub async fn answer_or_die(&self) {
         for _ in 0..3 {
-            let answer = self.call("health", &json!({}), Some(HEALTH_LIMIT)).await;
-            let Err(CallError::Late(limit)) = answer else { return };
+            let asked = async {
+                let waiting = self.send("health", &json!({})).await?;
+                let id = waiting.id;
+                waiting.answer().await.map(|_well| id)
+            };
+            match tokio::time::timeout(HEALTH_LIMIT, asked).await {
+                Ok(Ok(id)) => return self.shared.excuse(id),
+                Ok(Err(_)) => return,
+                Err(_late) => {}
+            }
             if self.silent_for() >= HEALTH_LIMIT / 2 {
-                self.kill(&format!("it hangs: health was not answered within {} s", limit.as_secs()));
+                self.kill(&format!("it hangs: health was not answered within {} s", HEALTH_LIMIT.as_secs()));
                 self.wait().await;
                 return;
             }

@@ -48,6 +48,7 @@ async fn look(plugin: &Plugin, methods: &[&str]) -> Answer<Vec<Check>> {
     };
     let version = hello.version.clone().unwrap_or_else(|| "without a version".to_owned());
     let mut checks = vec![Check::ok("plugin", secrets.redact(&format!("{} {version} answers", hello.name)))];
+    checks.extend(plugin.launch.caution());
     let ready = Ready { connection: Arc::new(connection), hello: Arc::new(hello) };
     for name in methods {
         if let Err(answer) = one(plugin, &ready, &secrets, name, &mut checks).await {

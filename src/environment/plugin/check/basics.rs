@@ -44,6 +44,8 @@ pub(super) async fn begin(bench: &mut Bench) -> bool {
         began.elapsed().as_millis()
     );
     bench.ok("initialize", words);
+    let caution = bench.plan.launch.caution();
+    bench.checks.extend(caution);
     let needed = [method::ACQUIRE, method::RELEASE, method::EXECUTE, method::CANCEL];
     let missing: Vec<&str> = needed.into_iter().filter(|name| !bench.has(name)).collect();
     if !missing.is_empty() {

@@ -14,7 +14,7 @@ use super::table::{Cell, Table};
 use crate::environment::driver::{Check, Level};
 use crate::environment::plugin::check::{self, Plan};
 use crate::environment::plugin::process::Launch;
-use crate::environment::plugin::secrets;
+use crate::environment::secrets;
 
 /// What is done with plugins.
 #[derive(Debug, Clone, Subcommand)]
@@ -82,8 +82,8 @@ fn check(context: &Context, args: &CheckArgs) -> Result<u8> {
     };
     let operator =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-    let secrets = secrets::resolve(&config, &operator, &here).map_err(|words| {
-        CliError::new(exit::CONFIG, "secret_missing", "the config's secrets cannot be read").cause(words)
+    let secrets = secrets::resolve(&config, &operator, &here).map_err(|why| {
+        CliError::new(exit::CONFIG, "secret_missing", "the config's secrets cannot be read").cause(why.to_string())
     })?;
     let place = Place::new().map_err(unforeseen)?;
     let driver = args.driver.clone();

@@ -6,6 +6,7 @@ pub mod local;
 pub mod plugin;
 pub mod registry;
 pub mod sandbox;
+pub mod search;
 pub mod secrets;
 pub mod ssh;
 pub mod target;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,9 +13,11 @@ use serde_json::{Map, Value};
 use wharf_model::config::SecretConfig;
 use wharf_model::config::driver::secret_reference;
 
+use super::search;
 use crate::adapter::secret::{ConfiguredSecrets, REDACTED_FROM_BYTES, Secret, SecretError, SecretSource as _};
 
 /// Settings with the values that their references stand for.
+#[derive(Clone)]
 pub struct Resolved {
     /// The settings as the driver's program is told them. Never to be written anywhere.
     pub config: Value,
@@ -43,7 +46,10 @@ pub fn resolve(config: &Value, operator: &BTreeMap<String, String>, base: &Path)
             collect(value, key, &mut references);
         }
     }
-    let mut source = ConfiguredSecrets::new(&references, operator, base);
+    // Their commands are not looked up where agents write.
+    let mut operator = operator.clone();
+    operator.insert("PATH".into(), search::path(&operator, base));
+    let mut source = ConfiguredSecrets::new(&references, &operator, base);
     let mut values = BTreeMap::new();
     for place in references.keys() {
         values.insert(place.clone(), source.resolve(place)?);
@@ -55,6 +61,18 @@ pub fn resolve(config: &Value, operator: &BTreeMap<String, String>, base: &Path)
     }
     let secrets: Vec<Secret> = values.into_values().collect();
     Ok(Resolved { config, warnings, patterns: patterns(&secrets), secrets })
+}
+
+/// Whether looking again changes nothing: a variable of ours stays unset, a file that is not there stays away. A
+/// command may do better another time, and so may a file that is there and could not be read.
+pub fn is_certain(error: &SecretError) -> bool {
+    match error {
+        SecretError::Unknown { .. } | SecretError::NotSet { .. } | SecretError::Unusable { .. } => true,
+        SecretError::File { path, .. } => path
+            .metadata()
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)),
+        SecretError::Command { .. } => false,
+    }
 }
 
 /// [`resolve`] on a thread where nobody else waits.
@@ -95,7 +113,7 @@ fn put(value: &mut Value, place: &str, values: &BTreeMap<String, Secret>) {
     }
 }
 
-/// Every form in which a value may come back: whole, as JSON writes it, and line by line.
+/// Every form in which a value may come back: whole, as JSON writes it, quoted, and line by line.
 fn patterns(secrets: &[Secret]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for secret in secrets {
@@ -103,6 +121,8 @@ fn patterns(secrets: &[Secret]) -> Vec<String> {
         let quoted = Value::String(value.to_owned()).to_string();
         all.push(value.to_owned());
         all.push(quoted.trim_matches('"').to_owned());
+        // As it stands in words of ours that quote what was said.
+        all.push(format!("{value:?}").trim_matches('"').to_owned());
         all.extend(value.lines().map(str::to_owned));
     }
     // What is shorter would hit ordinary text; a warning says so.
@@ -113,6 +133,17 @@ fn patterns(secrets: &[Secret]) -> Vec<String> {
 }
 
 impl Resolved {
+    /// Settings whose values were looked up by another process, which told both.
+    pub fn told(config: Value, values: &[String]) -> Self {
+        let secrets: Vec<Secret> = values.iter().cloned().map(Secret::new).collect();
+        Self { config, warnings: Vec::new(), patterns: patterns(&secrets), secrets }
+    }
+
+    /// Bytes of the longest text that is starred out: beside a cut, so much may be the rest of one.
+    pub fn longest(&self) -> usize {
+        self.patterns.first().map_or(0, String::len)
+    }
+
     /// The values, for whoever redacts a stream of bytes.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().map(Secret::reveal)
@@ -195,8 +226,13 @@ mod tests {
     fn what_gives_no_value_is_named_by_its_place() {
         let none = resolve(&json!({ "a": { "b": { "env": "NONE" } } }), &operator(), Path::new("/")).unwrap_err();
         assert!(none.to_string().contains("\"a.b\"") && none.to_string().contains("NONE"), "{none}");
+        assert!(is_certain(&none));
+        let file = |name: &str| resolve(&json!({ "a": { "file": name } }), &operator(), Path::new("/")).unwrap_err();
+        assert!(is_certain(&file("no/such/file")) && !is_certain(&file("proc")), "a directory may become a file");
         let failed = json!({ "a": { "command": ["sh", "-c", "echo hunter2hunter2; exit 3"] } });
-        let failed = resolve(&failed, &operator(), Path::new("/")).unwrap_err().to_string();
+        let failed = resolve(&failed, &operator(), Path::new("/")).unwrap_err();
+        assert!(!is_certain(&failed), "it may go well another time");
+        let failed = failed.to_string();
         assert!(failed.contains("exit status: 3") && !failed.contains("hunter2"), "{failed}");
         // The table of all settings is none, and settings without references need nothing.
         let table = resolve(&json!({ "env": "NONE" }), &BTreeMap::new(), Path::new("/")).unwrap();

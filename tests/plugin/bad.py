@@ -104,10 +104,22 @@ for line in iter(sys.stdin.readline, "") if MODE != "stubborn" else iter(lambda:
     if method == "initialize":
         if MODE == "mute":
             continue
+        if MODE in ("begin-fails", "begin-refuses"):
+            said = "try later with %s" % p["config"]["token"] if MODE == "begin-fails" else "no licence"
+            say({"id": id, "error": {"code": -32002 if MODE == "begin-fails" else -32001, "message": said}})
+            continue
+        if MODE == "begin-nonsense":
+            say({"id": id, "result": {"apiVersion": 1, "drivers": 7}})
+            continue
         driver = {"driverKey": "bad", "resumesExecutions": False}
-        methods = ["environmentAcquireLease"] if MODE == "little" else METHODS
+        methods = {"little": ["environmentAcquireLease"],
+                   "destroys": ["environmentAcquireLease", "environmentDestroyLease"]}.get(MODE, METHODS)
         version = 7 if MODE == "other-version" else 1
         answer = {"apiVersion": version, "name": "bad", "drivers": [driver], "supportedMethods": methods}
+    elif method == "environmentDestroyLease" and MODE == "destroys":
+        with open(LOG + ".destroyed", "a") as log:
+            log.write(p["lease"]["leaseId"] + "\n")
+        answer = {}
     elif method == "health":
         answer = {"ok": True}
     elif method == "shutdown":

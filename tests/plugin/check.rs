@@ -41,6 +41,7 @@ fn bad_ones_fail_and_say_where() {
         ("crash-call", "acquire"),
         ("garbage", "stdout"),
         ("odd-answer", "acquire"),
+        ("little", "give_back"),
         ("lost", "execute"),
     ] {
         let (bench, place) = (Bench::new(), Place::bare());

@@ -170,10 +170,37 @@ async fn answers_that_cannot_be_read_refusals_and_queues() {
     let Acquired::Queued(queue) = done(bench.bad("pending").acquire(&ask).await) else { panic!() };
     assert_eq!((queue.reason.as_str(), queue.position), ("all taken", Some(4)));
     assert_eq!(queue.provider_lease_id.as_deref(), Some("later"));
+    // What says no at its beginning is believed; what fails or talks nonsense may do better another time.
+    let words = unknown(bench.bad("begin-fails").acquire(&ask).await);
+    assert!(words.contains("it fails to begin: try later with ***") && !words.contains("quoted"), "{words}");
+    let words = unknown(bench.bad("begin-nonsense").acquire(&ask).await);
+    assert!(words.contains("answer to initialize cannot be read"), "{words}");
+    let (code, hint) = refused(bench.bad("begin-refuses").acquire(&ask).await);
+    assert!(code == "unsupported_environment" && hint.contains("it refuses to begin: no licence"), "{hint}");
     let (code, hint) = refused(bench.bad("other-version").acquire(&ask).await);
     assert!(code == "unsupported_environment" && hint.contains("version 7"), "{hint}");
     let words = unknown(bench.bad("secret-error").acquire(&ask).await);
     assert!(words.contains("no entry with ***") && !words.contains("quoted"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_may_come_another_time_are_no_refusal() {
+    let bench = Bench::new();
+    for (secret, is_refusal) in [
+        (serde_json::json!({ "env": "NOT_SET" }), true),
+        (serde_json::json!({ "file": "not-there" }), true),
+        (serde_json::json!({ "command": ["sh", "-c", "exit 1"] }), false),
+    ] {
+        let config = serde_json::json!({ "command": "./bad.py", "driver": "bad", "config": { "token": secret } });
+        let driver = wharf::environment::registry::driver(wharf_model::Driver::Plugin, &config, &bench.site()).unwrap();
+        let answer = driver.acquire(&ask()).await;
+        assert_eq!(
+            matches!(&answer, Answer::Refused { code, .. } if code == "lease_acquire_failed"),
+            is_refusal,
+            "{answer:?}"
+        );
+        assert!(is_refusal || matches!(answer, Answer::Unknown { .. }), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +212,7 @@ async fn it_gets_secrets_on_its_input_only_and_little_else() {
     let place = acquire(&*bench.bad("dump"), &ask()).await;
     let seen = &place.facts["metadata"];
     assert_eq!(seen["token_length"], SECRET.len(), "it was told the value");
-    assert_eq!(seen["token"], "***", "and what it says of it is not kept");
+    assert_eq!(seen["token"], "*".repeat(SECRET.len()), "and what it says of it is not kept");
     let env = seen["env"].as_object().unwrap();
     assert_eq!(env["WHARF_PLUGIN"], "bad");
     // What of the operator's is not for it: the exact set is a unit test, since a `python3` may be a script that sets more.
@@ -229,6 +256,49 @@ async fn what_it_has_no_method_for_it_cannot() {
         refused(driver.resume(&ask, "x", &lease.facts).await).0,
     ] {
         assert_eq!(code, "unsupported_environment");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_given_back_by_what_the_plugin_has_and_never_only_in_words() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::new();
+    let driver = bench.bad_within("destroys", "5s");
+    let ask = ask();
+    let lease = held(&ask, &acquire(&*driver, &ask).await);
+    let destroyed = || std::fs::read_to_string(bench.path("log.destroyed")).unwrap_or_default().lines().count();
+    done(driver.release(&lease, Outcome::Kept).await);
+    assert_eq!(destroyed(), 0, "what is kept is not thrown away");
+    done(driver.release(&lease, Outcome::Failed).await);
+    assert_eq!(destroyed(), 1);
+    done(driver.destroy(&lease).await);
+    assert_eq!(destroyed(), 2);
+    // This one names the methods and then has none of them.
+    let driver = bench.bad_within("well", "5s");
+    for answer in [
+        driver.release(&lease, Outcome::Released).await,
+        driver.release(&lease, Outcome::Kept).await,
+        driver.destroy(&lease).await,
+    ] {
+        let words = unknown(answer);
+        assert!(words.contains("in supportedMethods"), "{words}");
+    }
+    unknown(driver.extend(&lease, UnixMillis(9_000)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_does_not_say_that_nothing_lives() {
+    let bench = Bench::new();
+    let lease = held(&ask(), &place_of("x"));
+    for config in [
+        serde_json::json!({ "command": "./no-such-plugin", "driver": "bad" }),
+        serde_json::json!({ "command": "./bad.py", "driver": "bad", "config": { "token": { "env": "NOT_SET" } } }),
+    ] {
+        let driver = wharf::environment::registry::driver(wharf_model::Driver::Plugin, &config, &bench.site()).unwrap();
+        assert!(!driver.capabilities().list, "it was never asked");
+        unknown(driver.list(&lease, "run/x/1").await);
     }
 }
 

@@ -10,26 +10,35 @@ use super::driver::Plugin;
 use super::hello::Hello;
 use super::message::{RpcError, code};
 use super::params::joined;
-use super::secrets::{self, Resolved};
-use super::worker::Ready;
+use super::worker::{Ready, Unavailable};
 use crate::environment::driver::Answer;
+use crate::environment::secrets::{self, Resolved};
 
 impl Plugin {
     /// The config with its secrets, and a directory for the plugin.
-    pub(super) async fn prepare(&self) -> Result<Resolved, String> {
+    ///
+    /// # Errors
+    /// Why it cannot be asked; a refusal only where asking again changes nothing.
+    pub(super) async fn prepare(&self) -> Result<Resolved, Unavailable> {
         let (config, operator, base) =
             (self.config.config.clone(), Arc::clone(&self.site.operator), self.site.base.clone());
         let state = self.state.clone();
+        let unknown = |words: String| Unavailable { is_refusal: false, words };
         let prepared = tokio::task::spawn_blocking(move || {
             use std::os::unix::fs::DirBuilderExt as _;
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(&state)
-                .map_err(|e| format!("the plugin's directory {} cannot be made: {e}", state.display()))?;
-            secrets::resolve(&config, &operator, &base)
+                .map_err(|e| unknown(format!("the plugin's directory {} cannot be made: {e}", state.display())))?;
+            let resolved = secrets::resolve(&config, &operator, &base)
+                .map_err(|why| Unavailable { is_refusal: secrets::is_certain(&why), words: why.to_string() })?;
+            for warning in &resolved.warnings {
+                tracing::warn!("plugin: {warning}");
+            }
+            Ok(resolved)
         });
-        prepared.await.map_err(|e| e.to_string())?
+        prepared.await.unwrap_or_else(|gone| Err(unknown(gone.to_string())))
     }
 
     /// Time that one call may take.
@@ -41,14 +50,11 @@ impl Plugin {
     pub(super) async fn ask(&self, failure: &str, name: &str, params: Value, limit: Duration) -> Answer<Option<Value>> {
         let secrets = match self.prepare().await {
             Ok(secrets) => secrets,
-            Err(words) => return Answer::refused(failure, words),
+            Err(why) => return why.answer(failure),
         };
-        let ready = match self.worker.ready(&secrets.config).await {
+        let ready = match self.worker.ready(&secrets).await {
             Ok(ready) => ready,
-            Err(why) if why.is_refusal => {
-                return Answer::refused("unsupported_environment", secrets.redact(&why.words));
-            }
-            Err(why) => return Answer::unknown(secrets.redact(&why.words)),
+            Err(why) => return why.redacted(&secrets).answer("unsupported_environment"),
         };
         let params = joined(json!({ "driverKey": self.config.driver, "config": secrets.config }), params);
         ask(&ready, &secrets, failure, name, &params, limit).await
@@ -78,10 +84,23 @@ impl Plugin {
         let odd = |why: String| Answer::unknown(format!("the plugin's answer to {name} cannot be used: {why}"));
         match answer {
             Answer::Done(Some(value)) => read(&value).map_or_else(odd, Answer::Done),
-            Answer::Done(None) => absent(self.worker.hello()),
+            Answer::Done(None) => match absent(self.worker.hello()) {
+                Answer::Done(_) if self.lists(name) => Self::contradicts(name),
+                answer => answer,
+            },
             Answer::Refused { code, hint } => Answer::Refused { code, hint },
             Answer::Unknown { evidence } => Answer::Unknown { evidence },
         }
+    }
+
+    /// Whether it says that it has a method.
+    pub(super) fn lists(&self, name: &str) -> bool {
+        self.worker.hello().is_some_and(|hello| hello.has(name))
+    }
+
+    /// What comes of a method that it says it has, and then has not: nothing was done, and perhaps something is to do.
+    pub(super) fn contradicts<T>(name: &str) -> Answer<T> {
+        Answer::unknown(format!("the plugin has {name} in supportedMethods, and says that there is no such method"))
     }
 
     /// The refusal of what it has no method for.
@@ -106,19 +125,18 @@ pub(super) async fn ask(
     if !ready.hello.has(name) {
         return Answer::Done(None);
     }
-    let noted = || ready.connection.notes().words();
+    let noted = || ready.connection.notes().words(secrets);
     match ready.connection.call(name, params, Some(limit)).await {
-        Ok(mut value) => {
+        Ok(value) => {
             if let Some(id) = value["providerLeaseId"].as_str()
-                && secrets.values.iter().any(|secret| secret.len() >= 8 && id.contains(secret))
+                && secrets.redact(id) != id
             {
                 return Answer::refused(
                     failure,
                     format!("the plugin's answer to {name} has a secret in providerLeaseId"),
                 );
             }
-            secrets.redact_value(&mut value);
-            Answer::Done(Some(value))
+            Answer::Done(Some(secrets.redact_value(value)))
         }
         Err(CallError::Rpc(error)) => no(&error, secrets, failure, name, &noted()),
         Err(CallError::Late(limit)) => {

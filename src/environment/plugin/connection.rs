@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::message::{self, LINE_MAX, RpcError};
 use super::notes::Notes;
-use super::process::{self, Launch};
+use super::process::{self, Launch, Unstarted};
 use super::pump::{self, Order};
 pub use super::shared::Output;
 use super::shared::{CALLS_MAX, Shared};
@@ -46,8 +46,8 @@ impl Connection {
     /// Starts an instance; it is not asked anything yet.
     ///
     /// # Errors
-    /// In words: it cannot be started.
-    pub async fn start(launch: &Launch, notes: Notes) -> Result<Self, String> {
+    /// It cannot be started.
+    pub async fn start(launch: &Launch, notes: Notes) -> Result<Self, Unstarted> {
         let (process, streams) = process::start(launch).await?;
         let (outgoing, lines) = mpsc::channel(QUEUE);
         // An order is given by whoever holds the instance, at most a few times; one that does not fit says nothing new.
@@ -164,10 +164,18 @@ impl Connection {
     /// output we do not take is not judged.
     pub async fn answer_or_die(&self) {
         for _ in 0..3 {
-            let answer = self.call("health", &json!({}), Some(HEALTH_LIMIT)).await;
-            let Err(CallError::Late(limit)) = answer else { return };
+            let asked = async {
+                let waiting = self.send("health", &json!({})).await?;
+                let id = waiting.id;
+                waiting.answer().await.map(|_well| id)
+            };
+            match tokio::time::timeout(HEALTH_LIMIT, asked).await {
+                Ok(Ok(id)) => return self.shared.excuse(id),
+                Ok(Err(_)) => return,
+                Err(_late) => {}
+            }
             if self.silent_for() >= HEALTH_LIMIT / 2 {
-                self.kill(&format!("it hangs: health was not answered within {} s", limit.as_secs()));
+                self.kill(&format!("it hangs: health was not answered within {} s", HEALTH_LIMIT.as_secs()));
                 self.wait().await;
                 return;
             }

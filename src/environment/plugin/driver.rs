@@ -50,6 +50,27 @@ impl Plugin {
     }
 }
 
+impl Plugin {
+    /// Gives a place back by the first of these methods that the plugin has. One that has none of them has nothing to
+    /// give back.
+    async fn give_back(&self, held: &Held, outcome: Outcome, ways: &[&str]) -> Answer<()> {
+        for name in ways {
+            let mut params = json!({ "lease": params::held(held) });
+            if *name == method::RELEASE {
+                params = joined(params, json!({ "outcome": params::outcome(outcome) }));
+            }
+            match self.ask("lease_release_failed", name, params, self.timeout()).await {
+                Answer::Done(Some(_)) => return Answer::Done(()),
+                Answer::Done(None) if self.lists(name) => return Self::contradicts(name),
+                Answer::Done(None) => {}
+                Answer::Refused { code, hint } => return Answer::Refused { code, hint },
+                Answer::Unknown { evidence } => return Answer::Unknown { evidence },
+            }
+        }
+        Answer::Done(())
+    }
+}
+
 impl Driver for Plugin {
     fn capabilities(&self) -> Capabilities {
         // Before it was ever asked nothing is promised but that commands can run there.
@@ -116,13 +137,14 @@ impl Driver for Plugin {
             }
             let secrets = match self.prepare().await {
                 Ok(secrets) => secrets,
-                Err(words) => return Answer::refused("transport_resolution_failed", words),
+                Err(why) => return why.answer("transport_resolution_failed"),
             };
+            let values: Vec<String> = secrets.values().map(str::to_owned).collect();
             let block = Block {
                 launch: self.launch.clone(),
                 driver: self.config.driver.clone(),
                 config: secrets.config.clone(),
-                secrets: secrets.values.clone(),
+                secrets: values.clone(),
                 state: self.state.clone(),
                 lease,
                 target: metadata,
@@ -139,16 +161,22 @@ impl Driver for Plugin {
                 set: BTreeMap::new(),
                 own_env: BTreeMap::new(),
                 block: json!(block),
-                redact: secrets.values,
+                redact: values,
             })
         })
     }
 
     fn list<'a>(&'a self, held: &'a Held, tag: &'a str) -> Call<'a, Vec<PlaceProcess>> {
-        let absent = |_| self.cannot(method::LIST, "say what runs there");
-        let params = json!({ "lease": params::held(held), "tag": tag });
-        let read = |value: &Value| facts::processes(value, "executions");
-        Box::pin(self.ask_read("probe_failed", method::LIST, params, absent, read))
+        Box::pin(async move {
+            let params = json!({ "lease": params::held(held), "tag": tag });
+            // A refusal is taken for "it cannot say", so only a plugin that was reached may give one.
+            let answer = match self.ask("probe_failed", method::LIST, params, self.timeout()).await {
+                Answer::Refused { code, hint } => Answer::unknown(format!("{code}: {hint}")),
+                answer => answer,
+            };
+            let absent = |_| self.cannot(method::LIST, "say what runs there");
+            self.read(method::LIST, answer, absent, |value| facts::processes(value, "executions"))
+        })
     }
 
     fn stop<'a>(&'a self, held: &'a Held, tag: &'a str, grace: Duration) -> Call<'a, Vec<PlaceProcess>> {
@@ -180,22 +208,16 @@ impl Driver for Plugin {
     }
 
     fn release<'a>(&'a self, held: &'a Held, outcome: Outcome) -> Call<'a, ()> {
-        let params = json!({ "lease": params::held(held), "outcome": params::outcome(outcome) });
-        // What has nothing to give back, gives nothing back.
-        let absent = |_| Answer::Done(());
-        Box::pin(self.ask_read("lease_release_failed", method::RELEASE, params, absent, |_| Ok(())))
+        // What is kept must not be destroyed for want of a way to lay it by.
+        let ways: &[&str] = match outcome {
+            Outcome::Kept => &[method::RELEASE],
+            _ => &[method::RELEASE, method::DESTROY],
+        };
+        Box::pin(self.give_back(held, outcome, ways))
     }
 
     fn destroy<'a>(&'a self, held: &'a Held) -> Call<'a, ()> {
-        Box::pin(async move {
-            let params = json!({ "lease": params::held(held) });
-            match self.ask("lease_release_failed", method::DESTROY, params, self.timeout()).await {
-                Answer::Done(Some(_)) => Answer::Done(()),
-                Answer::Done(None) => self.release(held, Outcome::Released).await,
-                Answer::Refused { code, hint } => Answer::Refused { code, hint },
-                Answer::Unknown { evidence } => Answer::Unknown { evidence },
-            }
-        })
+        Box::pin(self.give_back(held, Outcome::Released, &[method::DESTROY, method::RELEASE]))
     }
 
     fn observe<'a>(&'a self, provider_lease_ids: &'a [String]) -> Call<'a, BTreeMap<String, Seen>> {

@@ -15,6 +15,7 @@ use super::life::{Event, Life, State};
 use super::notes::Notes;
 use super::now_ms;
 use super::target::Block;
+use crate::environment::secrets::Resolved;
 
 /// A command that runs in a place.
 #[derive(Clone)]
@@ -60,10 +61,11 @@ pub async fn follow(
 ) -> Result<Ended, String> {
     let (mut life, mut offsets, mut stop) = (Life::default(), [0, 0], None);
     let mut is_begun = false;
+    let secrets = Resolved::told(block.config.clone(), &block.secrets);
     loop {
         life.take(Event::Due, now_ms());
         life.take(Event::Start, now_ms());
-        let begun = begin(&block.launch, &block.driver, &block.state, &block.config, Notes::default()).await;
+        let begun = begin(&block.launch, &block.driver, &block.state, &secrets, Notes::default()).await;
         let why = match begun {
             Err((why, _)) if !is_begun => return Err(why.words),
             // What fits no more may fit again: the command goes on meanwhile.
@@ -84,14 +86,14 @@ pub async fn follow(
                         return Ok(ended);
                     }
                     Once::Failed(why) => {
-                        let words = format!("{why}{}", connection.notes().words());
+                        let words = format!("{why}{}", connection.notes().words(&secrets));
                         connection.shutdown().await;
                         return Err(words);
                     }
                     Once::Broken(why) => {
                         connection.kill(&why);
                         connection.wait().await;
-                        let why = format!("{why}{}", connection.notes().words());
+                        let why = format!("{why}{}", connection.notes().words(&secrets));
                         if !hello.driver(&block.driver).is_ok_and(|driver| driver.resumes_executions) {
                             return Err(format!(
                                 "the plugin broke off while the command ran, and cannot follow it on; it may still run: \

@@ -86,7 +86,8 @@ pub fn acquired(answer: &Value, driver: &str) -> Read<Acquired> {
     Ok(Acquired::Held(place))
 }
 
-/// A resumption; gone only where the id is there and null.
+/// A resumption; gone only where the id is there and null. One that has to wait is not known yet: a lease is queued by
+/// acquiring alone.
 pub fn resumed(answer: &Value, driver: &str) -> Read<Resumed> {
     if answer.get("providerLeaseId") == Some(&Value::Null) {
         return Ok(Resumed::Gone);
@@ -200,6 +201,8 @@ mod tests {
             assert!(resumed(&answer, "d").is_err(), "{answer}");
         }
         assert_eq!(resumed(&json!({ "providerLeaseId": null }), "d"), Ok(Resumed::Gone));
+        let waits = resumed(&json!({ "providerLeaseId": "x", "pending": { "reason": "full" } }), "d");
+        assert!(waits.is_err_and(|why| why.contains("full")));
         assert!(acquired(&json!({ "providerLeaseId": "x", "expiresAt": "soon" }), "d").is_err());
         assert!(observed(&json!({ "leases": { "a": { "state": "odd" } } })).unwrap().is_empty());
     }

@@ -65,6 +65,17 @@ pub struct Hello {
     pub drivers: Vec<DriverInfo>,
 }
 
+/// Why an answer to `initialize` is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It is not what a plugin answers: nothing is known of it.
+    #[error("its answer to initialize cannot be read: {0}")]
+    Unreadable(String),
+    /// It says itself that it cannot be used, or speaks another version.
+    #[error("{0}")]
+    Refusal(String),
+}
+
 /// What goes with `initialize`.
 pub fn params(driver: &str, config: &Value, state: &Path) -> Value {
     json!({
@@ -79,19 +90,19 @@ impl Hello {
     /// Reads the answer.
     ///
     /// # Errors
-    /// In words: what is missing or does not fit.
-    pub fn read(answer: &Value) -> Result<Self, String> {
+    /// What is missing or does not fit.
+    pub fn read(answer: &Value) -> Result<Self, Unfit> {
         if answer["ok"] == Value::Bool(false) {
             let why = answer["error"].as_str().unwrap_or("it does not say why");
-            return Err(format!("it refuses to begin: {why}"));
+            return Err(Unfit::Refusal(format!("it refuses to begin: {why}")));
         }
-        let hello: Self = serde_json::from_value(answer.clone())
-            .map_err(|e| format!("its answer to initialize cannot be read: {e}"))?;
+        let hello: Self = serde_json::from_value(answer.clone()).map_err(|e| Unfit::Unreadable(e.to_string()))?;
         if hello.api_version != API_VERSION {
-            return Err(format!("it speaks version {} of the protocol, wharf speaks {API_VERSION}", hello.api_version));
+            let words = format!("it speaks version {} of the protocol, wharf speaks {API_VERSION}", hello.api_version);
+            return Err(Unfit::Refusal(words));
         }
         if hello.drivers.iter().any(|d| d.driver_key.is_empty()) {
-            return Err("one of its drivers has no driverKey".to_owned());
+            return Err(Unfit::Unreadable("one of its drivers has no driverKey".to_owned()));
         }
         Ok(hello)
     }
@@ -172,7 +183,7 @@ mod tests {
         ];
         for (answer, words) in table {
             let error = Hello::read(&answer).unwrap_err();
-            assert!(error.contains(words), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::begin::{Unavailable, begin};
 use super::notes::Notes;
 use super::worker::Worker;
+use crate::environment::secrets::Resolved;
 
 /// Pause between two looks whether it is idle, or hangs.
 const LOOK: Duration = Duration::from_secs(5);
@@ -18,8 +17,8 @@ pub(super) fn chance() -> f64 {
 }
 
 /// Starts an instance of a worker and stays with it until its end; `start` is the number of this start.
-pub(super) async fn keep(worker: Arc<Worker>, start: u64, config: Value) {
-    let begun = begin(&worker.launch, &worker.driver, &worker.state, &config, Notes::default()).await;
+pub(super) async fn keep(worker: Arc<Worker>, start: u64, secrets: Resolved) {
+    let begun = begin(&worker.launch, &worker.driver, &worker.state, &secrets, Notes::default()).await;
     let (connection, hello) = match begun {
         Ok(begun) => begun,
         Err((why, notes)) => return worker.ended(start, Some(notes), why),
@@ -54,7 +53,7 @@ pub(super) async fn keep(worker: Arc<Worker>, start: u64, config: Value) {
             Ok(Err(_)) => "it is gone".to_owned(),
         };
         let Some(worker) = weak.upgrade() else { return };
-        let noted = worker.notes().words();
+        let noted = worker.notes().words(&secrets);
         let why = Unavailable { is_refusal: false, words: format!("the plugin ended: {words}{noted}") };
         return worker.ended(start, None, why);
     }

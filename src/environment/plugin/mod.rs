@@ -24,7 +24,6 @@ pub mod pool;
 mod probe;
 pub mod process;
 mod pump;
-pub mod secrets;
 mod shared;
 pub mod target;
 pub mod worker;

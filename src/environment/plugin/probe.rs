@@ -11,9 +11,9 @@ use super::driver::Plugin;
 use super::facts;
 use super::hello::method;
 use super::notes::Notes;
-use super::secrets::Resolved;
 use super::worker::Ready;
 use crate::environment::driver::{Answer, Check};
+use crate::environment::secrets::Resolved;
 
 /// Has the plugin look at its settings.
 pub async fn validate(plugin: &Plugin) -> Answer<Vec<Check>> {
@@ -34,11 +34,11 @@ pub async fn probe(plugin: &Plugin) -> Answer<Vec<Check>> {
 async fn look(plugin: &Plugin, methods: &[&str]) -> Answer<Vec<Check>> {
     let secrets = match plugin.prepare().await {
         Ok(secrets) => secrets,
-        Err(words) => {
-            return Answer::Done(vec![Check::error("plugin_secret", words, "set what the config refers to")]);
+        Err(why) => {
+            return Answer::Done(vec![Check::error("plugin_secret", why.words, "set what the config refers to")]);
         }
     };
-    let begun = begin(&plugin.launch, &plugin.config.driver, &plugin.state, &secrets.config, Notes::default()).await;
+    let begun = begin(&plugin.launch, &plugin.config.driver, &plugin.state, &secrets, Notes::default()).await;
     let (connection, hello) = match begun {
         Ok(begun) => begun,
         Err((why, _)) => {
@@ -48,6 +48,7 @@ async fn look(plugin: &Plugin, methods: &[&str]) -> Answer<Vec<Check>> {
     };
     let version = hello.version.clone().unwrap_or_else(|| "without a version".to_owned());
     let mut checks = vec![Check::ok("plugin", secrets.redact(&format!("{} {version} answers", hello.name)))];
+    checks.extend(plugin.launch.caution());
     let ready = Ready { connection: Arc::new(connection), hello: Arc::new(hello) };
     for name in methods {
         if let Err(answer) = one(plugin, &ready, &secrets, name, &mut checks).await {

@@ -12,6 +12,8 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
+use crate::environment::driver::Check;
+use crate::environment::search::{self, Checkout};
 use crate::process::{bound, reap, signal};
 
 /// Variables of the operator that a plugin gets; secrets it needs stand in its config.
@@ -36,7 +38,8 @@ impl Launch {
             .filter(|(name, _)| PASSED.contains(&name.as_str()))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        env.entry("PATH".into()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".into());
+        // By it the program is found, and what it starts itself.
+        env.insert("PATH".into(), search::path(operator, base));
         env.insert("WHARF_PLUGIN".into(), driver.to_owned());
         env.insert("WHARF_PLUGIN_API".into(), super::API_VERSION.to_string());
         let mut command = command.to_vec();
@@ -44,6 +47,23 @@ impl Launch {
             *program = located(program, base, operator.get("HOME").map(String::as_str));
         }
         Self { command, base: base.to_owned(), env }
+    }
+
+    /// The part of its command that agents can write, where it lies in their checkout.
+    pub fn writable(&self) -> Option<PathBuf> {
+        let checkout = Checkout::of(&self.base, &self.env)?;
+        let paths = self.command.iter().map(|part| self.base.join(part));
+        // A program without a slash is none of the checkout's, whatever lies there by that name.
+        let bare = self.command.first().is_some_and(|program| !program.contains('/'));
+        paths.skip(usize::from(bare)).find(|path| path.is_file() && checkout.holds(path))
+    }
+
+    /// What is to be said of that.
+    pub fn caution(&self) -> Option<Check> {
+        let path = self.writable()?;
+        let words =
+            format!("{} lies in the checkout: agents that can write there can change what wharf runs", path.display());
+        Some(Check::warn("plugin_program", words, "keep the plugin outside of what agents write in"))
     }
 
     /// Its command, for people.
@@ -81,13 +101,32 @@ pub struct Streams {
     pub stderr: pipe::Receiver,
 }
 
+/// Why a process was not started.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin {program} cannot be started: {cause}")]
+pub struct Unstarted {
+    /// The program.
+    pub program: String,
+    /// What the kernel says.
+    pub cause: io::Error,
+}
+
+impl Unstarted {
+    /// Whether trying again changes nothing: it is not there, or is no program. Anything else, such as too many open
+    /// files, may pass.
+    pub fn is_refusal(&self) -> bool {
+        let number = self.cause.raw_os_error().map(Errno::from_raw_os_error);
+        matches!(number, Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC))
+    }
+}
+
 /// Starts it.
 ///
 /// # Errors
-/// In words, naming the program.
-pub async fn start(launch: &Launch) -> Result<(Process, Streams), String> {
+/// It cannot be started now, or at all.
+pub async fn start(launch: &Launch) -> Result<(Process, Streams), Unstarted> {
     let shown = launch.command.first().cloned().unwrap_or_default();
-    let fail = |error: io::Error| format!("the plugin {shown} cannot be started: {error}");
+    let fail = |cause: io::Error| Unstarted { program: shown.clone(), cause };
     let mut command = std::process::Command::new(&shown);
     command.args(launch.command.iter().skip(1)).env_clear().envs(&launch.env);
     command.current_dir(if launch.base.is_dir() { &launch.base } else { Path::new("/") });
@@ -196,6 +235,41 @@ fn words(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_no_second_try_changes_is_a_refusal() {
+        for (number, is_refusal) in [
+            (Errno::NOENT, true),
+            (Errno::ACCESS, true),
+            (Errno::NOEXEC, true),
+            (Errno::MFILE, false),
+            (Errno::NOMEM, false),
+        ] {
+            let why = Unstarted { program: "p".into(), cause: number.into() };
+            assert_eq!(why.is_refusal(), is_refusal, "{why}");
+        }
+        assert!(!Unstarted { program: "p".into(), cause: io::Error::other("gone") }.is_refusal());
+    }
+
+    #[test]
+    fn what_agents_can_write_is_named_and_not_looked_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        for name in ["plugin.py", "python3"] {
+            std::fs::write(base.join(name), "").unwrap();
+        }
+        let path = format!("{}:/usr/bin", base.display());
+        let operator = BTreeMap::from([("PATH".to_owned(), path), ("HOME".to_owned(), "/home/of/mine".to_owned())]);
+        let launch = |command: &[&str]| {
+            let command: Vec<String> = command.iter().map(|&part| part.to_owned()).collect();
+            Launch::new(&command, &base, &operator, "pool")
+        };
+        assert_eq!(launch(&["python3"]).env["PATH"], "/usr/bin");
+        assert_eq!(launch(&["python3", "-q"]).writable(), None);
+        assert_eq!(launch(&["python3", "plugin.py"]).writable(), Some(base.join("plugin.py")));
+        assert!(launch(&["./plugin.py"]).caution().is_some_and(|check| check.message.contains("plugin.py lies in")));
+        assert_eq!(launch(&["/bin/sh", "plugin.sh"]).writable(), None);
+    }
 
     #[test]
     fn programs_are_found_from_the_base_and_little_is_passed() {

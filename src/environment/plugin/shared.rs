@@ -37,6 +37,8 @@ struct Calls {
     last: u64,
     waiting: HashMap<u64, Answer>,
     given_up: VecDeque<u64>,
+    /// Up to this one it is known that the plugin did not hang because of them.
+    excused: u64,
     over: bool,
 }
 
@@ -95,7 +97,14 @@ impl Shared {
     }
 
     pub(super) fn owes_answers(&self) -> bool {
-        !lock(&self.calls).given_up.is_empty()
+        let calls = lock(&self.calls);
+        calls.given_up.iter().any(|id| *id > calls.excused)
+    }
+
+    /// It has shown that it is well, by the answer to this call: what it was asked before is held against it no more.
+    pub(super) fn excuse(&self, id: u64) {
+        let mut calls = lock(&self.calls);
+        calls.excused = calls.excused.max(id);
     }
 
     pub(super) fn outputs(&self, execution: &str) -> mpsc::Receiver<Output> {
@@ -188,5 +197,35 @@ impl Shared {
         }
         lock(&self.outputs).clear();
         self.end.send_replace(Some(why));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_is_held_against_it_until_it_shows_that_it_is_well() {
+        let shared = Shared::new(Notes::default());
+        let ask = || shared.expect_answer(oneshot::channel().0).unwrap();
+        let (first, health, later) = (ask(), ask(), ask());
+        assert!(shared.give_up(first, true) && shared.owes_answers());
+        shared.excuse(health);
+        assert!(!shared.owes_answers());
+        // What was asked after that is another matter.
+        assert!(shared.give_up(later, true) && shared.owes_answers());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_excused_is_late_all_the_same() {
+        let shared = Shared::new(Notes::default());
+        let id = shared.expect_answer(oneshot::channel().0).unwrap();
+        shared.give_up(id, true);
+        shared.excuse(id);
+        let (sender, _lines) = mpsc::channel(1);
+        let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}");
+        assert!(!shared.take(line.as_bytes(), &sender.downgrade()).await);
+        let notes = shared.notes();
+        assert_eq!((notes.late, notes.unknown_ids), (1, 0));
     }
 }

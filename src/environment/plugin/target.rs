@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::execution::{Command, Ended, Sink, follow};
 use super::message::{LINE_MAX, STDIN_MAX};
 use super::process::Launch;
-use super::secrets::Resolved;
+use crate::environment::secrets::Resolved;
 use crate::environment::target::GRACE_VARIABLE;
 use crate::process::bound;
 
@@ -89,10 +89,7 @@ pub fn main(cwd: String, argv: Vec<String>) -> u8 {
     match ended {
         Ok(Ended::Code(code)) => code,
         Ok(Ended::Signal(number)) => bound::end_by(number),
-        Err(words) => {
-            let secrets = Resolved { config: Value::Null, values: target.secrets };
-            cannot(&secrets.redact(&words))
-        }
+        Err(words) => cannot(&Resolved::told(Value::Null, &target.secrets).redact(&words)),
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch;
 
 pub use super::begin::Unavailable;
@@ -17,6 +16,7 @@ use super::notes::Notes;
 use super::process::Launch;
 use super::shared::lock;
 use super::{READY_LIMIT, now_ms};
+use crate::environment::secrets::Resolved;
 
 /// One that nobody has asked for so long is ended.
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
@@ -94,12 +94,12 @@ impl Worker {
     ///
     /// # Errors
     /// Why not.
-    pub async fn ready(self: &Arc<Self>, config: &Value) -> Result<Ready, Unavailable> {
+    pub async fn ready(self: &Arc<Self>, secrets: &Resolved) -> Result<Ready, Unavailable> {
         let end = tokio::time::Instant::now() + READY_LIMIT;
         let mut awaited = None;
         loop {
             let mut changed = self.changed.subscribe();
-            let due = match self.step(&mut awaited, config) {
+            let due = match self.step(&mut awaited, secrets) {
                 Step::Ready(ready) => return Ok(ready),
                 Step::Unavailable(why) => return Err(why),
                 Step::Wait => end,
@@ -107,14 +107,17 @@ impl Worker {
             };
             let _due = tokio::time::timeout_at(due, changed.changed()).await;
             if tokio::time::Instant::now() >= end {
-                let words =
-                    format!("the plugin was not ready within {} s{}", READY_LIMIT.as_secs(), self.notes().words());
+                let words = format!(
+                    "the plugin was not ready within {} s{}",
+                    READY_LIMIT.as_secs(),
+                    self.notes().words(secrets)
+                );
                 return Err(Unavailable { is_refusal: false, words });
             }
         }
     }
 
-    fn step(self: &Arc<Self>, awaited: &mut Option<u64>, config: &Value) -> Step {
+    fn step(self: &Arc<Self>, awaited: &mut Option<u64>, secrets: &Resolved) -> Step {
         let now = now_ms();
         let mut inner = lock(&self.inner);
         inner.used_at = now;
@@ -136,7 +139,7 @@ impl Worker {
                 inner.life.take(Event::Start, now);
                 inner.start += 1;
                 *awaited = Some(inner.start);
-                tokio::spawn(keeping::keep(Arc::clone(self), inner.start, config.clone()));
+                tokio::spawn(keeping::keep(Arc::clone(self), inner.start, secrets.clone()));
                 Step::Wait
             }
             (State::Starting, _) => {

@@ -7,6 +7,8 @@ use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use crate::environment::{Site, search};
+
 /// Bytes of each stream that are kept; the rest is read and thrown away.
 const OUTPUT_MAX: usize = 4 << 20;
 
@@ -35,12 +37,11 @@ impl Said {
     }
 }
 
-/// Finds a program on the operator's path.
-pub fn find(operator: &BTreeMap<String, String>, name: &str) -> Option<PathBuf> {
-    let path = operator.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
-    path.split(':')
-        .filter(|dir| dir.starts_with('/'))
-        .map(|dir| PathBuf::from(dir).join(name))
+/// Finds a program on the operator's path, outside of the site's checkout.
+pub fn find(site: &Site, name: &str) -> Option<PathBuf> {
+    search::directories(&site.operator, &site.base)
+        .into_iter()
+        .map(|dir| dir.join(name))
         .find(|file| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok())
 }
 

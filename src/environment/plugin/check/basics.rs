@@ -44,10 +44,17 @@ pub(super) async fn begin(bench: &mut Bench) -> bool {
         began.elapsed().as_millis()
     );
     bench.ok("initialize", words);
+    let caution = bench.plan.launch.caution();
+    bench.checks.extend(caution);
     let needed = [method::ACQUIRE, method::RELEASE, method::EXECUTE, method::CANCEL];
     let missing: Vec<&str> = needed.into_iter().filter(|name| !bench.has(name)).collect();
     if !missing.is_empty() {
         bench.warn("methods", format!("it has no {}", missing.join(", ")), "a driver is of little use without");
+    }
+    if bench.has(method::ACQUIRE) && !bench.has(method::RELEASE) && !bench.has(method::DESTROY) {
+        let words = "it can obtain a place and not give it back; nothing more is tried, since that would leave one";
+        bench.error("give_back", words, "add environmentReleaseLease, or environmentDestroyLease");
+        return false;
     }
     true
 }
@@ -107,14 +114,18 @@ pub(super) async fn end(bench: &mut Bench) {
     let notes = up.notes();
     if notes.garbage > 0 {
         let hint = "print to stderr; stdout is for messages only";
-        bench.error("stdout", format!("{} lines on stdout were no JSON-RPC{}", notes.garbage, notes.words()), hint);
+        bench.error(
+            "stdout",
+            format!("{} lines on stdout were no JSON-RPC{}", notes.garbage, notes.words(&bench.plan.secrets)),
+            hint,
+        );
     } else {
         bench.ok("stdout", "nothing but JSON-RPC came on stdout");
     }
     if notes.unknown_ids + notes.unknown > 0 {
         bench.warn(
             "stray",
-            format!("messages that nobody could use{}", notes.words()),
+            format!("messages that nobody could use{}", notes.words(&bench.plan.secrets)),
             "answer each id once, with that id",
         );
     }

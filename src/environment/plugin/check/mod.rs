@@ -16,8 +16,8 @@ use super::message::code;
 use super::notes::Notes;
 use super::params::joined;
 use super::process::Launch;
-use super::secrets::Resolved;
 use crate::environment::driver::Check;
+use crate::environment::secrets::Resolved;
 
 /// Instances that may be lost before the rest is left out.
 const LIVES: u32 = 5;
@@ -137,13 +137,16 @@ impl Bench {
         }
         self.lives = self.lives.checked_sub(1).ok_or("it ended too often to be tried further")?;
         let notes = self.up.take().map_or_else(Notes::default, |up| up.notes());
-        let connection = Arc::new(Connection::start(&self.plan.launch, notes).await?);
+        let connection = Arc::new(Connection::start(&self.plan.launch, notes).await.map_err(|e| e.to_string())?);
         let driver =
             if self.driver.is_empty() { self.plan.driver.clone().unwrap_or_default() } else { self.driver.clone() };
         let params = hello::params(&driver, &self.plan.secrets.config, &self.plan.state);
         let answer = connection.call(hello::method::INITIALIZE, &params, Some(super::READY_LIMIT)).await;
-        let words = |words: String| format!("{words}{}", connection.notes().words());
-        self.hello = answer.map_err(told).and_then(|answer| Hello::read(&answer)).map_err(words)?;
+        let words = |words: String| format!("{words}{}", connection.notes().words(&self.plan.secrets));
+        self.hello = answer
+            .map_err(told)
+            .and_then(|answer| Hello::read(&answer).map_err(|why| why.to_string()))
+            .map_err(words)?;
         self.up = Some(Arc::clone(&connection));
         Ok(connection)
     }
@@ -155,7 +158,7 @@ impl Bench {
             Err(CallError::Rpc(error)) if error.code == code::NOT_IMPLEMENTED || error.code == code::NO_METHOD => {
                 Ok(None)
             }
-            Err(CallError::Gone(why)) => Err(format!("it ended: {why}{}", up.notes().words())),
+            Err(CallError::Gone(why)) => Err(format!("it ended: {why}{}", up.notes().words(&self.plan.secrets))),
             Err(error) => Err(told(error)),
         }
     }

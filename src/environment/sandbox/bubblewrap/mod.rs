@@ -44,7 +44,7 @@ impl Bubblewrap {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        program::find(&self.site.operator, "bwrap")
+        program::find(&self.site, "bwrap")
     }
 
     fn place(&self, held: &Held) -> Result<Place, String> {

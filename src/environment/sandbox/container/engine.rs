@@ -47,7 +47,7 @@ impl Engine {
     pub fn new(kind: SandboxProvider, site: &Site) -> Self {
         let needed = |name: &str| NEEDED.contains(&name) || name.starts_with(NEEDED_PREFIX);
         let env = site.operator.iter().filter(|(name, _)| needed(name)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let program = program::find(&site.operator, kind.as_str()).and_then(|path| path.to_str().map(str::to_owned));
+        let program = program::find(site, kind.as_str()).and_then(|path| path.to_str().map(str::to_owned));
         Self { kind, program, env }
     }
 

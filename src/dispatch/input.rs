@@ -390,7 +390,15 @@ pub enum Fact {
     /// No process could be started.
     RunNotStarted { action: ActionId, run: RunId, attempt: u32, code: String, message: String },
     /// Its keeper died without a record.
-    RunLost { action: ActionId, run: RunId, attempt: u32, evidence: String, output: RunOutput },
+    RunLost {
+        action: ActionId,
+        run: RunId,
+        attempt: u32,
+        evidence: String,
+        output: RunOutput,
+        /// What was brought back from where it ran; none where nothing had to be.
+        collected: Option<Result<Collected, String>>,
+    },
     /// It cannot be judged, or can again.
     RunObserved { run: RunId, attempt: u32, unknown: Option<String> },
     /// Something about it that its operator should know, where there is a note; without one it changes no row, and

@@ -100,8 +100,9 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
         End::Lost(evidence) => {
             let stop = Stop::new(&tag, grace_ms, false);
             let Some(settled) = ended::settle_lost(&venue, stop, &watch).await else { return given_up };
-            let evidence = evidence + &settled;
-            Fact::RunLost { action: id, run, attempt, evidence, output: gather(ctx, &dir, None).await }
+            let evidence = evidence + &settled.words;
+            let output = gather(ctx, &dir, None).await;
+            Fact::RunLost { action: id, run, attempt, evidence, output, collected: settled.collected }
         }
         End::NotStarted { code, message } => Fact::RunNotStarted { action: id, run, attempt, code, message },
     }

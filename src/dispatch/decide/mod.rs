@@ -301,8 +301,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);
         }
-        Fact::RunLost { action, run, attempt, evidence, output } => {
-            finish::lost(d, *action, *run, *attempt, evidence, output);
+        Fact::RunLost { action, run, attempt, evidence, output, collected } => {
+            finish::lost(d, *action, *run, *attempt, evidence, output, collected.as_ref());
         }
         Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
         Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),

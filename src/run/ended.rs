@@ -8,7 +8,7 @@ use super::watch::{Doubt, Watch};
 use crate::environment::driver::{Answer, Collected, Driver, Held, PlaceProcess};
 
 /// Time to list or stop processes, beyond the grace.
-const LIST_LIMIT: Duration = Duration::from_secs(30);
+pub const LIST_LIMIT: Duration = Duration::from_secs(30);
 /// Time for one attempt to bring results back.
 const COLLECT_LIMIT: Duration = Duration::from_mins(15);
 /// Tries to bring back the results of a run whose shim is gone; with their pauses some four minutes at least.

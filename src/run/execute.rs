@@ -7,6 +7,7 @@ use wharf_model::config::{AgentConfig, RunLimits};
 use wharf_model::shim::ExitFrame;
 
 use super::build::{self, build};
+use super::contact;
 use super::context::Context;
 use super::ended::{self, Stop};
 use super::heard::Heard;
@@ -63,12 +64,14 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
     };
     let kept = dir.clone();
     let keeping = ctx.keeper.keep(&kept, begun, build, seen);
-    tokio::pin!(keeping);
+    let asking = contact::keep(&venue, &tag, &watch);
+    tokio::pin!(keeping, asking);
     let end = loop {
         tokio::select! {
             biased;
             Some(seen) = receiver.recv() => heard.on(seen, &boot_id).await,
             end = &mut keeping => break end,
+            never = &mut asking => match never {},
         }
     };
     while let Ok(seen) = receiver.try_recv() {

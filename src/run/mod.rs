@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod build;
+mod contact;
 pub mod context;
 mod ended;
 pub mod execute;

@@ -319,6 +319,9 @@ pub enum Fact {
         /// It is what an earlier lease held.
         resumed: bool,
     },
+    /// It is certain that what an earlier lease left for this one is not there any more; a new place is about to be
+    /// obtained.
+    LeasePlaceGone { lease: LeaseId },
     /// It stands in a queue of the provider.
     LeaseQueued { lease: LeaseId, queue: Queue },
     /// A driver refused.

@@ -251,6 +251,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             lease::acquired(d, *action, *lease, &granted);
         }
         Fact::LeaseQueued { lease, queue } => lease::queued(d, *lease, queue),
+        Fact::LeasePlaceGone { lease } => lease::place_gone(d, *lease),
         Fact::LeaseRefused { action, lease, code, message } => lease::refused(d, *action, *lease, code, message),
         Fact::LeaseLaidBy { action, lease, failed } => lease::laid_by(d, *action, *lease, failed.as_deref()),
         Fact::LeaseExtended { action, lease, until } => lease::extended(d, *action, *lease, *until),

@@ -10,6 +10,7 @@ use super::build::{self, build};
 use super::contact;
 use super::context::Context;
 use super::ended::{self, Stop};
+use super::followed::{self, Told};
 use super::heard::Heard;
 use super::keep::{CannotStart, End, Seen};
 use super::output;
@@ -91,6 +92,9 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
                 let Some(settled) = ended::settle(&venue, stop, &watch).await else { return given_up };
                 if let Some(stopped) = settled.stopped {
                     watch.note(stopped).await;
+                    if let Some(perhaps) = followed::unfollowed(&venue, &exit) {
+                        watch.note(perhaps).await;
+                    }
                 }
                 collected = settled.collected;
                 if !matches!(venue, Venue::Here) {
@@ -98,7 +102,10 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
                 }
             }
             let output = gather(ctx, &dir, Some(exit.clone())).await;
-            Fact::RunEnded { action: id, run, attempt, exit, output, collected }
+            match followed::told(&venue, exit, output.stderr_excerpt.as_deref()) {
+                Told::End(exit) => Fact::RunEnded { action: id, run, attempt, exit, output, collected },
+                Told::Unseen(evidence) => Fact::RunLost { action: id, run, attempt, evidence, output, collected },
+            }
         }
         End::Lost(evidence) => {
             let stop = Stop::new(&tag, grace_ms, false);

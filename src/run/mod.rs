@@ -7,6 +7,7 @@ pub mod context;
 mod ended;
 pub mod execute;
 mod facts;
+mod followed;
 mod heard;
 pub mod keep;
 pub mod lease;

@@ -319,6 +319,9 @@ pub enum Fact {
         /// It is what an earlier lease held.
         resumed: bool,
     },
+    /// It is certain that what an earlier lease left for this one is not there any more; a new place is about to be
+    /// obtained.
+    LeasePlaceGone { lease: LeaseId },
     /// It stands in a queue of the provider.
     LeaseQueued { lease: LeaseId, queue: Queue },
     /// A driver refused.
@@ -390,7 +393,15 @@ pub enum Fact {
     /// No process could be started.
     RunNotStarted { action: ActionId, run: RunId, attempt: u32, code: String, message: String },
     /// Its keeper died without a record.
-    RunLost { action: ActionId, run: RunId, attempt: u32, evidence: String, output: RunOutput },
+    RunLost {
+        action: ActionId,
+        run: RunId,
+        attempt: u32,
+        evidence: String,
+        output: RunOutput,
+        /// What was brought back from where it ran; none where nothing had to be.
+        collected: Option<Result<Collected, String>>,
+    },
     /// It cannot be judged, or can again.
     RunObserved { run: RunId, attempt: u32, unknown: Option<String> },
     /// Something about it that its operator should know, where there is a note; without one it changes no row, and

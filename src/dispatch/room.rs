@@ -77,6 +77,7 @@ mod tests {
             attempt: 1,
             evidence: String::new(),
             output: crate::dispatch::input::RunOutput::default(),
+            collected: None,
         };
         for over in [disk(false), lost] {
             assert!(!room.heard(&over, &state) && !room.changes(None), "nothing waits");

@@ -8,9 +8,11 @@ use super::watch::{Doubt, Watch};
 use crate::environment::driver::{Answer, Collected, Driver, Held, PlaceProcess};
 
 /// Time to list or stop processes, beyond the grace.
-const LIST_LIMIT: Duration = Duration::from_secs(30);
+pub const LIST_LIMIT: Duration = Duration::from_secs(30);
 /// Time for one attempt to bring results back.
 const COLLECT_LIMIT: Duration = Duration::from_mins(15);
+/// Tries to bring back the results of a run whose shim is gone; with their pauses some four minutes at least.
+const LOST_TRIES: u32 = 12;
 /// Grace of what was asked to end before, for as long as that was to take.
 const SHORT_GRACE: Duration = Duration::from_secs(2);
 /// Processes that are told by name.
@@ -59,34 +61,46 @@ pub async fn settle(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Option<
         }
     };
     let stopped = clear(there, stop, watch).await?;
-    let collected = if there.shares_files() { None } else { Some(collect(there, watch).await?) };
+    let collected = if there.shares_files() { None } else { Some(collect(there, watch, u32::MAX).await?) };
     Some(Settled { stopped, collected })
 }
 
-/// The same for a run whose shim is gone: its processes are stopped, and what it changed is asked for once. Gives
-/// what came of it, in words; none when the run was given up meanwhile.
-pub async fn settle_lost(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Option<String> {
+/// What is known of the end of a run whose shim is gone.
+#[derive(Debug, Default, PartialEq)]
+pub struct Lost {
+    /// What came of looking where it worked, in words that follow others.
+    pub words: String,
+    /// What was brought back; none where nothing has to be.
+    pub collected: Option<Result<Collected, String>>,
+}
+
+/// The same for a run whose shim is gone: its processes are stopped, and what it changed is asked for, but not for
+/// ever. None when the run was given up meanwhile.
+pub async fn settle_lost(venue: &Venue, stop: Stop<'_>, watch: &Watch<'_>) -> Option<Lost> {
     let there = match venue {
-        Venue::Here => return Some(String::new()),
+        Venue::Here => return Some(Lost::default()),
         Venue::There(there) => there,
-        Venue::Gone { why, .. } | Venue::Unreachable(why) => {
-            return Some(format!("; where it ran cannot be asked: {why}"));
+        Venue::Gone { why, carries } => {
+            let words = format!("; where it ran cannot be asked: {why}");
+            return Some(Lost { words, collected: carries.then(|| Err(why.clone())) });
+        }
+        Venue::Unreachable(why) => {
+            let words = format!("; where it ran cannot be asked: {why}");
+            return Some(Lost { words, collected: Some(Err(why.clone())) });
         }
     };
     let stopped = clear(there, stop, watch).await?;
     let stopped = stopped.unwrap_or_else(|| format!("nothing of it lives in {}", there.name));
     if there.shares_files() {
-        return Some(format!("; {stopped}"));
+        return Some(Lost { words: format!("; {stopped}"), collected: None });
     }
-    let Some(realisation) = &there.realisation else { return Some(format!("; {stopped}; nothing was carried there")) };
-    let asked = within(COLLECT_LIMIT, there.driver.collect(&there.held, &realisation.request, &realisation.result));
-    let brought = match watch.unless_given_up(asked).await? {
-        Answer::Done(collected) if collected.changed => "what it changed was brought back".to_owned(),
-        Answer::Done(_) => "it had changed nothing".to_owned(),
-        Answer::Refused { code, hint } => format!("what it changed could not be brought back: {code}: {hint}"),
-        Answer::Unknown { evidence } => format!("what it changed was not brought back: {evidence}"),
+    let collected = collect(there, watch, LOST_TRIES).await?;
+    let brought = match &collected {
+        Ok(collected) if collected.changed => "what it changed was brought back".to_owned(),
+        Ok(_) => "it had changed nothing".to_owned(),
+        Err(why) => format!("what it changed was not brought back: {why}"),
     };
-    Some(format!("; {stopped}; {brought}"))
+    Some(Lost { words: format!("; {stopped}; {brought}"), collected: Some(collected) })
 }
 
 /// Waits until nothing with this tag lives in a place, and stops what does. Says what was stopped; none of it all when
@@ -155,12 +169,14 @@ fn named(processes: &[PlaceProcess]) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-/// Brings back what a run changed; an error is certain. None when the run was given up meanwhile.
-async fn collect(there: &There, watch: &Watch<'_>) -> Option<Result<Collected, String>> {
+/// Brings back what a run changed; an error is certain, or the last of so many tries has not found it out. None when
+/// the run was given up meanwhile.
+async fn collect(there: &There, watch: &Watch<'_>, tries: u32) -> Option<Result<Collected, String>> {
     let Some(realisation) = &there.realisation else {
         return Some(Err(format!("it is not known what was made of its workspace in {}", there.name)));
     };
     let mut doubt = Doubt::new(watch);
+    let mut left = tries;
     loop {
         let asked = within(COLLECT_LIMIT, there.driver.collect(&there.held, &realisation.request, &realisation.result));
         match watch.unless_given_up(asked).await? {
@@ -172,7 +188,12 @@ async fn collect(there: &There, watch: &Watch<'_>) -> Option<Result<Collected, S
                 doubt.resolved().await;
                 return Some(Err(format!("{}: {code}: {hint}", there.name)));
             }
+            Answer::Unknown { evidence } if left <= 1 => {
+                doubt.resolved().await;
+                return Some(Err(format!("{}: {evidence}", there.name)));
+            }
             Answer::Unknown { evidence } => {
+                left = left.saturating_sub(1);
                 let evidence = format!("what it changed in {} is not brought back yet: {evidence}", there.name);
                 if !doubt.wait(evidence).await {
                     return None;

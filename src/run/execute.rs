@@ -7,8 +7,10 @@ use wharf_model::config::{AgentConfig, RunLimits};
 use wharf_model::shim::ExitFrame;
 
 use super::build::{self, build};
+use super::contact;
 use super::context::Context;
 use super::ended::{self, Stop};
+use super::followed::{self, Told};
 use super::heard::Heard;
 use super::keep::{CannotStart, End, Seen};
 use super::output;
@@ -63,12 +65,14 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
     };
     let kept = dir.clone();
     let keeping = ctx.keeper.keep(&kept, begun, build, seen);
-    tokio::pin!(keeping);
+    let asking = contact::keep(&venue, &tag, &watch);
+    tokio::pin!(keeping, asking);
     let end = loop {
         tokio::select! {
             biased;
             Some(seen) = receiver.recv() => heard.on(seen, &boot_id).await,
             end = &mut keeping => break end,
+            never = &mut asking => match never {},
         }
     };
     while let Ok(seen) = receiver.try_recv() {
@@ -88,6 +92,9 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
                 let Some(settled) = ended::settle(&venue, stop, &watch).await else { return given_up };
                 if let Some(stopped) = settled.stopped {
                     watch.note(stopped).await;
+                    if let Some(perhaps) = followed::unfollowed(&venue, &exit) {
+                        watch.note(perhaps).await;
+                    }
                 }
                 collected = settled.collected;
                 if !matches!(venue, Venue::Here) {
@@ -95,13 +102,17 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
                 }
             }
             let output = gather(ctx, &dir, Some(exit.clone())).await;
-            Fact::RunEnded { action: id, run, attempt, exit, output, collected }
+            match followed::told(&venue, exit, output.stderr_excerpt.as_deref()) {
+                Told::End(exit) => Fact::RunEnded { action: id, run, attempt, exit, output, collected },
+                Told::Unseen(evidence) => Fact::RunLost { action: id, run, attempt, evidence, output, collected },
+            }
         }
         End::Lost(evidence) => {
             let stop = Stop::new(&tag, grace_ms, false);
             let Some(settled) = ended::settle_lost(&venue, stop, &watch).await else { return given_up };
-            let evidence = evidence + &settled;
-            Fact::RunLost { action: id, run, attempt, evidence, output: gather(ctx, &dir, None).await }
+            let evidence = evidence + &settled.words;
+            let output = gather(ctx, &dir, None).await;
+            Fact::RunLost { action: id, run, attempt, evidence, output, collected: settled.collected }
         }
         End::NotStarted { code, message } => Fact::RunNotStarted { action: id, run, attempt, code, message },
     }

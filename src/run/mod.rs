@@ -2,10 +2,12 @@
 
 pub mod backup;
 mod build;
+mod contact;
 pub mod context;
 mod ended;
 pub mod execute;
 mod facts;
+mod followed;
 mod heard;
 pub mod keep;
 pub mod lease;

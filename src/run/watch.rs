@@ -1,6 +1,7 @@
 //! One attempt of a run, as its executors tell of it and ask whether it goes on.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wharf_model::RunId;
@@ -18,12 +19,14 @@ pub struct Watch<'a> {
     inbox: &'a Inbox,
     run: RunId,
     attempt: u32,
+    /// It was told that the run is in doubt, and not yet that it is not.
+    doubted: AtomicBool,
 }
 
 impl<'a> Watch<'a> {
     /// Of this attempt.
     pub fn new(inbox: &'a Inbox, run: RunId, attempt: u32) -> Self {
-        Self { inbox, run, attempt }
+        Self { inbox, run, attempt, doubted: AtomicBool::new(false) }
     }
 
     async fn tell(&self, note: Option<String>) -> Told {
@@ -33,6 +36,21 @@ impl<'a> Watch<'a> {
     /// Tells the operator something about the run.
     pub async fn note(&self, note: impl Into<String>) {
         self.tell(Some(note.into())).await;
+    }
+
+    /// Tells why it is not known how the run stands.
+    pub async fn doubt(&self, evidence: String) {
+        self.doubted.store(true, Ordering::Relaxed);
+        let fact = Fact::RunObserved { run: self.run, attempt: self.attempt, unknown: Some(evidence) };
+        self.inbox.tell(fact).await;
+    }
+
+    /// Tells that it is known again, where doubt was told.
+    pub async fn known(&self) {
+        if self.doubted.swap(false, Ordering::Relaxed) {
+            let fact = Fact::RunObserved { run: self.run, attempt: self.attempt, unknown: None };
+            self.inbox.tell(fact).await;
+        }
     }
 
     /// Waits for something that is not worth it once a stop is asked; none when that is so.
@@ -66,13 +84,12 @@ impl<'a> Watch<'a> {
 pub struct Doubt<'a> {
     watch: &'a Watch<'a>,
     tries: usize,
-    told: bool,
 }
 
 impl<'a> Doubt<'a> {
     /// Nothing is in doubt yet.
     pub fn new(watch: &'a Watch<'a>) -> Self {
-        Self { watch, tries: 0, told: false }
+        Self { watch, tries: 0 }
     }
 
     /// Tells why it is not known, and waits until it is to be asked again; false when the run was given up.
@@ -81,9 +98,7 @@ impl<'a> Doubt<'a> {
         if watch.tell(None).await.ended {
             return false;
         }
-        self.told = true;
-        let fact = Fact::RunObserved { run: watch.run, attempt: watch.attempt, unknown: Some(evidence) };
-        watch.inbox.tell(fact).await;
+        watch.doubt(evidence).await;
         let pause = PAUSES_S[self.tries.min(PAUSES_S.len() - 1)];
         self.tries += 1;
         watch.unless_given_up(tokio::time::sleep(Duration::from_secs(pause))).await.is_some()
@@ -91,11 +106,7 @@ impl<'a> Doubt<'a> {
 
     /// It is known now.
     pub async fn resolved(&mut self) {
-        if std::mem::take(&mut self.told) {
-            let watch = self.watch;
-            let fact = Fact::RunObserved { run: watch.run, attempt: watch.attempt, unknown: None };
-            watch.inbox.tell(fact).await;
-        }
+        self.watch.known().await;
         self.tries = 0;
     }
 }

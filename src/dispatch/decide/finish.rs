@@ -14,6 +14,8 @@ use crate::dispatch::input::{Actor, RunOutput};
 use crate::dispatch::perform::shim_dir;
 use crate::environment::driver::Collected;
 
+mod results;
+
 /// An end, as it will stand in the run's row.
 struct End {
     status: RunStatus,
@@ -113,46 +115,12 @@ pub(crate) fn ended(
         let message = format!("its log could not be made durable and may lack a part after a power loss: {why}");
         d.tx.event(id, "lifecycle", "error", message, None);
     }
-    let end = with_results(d, &run, outcome(&run, exit, killed), collected);
+    let end = results::weigh(d, &run, outcome(&run, exit, killed), collected);
     let said = end.message.clone().unwrap_or_else(|| format!("exit {}", exit.code.unwrap_or(0)));
     let good = end.status == RunStatus::Succeeded;
     steps::end(d, id, Step::Execute, if good { StepStatus::Succeeded } else { StepStatus::Failed }, said);
     let ended_at = wharf_model::UnixMillis(exit.ended_ms);
     conclude_at(d, id, end, Some(ended_at));
-}
-
-/// A run is done when its results are here. Without them it is no success, whatever its process said.
-fn with_results(
-    d: &mut Deciding<'_, '_>,
-    run: &RunRow,
-    end: End,
-    collected: Option<&Result<Collected, String>>,
-) -> End {
-    match collected {
-        None => end,
-        Some(Ok(collected)) => {
-            for warning in &collected.warnings {
-                d.tx.event(run.id, "workspace", "warn", warning.clone(), None);
-            }
-            if let Some(held) = run.lease_id {
-                lease::while_open(d, held, |l| {
-                    if let Some(Value::Object(kept)) = &mut l.realisation {
-                        kept.insert("collected".into(), serde_json::to_value(collected).unwrap_or(Value::Null));
-                    }
-                });
-            }
-            end
-        }
-        Some(Err(why)) => {
-            let message = format!("its results could not be brought back: {why}");
-            d.tx.event(run.id, "workspace", "error", message.clone(), None);
-            if end.status != RunStatus::Succeeded {
-                return end;
-            }
-            let code = Some("results_not_collected".to_owned());
-            End { status: RunStatus::Failed, code, message: Some(message), detail: end.detail }
-        }
-    }
 }
 
 fn signal_reason(exit: &ExitFrame) -> String {
@@ -265,10 +233,12 @@ pub(crate) fn lost(
     attempt: u32,
     evidence: &str,
     output: &RunOutput,
+    collected: Option<&Result<Collected, String>>,
 ) {
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, id, attempt) else { return };
     keep_output(d, id, output);
+    results::note(d, &run, collected);
     steps::end(d, id, Step::Execute, StepStatus::Failed, format!("lost: {evidence}"));
     d.activity(&Actor::system(), "run.lost", &about::run(&run), Some(json!({ "evidence": evidence })));
     conclude(d, id, lost_for(evidence));
@@ -282,6 +252,7 @@ pub(crate) fn given_up(d: &mut Deciding<'_, '_>, id: RunId, evidence: &str) {
         steps::end(d, id, step, StepStatus::Failed, format!("lost: {evidence}"));
     }
     let Some(step) = run.step.filter(|step| *step != Step::Execute) else {
+        results::unasked(d, &run);
         conclude(d, id, lost_for(evidence));
         // What was printed stays readable; it is not sealed, since nobody knows whether more comes.
         d.tx.update::<RunRow>(id, |r| r.log_ref = shim_dir("run", &id.text(), r.attempt));

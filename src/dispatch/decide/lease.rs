@@ -19,6 +19,7 @@ use crate::dispatch::input::Actor;
 use crate::environment::driver::Queue;
 
 pub(crate) use give_back::{give_back, park, release_failed, released};
+pub(crate) use keep::place_gone;
 pub(crate) use keep::{at_end_of_run, laid_by, over as keeping_over};
 pub(crate) use line::{promote, wait_over};
 pub(crate) use local::ensure_local;

@@ -251,6 +251,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             lease::acquired(d, *action, *lease, &granted);
         }
         Fact::LeaseQueued { lease, queue } => lease::queued(d, *lease, queue),
+        Fact::LeasePlaceGone { lease } => lease::place_gone(d, *lease),
         Fact::LeaseRefused { action, lease, code, message } => lease::refused(d, *action, *lease, code, message),
         Fact::LeaseLaidBy { action, lease, failed } => lease::laid_by(d, *action, *lease, failed.as_deref()),
         Fact::LeaseExtended { action, lease, until } => lease::extended(d, *action, *lease, *until),
@@ -301,8 +302,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::RunNotStarted { action, run, attempt, code, message } => {
             finish::not_started(d, *action, *run, *attempt, code, message);
         }
-        Fact::RunLost { action, run, attempt, evidence, output } => {
-            finish::lost(d, *action, *run, *attempt, evidence, output);
+        Fact::RunLost { action, run, attempt, evidence, output, collected } => {
+            finish::lost(d, *action, *run, *attempt, evidence, output, collected.as_ref());
         }
         Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
         Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),

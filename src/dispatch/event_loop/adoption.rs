@@ -54,7 +54,7 @@ impl Loop {
             Fact::ServicePortReserved { service, generation, .. }
             | Fact::ServiceStarted { service, generation, .. } => about("service", service.text(), *generation),
             // It stands in a queue, and is waited for no longer than it takes to say so.
-            Fact::LeaseQueued { lease, .. } => about("lease", lease.text(), 1),
+            Fact::LeaseQueued { lease, .. } | Fact::LeasePlaceGone { lease } => about("lease", lease.text(), 1),
             Fact::LeaseAcquired { action, .. }
             | Fact::LeaseRefused { action, .. }
             | Fact::LeaseReleased { action, .. }

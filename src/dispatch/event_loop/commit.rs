@@ -73,7 +73,7 @@ impl Loop {
                 let over = row.is_none_or(|r| r.stop_requested_at.is_some());
                 Told { workspace: None, over, ended: row.is_none() }
             }
-            Input::Fact(Fact::LeaseQueued { lease, .. }) => {
+            Input::Fact(Fact::LeaseQueued { lease, .. } | Fact::LeasePlaceGone { lease }) => {
                 let waits = |l: &LeaseRow| l.status == LeaseStatus::Acquiring && l.end_reason.is_none();
                 let waits = self.state.leases.get(lease).is_some_and(waits);
                 Told { over: !waits, ..Told::default() }

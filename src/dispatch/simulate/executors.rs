@@ -559,7 +559,14 @@ impl Sim {
                 let (run, attempt) = (RunId(dir.1), dir.2);
                 self.tell(match exit {
                     Some(exit) => Fact::RunEnded { action, run, attempt, exit, output, collected: None },
-                    None => Fact::RunLost { action, run, attempt, evidence: "no exit record".into(), output },
+                    None => Fact::RunLost {
+                        action,
+                        run,
+                        attempt,
+                        evidence: "no exit record".into(),
+                        output,
+                        collected: None,
+                    },
                 });
             }
             Owner::Service => {

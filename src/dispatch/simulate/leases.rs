@@ -113,6 +113,25 @@ fn a_clean_up_that_fails_holds_up_nobody() {
 }
 
 #[test]
+fn what_was_handed_over_and_is_gone_is_named_no_more() {
+    let mut bench = Bench::new(8);
+    let (first, held) = holds(&mut bench, "pooled", "a");
+    ends(&mut bench, first, 0);
+    laid_by(&mut bench, held, None);
+    let second = bench.start("pooled", None);
+    let id = bench.run(second).lease_id.unwrap();
+    assert_eq!(lease(&bench, id).provider_lease_id.as_deref(), Some("a"));
+    bench.fact(Fact::LeasePlaceGone { lease: id });
+    let row = lease(&bench, id);
+    assert_eq!((row.status, row.resumed_from, &row.provider_lease_id), (LeaseStatus::Acquiring, None, &None));
+    assert_eq!(row.metadata, None);
+    // Said again, or too late, it changes nothing of a place of its own.
+    grant(&mut bench, second, "b");
+    bench.fact(Fact::LeasePlaceGone { lease: id });
+    assert_eq!(lease(&bench, id).provider_lease_id.as_deref(), Some("b"));
+}
+
+#[test]
 fn what_is_reused_goes_over_to_the_next_run() {
     let mut bench = Bench::new(8);
     let (first, held) = holds(&mut bench, "pooled", "a");

@@ -115,7 +115,7 @@ fn a_lost_shim_is_lost_even_when_a_stop_was_asked() {
         }
         let action = bench.action(ActionKind::SpawnShim, &run.text()).unwrap();
         let evidence = "no exit record".to_owned();
-        bench.fact(Fact::RunLost { action, run, attempt: 1, evidence, output: RunOutput::default() });
+        bench.fact(Fact::RunLost { action, run, attempt: 1, evidence, output: RunOutput::default(), collected: None });
         assert_eq!(verdict(&bench, run), (RunStatus::Lost, Some("process_lost")));
     }
 }

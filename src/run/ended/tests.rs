@@ -186,31 +186,63 @@ async fn a_place_that_cannot_be_asked_keeps_its_run_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_lost_run_what_lives_is_stopped_and_its_work_is_asked_for_once() {
+async fn of_a_lost_run_what_lives_is_stopped_and_its_work_is_brought_back() {
+    let brought = Collected { changed: true, ..Collected::default() };
     let table = [
+        (vec![Said::Answer(Answer::Done(brought.clone()))], Ok(brought), "what it changed was brought back"),
         (
-            Said::Answer(Answer::Done(Collected { changed: true, ..Collected::default() })),
-            "; nothing of it lives in box-1 (ssh); what it changed was brought back",
+            vec![unknown("no route"), Said::Answer(Answer::Done(Collected::default()))],
+            Ok(Collected::default()),
+            "it had changed nothing",
         ),
         (
-            Said::Answer(Answer::Done(Collected::default())),
-            "; nothing of it lives in box-1 (ssh); it had changed nothing",
+            vec![Said::Answer(Answer::refused("workspace_realization_failed", "its directory is gone"))],
+            Err("box-1 (ssh): workspace_realization_failed: its directory is gone"),
+            "what it changed was not brought back: box-1 (ssh): workspace_realization_failed: its directory is gone",
         ),
-        (unknown("no route"), "; nothing of it lives in box-1 (ssh); what it changed was not brought back: no route"),
+        // It is not asked for ever.
+        (
+            vec![unknown("no route")],
+            Err("box-1 (ssh): no route"),
+            "what it changed was not brought back: box-1 (ssh): no route",
+        ),
     ];
-    for (said, words) in table {
+    for (said, collected, words) in table {
         let desk = Desk::new();
+        let tries = if said.len() == 2 {
+            2
+        } else if collected == Err("box-1 (ssh): no route") {
+            LOST_TRIES
+        } else {
+            1
+        };
         let (driver, there) = Scripted {
             list: Script::of([unknown("no route"), Said::Answer(Answer::Done(vec![]))]),
-            collect: Script::of([said]),
+            collect: Script::of(said),
             ..Scripted::default()
         }
         .there();
-        let told = settle_lost(&Venue::There(Box::new(there)), stop(), &desk.watch()).await;
-        assert_eq!(told.as_deref(), Some(words));
-        assert_eq!(driver.calls().iter().filter(|c| c.starts_with("collect")).count(), 1);
-        assert_eq!(desk.doubts().len(), 2, "whether it lives was asked until it was known");
+        let told = settle_lost(&Venue::There(Box::new(there)), stop(), &desk.watch()).await.unwrap();
+        assert_eq!(told.words, format!("; nothing of it lives in box-1 (ssh); {words}"));
+        assert_eq!(told.collected, Some(collected.map_err(str::to_owned)));
+        let asked = driver.calls().iter().filter(|c| c.starts_with("collect")).count();
+        assert_eq!(asked, tries as usize);
+        assert_eq!(desk.doubts().last(), Some(&None), "it is known in the end");
     }
     let desk = Desk::new();
-    assert_eq!(settle_lost(&Venue::Here, stop(), &desk.watch()).await.as_deref(), Some(""));
+    assert_eq!(settle_lost(&Venue::Here, stop(), &desk.watch()).await, Some(Lost::default()));
+    for (carries, collected) in [(true, Some(Err("its lease is gone".to_owned()))), (false, None)] {
+        let gone = Venue::Gone { why: "its lease is gone".into(), carries };
+        assert_eq!(settle_lost(&gone, stop(), &desk.watch()).await.unwrap().collected, collected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_run_that_is_given_up_meanwhile_is_asked_about_no_more() {
+    let desk = Desk::patient_until(2);
+    let (driver, there) =
+        Scripted { list: Script::done([vec![]]), collect: Script::of([unknown("no route")]), ..Scripted::default() }
+            .there();
+    assert_eq!(settle_lost(&Venue::There(Box::new(there)), stop(), &desk.watch()).await, None);
+    assert!(driver.calls().len() <= 4, "{:?}", driver.calls());
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use wharf_model::{ActionId, ActionRow, EnvironmentRow, Kind, LeaseId, LeaseRow};
+use tokio::time::Instant;
+use wharf_model::{ActionId, ActionRow, EnvironmentRow, Kind, LeaseId, LeaseRow, UnixMillis};
 
 use super::{ASK_LIMIT, driver_of};
+use crate::clock;
 use crate::dispatch::event_loop::Inbox;
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::LeaseJob;
@@ -15,13 +17,37 @@ use crate::process::kill_point::kill_point;
 use crate::run::context::Context;
 use crate::run::place::within;
 
-/// Time a driver has for one call; the lease's own deadline is a little later.
+/// Longest time a driver has for one call.
 pub(super) const ACQUIRE_LIMIT: Duration = Duration::from_secs(290);
+/// A call is over by so much before the deadline of its lease: what comes later is given back by somebody else, who
+/// must not be overtaken by a place that is made only then.
+const MARGIN: Duration = Duration::from_secs(10);
+/// Time that a call has at least.
+const CALL_MIN: Duration = Duration::from_secs(1);
 /// Pause between two looks at a provider's queue.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 /// Looks after which a place in the queue that has not changed is told all the same: the answer says whether
 /// anybody still waits.
 const QUIET_LOOKS: u32 = 6;
+
+/// The time that is left for calls until the deadline of a lease.
+pub(super) struct Budget {
+    began: Instant,
+    left: Option<Duration>,
+}
+
+impl Budget {
+    pub(super) fn of(lease: &LeaseRow, now: UnixMillis) -> Self {
+        let left = |at: UnixMillis| Duration::from_millis(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0));
+        Self { began: Instant::now(), left: lease.deadline_at.map(left) }
+    }
+
+    /// Time for one call that begins now.
+    pub(super) fn call(&self) -> Duration {
+        let left = self.left.map(|left| left.saturating_sub(self.began.elapsed()).saturating_sub(MARGIN));
+        left.map_or(ACQUIRE_LIMIT, |left| left.clamp(CALL_MIN, ACQUIRE_LIMIT))
+    }
+}
 
 fn ask_of(job: &LeaseJob) -> AcquireAsk {
     let lease = &job.lease;
@@ -57,6 +83,7 @@ pub(super) async fn obtain(inbox: &Inbox, driver: &dyn Driver, action: ActionId,
     let lease = job.lease.id;
     let ask = ask_of(job);
     let provider = provider(&job.environment, &job.lease);
+    let budget = Budget::of(&job.lease, clock::now());
     let held = |place: Place, resumed: bool| Fact::LeaseAcquired {
         action,
         lease,
@@ -68,12 +95,17 @@ pub(super) async fn obtain(inbox: &Inbox, driver: &dyn Driver, action: ActionId,
     };
     if let (Some(_), Some(provider_id)) = (job.lease.resumed_from, job.lease.provider_lease_id.clone()) {
         let facts = job.lease.metadata.clone().unwrap_or(Value::Null);
-        let answer = within(ACQUIRE_LIMIT, driver.resume(&ask, &provider_id, &facts)).await;
+        let answer = within(budget.call(), driver.resume(&ask, &provider_id, &facts)).await;
         kill_point("lease.provider_called");
         match answer {
             Answer::Done(Resumed::Held(place)) => return held(place, true),
-            // It is certain that it is gone: a new one is obtained instead.
-            Answer::Done(Resumed::Gone) => {}
+            // It is certain that it is gone: a new one is obtained instead. Until that has a name the row has none,
+            // so that a release finds what this acquisition made and does not look for what is gone.
+            Answer::Done(Resumed::Gone) => {
+                if inbox.tell(Fact::LeasePlaceGone { lease }).await.over {
+                    return nobody_waits(action, lease);
+                }
+            }
             Answer::Refused { code, hint } => return Fact::LeaseRefused { action, lease, code, message: hint },
             Answer::Unknown { evidence } => return Fact::ActionFailed { action, error: evidence },
         }
@@ -82,7 +114,9 @@ pub(super) async fn obtain(inbox: &Inbox, driver: &dyn Driver, action: ActionId,
     let mut line = Line::new(inbox, job.lease.id);
     let mut queue: Option<Queue> = job.lease.queue.clone().and_then(|q| serde_json::from_value(q).ok());
     loop {
-        let answer = within(ACQUIRE_LIMIT, driver.acquire(&ask)).await;
+        // In a queue of the provider it waits by the deadline of the queue, which is far.
+        let limit = if queue.is_some() { ACQUIRE_LIMIT } else { budget.call() };
+        let answer = within(limit, driver.acquire(&ask)).await;
         kill_point("lease.provider_called");
         let (stands, doubt) = match (answer, queue.take()) {
             (Answer::Done(Acquired::Held(place)), _) => return held(place, false),
@@ -94,13 +128,15 @@ pub(super) async fn obtain(inbox: &Inbox, driver: &dyn Driver, action: ActionId,
         };
         match line.stay(driver, stands, doubt).await {
             Some(last) => queue = Some(last),
-            None => {
-                // What stands in the queue is given back by an action of its own.
-                let message = "nobody waits for it any more".to_owned();
-                return Fact::LeaseRefused { action, lease, code: "cancelled".into(), message };
-            }
+            // What stands in the queue is given back by an action of its own.
+            None => return nobody_waits(action, lease),
         }
     }
+}
+
+fn nobody_waits(action: ActionId, lease: LeaseId) -> Fact {
+    let message = "nobody waits for it any more".to_owned();
+    Fact::LeaseRefused { action, lease, code: "cancelled".into(), message }
 }
 
 /// A place in a provider's queue, as it was last told.

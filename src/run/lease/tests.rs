@@ -148,7 +148,7 @@ async fn acquire_table() {
 async fn what_an_earlier_lease_held_is_taken_over_unless_it_is_certain_that_it_is_gone() {
     let mut job = asked();
     (job.lease.resumed_from, job.lease.provider_lease_id) = (Some(job.lease.id), Some("old".into()));
-    let (inbox, _) = Inbox::answered_by(|_| Told::default());
+    let (inbox, facts) = Inbox::answered_by(|_| Told::default());
     let acquire = || Script::done([Acquired::Held(place("new"))]);
 
     let driver = Scripted { resume: Script::done([Resumed::Held(place("old"))]), ..Scripted::default() };
@@ -159,12 +159,58 @@ async fn what_an_earlier_lease_held_is_taken_over_unless_it_is_certain_that_it_i
     let got = obtain(&inbox, &driver, action(), &job).await;
     assert!(matches!(got, Fact::LeaseAcquired { resumed: false, .. }), "{got:?}");
     assert_eq!(driver.calls(), ["resume old", "acquire L-12"]);
+    // The row is told so first.
+    assert_eq!(*facts.lock().unwrap(), [Fact::LeasePlaceGone { lease: job.lease.id }]);
+
+    // Given back meanwhile: nothing is made that nobody would find.
+    let (over, _) = Inbox::answered_by(|_| Told { over: true, ..Told::default() });
+    let driver = Scripted { resume: Script::done([Resumed::Gone]), acquire: acquire(), ..Scripted::default() };
+    let got = obtain(&over, &driver, action(), &job).await;
+    assert!(matches!(&got, Fact::LeaseRefused { code, .. } if code == "cancelled"), "{got:?}");
+    assert_eq!(driver.calls(), ["resume old"]);
 
     // Unknown is not gone: no second place is made beside it.
     let driver = Scripted { resume: Script::of([unknown("no route")]), acquire: acquire(), ..Scripted::default() };
     let got = obtain(&inbox, &driver, action(), &job).await;
     assert!(matches!(got, Fact::ActionFailed { .. }), "{got:?}");
     assert_eq!(driver.calls(), ["resume old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_outlasts_the_deadline_of_its_lease() {
+    let job = |left_s: i64| {
+        let mut job = asked();
+        job.lease.deadline_at = Some(crate::clock::now().plus(left_s * 1_000));
+        (job.lease.resumed_from, job.lease.provider_lease_id) = (Some(job.lease.id), Some("old".into()));
+        job
+    };
+    let (inbox, _) = Inbox::answered_by(|_| Told::default());
+    let scripted = |resume| Scripted { resume, acquire: Script::of([Said::Never]), ..Scripted::default() };
+    let near = |took: Duration, seconds: u64| took.abs_diff(Duration::from_secs(seconds)) < Duration::from_secs(2);
+    for (left_s, seconds) in [(300, 290), (100, 90), (8, 1), (-5, 1), (3_000, 290)] {
+        let began = tokio::time::Instant::now();
+        let driver = scripted(Script::of([Said::Never]));
+        assert!(matches!(obtain(&inbox, &driver, action(), &job(left_s)).await, Fact::ActionFailed { .. }));
+        assert!(near(began.elapsed(), seconds), "{left_s}: {:?}", began.elapsed());
+        let began = tokio::time::Instant::now();
+        let driver = scripted(Script::done([Resumed::Gone]));
+        assert!(matches!(obtain(&inbox, &driver, action(), &job(left_s)).await, Fact::ActionFailed { .. }));
+        assert!(near(began.elapsed(), seconds), "{left_s}: {:?}", began.elapsed());
+    }
+    // Both calls share the time, and one in the provider's queue has its own.
+    let budget = acquire::Budget::of(&job(300).lease, crate::clock::now());
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert!(near(budget.call(), 90), "{:?}", budget.call());
+    let mut queued_job = job(8);
+    (queued_job.lease.resumed_from, queued_job.lease.queue) = (None, serde_json::to_value(queued(2)).ok());
+    let driver = Scripted {
+        acquire: Script::of([Said::Never, Said::Answer(Answer::Done(Acquired::Held(place("p"))))]),
+        observe: Script::done([seen(Seen::Held(None))]),
+        ..Scripted::default()
+    };
+    let began = tokio::time::Instant::now();
+    assert!(matches!(obtain(&inbox, &driver, action(), &queued_job).await, Fact::LeaseAcquired { .. }));
+    assert!(began.elapsed() >= ACQUIRE_LIMIT);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use wharf_model::OperationPhase;
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
 
@@ -20,6 +21,8 @@ use crate::workspace::provision;
 
 /// Time in which a workspace must be there.
 const REALISE_LIMIT: Duration = Duration::from_mins(5);
+/// Paths that are told by name.
+const NAMED: usize = 5;
 /// Grace of what a command that makes a workspace ready has left behind.
 const GRACE_MS: i64 = 5_000;
 
@@ -55,8 +58,20 @@ pub(super) async fn realise(there: &There, request: RealiseAsk, watch: &Watch<'_
         Some(Err(_)) => Err(failed(format!("timed out after {} s", limit.as_secs()), "timed out".into())),
         Some(Ok(Answer::Refused { code, hint })) => Err(failed(format!("refused: {hint}"), format!("{code}: {hint}"))),
         Some(Ok(Answer::Unknown { evidence })) => Err(failed(evidence.clone(), evidence)),
-        Some(Ok(Answer::Done(result))) => Ok(Realisation { request, result }),
+        Some(Ok(Answer::Done(result))) => {
+            if let Some(missing) = not_carried(&result.record) {
+                watch.note(format!("not carried to {name}, and missing there: {missing}")).await;
+            }
+            Ok(Realisation { request, result })
+        }
     }
+}
+
+/// What a driver says it could not carry (repositories within the checkout), in words; none where that is nothing.
+fn not_carried(record: &Value) -> Option<String> {
+    let paths: Vec<&str> = record["not_carried"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let more = if paths.len() > NAMED { format!(" and {} more", paths.len() - NAMED) } else { String::new() };
+    (!paths.is_empty()).then(|| format!("{}{more}", paths[..paths.len().min(NAMED)].join(", ")))
 }
 
 /// Runs the project's command that makes a workspace ready there; at most once for an attempt.

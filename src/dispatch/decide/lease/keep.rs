@@ -105,6 +105,18 @@ pub(crate) fn over(d: &mut Deciding<'_, '_>, id: LeaseId) {
     }
 }
 
+/// What was handed over is gone: the new lease has nothing until its driver grants it something of its own, and
+/// whoever gives it back meanwhile must ask for what that acquisition made, not for what is gone.
+pub(crate) fn place_gone(d: &mut Deciding<'_, '_>, id: LeaseId) {
+    d.tx.update::<LeaseRow>(id, |l| {
+        if l.status == LeaseStatus::Acquiring && l.resumed_from.is_some() {
+            l.resumed_from = None;
+            l.provider_lease_id = None;
+            l.metadata = None;
+        }
+    });
+}
+
 /// Takes a kept lease for a new one: what it holds goes over, and it has ended. Those of an older form of the
 /// environment are given back meanwhile, since nobody will take them.
 pub(super) fn hand_over(

@@ -1,10 +1,11 @@
 //! What is said of a workspace that could not be made in a place.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wharf_model::RunId;
 
 use super::*;
 use crate::dispatch::event_loop::{Inbox, Told};
+use crate::dispatch::input::Fact;
 use crate::environment::driver::Realised;
 use crate::run::scripted::{Said, Script, Scripted, realisation};
 
@@ -47,6 +48,28 @@ async fn a_workspace_that_is_there_is_kept_with_what_was_asked() {
     assert_eq!((got.request, got.result), (asked, made));
     assert_eq!(driver.calls(), ["realise /here/w/sub"]);
     assert!(facts.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_carried_is_said() {
+    let many: Vec<String> = (1..=7).map(|n| format!("m{n}")).collect();
+    for (paths, words) in [
+        (json!(["vendor/lib"]), Some("vendor/lib")),
+        (json!(many), Some("m1, m2, m3, m4, m5 and 2 more")),
+        (json!([]), None),
+        (Value::Null, None),
+    ] {
+        let (inbox, facts) = Inbox::answered_by(|_| Told::default());
+        let watch = Watch::new(&inbox, RunId(uuid::Uuid::now_v7()), 1);
+        let record = json!({ "not_carried": paths });
+        let made = Realised { cwd: "/there/w".into(), sync: "ssh_git_import_export".into(), record };
+        let (_, there) = Scripted { realise: Script::done([made]), ..Scripted::default() }.there();
+        assert!(realise(&there, request(), &watch).await.is_ok());
+        let facts = facts.lock().unwrap();
+        let note = |f: &Fact| if let Fact::RunNoted { note, .. } = f { note.clone() } else { None };
+        let expected = words.map(|words| format!("not carried to box-1 (ssh), and missing there: {words}"));
+        assert_eq!(facts.iter().find_map(note), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -207,10 +207,10 @@ fn a_reign_ends_by_a_request_only_when_that_was_accepted() {
 #[test]
 fn a_request_whose_files_are_not_read_in_time_expires() {
     let mut desk = Desk::new();
-    let asked = desk.ask_until("config.accept", None, json!({ "path": "/dead/mount" }), clock::now().plus(40));
+    let asked = desk.ask_until("config.accept", None, json!({ "path": "/dead/mount" }), clock::now().plus(1_500));
     desk.turn();
     assert_eq!(desk.looped().publish.borrow().busy, 1);
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(1_550));
     let _ = desk.looped().inbox.sender.try_send(Envelope::Input(Input::Sweep, None));
     desk.turn();
     let expired = desk.request(asked);

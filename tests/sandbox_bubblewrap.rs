@@ -341,3 +341,43 @@ fn a_machine_without_it_says_so() {
     let wrong = errors(&checks);
     assert!(wrong.iter().any(|c| c.code == "namespaces" && c.message.contains("No permissions")), "{checks:?}");
 }
+
+/// Types into its own terminal, by the number as it is and with bits above it that the kernel drops; then into
+/// something else, where only a filter says EPERM.
+const TYPING: &str = r#"
+import ctypes, errno, os, pty
+libc = ctypes.CDLL(None, use_errno=True)
+number = 16 if os.uname().machine == "x86_64" else 29
+def typed(fd, request):
+    done = libc.syscall(ctypes.c_long(number), ctypes.c_long(fd), ctypes.c_ulong(request), ctypes.c_char_p(b"x"))
+    return "typed" if done == 0 else errno.errorcode[ctypes.get_errno()]
+pid, master = pty.fork()
+if pid == 0:
+    null = os.open("/dev/null", os.O_RDWR)
+    print(*[typed(fd, request) for fd in (0, null) for request in (0x5412, 0x541C, 0x100005412)], typed(null, 0x5401), flush=True)
+    os._exit(0)
+out = b""
+try:
+    while True:
+        out += os.read(master, 1000)
+except OSError:
+    pass
+os.waitpid(pid, 0)
+print(out.decode().strip())
+"#;
+
+#[test]
+fn nothing_inside_types_into_a_terminal() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let inside = Box::new(&world, &bubblewrap(json!({})), &world.path("home/src"), None);
+    if !inside.sh("python3 -c 'import ctypes'").status.success() {
+        skipped("there is no python3");
+        return;
+    }
+    let out = inside.command(&["python3", "-c", TYPING], &[]).output().unwrap();
+    // Every other request arrives where it should.
+    assert_eq!(text(&out.stdout).trim(), "EPERM EPERM EPERM EPERM EPERM EPERM ENOTTY", "{}", text(&out.stderr));
+}

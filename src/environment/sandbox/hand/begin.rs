@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Outcome, become_program, cannot, split};
-use crate::process::{dispositions, landlock};
+use crate::process::{dispositions, landlock, seccomp};
 
 /// Fences itself in, caps itself, and turns into the command.
 pub fn run(words: Vec<String>) -> Outcome {
@@ -27,6 +27,9 @@ pub fn run(words: Vec<String>) -> Outcome {
     // A kernel without it is told of by the probe of the environment, not by every command.
     landlock::special_files_only_below(&free)
         .map_err(|error| cannot(format!("the kernel refused the fence around git's directories: {error}")))?;
+    // The terminal may be the operator's own: what was typed into it from here would run outside.
+    seccomp::no_typing_into_terminals()
+        .map_err(|error| cannot(format!("the kernel refused the filter that keeps terminals apart: {error}")))?;
     dispositions::restore_asking().map_err(|error| cannot(format!("signals cannot be restored: {error}")))?;
     become_program(&command)
 }

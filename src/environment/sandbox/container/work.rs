@@ -69,17 +69,20 @@ impl Container {
     }
 
     pub(super) async fn show(&self, held: &Held, ask: &RealiseAsk) -> Answer<Realised> {
-        let workspace = Workspace::of(ask);
         let place = match self.place(held) {
             Ok(place) => place,
             Err(why) => return Answer::refused(code::REALISE, why),
         };
-        let (this, asked) = (self.clone(), workspace.clone());
+        let (this, asked) = (self.clone(), Workspace::of(ask));
         let binds = blocking(move || {
-            let shown = sources::binds(&this.config, &this.site).and_then(|mounts| asked.binds(&mounts, &this.site));
+            let shown = asked.looked_through(&this.site).and_then(|workspace| {
+                let mounts = sources::binds(&this.config, &this.site)?;
+                let (layout, binds) = workspace.binds(&mounts, &this.site)?;
+                Ok((workspace, layout, binds))
+            });
             shown.map_or_else(|why| Answer::refused(code::REALISE, why), Answer::Done)
         });
-        let (layout, binds) = match binds.await {
+        let (workspace, layout, binds) = match binds.await {
             Answer::Done(shown) => shown,
             Answer::Refused { code, hint } => return Answer::Refused { code, hint },
             Answer::Unknown { evidence } => return Answer::Unknown { evidence },

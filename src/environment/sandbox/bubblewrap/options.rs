@@ -140,6 +140,9 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     tail.extend(options);
     tail.push("--".to_owned());
     tail.extend(hand::words(&program, hand::BEGIN));
+    if parts.config.network != Network::None {
+        tail.push("--scoped".to_owned());
+    }
     for dir in &free {
         tail.extend(["--free".to_owned(), mount::word(dir)?]);
     }
@@ -153,6 +156,10 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     let mut set = parts.config.env.clone();
     // The operator's own directory for such files is not seen inside.
     set.entry("TMPDIR".to_owned()).or_insert_with(|| "/tmp".to_owned());
+    // A home that is named by a link lies inside where it leads to, and nowhere else.
+    if let Some(there) = sources::home(site).filter(|there| site.operator.get("HOME").map(Path::new) != Some(there)) {
+        set.entry("HOME".to_owned()).or_insert(mount::word(&there)?);
+    }
     Ok(Target {
         head,
         tail,

@@ -47,18 +47,22 @@ impl Container {
         if let Some(known) = self.engine.look(&name(place)).await? {
             self.ours(place, &known).map_err(Trouble::Refused)?;
             if known.labels.get(LABEL_MADE) != Some(&wanted.made) {
+                // Before it goes: a call that ends in between must not leave a place that is taken for gone.
+                place.forget_made().map_err(|error| error.to_string())?;
                 self.engine.must(&["rm", "--force", "--volumes", &name(place)]).await?;
                 anew = true;
             }
         }
         if self.engine.look(&name(place)).await?.is_none() {
-            place.note_made().map_err(|error| error.to_string())?;
+            place.open_run().map_err(|error| error.to_string())?;
             let said = self.engine.call(&wanted.words).await?;
             if !said.ok() {
                 let why = format!("{} makes no container: {}", self.engine.kind(), trouble(&said));
                 return Err(if is_absent(&said) { Trouble::Refused(self.no_image()) } else { Trouble::Unknown(why) });
             }
         }
+        // Only now: one that was never made is not gone.
+        place.note_made().map_err(|error| error.to_string())?;
         match self.start(place).await {
             Ok(()) => Ok(anew),
             Err(why) if why.contains("/bin/sh") => {
@@ -122,7 +126,7 @@ impl Container {
                     return Answer::unknown(why);
                 }
             }
-            Ok(None) if realised.is_none() && !place.was_made() => {
+            Ok(None) if realised.is_none() && !place.was_made().unwrap_or(true) => {
                 // Without a workspace: a test of the environment.
                 let made = match sources::binds(&self.config, &self.site) {
                     Ok(binds) => self.make(&place, &binds).await,

@@ -1,4 +1,4 @@
-//! Before the command, inside: `begin [--free DIR]… [--processes N] [--data-bytes N] -- COMMAND`.
+//! Before the command, inside: `begin [--scoped] [--free DIR]… [--processes N] [--data-bytes N] -- COMMAND`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,12 @@ pub fn run(words: Vec<String>) -> Outcome {
     let (own, command) = split(words)?;
     let mut free: Vec<PathBuf> = std::env::var_os("WHARF_AGENT_HOME").map(PathBuf::from).into_iter().collect();
     let mut own = own.into_iter();
+    let mut scoped = false;
     while let Some(word) = own.next() {
+        if word == "--scoped" {
+            scoped = true;
+            continue;
+        }
         let value = own.next().ok_or_else(|| cannot(format!("{word} needs a value")))?;
         match word.as_str() {
             "--free" => free.push(value.into()),
@@ -27,6 +32,10 @@ pub fn run(words: Vec<String>) -> Outcome {
     // A kernel without it is told of by the probe of the environment, not by every command.
     landlock::special_files_only_below(&free)
         .map_err(|error| cannot(format!("the kernel refused the fence around git's directories: {error}")))?;
+    if scoped {
+        landlock::nothing_outside_by_abstract_names()
+            .map_err(|error| cannot(format!("the kernel refused the fence around abstract sockets: {error}")))?;
+    }
     // The terminal may be the operator's own: what was typed into it from here would run outside.
     seccomp::no_typing_into_terminals()
         .map_err(|error| cannot(format!("the kernel refused the filter that keeps terminals apart: {error}")))?;

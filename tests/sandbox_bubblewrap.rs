@@ -341,3 +341,99 @@ fn a_machine_without_it_says_so() {
     let wrong = errors(&checks);
     assert!(wrong.iter().any(|c| c.code == "namespaces" && c.message.contains("No permissions")), "{checks:?}");
 }
+
+/// Types into its own terminal, by the number as it is and with bits above it that the kernel drops; then into
+/// something else, where only a filter says EPERM.
+const TYPING: &str = r#"
+import ctypes, errno, os, pty
+libc = ctypes.CDLL(None, use_errno=True)
+number = 16 if os.uname().machine == "x86_64" else 29
+def typed(fd, request):
+    done = libc.syscall(ctypes.c_long(number), ctypes.c_long(fd), ctypes.c_ulong(request), ctypes.c_char_p(b"x"))
+    return "typed" if done == 0 else errno.errorcode[ctypes.get_errno()]
+pid, master = pty.fork()
+if pid == 0:
+    null = os.open("/dev/null", os.O_RDWR)
+    print(*[typed(fd, request) for fd in (0, null) for request in (0x5412, 0x541C, 0x100005412)], typed(null, 0x5401), flush=True)
+    os._exit(0)
+out = b""
+try:
+    while True:
+        out += os.read(master, 1000)
+except OSError:
+    pass
+os.waitpid(pid, 0)
+print(out.decode().strip())
+"#;
+
+#[test]
+fn nothing_inside_types_into_a_terminal() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let inside = Box::new(&world, &bubblewrap(json!({})), &world.path("home/src"), None);
+    if !inside.sh("python3 -c 'import ctypes'").status.success() {
+        skipped("there is no python3");
+        return;
+    }
+    let out = inside.command(&["python3", "-c", TYPING], &[]).output().unwrap();
+    // Every other request arrives where it should.
+    assert_eq!(text(&out.stdout).trim(), "EPERM EPERM EPERM EPERM EPERM EPERM ENOTTY", "{}", text(&out.stderr));
+}
+
+#[test]
+fn sockets_without_a_file_are_not_reached_though_the_network_is_shared() {
+    use std::os::linux::net::SocketAddrExt;
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let config = bubblewrap(json!({ "network": "host" }));
+    let checks = done(wait(world.driver(&config).probe()));
+    let check = checks.iter().find(|check| check.code == "abstract_sockets").unwrap();
+    let kept = wharf::process::landlock::version().is_some_and(|version| version >= 6);
+    assert_eq!(check.level == Level::Ok, kept, "{check:?}");
+    let inside = Box::new(&world, &config, &world.path("home/src"), None);
+    if !kept || !inside.sh("python3 -c 'import socket'").status.success() {
+        skipped("there is no python3, or the kernel cannot keep such sockets apart");
+        return;
+    }
+    let name = format!("wharf-{}", uuid::Uuid::now_v7());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let connect = format!("python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"\\0{name}\")' 2>&1");
+    let out = text(&inside.sh(&connect).stdout);
+    assert!(out.contains("PermissionError"), "{out}");
+    // Those that are made inside are.
+    let own = "import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"\\0own\"); s.listen(); socket.socket(socket.AF_UNIX).connect(\"\\0own\")";
+    let script = format!("python3 -c '{own}'").replace("own", &format!("{name}-own"));
+    inside.out(&script);
+}
+
+#[test]
+fn a_home_and_a_data_directory_may_be_named_by_links() {
+    let mut world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    // Seen from inside, where it not hidden.
+    let data = world.path("home/.local/lib/data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("wharf.db"), "hidden-value").unwrap();
+    std::fs::write(world.path("home/.local/lib/seen"), "").unwrap();
+    for (link, to) in [("data-link", data.clone()), ("home-link", world.path("home"))] {
+        std::os::unix::fs::symlink(to, world.path(link)).unwrap();
+    }
+    world.site.data = world.path("data-link");
+    let home = world.path("home-link").display().to_string();
+    std::sync::Arc::make_mut(&mut world.site.operator).insert("HOME".into(), home);
+    let inside = Box::new(&world, &bubblewrap(json!({})), &world.path("home/src"), None);
+    let told = inside.out(&format!(
+        "echo $HOME; echo x > ~/mine && cat ~/.local/lib/seen && git config user.name; ls -A {} {}",
+        world.path("data-link").display(),
+        data.display()
+    ));
+    assert!(told.starts_with(&format!("{}\nAnn\n", world.path("home").display())), "{told}");
+    assert!(!told.contains("wharf.db"), "{told}");
+}

@@ -285,3 +285,124 @@ fn a_checkout_that_is_not_as_git_leaves_it_is_refused() {
     symlink(world.path("books/logs"), common.join("logs")).unwrap();
     refused(json!({}), "no plain directory");
 }
+
+#[test]
+fn a_repository_that_is_planted_in_a_workspace_does_not_run_outside() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let (main, tree) = world.repository();
+    // One of the operator's, a submodule of sorts, lies in the workspace already.
+    let own = tree.join("vendor/own");
+    std::fs::create_dir_all(&own).unwrap();
+    world.git(&own, &["init", "-q"]);
+    let mut inside = Box::new(&world, &bubblewrap(json!({})), &tree, Some(&main.join(".git")));
+    let (evil, trace) = hostile(&world, &tree);
+    let other = main.join(".wharf/worktrees/other");
+    let plant = format!(
+        "git init -q sub && git -C sub config core.fsmonitor {evil} && echo x > sub/x && git -C sub add x
+        git -C sub commit -q -m x; git add sub 2>/dev/null; git -c core.fsmonitor= commit -q -m sub
+        git clone -q --bare sub bare; mkdir way; echo gitdir: ../sub/.git > way/.git; ln -s ../sub/.git bare/.git
+        git -C vendor/own config core.fsmonitor {evil}; rm -rf vendor/own/.git/hooks; mv vendor/own/.git vendor/own/was; true"
+    );
+    inside.out(&plant);
+    std::fs::remove_file(&trace).ok();
+    assert!(!std::fs::read_to_string(own.join(".git/config")).unwrap().contains("evil"), "it is read-only");
+    assert!(own.join(".git/hooks").is_dir());
+    // Meanwhile another worktree is made outside, in the main checkout.
+    world.git(&main, &["worktree", "add", "-q", "-b", "other", other.to_str().unwrap()]);
+    let ask = realise_ask(&tree, Some(&main.join(".git")));
+    let collected = done(wait(inside.driver.collect(&inside.held, &ask, inside.realised.as_ref().unwrap())));
+    assert!(collected.warnings[0].starts_with("3 repositories were made"), "{collected:?}");
+    assert!(
+        collected.warnings[1].contains("bare repositories") && collected.warnings[1].contains("bare"),
+        "{collected:?}"
+    );
+    assert!(collected.record["renamed"].as_array().unwrap().len() == 3);
+    for gone in ["sub/.git", "way/.git", "bare/.git"] {
+        assert!(tree.join(gone).symlink_metadata().is_err(), "{gone}");
+    }
+    assert!(tree.join("sub/.git.from-sandbox/config").exists() && own.join(".git/config").exists());
+    std::fs::remove_file(&trace).ok();
+    world.git(&tree, &["status"]);
+    world.git(&own, &["status"]);
+    for dir in ["sub", "way"] {
+        world.git(&tree.join(dir), &["status"]);
+    }
+    assert!(!trace.exists(), "something hostile ran outside");
+
+    // What is moved away cannot be put in its place by a later command.
+    inside.out("mv vendor elsewhere");
+    let answer = wait(inside.driver.target(&inside.held, inside.realised.as_ref()));
+    assert!(matches!(&answer, Answer::Refused { hint, .. } if hint.contains("was moved")), "{answer:?}");
+
+    // In the main checkout worktrees that were made since are others' and stay.
+    std::fs::rename(tree.join("elsewhere"), tree.join("vendor")).unwrap();
+    inside = Box::new(&world, &bubblewrap(json!({})), &main, Some(&main.join(".git")));
+    let late = main.join(".wharf/worktrees/late");
+    world.git(&main, &["worktree", "add", "-q", "-b", "late", late.to_str().unwrap()]);
+    let ask = realise_ask(&main, Some(&main.join(".git")));
+    let collected = done(wait(inside.driver.collect(&inside.held, &ask, inside.realised.as_ref().unwrap())));
+    assert!(collected.warnings.is_empty() && late.join(".git").exists(), "{collected:?}");
+}
+
+#[test]
+fn a_plain_directory_does_not_become_a_repository() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let work = world.path("home/src/plain");
+    std::fs::create_dir(&work).unwrap();
+    let inside = Box::new(&world, &bubblewrap(json!({})), &work, None);
+    let (evil, trace) = hostile(&world, &work);
+    inside.out(&format!("git init -q && git config core.fsmonitor {evil}; echo x > .git.from-sandbox"));
+    let collected =
+        done(wait(inside.driver.collect(&inside.held, &realise_ask(&work, None), inside.realised.as_ref().unwrap())));
+    assert_eq!(collected.warnings.len(), 1, "{collected:?}");
+    assert!(!work.join(".git").exists() && work.join(".git.from-sandbox-1/config").exists());
+    world.git_try(&work, &["status"]);
+    assert!(!trace.exists(), "something hostile ran outside");
+}
+
+#[test]
+fn what_the_config_of_git_names_in_the_checkout_is_read_only() {
+    let world = World::new();
+    if !has_bubblewrap(&world) {
+        return;
+    }
+    let (main, tree) = world.repository();
+    for dir in [".husky/_", "tools/deep"] {
+        std::fs::create_dir_all(tree.join(dir)).unwrap();
+    }
+    for file in ["tools/deep/clean", ".husky/pre-commit", "watch"] {
+        std::fs::write(tree.join(file), "#!/bin/sh\ncat\n").unwrap();
+    }
+    for (key, value) in [
+        ("core.hooksPath", ".husky/_"),
+        ("filter.own.clean", "sh tools/deep/clean"),
+        ("diff.external", "tools/late"),
+        ("alias.w", "!./watch"),
+    ] {
+        world.git(&main, &["config", key, value]);
+    }
+    let inside = Box::new(&world, &bubblewrap(json!({})), &tree, Some(&main.join(".git")));
+    for write in [
+        "echo x > tools/deep/clean",
+        "rm tools/deep/clean",
+        "mv tools/deep tools/was",
+        "mv tools was",
+        "rm -rf .husky",
+        "echo x > .husky/_/pre-commit",
+        "echo x > .husky/pre-commit",
+        "mv .husky was",
+        "echo x > watch",
+        "mv watch was",
+    ] {
+        assert!(!inside.sh(write).status.success(), "{write} was possible");
+    }
+    inside.out("echo x > tools/other && echo x > tools/deep/other && git status && git -c core.hooksPath= commit -q --allow-empty -m x");
+    let notes = inside.realised.as_ref().unwrap().record["notes"].to_string();
+    assert!(notes.contains("tools/late is not there") && notes.contains("watch is read-only"), "{notes}");
+}

@@ -20,9 +20,21 @@ const VERSION_NEEDED: i64 = 2;
 const CREATE_VERSION: u32 = 1;
 const RULE_PATH_BENEATH: u32 = 1;
 
+/// The first version that can keep a process from sockets with abstract names, which no mount hides.
+pub const VERSION_SCOPED: i64 = 6;
+const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1 << 0;
+const SCOPE_SIGNAL: u64 = 1 << 1;
+
 #[repr(C)]
 struct RulesetAttr {
     handled_access_fs: u64,
+}
+
+#[repr(C)]
+struct ScopedAttr {
+    handled_access_fs: u64,
+    handled_access_net: u64,
+    scoped: u64,
 }
 
 #[repr(C, packed)]
@@ -73,6 +85,35 @@ pub fn special_files_only_below(dirs: &[&Path]) -> io::Result<bool> {
             return Err(io::Error::last_os_error());
         }
     }
+    // SAFETY: takes a descriptor and nothing else.
+    if unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0u32) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(true)
+}
+
+/// From now on this process and all that it starts neither reach sockets with abstract names that were made outside,
+/// nor send signals there. Says whether the kernel keeps it: one before [`VERSION_SCOPED`] does not. The process
+/// must have given up new privileges (`no_new_privs`).
+///
+/// # Errors
+/// What the kernel says.
+#[expect(unsafe_code, reason = "the C library has no functions for these calls")]
+pub fn nothing_outside_by_abstract_names() -> io::Result<bool> {
+    if version().is_none_or(|version| version < VERSION_SCOPED) {
+        return Ok(false);
+    }
+    let attr =
+        ScopedAttr { handled_access_fs: 0, handled_access_net: 0, scoped: SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+    // SAFETY: the structure lives during the call and its size is told.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attr, std::mem::size_of::<ScopedAttr>(), 0u32)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given this descriptor to us.
+    let ruleset = unsafe { OwnedFd::from_raw_fd(fd as i32) };
     // SAFETY: takes a descriptor and nothing else.
     if unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0u32) } != 0 {
         return Err(io::Error::last_os_error());

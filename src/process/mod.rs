@@ -23,6 +23,7 @@ pub mod landlock;
 pub mod lock;
 mod numbers;
 pub mod reap;
+pub mod seccomp;
 pub mod session;
 pub mod shim_dir;
 pub mod signal;

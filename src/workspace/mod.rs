@@ -9,6 +9,7 @@
 
 pub mod base_ref;
 pub mod choose;
+pub mod config_paths;
 pub mod containment;
 mod error;
 pub mod facts;

@@ -149,7 +149,7 @@ fn real(path: &Path) -> Result<PathBuf, String> {
 }
 
 /// The one line of a file that says where something is.
-fn pointer(path: &Path) -> Result<String, String> {
+pub(super) fn pointer(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
     if path.symlink_metadata().map_err(failed)?.len() > POINTER_MAX {
         return Err(format!("{} is too long", path.display()));

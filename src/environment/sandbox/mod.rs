@@ -4,17 +4,20 @@
 //! ([`gitdir`]), and the mounts of the config ([`sources`]). They differ in who makes them.
 
 pub mod bubblewrap;
+pub mod configured;
 pub mod container;
 pub mod gitdir;
 pub mod hand;
 pub mod limits;
 pub mod mount;
+pub mod nested;
 pub mod place;
 pub mod program;
 pub mod realised;
 pub mod sources;
 pub mod swept;
 pub mod tree;
+pub mod walk;
 
 use std::sync::Arc;
 

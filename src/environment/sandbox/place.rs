@@ -193,26 +193,88 @@ impl Place {
         self.environment
     }
 
-    /// Whether one of this name exists, in whichever environment, for which nothing was made yet.
-    pub fn waits(data: &Path, id: Uuid) -> bool {
-        let Ok(environments) = fs::read_dir(data.join("environments")) else { return false };
-        let mut places = environments.flatten().map(|entry| entry.path().join(id.to_string()));
-        places.any(|dir| dir.join(MARK).is_file() && !dir.join(MADE).exists())
+    /// Whether a place of this name exists, in whichever environment.
+    ///
+    /// # Errors
+    /// What the system says: it is then unknown. Only what is said not to be there is absent.
+    pub fn exists(data: &Path, id: Uuid) -> io::Result<bool> {
+        Ok(!Self::of_name(data, id)?.is_empty())
     }
 
-    /// Notes that something is about to be made for it at a provider, whose users are others than ours.
+    /// Whether one of this name exists, in whichever environment, for which nothing was made yet.
+    ///
+    /// # Errors
+    /// What the system says: it is then unknown.
+    pub fn waits(data: &Path, id: Uuid) -> io::Result<bool> {
+        for dir in Self::of_name(data, id)? {
+            if found(&dir.join(MARK))? && !found(&dir.join(MADE))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Directories of this name.
+    fn of_name(data: &Path, id: Uuid) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(data.join("environments")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let dir = entry?.path().join(id.to_string());
+            match dir.symlink_metadata() {
+                Ok(meta) if meta.is_dir() => all.push(dir),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Lets the users of what is made for it at a provider, who are others than ours, see its `run`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_run(&self) -> io::Result<()> {
+        // Nobody outside passes the directory above it.
+        fs::set_permissions(self.part("run"), fs::Permissions::from_mode(0o755))
+    }
+
+    /// Notes that something was made for it at a provider: when it is not there any more, it is gone.
     ///
     /// # Errors
     /// What the system says.
     pub fn note_made(&self) -> io::Result<()> {
-        // Nobody outside passes the directory above it.
-        fs::set_permissions(self.part("run"), fs::Permissions::from_mode(0o755))?;
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.dir().join(MADE)).map(drop)
     }
 
+    /// Takes that note away, before what was made is removed to be made anew.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn forget_made(&self) -> io::Result<()> {
+        match fs::remove_file(self.dir().join(MADE)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     /// Whether that was noted.
-    pub fn was_made(&self) -> bool {
-        self.dir().join(MADE).symlink_metadata().is_ok()
+    ///
+    /// # Errors
+    /// What the system says: it is then unknown.
+    pub fn was_made(&self) -> io::Result<bool> {
+        found(&self.dir().join(MADE))
+    }
+}
+
+fn found(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -275,6 +337,27 @@ mod tests {
         fs::create_dir(&elsewhere).unwrap();
         symlink(&elsewhere, place.dir()).unwrap();
         assert!(place.remove().is_err() && elsewhere.exists());
+    }
+
+    #[test]
+    fn only_what_is_said_not_to_be_there_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path());
+        let waits = || Place::waits(dir.path(), place.id());
+        assert!(!waits().unwrap() && !Place::exists(dir.path(), place.id()).unwrap());
+        place.make().unwrap();
+        fs::write(dir.path().join("environments/file"), "").unwrap();
+        assert!(waits().unwrap() && Place::exists(dir.path(), place.id()).unwrap());
+        place.note_made().unwrap();
+        assert!(!waits().unwrap() && place.was_made().unwrap());
+        place.forget_made().unwrap();
+        place.forget_made().unwrap();
+        assert!(waits().unwrap());
+        // Neither read nor said not to be there.
+        place.remove().unwrap();
+        fs::remove_dir_all(dir.path().join("environments")).unwrap();
+        symlink("environments", dir.path().join("environments")).unwrap();
+        assert!(waits().is_err() && Place::exists(dir.path(), place.id()).is_err());
     }
 
     #[test]

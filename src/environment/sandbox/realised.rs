@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::gitdir::{self, Layout};
 use super::mount::{self, Access, Bind};
-use super::{sources, swept};
+use super::{configured, nested, sources, swept};
 use crate::environment::driver::{RealiseAsk, Realised, Site};
 
 /// What was asked, kept in the record so that each command is wrapped by what is there then.
@@ -17,6 +17,9 @@ pub struct Workspace {
     pub root: PathBuf,
     /// Git's common directory.
     pub git_common_dir: Option<PathBuf>,
+    /// Repositories in it when it was realised; none in records of before these were looked for.
+    #[serde(default)]
+    pub nested: Option<nested::Before>,
 }
 
 impl Workspace {
@@ -24,7 +27,25 @@ impl Workspace {
     pub fn of(ask: &RealiseAsk) -> Self {
         let in_git = ask.root.clone().filter(|root| ask.cwd.starts_with(root));
         let git_common_dir = ask.git_common_dir.clone().filter(|_| in_git.is_some());
-        Self { root: in_git.unwrap_or_else(|| ask.cwd.clone()), git_common_dir }
+        Self { root: in_git.unwrap_or_else(|| ask.cwd.clone()), git_common_dir, nested: None }
+    }
+
+    /// The same with what is in it now: to be kept in the record.
+    ///
+    /// # Errors
+    /// In words: what is not as git leaves it, and more repositories than can be protected.
+    pub fn looked_through(self, site: &Site) -> Result<Self, String> {
+        let (real, layout) = self.look(site)?;
+        Ok(Self { nested: Some(nested::before(&real, &layout)?), ..self })
+    }
+
+    fn look(&self, site: &Site) -> Result<(PathBuf, Layout), String> {
+        let real = self.root.canonicalize().map_err(|e| format!("{} cannot be used: {e}", self.root.display()))?;
+        if let Some(why) = sources::too_large(&real, site) {
+            return Err(format!("the workspace {why}, and cannot be shown in a sandbox; work in a smaller directory"));
+        }
+        let layout = gitdir::look(&real, self.git_common_dir.as_deref())?;
+        Ok((real, layout))
     }
 
     /// Of a record that [`record`] made.
@@ -38,11 +59,7 @@ impl Workspace {
     /// # Errors
     /// In words: what cannot be shown, or would let someone inside change what runs outside.
     pub fn binds(&self, mounts: &[Bind], site: &Site) -> Result<(Layout, Vec<Bind>), String> {
-        let real = self.root.canonicalize().map_err(|e| format!("{} cannot be used: {e}", self.root.display()))?;
-        if let Some(why) = sources::too_large(&real, site) {
-            return Err(format!("the workspace {why}, and cannot be shown in a sandbox; work in a smaller directory"));
-        }
-        let layout = gitdir::look(&real, self.git_common_dir.as_deref())?;
+        let (real, layout) = self.look(site)?;
         let common = match &layout {
             Layout::None => None,
             Layout::Main { common } | Layout::Linked { common, .. } => Some(common),
@@ -75,11 +92,21 @@ impl Workspace {
         if real != self.root {
             all.push(Bind::same(&real, Access::Write));
         }
-        all.extend(gitdir::binds(&real, &layout)?);
-        if real != self.root && common.is_some() {
-            let dot = Bind { source: real.join(".git"), target: self.root.join(".git"), access: Access::Read };
-            all.push(dot);
+        // First, since what of it is writable lies above what the others protect.
+        let mut kept = configured::look(&real, &layout)?.binds;
+        kept.extend(gitdir::binds(&real, &layout)?);
+        if let Some(nested) = &self.nested {
+            kept.extend(nested.binds(&real, &layout)?);
         }
+        if real != self.root {
+            // What is read-only by one name of the workspace must not be writable by the other.
+            let again = |bind: &Bind| {
+                let rest = bind.target.strip_prefix(&real).ok()?;
+                Some(Bind { source: bind.source.clone(), target: self.root.join(rest), access: bind.access })
+            };
+            kept.extend(kept.iter().filter_map(again).collect::<Vec<_>>());
+        }
+        all.extend(kept);
         all.extend(within.into_iter().cloned());
         Ok((layout, all))
     }
@@ -111,6 +138,11 @@ pub fn record(workspace: &Workspace, layout: &Layout, binds: &[Bind], note: Opti
             json!({ "source": b.source.display().to_string(), "target": b.target.display().to_string(), "access": b.access })
         })
         .collect();
+    let real = workspace.root.canonicalize().unwrap_or_else(|_| workspace.root.clone());
+    let of_config = configured::look(&real, layout).map_or_else(|why| vec![why], |configured| configured.notes);
+    notes.extend(of_config.iter().map(String::as_str));
+    let of_nested = workspace.nested.as_ref().map(nested::Before::notes).unwrap_or_default();
+    notes.extend(of_nested.iter().map(String::as_str));
     json!({ "workspace": workspace, "git": layout, "mounts": mounts, "notes": notes, "sandbox": more,
         "links_before": swept::links(layout) })
 }

@@ -1,5 +1,6 @@
 //! The mounts of a config, looked at before anything of this machine is shown.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use wharf_model::config::driver::{Mount, SandboxConfig};
@@ -10,6 +11,21 @@ use crate::environment::driver::{Check, Site};
 /// What of an operator's home is never shown, neither itself nor as a part of something larger.
 pub const SECRETS: [&str; 9] =
     [".ssh", ".gnupg", ".aws", ".config/wharf", ".kube", ".docker", ".netrc", ".git-credentials", ".password-store"];
+
+/// Sockets whose other end does outside what it is told.
+const SOCKETS: [&str; 8] = [
+    "docker.sock",
+    "podman.sock",
+    "containerd.sock",
+    "crio.sock",
+    "buildkitd.sock",
+    "bus",
+    "system_bus_socket",
+    "private",
+];
+/// How far below a mount such sockets are looked for, and among how many entries.
+const SCAN_DEPTH: usize = 2;
+const SCAN_MAX: usize = 5_000;
 
 /// The operator's home, after links.
 pub fn home(site: &Site) -> Option<PathBuf> {
@@ -64,18 +80,21 @@ fn forbidden(source: &Path, site: &Site) -> Option<String> {
         return Some("is all of this machine".into());
     }
     for kernel in ["/proc", "/sys", "/dev", "/run", "/var/run", "/boot"] {
-        let devices = kernel == "/dev" && source.starts_with("/dev/shm");
-        if source == Path::new(kernel) || (source.starts_with(kernel) && kernel != "/run" && !devices) {
+        let devices = kernel == "/dev" && source.starts_with("/dev/shm/");
+        if source.starts_with(kernel) && !devices {
             return Some(format!("belongs to the system ({kernel})"));
         }
+    }
+    if let Some(shared) = ["/tmp", "/var/tmp"].into_iter().find(|shared| source == Path::new(shared)) {
+        return Some(format!("holds what every program of this machine keeps for a while ({shared})"));
     }
     let meets = |secret: &Path| source.starts_with(secret) || secret.starts_with(source);
     let data = site.data.canonicalize().unwrap_or_else(|_| site.data.clone());
     if meets(&data) {
         return Some("holds the data directory of wharf, or is in it".into());
     }
-    if is_socket_of_an_engine(source) {
-        return Some("commands a container engine, and with it this machine".into());
+    if let Some(socket) = way_out(source) {
+        return Some(format!("holds the socket {}, which commands programs outside", socket.display()));
     }
     let home = home(site)?;
     for name in SECRETS {
@@ -99,9 +118,35 @@ pub fn too_large(root: &Path, site: &Site) -> Option<String> {
     Some(format!("{} holds ~/{secret}", root.display()))
 }
 
-fn is_socket_of_an_engine(source: &Path) -> bool {
-    let named = |name: &str| source.file_name().is_some_and(|n| n == name);
-    named("docker.sock") || named("podman.sock") || named("containerd.sock")
+/// A socket of a container engine, a bus or a terminal multiplexer, where it is one or one lies near its top.
+fn way_out(source: &Path) -> Option<PathBuf> {
+    if commands(source) {
+        return Some(source.to_owned());
+    }
+    let (mut todo, mut seen) = (vec![(source.to_owned(), 0)], 0);
+    while let Some((dir, depth)) = todo.pop() {
+        // One that cannot be read here is not read inside either.
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            seen += 1;
+            if seen > SCAN_MAX {
+                return None;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && depth < SCAN_DEPTH => todo.push((entry.path(), depth + 1)),
+                Ok(kind) if kind.is_socket() && commands(&entry.path()) => return Some(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// Whether a path is such a socket, by its name.
+fn commands(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let dir = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    (SOCKETS.contains(&name) || dir.starts_with("tmux-"))
+        && path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket())
 }
 
 fn system_target(target: &Path) -> Option<&'static str> {
@@ -128,6 +173,11 @@ mod tests {
         }
         symlink(root.join("home/.ssh"), root.join("cache/keys")).unwrap();
         symlink("/", root.join("cache/all")).unwrap();
+        for dir in ["engine/in", "mux/tmux-7"] {
+            std::fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        let _sockets = ["engine/in/docker.sock", "mux/tmux-7/default", "cache/other.sock"]
+            .map(|name| std::os::unix::net::UnixListener::bind(root.join(name)).unwrap());
         let home = root.join("home").display().to_string();
         let site = Site {
             data: root.join("home/.local/share/wharf"),
@@ -149,6 +199,10 @@ mod tests {
             (root.display().to_string(), "data directory"),
             ("/proc/1".to_owned(), "belongs to the system"),
             ("nowhere".to_owned(), "cannot be used"),
+            ("/tmp".to_owned(), "/tmp"),
+            (path("engine"), "docker.sock"),
+            (path("engine/in/docker.sock"), "docker.sock"),
+            (path("mux"), "tmux-7/default"),
         ];
         for (source, words) in bad {
             let why = bind(&mount(&source), &site).unwrap_err();

@@ -1,10 +1,27 @@
 //! Removal of what someone else filled.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Removes a tree without following links, also where directories in it were made unwritable.
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fchmod, fstat, openat, renameat, unlinkat};
+
+use super::walk;
+
+/// Levels that are held open at once; what lies deeper is moved to the top first.
+const LEVELS_MAX: usize = 64;
+
+/// A directory on the way down.
+struct Level {
+    fd: OwnedFd,
+    name: OsString,
+    rest: Vec<OsString>,
+}
+
+/// Removes a tree without following links, however deep it is, also where directories in it were made unwritable.
+/// What went meanwhile is removed.
 ///
 /// # Errors
 /// What the system says.
@@ -15,42 +32,107 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     if !meta.is_dir() {
-        return fs::remove_file(path);
+        return gone(fs::remove_file(path));
     }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_up(&open_dir(rustix::fs::CWD, path)?)?;
-            fs::remove_dir_all(path)
+    let Some(fd) = enter(CWD, path.as_os_str())? else { return Ok(()) };
+    let mut levels = vec![Level { rest: clear(&fd)?, name: OsString::new(), fd }];
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.rest.pop() else {
+            let done = levels.pop();
+            if let (Some(above), Some(done)) = (levels.last(), done) {
+                gone(unlinkat(&above.fd, &done.name, AtFlags::REMOVEDIR).map_err(io::Error::from))?;
+            }
+            continue;
+        };
+        let Some(fd) = enter(&level.fd, &name)? else { continue };
+        if levels.len() < LEVELS_MAX {
+            levels.push(Level { rest: clear(&fd)?, name, fd });
+            continue;
         }
+        let aside = OsString::from(format!(".{}", uuid::Uuid::now_v7()));
+        let deepest = &levels[levels.len() - 1];
+        match renameat(&deepest.fd, &name, &levels[0].fd, &aside) {
+            Ok(()) => levels[0].rest.push(aside),
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    gone(fs::remove_dir(path))
+}
+
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn open_dir(at: impl rustix::fd::AsFd, path: impl rustix::path::Arg) -> io::Result<rustix::fd::OwnedFd> {
-    use rustix::fs::{Mode, OFlags};
-    Ok(rustix::fs::openat(
-        at,
-        path,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
+/// Opens a directory and makes it one that its owner can empty; none when it went, or is something else, which is
+/// removed.
+fn enter(at: impl rustix::fd::AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
+    let mut opened = walk::open(&at, name);
+    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(dir) = openat(&at, name, flags, Mode::empty()) {
+            // A descriptor that was opened for its path alone cannot be changed; its entry in /proc leads to nothing
+            // else.
+            let own = format!("/proc/self/fd/{}", dir.as_raw_fd());
+            chmodat(CWD, own.as_str(), Mode::RWXU, AtFlags::empty())?;
+        }
+        opened = walk::open(&at, name);
+    }
+    match opened {
+        Ok(fd) => {
+            if !Mode::from_raw_mode(fstat(&fd)?.st_mode).contains(Mode::RWXU) {
+                fchmod(&fd, Mode::RWXU)?;
+            }
+            Ok(Some(fd))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            gone(unlinkat(&at, name, AtFlags::empty()).map_err(io::Error::from)).map(|()| None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// Makes the directories of a tree writable for their owner.
-fn open_up(dir: &rustix::fd::OwnedFd) -> io::Result<()> {
-    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-    use std::os::fd::AsRawFd;
-    // A descriptor that was opened for its path alone cannot be changed; its entry in /proc leads to nothing else.
-    let own = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    rustix::fs::chmodat(rustix::fs::CWD, own.as_str(), Mode::RWXU, AtFlags::empty())?;
-    let readable = rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&readable)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
-            open_up(&open_dir(&readable, name)?)?;
+/// Removes everything in a directory but other directories, which it names.
+fn clear(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+    let mut rest = Vec::new();
+    for (name, kind) in walk::entries(dir)? {
+        if kind == FileType::Directory {
+            rest.push(name);
+        } else {
+            gone(unlinkat(dir, &name, AtFlags::empty()).map_err(io::Error::from))?;
         }
     }
-    Ok(())
+    Ok(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::mkdirat;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_deeper_than_descriptors_reach_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir(&top).unwrap();
+        fs::write(dir.path().join("outside"), "stays").unwrap();
+        let mut here = walk::open(CWD, top.as_os_str()).unwrap();
+        for level in 0..2_000 {
+            mkdirat(&here, "d", Mode::RWXU).unwrap();
+            let next = walk::open(&here, OsStr::new("d")).unwrap();
+            rustix::fs::symlinkat("/", &next, "link").unwrap();
+            if level % 50 == 0 {
+                fchmod(&here, Mode::RUSR | Mode::XUSR).unwrap();
+            }
+            here = next;
+        }
+        remove_tree(&top).unwrap();
+        remove_tree(&top).unwrap();
+        assert!(!top.exists() && dir.path().join("outside").exists());
+    }
 }

@@ -72,18 +72,14 @@ impl Bubblewrap {
 
     pub(super) fn observe(&self, ids: &[String]) -> BTreeMap<String, Seen> {
         let mut seen = BTreeMap::new();
-        let environments = self.site.data.join("environments");
         for id in ids {
-            let Some(name) = id.strip_prefix(PREFIX).filter(|name| uuid::Uuid::parse_str(name).is_ok()) else {
-                seen.insert(id.clone(), Seen::Gone);
-                continue;
-            };
             // Which environment it belongs to is not told; no two places have the same name.
-            let found = match std::fs::read_dir(&environments) {
-                Ok(entries) => entries.flatten().any(|entry| entry.path().join(name).is_dir()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-                Err(_) => continue,
+            let found = match id.strip_prefix(PREFIX).and_then(|name| uuid::Uuid::parse_str(name).ok()) {
+                Some(name) => Place::exists(&self.site.data, name),
+                None => Ok(false),
             };
+            // Of one that cannot be looked for nothing is known.
+            let Ok(found) = found else { continue };
             seen.insert(id.clone(), if found { Seen::Held(None) } else { Seen::Gone });
         }
         seen

@@ -73,14 +73,16 @@ impl Bubblewrap {
     }
 
     fn realise(&self, held: &Held, ask: &RealiseAsk) -> Answer<Realised> {
-        let workspace = Workspace::of(ask);
         let made = self.place(held).and_then(|place| match place.is_there() {
-            Ok(true) => self.shown(&workspace).map(|shown| (place, shown)),
+            Ok(true) => {
+                let workspace = Workspace::of(ask).looked_through(&self.site)?;
+                self.shown(&workspace).map(|shown| (place, workspace, shown))
+            }
             Ok(false) => Err(format!("the sandbox {} is not there any more", place.dir().display())),
             Err(error) => Err(error.to_string()),
         });
         match made {
-            Ok((place, (layout, binds))) => {
+            Ok((place, workspace, (layout, binds))) => {
                 let more = json!({ "provider": "bubblewrap", "directory": place.dir().display().to_string() });
                 let record = realised::record(&workspace, &layout, &binds, None, more);
                 Answer::Done(Realised { cwd: ask.cwd.display().to_string(), sync: "none".into(), record })

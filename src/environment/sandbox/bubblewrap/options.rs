@@ -86,6 +86,8 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     let mut options = base(parts.config.network);
     let mut add = |words: &[&str]| options.extend(words.iter().map(|w| (*w).to_owned()));
     let (tmp, home) = (place.part("tmp"), place.part("home"));
+    // The data directory may be named by a link: what it leads to may be seen otherwise.
+    let real_data = site.data.canonicalize().ok().filter(|real| *real != site.data);
     add(&["--bind", &mount::word(&tmp)?, "/tmp", "--symlink", "../tmp", "/var/tmp"]);
     let leads_to_guarded = |dir: &Path| parts.guarded.iter().any(|guarded| guarded.starts_with(dir));
     let mut free: Vec<PathBuf> = vec!["/tmp".into(), "/dev/shm".into()];
@@ -98,7 +100,7 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
         for bind in parts.binds {
             clear(&home, &there, &bind.target)?;
         }
-        for own in [&site.data, &site.program] {
+        for own in [&site.data, &site.program].into_iter().chain(&real_data) {
             clear(&home, &there, own)?;
         }
         if leads_to_guarded(&there) {
@@ -111,11 +113,13 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
             free.push(there);
         }
     }
-    for own in [&site.data, &site.program] {
+    for own in [&site.data, &site.program].into_iter().chain(&real_data) {
         clear(&tmp, Path::new("/tmp"), own)?;
     }
     // What a run may see of the data directory lies over nothing that someone inside could have prepared.
-    add(&["--tmpfs", &mount::word(&site.data)?]);
+    for data in std::iter::once(&site.data).chain(&real_data) {
+        add(&["--tmpfs", &mount::word(data)?]);
+    }
     for bind in parts.binds {
         clear(&tmp, Path::new("/tmp"), &bind.target)?;
         let word = if bind.access == Access::Write { "--bind" } else { "--ro-bind" };
@@ -136,6 +140,9 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     tail.extend(options);
     tail.push("--".to_owned());
     tail.extend(hand::words(&program, hand::BEGIN));
+    if parts.config.network != Network::None {
+        tail.push("--scoped".to_owned());
+    }
     for dir in &free {
         tail.extend(["--free".to_owned(), mount::word(dir)?]);
     }
@@ -149,6 +156,10 @@ pub fn target(parts: &Parts<'_>) -> Result<Target, String> {
     let mut set = parts.config.env.clone();
     // The operator's own directory for such files is not seen inside.
     set.entry("TMPDIR".to_owned()).or_insert_with(|| "/tmp".to_owned());
+    // A home that is named by a link lies inside where it leads to, and nowhere else.
+    if let Some(there) = sources::home(site).filter(|there| site.operator.get("HOME").map(Path::new) != Some(there)) {
+        set.entry("HOME".to_owned()).or_insert(mount::word(&there)?);
+    }
     Ok(Target {
         head,
         tail,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wharf_model::config::driver::Network;
+
 use super::super::{limits, program, sources};
 use super::{Bubblewrap, options};
 use crate::environment::driver::Check;
@@ -21,6 +23,7 @@ pub async fn all(driver: &Bubblewrap) -> Vec<Check> {
     let driver = driver.clone();
     let more = tokio::task::spawn_blocking(move || {
         let mut more = vec![links()];
+        more.extend((driver.config.network != Network::None).then(abstract_sockets));
         more.extend(limits::checks(&driver.config.limits));
         more.extend(sources::checks(&driver.config, &driver.site));
         more
@@ -68,6 +71,24 @@ fn links() -> Check {
             "links",
             "the kernel has no Landlock: links made in git's directories are only found and removed after a run",
             "enable Landlock, or use git in such a workspace only after the run",
+        ),
+    }
+}
+
+/// Whether sockets without a file can be kept apart although the network is shared.
+fn abstract_sockets() -> Check {
+    match landlock::version() {
+        Some(version) if version >= landlock::VERSION_SCOPED => {
+            Check::ok("abstract_sockets", "sockets with abstract names outside are not reached from inside")
+        }
+        _ => Check::warn(
+            "abstract_sockets",
+            format!(
+                "with the network of this machine a run reaches sockets with abstract names too (some desktops' buses \
+                 and displays): the kernel has no Landlock {}",
+                landlock::VERSION_SCOPED
+            ),
+            "use network = \"none\", or a kernel from 6.12 on with Landlock",
         ),
     }
 }

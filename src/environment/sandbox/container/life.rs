@@ -39,7 +39,8 @@ impl Container {
             self.ours(place, &known)?;
             return Ok(true);
         }
-        Ok(place.is_there().map_err(|error| error.to_string())? && !place.was_made())
+        let waits = place.is_there().and_then(|there| Ok(there && !place.was_made()?));
+        waits.map_err(|error| error.to_string())
     }
 
     pub(super) async fn look_again(&self, ask: &AcquireAsk, id: &str) -> Answer<Resumed> {
@@ -67,7 +68,7 @@ impl Container {
             Err(why) => return Answer::refused(code::RELEASE, why),
         };
         let name = name(&place);
-        if self.engine.program().is_none() && (outcome != Outcome::Kept || place.was_made()) {
+        if self.engine.program().is_none() && (outcome != Outcome::Kept || place.was_made().unwrap_or(true)) {
             return Answer::unknown(self.engine.not_found());
         }
         match self.engine.look(&name).await {
@@ -111,9 +112,13 @@ impl Container {
         let mut seen = BTreeMap::new();
         for id in ids {
             let place = id.strip_prefix(&prefix).and_then(|name| uuid::Uuid::parse_str(name).ok());
-            let held = place.is_some_and(|place| {
-                names.iter().any(|name| *name == format!("{NAME}{place}")) || Place::waits(&self.site.data, place)
-            });
+            let held = match place {
+                Some(place) if names.iter().any(|name| *name == format!("{NAME}{place}")) => Ok(true),
+                Some(place) => Place::waits(&self.site.data, place),
+                None => Ok(false),
+            };
+            // Of one that cannot be looked for nothing is known.
+            let Ok(held) = held else { continue };
             seen.insert(id.clone(), if held { Seen::Held(None) } else { Seen::Gone });
         }
         Answer::Done(seen)

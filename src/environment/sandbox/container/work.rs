@@ -47,18 +47,22 @@ impl Container {
         if let Some(known) = self.engine.look(&name(place)).await? {
             self.ours(place, &known).map_err(Trouble::Refused)?;
             if known.labels.get(LABEL_MADE) != Some(&wanted.made) {
+                // Before it goes: a call that ends in between must not leave a place that is taken for gone.
+                place.forget_made().map_err(|error| error.to_string())?;
                 self.engine.must(&["rm", "--force", "--volumes", &name(place)]).await?;
                 anew = true;
             }
         }
         if self.engine.look(&name(place)).await?.is_none() {
-            place.note_made().map_err(|error| error.to_string())?;
+            place.open_run().map_err(|error| error.to_string())?;
             let said = self.engine.call(&wanted.words).await?;
             if !said.ok() {
                 let why = format!("{} makes no container: {}", self.engine.kind(), trouble(&said));
                 return Err(if is_absent(&said) { Trouble::Refused(self.no_image()) } else { Trouble::Unknown(why) });
             }
         }
+        // Only now: one that was never made is not gone.
+        place.note_made().map_err(|error| error.to_string())?;
         match self.start(place).await {
             Ok(()) => Ok(anew),
             Err(why) if why.contains("/bin/sh") => {
@@ -69,17 +73,20 @@ impl Container {
     }
 
     pub(super) async fn show(&self, held: &Held, ask: &RealiseAsk) -> Answer<Realised> {
-        let workspace = Workspace::of(ask);
         let place = match self.place(held) {
             Ok(place) => place,
             Err(why) => return Answer::refused(code::REALISE, why),
         };
-        let (this, asked) = (self.clone(), workspace.clone());
+        let (this, asked) = (self.clone(), Workspace::of(ask));
         let binds = blocking(move || {
-            let shown = sources::binds(&this.config, &this.site).and_then(|mounts| asked.binds(&mounts, &this.site));
+            let shown = asked.looked_through(&this.site).and_then(|workspace| {
+                let mounts = sources::binds(&this.config, &this.site)?;
+                let (layout, binds) = workspace.binds(&mounts, &this.site)?;
+                Ok((workspace, layout, binds))
+            });
             shown.map_or_else(|why| Answer::refused(code::REALISE, why), Answer::Done)
         });
-        let (layout, binds) = match binds.await {
+        let (workspace, layout, binds) = match binds.await {
             Answer::Done(shown) => shown,
             Answer::Refused { code, hint } => return Answer::Refused { code, hint },
             Answer::Unknown { evidence } => return Answer::Unknown { evidence },
@@ -119,7 +126,7 @@ impl Container {
                     return Answer::unknown(why);
                 }
             }
-            Ok(None) if realised.is_none() && !place.was_made() => {
+            Ok(None) if realised.is_none() && !place.was_made().unwrap_or(true) => {
                 // Without a workspace: a test of the environment.
                 let made = match sources::binds(&self.config, &self.site) {
                     Ok(binds) => self.make(&place, &binds).await,

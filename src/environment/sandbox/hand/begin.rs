@@ -1,18 +1,23 @@
-//! Before the command, inside: `begin [--free DIR]… [--processes N] [--data-bytes N] -- COMMAND`.
+//! Before the command, inside: `begin [--scoped] [--free DIR]… [--processes N] [--data-bytes N] -- COMMAND`.
 
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Outcome, become_program, cannot, split};
-use crate::process::{dispositions, landlock};
+use crate::process::{dispositions, landlock, seccomp};
 
 /// Fences itself in, caps itself, and turns into the command.
 pub fn run(words: Vec<String>) -> Outcome {
     let (own, command) = split(words)?;
     let mut free: Vec<PathBuf> = std::env::var_os("WHARF_AGENT_HOME").map(PathBuf::from).into_iter().collect();
     let mut own = own.into_iter();
+    let mut scoped = false;
     while let Some(word) = own.next() {
+        if word == "--scoped" {
+            scoped = true;
+            continue;
+        }
         let value = own.next().ok_or_else(|| cannot(format!("{word} needs a value")))?;
         match word.as_str() {
             "--free" => free.push(value.into()),
@@ -27,6 +32,13 @@ pub fn run(words: Vec<String>) -> Outcome {
     // A kernel without it is told of by the probe of the environment, not by every command.
     landlock::special_files_only_below(&free)
         .map_err(|error| cannot(format!("the kernel refused the fence around git's directories: {error}")))?;
+    if scoped {
+        landlock::nothing_outside_by_abstract_names()
+            .map_err(|error| cannot(format!("the kernel refused the fence around abstract sockets: {error}")))?;
+    }
+    // The terminal may be the operator's own: what was typed into it from here would run outside.
+    seccomp::no_typing_into_terminals()
+        .map_err(|error| cannot(format!("the kernel refused the filter that keeps terminals apart: {error}")))?;
     dispositions::restore_asking().map_err(|error| cannot(format!("signals cannot be restored: {error}")))?;
     become_program(&command)
 }

@@ -25,6 +25,52 @@ const HEARD: Duration = Duration::from_millis(20);
 /// What one pipe holds for certain.
 const PIPE_MAX: usize = 32 * 1024;
 
+/// Variables that steer an engine's client, the shell that it may be wrapped in, or the loader.
+const STEERING: [&str; 24] = [
+    "ALL_PROXY",
+    "BASHOPTS",
+    "BASH_ENV",
+    "CDPATH",
+    "ENV",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "HOME",
+    "HOSTALIASES",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "IFS",
+    "LOCALDOMAIN",
+    "LOCPATH",
+    "NLSPATH",
+    "NOTIFY_SOCKET",
+    "NO_PROXY",
+    "PATH",
+    "PS4",
+    "RES_OPTIONS",
+    "SHELLOPTS",
+    "TMPDIR",
+    "TZDIR",
+    "USER",
+];
+const STEERING_PREFIXES: [&str; 16] = [
+    "BASH_FUNC_",
+    "BUILDAH",
+    "CONTAINER",
+    "DBUS_",
+    "DOCKER_",
+    "GODEBUG",
+    "GOTRACEBACK",
+    "LD_",
+    "LISTEN_",
+    "MALLOC_",
+    "PODMAN_",
+    "REGISTRY_",
+    "SSH_",
+    "SSL_CERT",
+    "STORAGE_",
+    "XDG_",
+];
+
 #[derive(Debug, Default)]
 struct Own {
     data: PathBuf,
@@ -59,9 +105,9 @@ pub fn run(words: Vec<String>) -> Outcome {
 
 async fn keep(own: &Own, mut client: Vec<String>, mut env: BTreeMap<String, String>) -> Outcome {
     let engine = env.remove(ENGINE_ENV).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let apart = part(&mut client, &mut env, &engine);
-    let pipe = passed(&mut client, &apart)?;
     let tag = env.get("WHARF_TAG").cloned();
+    let apart = part(&mut client, &mut env, &engine).map_err(cannot)?;
+    let pipe = passed(&mut client, &apart)?;
     let mut signals = Vec::new();
     for (kind, name) in [
         (SignalKind::hangup(), "HUP"),
@@ -134,26 +180,58 @@ async fn carry(own: &Own, engine: &str, env: &BTreeMap<String, String>, tag: Opt
     }
 }
 
-/// Takes those variables of the command apart that are the engine's own under the same name: its client gets
-/// the operator's values, and these go another way.
+/// Leaves in the environment what the engine's client is to have: the operator's own values for it, and those
+/// variables of the command that it is told to pass on by name. Variables of the command that would steer the client
+/// itself, here, are taken apart and go another way.
+///
+/// # Errors
+/// In words: one that cannot go that way.
 fn part(
     client: &mut Vec<String>,
     env: &mut BTreeMap<String, String>,
     engine: &BTreeMap<String, String>,
-) -> Vec<(String, String)> {
-    let mut apart = Vec::new();
-    for (name, value) in engine {
-        let named = client.windows(2).position(|pair| pair[0] == "--env" && pair[1] == *name);
-        let other = env.get(name).filter(|other| *other != value).cloned();
-        if let (Some(at), Some(other)) = (named, other)
-            && !other.contains('\n')
-        {
-            client.drain(at..at + 2);
-            apart.push((name.clone(), other));
+) -> Result<Vec<(String, String)>, String> {
+    let given = std::mem::take(env);
+    env.clone_from(engine);
+    let (mut apart, mut kept) = (Vec::new(), Vec::new());
+    // Only options that stand before the container's name are ours; the command has its own.
+    let mut at = client.iter().position(|word| word == "exec").map_or(client.len(), |at| at + 1);
+    kept.extend_from_slice(&client[..at]);
+    while let Some(word) = client.get(at) {
+        let value = client.get(at + 1);
+        match (word.as_str(), value) {
+            ("--env", Some(name)) => {
+                at += 2;
+                let Some(value) = given.get(name) else { continue };
+                if engine.get(name) == Some(value) || !(engine.contains_key(name) || steers(name)) {
+                    env.insert(name.clone(), value.clone());
+                    kept.extend(["--env".to_owned(), name.clone()]);
+                } else if value.contains('\n') {
+                    return Err(format!("the variable {name} holds a line end, and cannot be passed past the engine"));
+                } else {
+                    apart.push((name.clone(), value.clone()));
+                }
+            }
+            ("--workdir", Some(value)) => {
+                kept.extend([word.clone(), value.clone()]);
+                at += 2;
+            }
+            ("-i" | "-t", _) => {
+                kept.push(word.clone());
+                at += 1;
+            }
+            _ => break,
         }
-        env.insert(name.clone(), value.clone());
     }
-    apart
+    kept.extend_from_slice(&client[at..]);
+    *client = kept;
+    Ok(apart)
+}
+
+/// Whether a variable changes what an engine's client does, or what is loaded into it.
+fn steers(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    STEERING.contains(&upper.as_str()) || STEERING_PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
 }
 
 /// Has the client read variables from a pipe, since no value may stand in an argument or a file.
@@ -229,13 +307,35 @@ mod tests {
         let mut env = map(&[("HOME", "/work"), ("KEY", "hidden-value"), ("PATH", "/bin")]);
         let mut client = words(&["podman", "exec", "-i", "--env", "HOME", "--env", "KEY", "box", "env"]);
         let engine = map(&[("HOME", "/home/me"), ("PATH", "/bin")]);
-        let apart = part(&mut client, &mut env, &engine);
+        let apart = part(&mut client, &mut env, &engine).unwrap();
         assert_eq!(apart, [("HOME".to_owned(), "/work".to_owned())]);
         assert_eq!(env, map(&[("HOME", "/home/me"), ("KEY", "hidden-value"), ("PATH", "/bin")]));
         let pipe = passed(&mut client, &apart).unwrap().unwrap();
         let file = format!("/proc/self/fd/{}", pipe.as_raw_fd());
         assert_eq!(client, words(&["podman", "exec", "--env-file", &file, "-i", "--env", "KEY", "box", "env"]));
         assert_eq!(std::fs::read_to_string(file).unwrap(), "HOME=/work\n");
+    }
+
+    #[test]
+    fn variables_of_a_command_do_not_steer_the_client() {
+        let steering = [("LD_PRELOAD", "/x.so"), ("DOCKER_HOST", "tcp://x"), ("CONTAINERS_CONF", "/x"), ("PATH", "/x")];
+        let pairs = steering.iter().chain(&[("KEY", "v"), ("NOT_NAMED", "v")]);
+        let mut env: BTreeMap<String, String> = pairs.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut client = words(&["docker", "exec", "-i", "-t", "--workdir", "/--env"]);
+        for name in ["LD_PRELOAD", "DOCKER_HOST", "CONTAINERS_CONF", "PATH", "KEY", "UNSET"] {
+            client.extend(words(&["--env", name]));
+        }
+        client.extend(words(&["box", "env", "--env", "KEY"]));
+        let engine = BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]);
+        let again = (client.clone(), env.clone());
+        let apart = part(&mut client, &mut env, &engine).unwrap();
+        assert_eq!(apart, steering.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(env, BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("KEY".to_owned(), "v".to_owned())]));
+        let left = ["docker", "exec", "-i", "-t", "--workdir", "/--env", "--env", "KEY", "box", "env", "--env", "KEY"];
+        assert_eq!(client, words(&left));
+        let (mut client, mut env) = again;
+        env.insert("LD_PRELOAD".into(), "a\nb".into());
+        assert!(part(&mut client, &mut env, &engine).unwrap_err().contains("LD_PRELOAD"));
     }
 
     #[test]

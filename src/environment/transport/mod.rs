@@ -9,6 +9,8 @@ pub mod place;
 mod reply;
 pub mod script;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod workspace;
 
 use std::collections::BTreeMap;

@@ -127,7 +127,8 @@ watch() {
     know "$run"
     # What closes by itself has a moment for it; what the command left is asked, then ended.
     looks=4
-    while [ "$looks" -gt 0 ] && [ -n "$(live)" ]; do
+    while [ "$looks" -gt 0 ]; do
+        if all=$(live) && [ -z "$all" ]; then break; fi
         nap 0.1
         looks=$((looks - 1))
     done

@@ -8,5 +8,5 @@ if [ "$grace" != look ]; then
     ask_all
     end_all "$grace"
 fi
-live
+live || { echo 'the processes of the host cannot be looked at' >&2; exit 15; }
 printf 'end\n'

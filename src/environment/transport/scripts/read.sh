@@ -21,14 +21,23 @@ while :; do
     over=
     [ -f exit ] && over=1
     set -- $(wc -c out err 2>/dev/null)
+    if [ "$2 $4" != 'out err' ]; then
+        # Not made yet, or it cannot be looked at: then nobody knows whether there is more.
+        case $(LC_ALL=C ls out err 2>&1) in
+            *'No such file or directory'*) ;;
+            *) exit 1 ;;
+        esac
+        [ -z "$over" ] || { printf 'l its output is not there any more\n'; exit 0; }
+        set -- 0 out 0 err
+    fi
     moved=
-    if [ "${1:-0}" -gt "$o" ]; then
+    if [ "$1" -gt "$o" ]; then
         n=$(($1 - o))
         [ "$n" -le 1048576 ] || n=1048576
         send o out "$o" "$n"
         o=$((o + n)) moved=1
     fi
-    if [ "${3:-0}" -gt "$e" ]; then
+    if [ "$3" -gt "$e" ]; then
         n=$(($3 - e))
         [ "$n" -le 1048576 ] || n=1048576
         send e err "$e" "$n"
@@ -39,7 +48,7 @@ while :; do
         continue
     fi
     if [ -n "$over" ]; then
-        read -r kind what <exit
+        read -r kind what <exit || exit 1
         case $kind in
             code | signal) printf 'x %s %s\n' "$kind" "${what%% *}" ;;
             *) printf 'l %s\n' "$what" ;;
@@ -52,7 +61,10 @@ while :; do
             doubt=0
         else
             know "$run"
-            if [ -n "$(live)" ] || [ -f exit ]; then doubt=0; else doubt=$((doubt + 1)); fi
+            # Where nobody could look, nothing is known.
+            if all=$(live); then
+                if [ -n "$all" ] || [ -f exit ]; then doubt=0; else doubt=$((doubt + 1)); fi
+            fi
             if [ "$doubt" -ge 2 ]; then
                 if [ -f launcher ] && read -r p s boot <launcher && [ "$boot" != "$(boot_of)" ]; then
                     printf 'l the host was started anew\n'

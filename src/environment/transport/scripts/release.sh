@@ -14,8 +14,11 @@ case $code in
         know "$found"/runs/*
         ask_all
         if ! end_all "$4"; then
-            printf 'processes of the lease do not end: ' >&2
-            live | head -n 5 | tr '\n' ';' >&2
+            if left=$(live); then
+                printf 'processes of the lease do not end: %s\n' "$(printf '%s\n' "$left" | head -n 5 | tr '\n' ';')" >&2
+            else
+                echo 'the processes of the host cannot be looked at' >&2
+            fi
             exit 15
         fi
         # Shells that wait for a command whose watcher was ended.

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use super::{TREE, script};
 
 const LIST: &str = include_str!("scripts/list.sh");
+const LAUNCH: &str = include_str!("scripts/launch.sh");
 const READ: &str = include_str!("scripts/read.sh");
 const RELEASE: &str = include_str!("scripts/release.sh");
 const PLACE: &str = include_str!("scripts/place.sh");
@@ -82,7 +83,11 @@ fn a_name_with_line_ends_hides_no_process() {
     let listed = run(&[TREE, LIST], &[&dir, "run/odd/1", "run-odd-1", "look"], Path::new("/nowhere"));
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(said(&listed).starts_with(&format!("{} ", child.id())), "{listed:?}");
+    let said = said(&listed);
+    let mut words = said.splitn(3, ' ');
+    assert_eq!(words.next(), Some(child.id().to_string().as_str()), "{listed:?}");
+    assert!(words.next().is_some_and(|start| start.parse::<u64>().is_ok()), "{listed:?}");
+    assert!(words.next().is_some_and(|name| name.starts_with("a 1 (b")), "{listed:?}");
 }
 
 #[test]
@@ -100,4 +105,45 @@ fn an_end_is_not_told_before_the_rest_of_the_output() {
     broken(&bin, "wc", 1);
     let read = run(&[TREE, READ], &[&run_dir, "0", "0"], &bin);
     assert_eq!((read.status.code(), said(&read).as_str()), (Some(1), ""));
+}
+
+#[test]
+fn a_run_whose_launcher_died_at_once_is_over() {
+    let root = tempfile::tempdir().unwrap();
+    let run_dir = format!("{}/runs/r", lease(root.path()));
+    fs::create_dir(&run_dir).unwrap();
+    let read = run(&[TREE, READ], &[&run_dir, "0", "0"], Path::new("/nowhere"));
+    assert!(said(&read).ends_with("l the launcher on the host was ended\n"), "{read:?}");
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_is_started_never_begins() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir_all(at("stage")).unwrap();
+    fs::write(at("stage/in"), "").unwrap();
+    fs::create_dir(at("bin")).unwrap();
+    // The stop comes when the directory of the run is made and nothing can be found yet.
+    let mkfifo = "#!/bin/sh\n: >\"${1%/*}/stop\"\nPATH=/usr/bin:/bin exec mkfifo \"$@\"\n";
+    fs::write(at("bin/mkfifo"), mkfifo).unwrap();
+    fs::set_permissions(at("bin/mkfifo"), fs::Permissions::from_mode(0o755)).unwrap();
+    let launcher = format!("{TREE}\n{LAUNCH}");
+    let (stage, run_dir, cwd, begun) = (at("stage"), at("run"), at("."), at("begun"));
+    let mut child = Command::new("setsid")
+        .args(["--wait", "sh", "-c", &launcher, "wharf-launcher", &stage, &run_dir, &cwd, "022", "run/stopped/1"])
+        .args(["whole", "/usr/bin/setsid", "touch", &begun])
+        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", at("bin")))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    child.wait().unwrap();
+    let exit = Path::new(&run_dir).join("exit");
+    let began = std::time::Instant::now();
+    while !exit.exists() {
+        assert!(began.elapsed().as_secs() < 30, "no end");
+        std::thread::yield_now();
+    }
+    assert!(fs::read_to_string(exit).unwrap().starts_with("signal 15\n"));
+    assert!(!Path::new(&begun).exists());
 }

@@ -174,6 +174,8 @@ watch &
     eval "$(printf %b "$vars")"
     # The host may be the very machine that this was asked from, where others carry the tag of the run as well.
     export WHARF_HOST_TAG="$tag"
+    # Told to stop before it could be found by what it carries.
+    [ ! -f "$run/stop" ] || kill -s TERM "$me"
     exec "$@"
 ) <"$input" >"$run/o" 2>"$run/e"
 printf '%s\n' $? 1<>"$run/status"

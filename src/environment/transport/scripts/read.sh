@@ -6,11 +6,20 @@ run=$1 o=$2 e=$3
 idle=0 beat=0 doubt=0
 if ! cd "$run" 2>/dev/null; then
     case $(LC_ALL=C ls -d "$run" 2>&1) in
-        *'No such file or directory'*) printf 'l the directory of the run is gone\n' ;;
+        *'No such file or directory'*)
+            leases=${run%/runs/*}
+            [ ! -d "${leases%/*}" ] || printf 'l the directory of the run is gone\n'
+            ;;
     esac
-    # A file system that does not answer says nothing about the command.
+    # A file system that does not answer, or is not mounted, says nothing about the command.
     exit 0
 fi
+# Whether one lives that has not said yet who it is.
+begins() {
+    [ ! -f launcher ] && grep -qsF -f - /proc/[0-9]*/cmdline <<EOF
+$run
+EOF
+}
 send() {
     printf '%s %s\n' "$1" "$4" || exit
     tail -c "+$(($3 + 1))" "$2" | head -c "$4"
@@ -57,7 +66,7 @@ while :; do
     fi
     idle=$((idle + 1)) beat=$((beat + 1))
     if [ $((idle % 20)) -eq 0 ]; then
-        if lives launcher; then
+        if lives launcher || begins; then
             doubt=0
         else
             know "$run"

@@ -9,8 +9,16 @@ fi
 gone=${dir%/*}/.gone-${dir##*/}
 find_lease "$dir"
 code=$?
+if [ -n "$1" ]; then
+    # Where there are no leases none was made.
+    case $(ls -d -- "${dir%/*}" 2>&1) in
+        *'No such file or directory'*) code=10 ;;
+    esac
+    [ "$3" != remove ] || rm -rf -- "${dir%/*}/.new-$2" || exit 13
+fi
 case $code in
     0)
+        forbid "$found"/runs/*
         know "$found"/runs/*
         ask_all
         if ! end_all "$4"; then

@@ -62,7 +62,8 @@ live() {
         /^\/proc\/[0-9]+\/environ$/ { split($0, part, "/"); mine[part[3]] = 1; next }
         /^\/proc\/[0-9]+\/stat:/ {
             split($0, part, "/"); line = $0; sub(/^[^:]*:/, "", line)
-            text[part[3]] = (part[3] in text) ? text[part[3]] " " line : line
+            if (part[3] in text) line = text[part[3]] " " line
+            text[part[3]] = line
             next
         }
         /^whole$/ { whole = 1 }
@@ -93,6 +94,20 @@ signal_each() {
         began_of "$s_pid" && [ "$began" = "$s_start" ] && kill -s "$1" "$s_pid" 2>/dev/null
     done
     return 0
+}
+
+# Sees to it that what is only about to start in these run directories never does, or is known; waits 5 s at most.
+forbid() {
+    f_looks=0
+    for f_run do
+        [ -d "$f_run" ] && [ ! -f "$f_run/exit" ] && [ ! -f "$f_run/pid" ] || continue
+        { printf 'stop\n' | cat >"$f_run/stop"; } 2>/dev/null
+        until [ -f "$f_run/pid" ] || [ -f "$f_run/exit" ]; do
+            f_looks=$((f_looks + 1))
+            [ "$f_looks" -lt 100 ] || break
+            nap 0.05
+        done
+    done
 }
 
 ask_all() {

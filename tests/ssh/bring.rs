@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wharf::environment::driver::{Collected, Driver, Held, RealiseAsk, Realised};
+use wharf::environment::driver::{Answer, Collected, Driver, Held, RealiseAsk, Realised};
 
 use super::work::{dirty, git, state, there};
 use super::world::{World, done, realise_ask};
@@ -196,5 +196,76 @@ fn a_directory_without_git_goes_there_and_back() {
     assert!(collected.warnings[0].contains("both sides changed mine"), "{collected:?}");
     assert_eq!(fs::read_to_string(dir.join("mine")).unwrap(), "mine too");
     assert_eq!(fs::read_to_string(dir.join("sub/deep")).unwrap(), "sub/deep");
+    w.release(&*driver, &lease);
+}
+
+/// A file that was added although it is ignored, beside a repository that is none of its files.
+fn odd(root: &Path, commit: bool) -> RealiseAsk {
+    fs::create_dir_all(root.join("a-nested")).unwrap();
+    git(root, &["init", "-q"]);
+    git(&root.join("a-nested"), &["init", "-q"]);
+    git(&root.join("a-nested"), &["commit", "-q", "--allow-empty", "-m", "nested"]);
+    for (name, text) in [(".gitignore", "forced*\n"), ("forced", "mine\n"), ("forced-2", "mine\n"), ("kept", "k\n")] {
+        fs::write(root.join(name), text).unwrap();
+    }
+    if commit {
+        git(root, &["add", "kept", ".gitignore"]);
+        git(root, &["commit", "-q", "-m", "first"]);
+    }
+    git(root, &["add", "-f", "forced", "forced-2"]);
+    realise_ask(root, "main")
+}
+
+#[test]
+fn files_that_are_tracked_although_ignored_stay_here() {
+    let Some(w) = World::new() else { return };
+    let driver = w.driver();
+    let lease = w.acquire(&*driver);
+    for (name, commit) in [("committed", true), ("unborn", false)] {
+        let root = w.host.path(name);
+        let ask = odd(&root, commit);
+        let realised = w.realise(&*driver, &lease, &ask);
+        assert_eq!(realised.record["not_carried"], serde_json::json!(["a-nested"]));
+        there(&w, Path::new(&realised.cwd), "echo n > fresh && rm forced-2 && mkdir forced-2 && echo x > forced-2/x");
+        let collected = collect(&w, &*driver, &lease, &ask, &realised);
+        assert!(collected.warnings.is_empty(), "{collected:?}");
+        assert_eq!(fs::read_to_string(root.join("forced")).unwrap(), "mine\n", "{name}");
+        assert_eq!(fs::read_to_string(root.join("fresh")).unwrap(), "n\n");
+        assert!(root.join("a-nested/.git/HEAD").exists());
+    }
+    w.release(&*driver, &lease);
+}
+
+#[test]
+fn what_cannot_come_back_is_named_and_keeps_nothing_else_there() {
+    let Some(w) = World::new() else { return };
+    let driver = w.driver();
+    let lease = w.acquire(&*driver);
+    let (root, ask) = dirty(&w, "repo");
+    let realised = w.realise(&*driver, &lease, &ask);
+    there(
+        &w,
+        Path::new(&realised.cwd),
+        "echo s > secret && chmod 0 secret && echo more >> changed && chmod 0 changed && echo n > fresh && git init -q dep && cd dep && \
+         git -c user.name=a -c user.email=a@b commit -q --allow-empty -m dep && echo d > d",
+    );
+    let collected = collect(&w, &*driver, &lease, &ask, &realised);
+    let [unread, nested] = collected.warnings.as_slice() else { panic!("{collected:?}") };
+    assert!(unread.contains("changed, secret cannot be read"), "{unread}");
+    assert!(nested.starts_with("dep there are repositories"), "{nested}");
+    assert_eq!(fs::read_to_string(root.join("fresh")).unwrap(), "n\n");
+    assert_eq!(fs::read_to_string(root.join("changed")).unwrap(), "changed\nas it is\n");
+    // Another git at work here stops it for a moment only.
+    there(&w, Path::new(&realised.cwd), "git commit -q --allow-empty -m fresh");
+    fs::write(root.join(".git/index.lock"), "").unwrap();
+    let answer = w.wait(driver.collect(&lease, &ask, &realised));
+    assert!(
+        matches!(&answer, Answer::Unknown { evidence } if evidence.contains("kept as refs/wharf/results/")),
+        "{answer:?}"
+    );
+    fs::remove_file(root.join(".git/index.lock")).unwrap();
+    let collected = collect(&w, &*driver, &lease, &ask, &realised);
+    assert_eq!(collected.record["kept"], serde_json::Value::Null, "{collected:?}");
+    assert_eq!(git(&root, &["log", "-1", "--format=%s"]), "fresh");
     w.release(&*driver, &lease);
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use wharf::environment::driver::{Answer, Extended, Level, Outcome, Resumed, Seen};
 use wharf_model::UnixMillis;
 
+use super::work::there;
 use super::world::{World, ask, dir_of, done, held};
 
 #[test]
@@ -62,6 +63,51 @@ fn a_lease_whose_answer_never_came_leaves_nothing() {
     lease.facts = serde_json::Value::Null;
     done(w.wait(driver.release(&lease, Outcome::Failed)));
     assert!(!dir.exists());
+    // One that was cut off in the making.
+    let half = dir.with_file_name(format!(".new-{}", dir.file_name().unwrap().to_str().unwrap()));
+    there(&w, &w.host.home, &format!("mkdir -p '{}/runs'", half.display()));
+    done(w.wait(driver.release(&lease, Outcome::Failed)));
+    assert!(!half.exists());
+}
+
+#[test]
+fn a_lease_gives_back_what_it_took_over_and_what_was_made_for_it() {
+    let Some(w) = World::new() else { return };
+    let driver = w.driver();
+    let first = w.acquire(&*driver);
+    let mut second = w.acquire(&*driver);
+    let (taken, own) = (dir_of(&first), dir_of(&second));
+    (second.provider_lease_id, second.facts) = (first.provider_lease_id.clone(), first.facts.clone());
+    done(w.wait(driver.release(&second, Outcome::Released)));
+    assert!(!taken.exists() && !own.exists());
+    w.release(&*driver, &first);
+}
+
+#[test]
+fn what_is_not_mounted_or_cannot_be_read_is_unknown() {
+    let Some(w) = World::new() else { return };
+    let driver = w.driver();
+    let ask = ask();
+    let lease = held(&ask, w.place(&*driver, &ask));
+    let id = lease.provider_lease_id.clone().unwrap();
+    let unknown = |what: &str| {
+        let released = w.wait(driver.release(&lease, Outcome::Released));
+        assert!(matches!(released, Answer::Unknown { .. } | Answer::Refused { .. }), "{what}: {released:?}");
+        let seen = done(w.wait(driver.observe(std::slice::from_ref(&id))));
+        assert_eq!(seen.get(&id), None, "{what}");
+        let resumed = w.wait(driver.resume(&ask, &id, &lease.facts));
+        assert!(matches!(resumed, Answer::Unknown { .. }), "{what}: {resumed:?}");
+    };
+    let leases = dir_of(&lease).parent().unwrap().to_owned();
+    let away = leases.with_file_name("away");
+    fs::rename(&leases, &away).unwrap();
+    unknown("not mounted");
+    fs::rename(&away, &leases).unwrap();
+    let mark = dir_of(&lease).join(".wharf-lease");
+    fs::set_permissions(&mark, fs::Permissions::from_mode(0)).unwrap();
+    unknown("unreadable");
+    fs::set_permissions(&mark, fs::Permissions::from_mode(0o600)).unwrap();
+    w.release(&*driver, &lease);
 }
 
 #[test]

@@ -118,8 +118,16 @@ fn the_branch_and_everything_that_is_not_committed_is_there() {
 
     // Asked again before anything ran it is the same, also after a crash in the middle.
     let again = w.realise(&*driver, &lease, &ask);
-    assert_eq!((again.cwd.clone(), again.record["sent"].clone()), (realised.cwd, realised.record["sent"].clone()));
+    assert_eq!((&again.cwd, &again.record["sent"]), (&realised.cwd, &realised.record["sent"]));
     assert_eq!(again.record["again"], true);
+    // What was made ready there since is not wiped, whatever became of the checkout here.
+    there(&w, &work, "echo p > provisioned");
+    fs::write(root.join("later"), "l").unwrap();
+    let again = w.realise(&*driver, &lease, &ask);
+    assert_eq!((&again.record["again"], &again.record["sent"]), (&true.into(), &realised.record["sent"]));
+    assert_eq!(again.record["head"], realised.record["head"]);
+    assert!(work.join("provisioned").exists() && !work.join("later").exists());
+    fs::remove_file(root.join("later")).unwrap();
     there(&w, &work, "rm -f .git/wharf-realised changed; : > .git/index.lock; echo x > stray");
     let again = w.realise(&*driver, &lease, &ask);
     assert_eq!(lines(&state(Path::new(&again.cwd)).0), lines(&before.0));

@@ -93,9 +93,20 @@ impl Ssh {
         let lease = held.lease.text();
         let mut dir = String::new();
         let place = self.place_of(held, &mut dir, &lease);
+        // A place that was to be taken over may have been gone, and one of its own made instead.
+        let own = Where::Lease { path: &self.config.path, lease: &lease };
+        let is_own = match place {
+            Where::Dir(dir) => dir.strip_suffix(lease.as_str()).is_some_and(|above| above.ends_with("/leases/")),
+            Where::Lease { .. } => true,
+        };
         let released = self
             .connection
-            .call(&lease, |way| async move { place::release(&way, place, keep, RELEASE_GRACE).await })
+            .call(&lease, |way| async move {
+                if !is_own {
+                    place::release(&way, own, keep, RELEASE_GRACE).await?;
+                }
+                place::release(&way, place, keep, RELEASE_GRACE).await
+            })
             .await;
         if released.is_ok() {
             master::close(&self.connection, &lease).await;

@@ -9,6 +9,8 @@ pub mod place;
 mod reply;
 pub mod script;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod workspace;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,9 @@ const SAID_MAX: u64 = 64 << 20;
 /// Most bytes of its standard error that are kept.
 const ERROR_MAX: u64 = 64 << 10;
 
+/// Time that a prefix has to say why, when its output ended without a word.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Functions that every script about processes has.
 pub(crate) const TREE: &str = include_str!("scripts/tree.sh");
 
@@ -42,6 +47,15 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The same with more words.
+    #[must_use]
+    pub fn and(self, more: &str) -> Self {
+        match self {
+            Self::Refused(words) => Self::Refused(format!("{words}; {more}")),
+            Self::Unknown(words) => Self::Unknown(format!("{words}; {more}")),
+        }
+    }
+
     /// As a driver says it; a refusal with this code.
     pub fn answer<T>(self, code: &str) -> Answer<T> {
         match self {
@@ -150,7 +164,13 @@ impl Remote {
         drop(stdin);
         let mut said = Vec::new();
         if let Some(stderr) = child.stderr.take() {
-            let _broken = stderr.take(ERROR_MAX).read_to_end(&mut said).await;
+            let mut stderr = stderr.take(ERROR_MAX);
+            // One that goes on although its output ended is not waited for, nor is what it started.
+            let words = tokio::time::timeout(LAST_WORDS, stderr.read_to_end(&mut said));
+            if words.await.is_err() {
+                let _ended = child.start_kill();
+                let _rest = tokio::time::timeout(LAST_WORDS, stderr.read_to_end(&mut said)).await;
+            }
         }
         Err(self.explain(&String::from_utf8_lossy(&said)))
     }

@@ -71,7 +71,7 @@ pub fn failed(remote: &Remote, what: &str, reply: &Reply) -> Trouble {
     if reply.is_disk_full() {
         return Trouble::Refused(format!("the disk of {name} is full, {what}: {said}; free room there"));
     }
-    let denied = said.contains("Permission denied") || said.contains("Read-only file system");
+    let denied = ["Permission denied", "Read-only file system"].iter().any(|words| reply.err.contains(words));
     match reply.code {
         11 => Trouble::Refused(format!("{what} on {name}: {said}; look at it there, it was left alone")),
         14 => Trouble::Refused(format!("{what} on {name}: {said}; probe the environment")),

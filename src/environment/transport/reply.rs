@@ -22,9 +22,10 @@ impl Reply {
         self.text().lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
     }
 
-    /// The last line of its standard error that says something.
+    /// The line of its standard error that says why: git's first error, else the last that says something.
     pub fn complaint(&self) -> String {
-        last_line(&self.err).unwrap_or_else(|| format!("it ended with code {}", self.code))
+        let error = self.err.lines().find(|line| line.starts_with("error: ")).map(str::to_owned);
+        error.or_else(|| last_line(&self.err)).unwrap_or_else(|| format!("it ended with code {}", self.code))
     }
 
     /// Whether the disk there is full.

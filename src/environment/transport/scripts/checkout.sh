@@ -6,6 +6,13 @@ base=${found%/leases/*}
 cache=$base/cache/$2.git work=$found/work/$3 name=$3 mark=$4 pack=$5 sent=$6 head=$7 branch=$8 from=$9
 shift 9
 format=$1 user=$2 mail=$3 shallow=$4
+# What was made for this mark already may have been worked on since: it stays as it is, with what was sent first.
+r_mark= r_sent=
+{ read -r r_mark r_sent <"$work/.git/wharf-realised"; } 2>/dev/null
+if [ "$r_mark" = "$mark" ] && [ -n "$r_sent" ]; then
+    printf 'work %s\nsent %s\nagain\n' "$work" "$r_sent"
+    exit 0
+fi
 if [ -n "$shallow" ]; then
     printf '%s\n' $shallow | cat - "$cache/shallow" 2>/dev/null | sort -u >"$cache/shallow.new-$$"
     mv -f "$cache/shallow.new-$$" "$cache/shallow" || exit 13
@@ -25,7 +32,6 @@ if [ ! -e "$work/.git/HEAD" ]; then
     fi
 fi
 cd "$work" || exit 13
-[ "$(cat .git/wharf-realised 2>/dev/null)" != "$mark $sent" ] || { printf 'work %s\nagain\n' "$work"; exit 0; }
 rm -f .git/index.lock .git/HEAD.lock
 mkdir -p .git/objects/info
 printf '%s/objects\n' "$cache" | cat >.git/objects/info/alternates || exit 13

@@ -1,11 +1,12 @@
 # Sends back what became of a workspace. Arguments: directory of the lease, workspace, state that was sent, head
-# then or "-". Lines "name value", then "pack", then a pack.
+# then or "-", what the directories of its runs begin with. Lines "name value", then "pack", then a pack.
 find_lease "$1" || exit $?
 cd "$found/work/$2" 2>/dev/null && [ -e .git/HEAD ] || { echo "the workspace is not there any more: $found/work/$2" >&2; exit 10; }
 snapshot "$3" "$4" || exit $?
 g update-ref refs/wharf/result "$snap" || exit 13
 printf 'head %s\nsnap %s\n' "$head" "$snap"
-for lost in "$found"/runs/*/lost; do
+[ -z "$unread" ] || printf '%s\n' "$unread" | sed 's/^/unread /'
+for lost in "$found"/runs/"$5".*/lost; do
     [ ! -f "$lost" ] || printf 'lost %s\n' "${lost%/lost}"
 done
 branches=$(g for-each-ref --format='%(objectname) %(refname)' refs/heads)

@@ -12,20 +12,38 @@ plain_commit() {
         GIT_COMMITTER_NAME=wharf GIT_COMMITTER_EMAIL=wharf@localhost GIT_COMMITTER_DATE='@0 +0000' \
         g commit-tree "$@" </dev/null
 }
-# The state of a checkout as a commit, in $snap; its head in $head ("-" when there is none). $1 = commit whose
-# added files count although they are ignored, or "-".
+# The state of a checkout as a commit, in $snap; its head in $head ("-" when there is none); files that nobody
+# here may read, which stay as they were sent, in $unread. $1 = commit that was sent, whose files count although they
+# are ignored, or "-"; $2 = the head below it, or "-".
 snapshot() {
     index=$(git rev-parse --absolute-git-dir)/wharf-index
-    rm -f "$index" "$index.lock"
+    rm -f "$index" "$index.lock" "$index.said"
     [ ! -f "$(git rev-parse --git-path index)" ] || cp "$(git rev-parse --git-path index)" "$index" || return 13
     head=$(git rev-parse -q --verify 'HEAD^{commit}') || head=-
-    GIT_INDEX_FILE=$index g add -A || return 13
-    if [ "$1" != - ] && [ "$head" != - ]; then
-        g diff-tree -r -z --name-only --no-renames --diff-filter=A "$2" "$1" |
-            GIT_INDEX_FILE=$index g update-index -z --add --remove --stdin 2>/dev/null
+    if [ "$1" != - ]; then
+        from=$2
+        [ "$from" != - ] || from=$(g hash-object -w -t tree --stdin </dev/null) || return 13
+        # By what they were when they were sent: one that is a directory now, or gone, stands in nobody's way, and one
+        # that cannot be read undoes nothing. Line ends and NUL change places, since not every awk can do the latter.
+        g diff-tree -r -z --no-renames --ignore-submodules=all --diff-filter=AMT "$from" "$1" >"$index.said" || return 13
+        tr '\000\n' '\n\000' <"$index.said" | awk '
+            what == "" { what = $2 " " $4; next }
+            { if (what !~ /^160000/) printf "%s\t%s\n", what, $0; what = "" }' | tr '\000\n' '\n\000' |
+            GIT_INDEX_FILE=$index g update-index -z --index-info || return 13
     fi
+    unread=
+    GIT_INDEX_FILE=$index g add -A --ignore-errors 2>"$index.said"
+    code=$?
+    if [ "$code" -eq 1 ]; then
+        unread=$(sed -n "s/^error: unable to index file '\(.*\)'\$/\1/p" "$index.said")
+        # Only what cannot be read is left out; whatever else went wrong may go well the next time.
+        [ -n "$unread" ] && printf '%s\n' "$unread" | while IFS= read -r name; do
+            [ -d "$name" ] || [ ! -r "$name" ] || exit 1
+        done && code=0
+    fi
+    [ "$code" -eq 0 ] || { cat "$index.said" >&2; return 13; }
     tree=$(GIT_INDEX_FILE=$index g write-tree) || return 13
-    rm -f "$index"
+    rm -f "$index" "$index.said"
     if [ "$head" = - ]; then
         snap=$(plain_commit "$tree" -m 'wharf: working tree') || return 13
     else

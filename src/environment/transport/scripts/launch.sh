@@ -127,7 +127,8 @@ watch() {
     know "$run"
     # What closes by itself has a moment for it; what the command left is asked, then ended.
     looks=4
-    while [ "$looks" -gt 0 ] && [ -n "$(live)" ]; do
+    while [ "$looks" -gt 0 ]; do
+        if all=$(live) && [ -z "$all" ]; then break; fi
         nap 0.1
         looks=$((looks - 1))
     done
@@ -173,6 +174,8 @@ watch &
     eval "$(printf %b "$vars")"
     # The host may be the very machine that this was asked from, where others carry the tag of the run as well.
     export WHARF_HOST_TAG="$tag"
+    # Told to stop before it could be found by what it carries.
+    [ ! -f "$run/stop" ] || kill -s TERM "$me"
     exec "$@"
 ) <"$input" >"$run/o" 2>"$run/e"
 printf '%s\n' $? 1<>"$run/status"

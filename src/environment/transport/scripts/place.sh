@@ -13,12 +13,12 @@ resolve() {
 }
 
 # Finds the directory of a lease, in $found. Code 10: it is certain that it is not there. 11: it is not ours.
-# 13: it cannot be looked at.
+# 13: it cannot be looked at, or what it lies in is not there: a file system that is not mounted says nothing.
 find_lease() {
     if [ ! -d "$1" ] && [ ! -L "$1" ]; then
         why=$(ls -d -- "$1" 2>&1) && return 11
         case $why in
-            *'No such file or directory'*) return 10 ;;
+            *'No such file or directory'*) [ ! -d "${1%/*}" ] || return 10 ;;
         esac
         printf '%s\n' "$why" >&2
         return 13
@@ -30,6 +30,15 @@ find_lease() {
         *) printf '%s is no directory of a lease\n' "$found" >&2; return 11 ;;
     esac
     mark=
-    [ ! -L "$found/.wharf-lease" ] && { IFS= read -r mark <"$found/.wharf-lease"; } 2>/dev/null
-    [ "$mark" = 'wharf-lease 1' ] || { printf '%s does not carry our mark\n' "$found" >&2; return 11; }
+    if [ ! -L "$found/.wharf-lease" ] && ! mark=$(cat "$found/.wharf-lease" 2>&1); then
+        case $mark in
+            *'No such file or directory'* | *'Is a directory'*) ;;
+            *) printf '%s\n' "$mark" >&2; return 13 ;;
+        esac
+    fi
+    case $mark in
+        'wharf-lease 1' | 'wharf-lease 1
+'*) ;;
+        *) printf '%s does not carry our mark\n' "$found" >&2; return 11 ;;
+    esac
 }

@@ -6,11 +6,20 @@ run=$1 o=$2 e=$3
 idle=0 beat=0 doubt=0
 if ! cd "$run" 2>/dev/null; then
     case $(LC_ALL=C ls -d "$run" 2>&1) in
-        *'No such file or directory'*) printf 'l the directory of the run is gone\n' ;;
+        *'No such file or directory'*)
+            leases=${run%/runs/*}
+            [ ! -d "${leases%/*}" ] || printf 'l the directory of the run is gone\n'
+            ;;
     esac
-    # A file system that does not answer says nothing about the command.
+    # A file system that does not answer, or is not mounted, says nothing about the command.
     exit 0
 fi
+# Whether one lives that has not said yet who it is.
+begins() {
+    [ ! -f launcher ] && grep -qsF -f - /proc/[0-9]*/cmdline <<EOF
+$run
+EOF
+}
 send() {
     printf '%s %s\n' "$1" "$4" || exit
     tail -c "+$(($3 + 1))" "$2" | head -c "$4"
@@ -21,14 +30,23 @@ while :; do
     over=
     [ -f exit ] && over=1
     set -- $(wc -c out err 2>/dev/null)
+    if [ "$2 $4" != 'out err' ]; then
+        # Not made yet, or it cannot be looked at: then nobody knows whether there is more.
+        case $(LC_ALL=C ls out err 2>&1) in
+            *'No such file or directory'*) ;;
+            *) exit 1 ;;
+        esac
+        [ -z "$over" ] || { printf 'l its output is not there any more\n'; exit 0; }
+        set -- 0 out 0 err
+    fi
     moved=
-    if [ "${1:-0}" -gt "$o" ]; then
+    if [ "$1" -gt "$o" ]; then
         n=$(($1 - o))
         [ "$n" -le 1048576 ] || n=1048576
         send o out "$o" "$n"
         o=$((o + n)) moved=1
     fi
-    if [ "${3:-0}" -gt "$e" ]; then
+    if [ "$3" -gt "$e" ]; then
         n=$(($3 - e))
         [ "$n" -le 1048576 ] || n=1048576
         send e err "$e" "$n"
@@ -39,7 +57,7 @@ while :; do
         continue
     fi
     if [ -n "$over" ]; then
-        read -r kind what <exit
+        read -r kind what <exit || exit 1
         case $kind in
             code | signal) printf 'x %s %s\n' "$kind" "${what%% *}" ;;
             *) printf 'l %s\n' "$what" ;;
@@ -48,11 +66,14 @@ while :; do
     fi
     idle=$((idle + 1)) beat=$((beat + 1))
     if [ $((idle % 20)) -eq 0 ]; then
-        if lives launcher; then
+        if lives launcher || begins; then
             doubt=0
         else
             know "$run"
-            if [ -n "$(live)" ] || [ -f exit ]; then doubt=0; else doubt=$((doubt + 1)); fi
+            # Where nobody could look, nothing is known.
+            if all=$(live); then
+                if [ -n "$all" ] || [ -f exit ]; then doubt=0; else doubt=$((doubt + 1)); fi
+            fi
             if [ "$doubt" -ge 2 ]; then
                 if [ -f launcher ] && read -r p s boot <launcher && [ "$boot" != "$(boot_of)" ]; then
                     printf 'l the host was started anew\n'

@@ -9,13 +9,24 @@ fi
 gone=${dir%/*}/.gone-${dir##*/}
 find_lease "$dir"
 code=$?
+if [ -n "$1" ]; then
+    # Where there are no leases none was made.
+    case $(ls -d -- "${dir%/*}" 2>&1) in
+        *'No such file or directory'*) code=10 ;;
+    esac
+    [ "$3" != remove ] || rm -rf -- "${dir%/*}/.new-$2" || exit 13
+fi
 case $code in
     0)
+        forbid "$found"/runs/*
         know "$found"/runs/*
         ask_all
         if ! end_all "$4"; then
-            printf 'processes of the lease do not end: ' >&2
-            live | head -n 5 | tr '\n' ';' >&2
+            if left=$(live); then
+                printf 'processes of the lease do not end: %s\n' "$(printf '%s\n' "$left" | head -n 5 | tr '\n' ';')" >&2
+            else
+                echo 'the processes of the host cannot be looked at' >&2
+            fi
             exit 15
         fi
         # Shells that wait for a command whose watcher was ended.

@@ -13,7 +13,8 @@ if mkdir "$run" 2>/dev/null; then
 fi
 [ -d "$run" ] || { echo "the directory of the run cannot be made: $run" >&2; exit 12; }
 setsid=$(command -v setsid) || exit 14
+forbid "$run"
 know "$run"
-ask_all
+ask_all || exit 15
 "$setsid" sh -c "$ender" wharf-ender "$run" "$grace" </dev/null >/dev/null 2>&1 &
 printf 'asked\n'

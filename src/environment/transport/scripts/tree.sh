@@ -16,7 +16,11 @@ began_of() {
     began=$(set -f; set -- $fields; printf %s "${20}")
 }
 
-boot_of() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || printf none; }
+boot_of() {
+    b_id=
+    { IFS= read -r b_id </proc/sys/kernel/random/boot_id; } 2>/dev/null
+    printf %s "${b_id:-none}"
+}
 
 # Whether what a file names ("pid start boot") still lives.
 lives() {
@@ -45,23 +49,37 @@ know() {
 }
 
 # One line "pid start name" for each process that has one of $tags in its environment, is in one of
-# $sids, or descends from such a one.
+# $sids, or descends from such a one. Fails when it could not look: then nothing is known.
 live() {
     {
+        # Every process that ends meanwhile makes it 2; more says that grep itself could not.
         [ -z "$tags" ] || grep -slzxF -e "$tags" /proc/[0-9]*/environ 2>/dev/null
-        cat /proc/[0-9]*/stat 2>/dev/null
+        [ $? -le 2 ] || exit
+        # A name may hold line ends: each line says whose it is.
+        grep -saH '' /proc/[0-9]*/stat 2>/dev/null
+        [ $? -le 2 ] && printf 'whole\n'
     } | awk -v sids="$sids" '
-        /^\/proc\// { split($0, part, "/"); mine[part[3]] = 1; next }
-        /^[0-9]+ \(/ {
-            rest = $0; sub(/^.*\) /, "", rest)
-            if (split(rest, f, " ") < 20) next
-            name = $0; sub(/^[0-9]+ \(/, "", name); sub(/\) [A-Za-z] .*$/, "", name)
-            state[$1] = f[1]; parent[$1] = f[2]; session[$1] = f[4]; start[$1] = f[20]; comm[$1] = name
+        /^\/proc\/[0-9]+\/environ$/ { split($0, part, "/"); mine[part[3]] = 1; next }
+        /^\/proc\/[0-9]+\/stat:/ {
+            split($0, part, "/"); line = $0; sub(/^[^:]*:/, "", line)
+            if (part[3] in text) line = text[part[3]] " " line
+            text[part[3]] = line
+            next
         }
+        /^whole$/ { whole = 1 }
         END {
+            for (p in text) {
+                rest = text[p]; sub(/^.*\) /, "", rest)
+                if (split(rest, f, " ") < 20) continue
+                name = text[p]; sub(/^[0-9]+ \(/, "", name); sub(/\) [A-Za-z] .*$/, "", name)
+                state[p] = f[1]; parent[p] = f[2]; session[p] = f[4]; start[p] = f[20]; comm[p] = name
+                seen = 1
+            }
+            if (!seen || !whole) exit 1
             n = split(sids, s, " ")
             for (i = 1; i <= n; i++) want[s[i]] = 1
-            for (p in parent) if (session[p] in want) mine[p] = 1
+            # The command itself too: it leads its session only after a moment.
+            for (p in parent) if (session[p] in want || p in want) mine[p] = 1
             do {
                 more = 0
                 for (p in parent) if (!(p in mine) && (parent[p] in mine)) { mine[p] = 1; more = 1 }
@@ -78,29 +96,46 @@ signal_each() {
     return 0
 }
 
+# Sees to it that what is only about to start in these run directories never does, or is known; waits 5 s at most.
+forbid() {
+    f_looks=0
+    for f_run do
+        [ -d "$f_run" ] && [ ! -f "$f_run/exit" ] && [ ! -f "$f_run/pid" ] || continue
+        { printf 'stop\n' | cat >"$f_run/stop"; } 2>/dev/null
+        until [ -f "$f_run/pid" ] || [ -f "$f_run/exit" ]; do
+            f_looks=$((f_looks + 1))
+            [ "$f_looks" -lt 100 ] || break
+            nap 0.05
+        done
+    done
+}
+
 ask_all() {
     # The eldest first: what started the others decides what it makes of their end.
-    asked=$(live | sort -n)
+    asked=$(live) || { nap 0.1; asked=$(live); } || return 1
     [ -n "$asked" ] || return 0
+    asked=$(printf '%s\n' "$asked" | sort -n)
     printf '%s\n' "$asked" | signal_each TERM
     printf '%s\n' "$asked" | signal_each CONT
 }
 
-# Waits this many tenths of a second, then kills until nothing is left; at most 5 s longer.
+# Waits this many tenths of a second, then kills until nothing is left; at most 5 s longer. Fails when something
+# is left or nobody could look.
 end_all() {
     e_left=$1
     while [ "$e_left" -gt 0 ]; do
-        [ -n "$(live)" ] || return 0
+        if e_all=$(live) && [ -z "$e_all" ]; then return 0; fi
         nap 0.1
         e_left=$((e_left - 1))
     done
     e_left=50
     while [ "$e_left" -gt 0 ]; do
-        e_all=$(live)
-        [ -n "$e_all" ] || return 0
-        printf '%s\n' "$e_all" | signal_each KILL
+        if e_all=$(live); then
+            [ -n "$e_all" ] || return 0
+            printf '%s\n' "$e_all" | signal_each KILL
+        fi
         nap 0.1
         e_left=$((e_left - 1))
     done
-    [ -z "$(live)" ]
+    e_all=$(live) && [ -z "$e_all" ]
 }

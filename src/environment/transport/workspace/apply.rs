@@ -69,7 +69,11 @@ pub(super) async fn apply(git: &LocalGit, scratch: &Path, result: &Results<'_>) 
     let from = head.unwrap_or(&empty);
     if let Some(to) = to {
         // What is staged here must not stand in the way.
-        let tried = git.ask(&["read-tree", "-n", "-i", "-m", from, to], b"").await?;
+        let args = ["read-tree", "-n", "-i", "-m", from, to];
+        let tried = git.ask(&args, b"").await?;
+        if tried.passes() {
+            return Err(git.trouble(&args, &tried));
+        }
         if tried.code != 0 {
             return Ok(Applied::Kept("staged changes here are to files that were committed there".into()));
         }
@@ -91,7 +95,11 @@ pub(super) async fn apply(git: &LocalGit, scratch: &Path, result: &Results<'_>) 
         }
         files = git.run(&["diff-tree", "-r", "-z", "--name-only", &ours.tree, &merged]).await?.names().len();
         // git looks at everything before it writes anything: a file that changed since is left alone.
-        let written = own.ask(&["read-tree", "-m", "-u", &ours.tree, &merged], b"").await?;
+        let args = ["read-tree", "-m", "-u", &ours.tree, &merged];
+        let written = own.ask(&args, b"").await?;
+        if written.passes() {
+            return Err(own.trouble(&args, &written));
+        }
         if written.code != 0 {
             let why = written.err.lines().next().unwrap_or_default().to_owned();
             return Ok(Applied::Kept(format!("files here changed meanwhile: {why}")));
@@ -132,12 +140,18 @@ async fn in_the_way(git: &LocalGit, from: &str, to: &str) -> Result<Option<PathB
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             // A part of its path is a file; one that goes with the same change makes room.
             Err(_) if path.ancestors().any(|part| gone.contains(part)) => {}
+            // An empty one is no one's: a repository of its own that came back before leaves one.
+            Ok(meta) if meta.is_dir() && is_empty(&git.root().join(&path)) => {}
             // A directory whose files go makes room as well.
             Ok(meta) if meta.is_dir() && gone.iter().any(|file| file.starts_with(&path)) => {}
             _ => return Ok(Some(path)),
         }
     }
     Ok(None)
+}
+
+fn is_empty(dir: &Path) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 async fn git_diff(git: &LocalGit, from: &str, to: &str, filter: &str) -> Result<Vec<PathBuf>, Trouble> {

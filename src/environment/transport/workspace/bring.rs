@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::apply::{self, Applied, Results};
 use super::local::LocalGit;
-use super::{GIT, PLACE, Workspace, millis, text_of};
+use super::{GIT, PLACE, Workspace, millis, snapshot, text_of};
 use crate::environment::driver::Collected;
 use crate::environment::transport::{Remote, Trouble};
 
@@ -23,6 +23,31 @@ struct There {
     snap: String,
     branches: Vec<(String, String)>,
     lost: Vec<String>,
+    /// Files that could not be read.
+    unread: Vec<String>,
+    /// Branches whose names are no text.
+    unnamed: Vec<String>,
+    /// Nothing changed: no objects came.
+    same: bool,
+}
+
+impl There {
+    /// What an operator must know of it.
+    fn warnings(&self, remote: &Remote) -> Vec<String> {
+        let mut warnings: Vec<String> = self.lost.iter().map(|run| lost_words(remote, run)).collect();
+        if !self.unread.is_empty() {
+            warnings.push(format!(
+                "{} cannot be read on {} and did not come back; mend their rights there",
+                snapshot::few(&self.unread),
+                remote.name()
+            ));
+        }
+        if !self.unnamed.is_empty() {
+            let names = snapshot::few(&self.unnamed);
+            warnings.push(format!("branches whose names are no text did not come back: {names}"));
+        }
+        warnings
+    }
 }
 
 impl Workspace {
@@ -37,24 +62,46 @@ impl Workspace {
         let git = LocalGit::new(root, &self.operator);
         let sent = text_of(record, "sent")?;
         let head = record["head"].as_str();
-        let branch = record["branch"].as_str();
         if git.commit(&sent).await?.is_none() {
             return Err(Trouble::Refused(format!("{} does not have what was sent ({sent}) any more", root.display())));
         }
-        let Some(there) = self.fetch(remote, &git, &sent, head).await? else {
+        let there = self.fetch(remote, &git, &sent, head).await?;
+        let mut warnings = there.warnings(remote);
+        if there.same {
             git.run(&["update-ref", "-d", &self.sent_ref()]).await?;
-            return Ok(Collected { changed: false, record: json!({ "ms": millis(began) }), warnings: Vec::new() });
-        };
+            return Ok(Collected { changed: false, record: json!({ "ms": millis(began) }), warnings });
+        }
         let results = self.results_ref();
         git.run(&["update-ref", &results, &there.snap]).await?;
-        let others = self.keep_branches(&git, &there, branch).await?;
+        let put = self.put(&git, root, record, &sent, &there).await;
+        let put = put.map_err(|trouble| trouble.and(&format!("the results are kept as {results}")))?;
+        warnings.extend(put.warnings);
+        let mut record = put.record;
+        record["ms"] = millis(began).into();
+        Ok(Collected { changed: true, record, warnings })
+    }
+
+    /// Puts what came into the checkout. It lies under the results' name already.
+    async fn put(
+        &self,
+        git: &LocalGit,
+        root: &Path,
+        record: &Value,
+        sent: &str,
+        there: &There,
+    ) -> Result<Collected, Trouble> {
+        let head = record["head"].as_str();
+        let branch = record["branch"].as_str();
+        let results = self.results_ref();
+        let mut warnings: Vec<String> = self.made_there(git, sent, &there.snap).await?.into_iter().collect();
+        let others = self.keep_branches(git, there, branch).await?;
 
         let scratch = self.scratch()?;
         let common = self.ask.git_common_dir.clone().unwrap_or_else(|| root.join(".git"));
         let applied = {
             let _lock = apply::lock(&common, format!("results of {}", self.mark())).await?;
-            let wanted = Results { sent: &sent, came: &there.snap, head: there.head.as_deref(), branch, plain: false };
-            apply::apply(&git, scratch.path(), &wanted).await?
+            let wanted = Results { sent, came: &there.snap, head: there.head.as_deref(), branch, plain: false };
+            apply::apply(git, scratch.path(), &wanted).await?
         };
         let commits = match &there.head {
             Some(to) => {
@@ -65,7 +112,6 @@ impl Workspace {
             }
             None => 0,
         };
-        let mut warnings: Vec<String> = there.lost.iter().map(|run| lost_words(remote, run)).collect();
         let mut kept = None;
         let mut files = 0;
         match applied {
@@ -86,37 +132,34 @@ impl Workspace {
             warnings.push(format!("the run made other branches; they are kept as {}", others.join(", ")));
         }
         let record = json!({ "head": there.head, "state": there.snap, "commits": commits, "files": files,
-            "kept": kept, "branches": others, "ms": millis(began) });
+            "kept": kept, "branches": others });
         Ok(Collected { changed: true, record, warnings })
     }
 
-    /// Fetches objects; none when nothing changed there.
-    async fn fetch(
-        &self,
-        remote: &Remote,
-        git: &LocalGit,
-        sent: &str,
-        head: Option<&str>,
-    ) -> Result<Option<There>, Trouble> {
+    /// Fetches objects, when anything changed there.
+    async fn fetch(&self, remote: &Remote, git: &LocalGit, sent: &str, head: Option<&str>) -> Result<There, Trouble> {
         let workspace = self.ask.workspace.to_string();
-        let args = [self.dir.as_str(), &workspace, sent, head.unwrap_or("-")];
+        let args = [self.dir.as_str(), &workspace, sent, head.unwrap_or("-"), &self.runs()];
         let mut running = remote.start(&[PLACE, GIT, EXPORT], &args).await?;
         drop(running.stdin.take());
         let mut stdout = running.stdout.take().map(|out| BufReader::with_capacity(128 << 10, out));
         let mut there = There::default();
         let mut packs = false;
         if let Some(stdout) = &mut stdout {
-            let mut line = String::new();
+            let mut bytes = Vec::new();
             for _ in 0..LINES_MAX {
-                line.clear();
-                if stdout.read_line(&mut line).await.unwrap_or(0) == 0 {
+                bytes.clear();
+                if stdout.read_until(b'\n', &mut bytes).await.unwrap_or(0) == 0 {
                     break;
                 }
-                let line = line.trim_end_matches('\n');
+                let text = String::from_utf8_lossy(&bytes);
+                let line = text.trim_end_matches('\n');
                 let (name, value) = line.split_once(' ').unwrap_or((line, ""));
                 match name {
                     "head" => there.head = Some(value.to_owned()).filter(|head| head != "-"),
                     "snap" => value.clone_into(&mut there.snap),
+                    "branch" if std::str::from_utf8(&bytes).is_err() => there.unnamed.push(value.to_owned()),
+                    "unread" => there.unread.push(value.to_owned()),
                     "branch" => there.branches.extend(value.split_once(' ').map(|(a, b)| (a.into(), b.into()))),
                     "lost" => there.lost.push(value.to_owned()),
                     "pack" => {
@@ -129,7 +172,7 @@ impl Workspace {
         }
         let indexed = match &mut stdout {
             Some(stdout) if packs => {
-                let mut taking = git.spawn(&["index-pack", "--stdin", "--fix-thin", "--strict"])?;
+                let mut taking = git.spawn(&["index-pack", "--stdin", "--fix-thin"])?;
                 let mut broken = None;
                 if let Some(mut stdin) = taking.stdin.take() {
                     broken = tokio::io::copy(stdout, &mut stdin).await.err();
@@ -149,8 +192,8 @@ impl Workspace {
             });
         }
         if !packs {
-            let same = there.snap == sent;
-            return if same { Ok(None) } else { Err(Trouble::Unknown("the far side sent no results".into())) };
+            there.same = there.snap == sent;
+            return if there.same { Ok(there) } else { Err(Trouble::Unknown("the far side sent no results".into())) };
         }
         if let Some((said, broken)) = indexed
             && (!said.status.success() || broken.is_some())
@@ -166,7 +209,7 @@ impl Workspace {
         if whole.code != 0 {
             return Err(Trouble::Unknown(format!("what came back is not whole: {}", whole.err.trim())));
         }
-        Ok(Some(there))
+        Ok(there)
     }
 
     /// Keeps what other branches have under names of ours.

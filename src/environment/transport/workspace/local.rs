@@ -58,6 +58,18 @@ impl Said {
         self.out.split(|b| *b == 0).filter(|n| !n.is_empty()).map(|n| PathBuf::from(OsStr::from_bytes(n))).collect()
     }
 
+    /// Whether it failed by something that passes: another git at work, a full disk, a file in the making.
+    pub fn passes(&self) -> bool {
+        const PASSING: &[&str] = &[
+            ".lock': File exists",
+            "cannot lock ref",
+            "No space left",
+            "Disk quota exceeded",
+            "file changed before we could read it",
+        ];
+        self.code != 0 && PASSING.iter().any(|words| self.err.contains(words))
+    }
+
     fn complaint(&self) -> String {
         let said = self.err.lines().find(|l| l.starts_with("fatal: ") || l.starts_with("error: "));
         said.map(str::to_owned).or_else(|| last_line(&self.err)).unwrap_or_else(|| format!("code {}", self.code))
@@ -156,7 +168,7 @@ impl LocalGit {
         let verb = args.first().unwrap_or(&"");
         let words = format!("git {verb} in {}: {}", self.root.display(), said.complaint());
         // One that was killed says nothing.
-        if said.code < 0 { Trouble::Unknown(words) } else { Trouble::Refused(words) }
+        if said.code < 0 || said.passes() { Trouble::Unknown(words) } else { Trouble::Refused(words) }
     }
 
     /// The commit that a name stands for, when there is one.

@@ -20,7 +20,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::super::driver::{Collected, RealiseAsk, Realised, Site};
+use super::follow::run_prefix;
 use super::{Remote, Reply, Trouble, place};
+use local::LocalGit;
 
 const PLACE: &str = include_str!("../scripts/place.sh");
 const GIT: &str = include_str!("../scripts/git.sh");
@@ -65,6 +67,25 @@ impl Workspace {
             Some(run) => format!("{run}-{}", self.ask.attempt),
             None => format!("{}-{}", self.ask.workspace, self.ask.attempt),
         }
+    }
+
+    /// What the directories of this run's commands begin with there.
+    fn runs(&self) -> String {
+        self.ask.run.as_ref().map_or_else(String::new, |run| run_prefix(&format!("run/{run}/{}", self.ask.attempt)))
+    }
+
+    /// Repositories that were made there inside of the workspace: what is in them does not come back.
+    async fn made_there(&self, git: &LocalGit, sent: &str, came: &str) -> Result<Option<String>, Trouble> {
+        let known = snapshot::nested(git, sent).await?;
+        let made: Vec<String> =
+            snapshot::nested(git, came).await?.into_iter().filter(|name| !known.contains(name)).collect();
+        Ok((!made.is_empty()).then(|| {
+            format!(
+                "{} there are repositories of their own: what is in them was not brought back; keep the lease until \
+                 it is pushed or copied",
+                snapshot::few(&made)
+            )
+        }))
     }
 
     /// Our directory on this machine, made when it is needed.

@@ -54,10 +54,18 @@ impl Workspace {
         let (git, _) = self.comparing(cwd).await?;
         let scratch = self.scratch()?;
         let sent = snapshot::take(&git, scratch.path(), true).await?;
+        let nested = snapshot::nested(&git, &sent.commit).await?;
+        if !nested.is_empty() {
+            return Err(Trouble::Refused(format!(
+                "{} in {}: a repository of its own, whose changes could not be brought back; make it a project",
+                snapshot::few(&nested),
+                cwd.display()
+            )));
+        }
         git.run(&["update-ref", &self.sent_ref(), &sent.commit]).await?;
         let workspace = self.ask.workspace.to_string();
-        let mark = format!("{} {}", self.mark(), sent.commit);
-        let mut running = remote.start(&[PLACE, UNPACK], &[&self.dir, &workspace, &mark]).await?;
+        let args = [self.dir.as_str(), &workspace, &self.mark(), &sent.commit];
+        let mut running = remote.start(&[PLACE, UNPACK], &args).await?;
         let stdin = running.stdin.take();
         let feed = async {
             let mut packing = self
@@ -88,10 +96,11 @@ impl Workspace {
         let work = reply
             .value("work")
             .ok_or_else(|| Trouble::Unknown(format!("{} did not say where the workspace is", remote.name())))?;
+        let first = self.first_sent(&git, &reply, &sent.commit).await?;
         let record = json!({
             "request": { "run": self.ask.run, "attempt": self.ask.attempt, "workspace": self.ask.workspace,
                 "mode": self.ask.mode, "cwd": cwd, "timeout_ms": self.ask.timeout_ms },
-            "sent": sent.commit, "head": null, "work": work, "bytes": bytes, "ms": millis(began),
+            "sent": first, "head": null, "work": work, "bytes": bytes, "ms": millis(began),
             "again": reply.text().contains("\nagain"),
         });
         Ok(Realised { cwd: work, sync: SYNC.to_owned(), record })
@@ -108,15 +117,20 @@ impl Workspace {
         let (git, repository) = self.comparing(&there).await?;
         let came = snapshot::take(&git, scratch.path(), true).await?;
         let mut warnings: Vec<String> = lost.iter().map(|run| lost_words(remote, run)).collect();
+        warnings.extend(self.made_there(&git, &sent, &came.commit).await?);
         let (git, _) = self.comparing(&self.ask.cwd).await?;
         let changed = came.commit != sent;
         let results = format!("refs/wharf/results/{}", self.mark());
         let (mut files, mut kept) = (0, None);
         if changed {
             git.run(&["update-ref", &results, &came.commit]).await?;
-            let _lock = apply::lock(&repository, format!("results of {}", self.mark())).await?;
-            let wanted = Results { sent: &sent, came: &came.commit, head: None, branch: None, plain: true };
-            match apply::apply(&git, scratch.path(), &wanted).await? {
+            let applied = async {
+                let _lock = apply::lock(&repository, format!("results of {}", self.mark())).await?;
+                let wanted = Results { sent: &sent, came: &came.commit, head: None, branch: None, plain: true };
+                apply::apply(&git, scratch.path(), &wanted).await
+            };
+            let kept_as = || format!("the results are kept as {results} in {}", repository.display());
+            match applied.await.map_err(|trouble| trouble.and(&kept_as()))? {
                 Applied::Done(changed) => files = changed,
                 Applied::Kept(why) => {
                     warnings.push(format!(
@@ -140,19 +154,19 @@ impl Workspace {
     /// Unpacks what comes back; the runs whose output had no room there.
     async fn fetch_plain(&self, remote: &Remote, into: &Path) -> Result<Vec<String>, Trouble> {
         let workspace = self.ask.workspace.to_string();
-        let mut running = remote.start(&[PLACE, PACK], &[&self.dir, &workspace]).await?;
+        let mut running = remote.start(&[PLACE, PACK], &[&self.dir, &workspace, &self.runs()]).await?;
         drop(running.stdin.take());
         let mut lost = Vec::new();
         let mut unpacked = Ok(false);
         if let Some(stdout) = running.stdout.take() {
             let mut stdout = BufReader::with_capacity(128 << 10, stdout);
-            let mut line = String::new();
-            while stdout.read_line(&mut line).await.unwrap_or(0) > 0 {
-                if line == "pack\n" {
+            let mut line = Vec::new();
+            while stdout.read_until(b'\n', &mut line).await.unwrap_or(0) > 0 {
+                if line == b"pack\n" {
                     unpacked = self.unpack(&mut stdout, into).await.map(|()| true);
                     break;
                 }
-                lost.extend(line.trim_end().strip_prefix("lost ").map(str::to_owned));
+                lost.extend(String::from_utf8_lossy(&line).trim_end().strip_prefix("lost ").map(str::to_owned));
                 line.clear();
             }
         }

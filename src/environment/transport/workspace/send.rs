@@ -21,6 +21,15 @@ impl Workspace {
         format!("refs/wharf/sent/{}", self.mark())
     }
 
+    /// What the workspace there was made of: another state than this one, when it was made before.
+    pub(super) async fn first_sent(&self, git: &LocalGit, reply: &Reply, now: &str) -> Result<String, Trouble> {
+        let Some(first) = reply.value("sent").filter(|first| first != now) else { return Ok(now.to_owned()) };
+        if git.commit(&first).await?.is_some() {
+            git.run(&["update-ref", &self.sent_ref(), &first]).await?;
+        }
+        Ok(first)
+    }
+
     /// Sends a checkout.
     pub(super) async fn send(&self, remote: &Remote, root: &Path) -> Result<Realised, Trouble> {
         let began = Instant::now();
@@ -48,13 +57,15 @@ impl Workspace {
         let work = reply
             .value("work")
             .ok_or_else(|| Trouble::Unknown(format!("{} did not say where the workspace is", remote.name())))?;
+        let first = self.first_sent(&git, &reply, &sent.commit).await?;
+        let head = if first == sent.commit { sent.head } else { git.commit(&format!("{first}^")).await? };
         let record = json!({
             "request": { "run": self.ask.run, "attempt": self.ask.attempt, "workspace": self.ask.workspace,
                 "mode": self.ask.mode, "root": root, "cwd": self.ask.cwd, "branch": self.ask.branch,
                 "timeout_ms": self.ask.timeout_ms },
-            "sent": sent.commit, "head": sent.head, "branch": self.ask.branch, "base": base,
+            "sent": first, "head": head, "branch": self.ask.branch, "base": base,
             "work": work, "bytes": bytes, "ms": millis(began), "again": reply.text().contains("\nagain"),
-            "not_carried": nested,
+            "not_carried": nested.iter().take(20).collect::<Vec<_>>(),
         });
         Ok(Realised { cwd: self.cwd_there(&work), sync: SYNC.to_owned(), record })
     }

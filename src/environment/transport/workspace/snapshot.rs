@@ -47,14 +47,21 @@ pub(super) async fn take(git: &LocalGit, scratch: &Path, all: bool) -> Result<Sn
     Ok(Snapshot { commit, tree, head, index })
 }
 
-/// Repositories inside of a tree, whose files no commit of it holds; at most a few.
+/// Repositories inside of a tree, whose files no commit of it holds.
 pub(super) async fn nested(git: &LocalGit, commit: &str) -> Result<Vec<String>, Trouble> {
     let listed = git.run(&["ls-tree", "-r", "-z", commit]).await?;
     Ok(listed
         .out
         .split(|b| *b == 0)
         .filter(|entry| entry.starts_with(b"160000 "))
-        .take(20)
         .map(|entry| String::from_utf8_lossy(entry).split('\t').nth(1).unwrap_or_default().to_owned())
         .collect())
+}
+
+/// Names of a list for people, not more of them than can be read.
+pub(super) fn few(names: &[String]) -> String {
+    const MOST: usize = 8;
+    let more = names.len().saturating_sub(MOST);
+    let said = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more == 0 { said } else { format!("{said} and {more} more") }
 }

@@ -85,7 +85,7 @@ fn paths(key: &str, value: &str, root: &Path, starts: &[PathBuf], home: Option<&
         all.extend(around.filter(|dir| *dir != root).map(Path::to_owned));
         return all;
     }
-    if lower == "include.path" || (lower.starts_with("includeif.") && lower.ends_with(".path")) {
+    if lower == "include.path" || (lower.starts_with("includeif.") && lower.rsplit('.').next() == Some("path")) {
         return starts.iter().map(PathBuf::as_path).chain([root]).filter_map(|start| from(start, value)).collect();
     }
     let shell = |text: &str| program_words(text).iter().filter_map(|word| from(root, word)).collect();
@@ -121,7 +121,6 @@ fn program_words(text: &str) -> Vec<String> {
             }
         }
     }
-    // A word without a slash is looked for on the path, except where an interpreter is given it; both are meant.
     all
 }
 

@@ -57,8 +57,7 @@ pub fn look(root: &Path, layout: &Layout) -> Result<Configured, String> {
                 all.binds.push(Bind::same(&path, Access::Read));
                 all.notes.push(format!("{shown} is read-only: {key} in git's config has git use it outside"));
             }
-            Ok(_) if !sure => {}
-            Err(_) if !sure => {}
+            _ if !sure => {}
             _ => all.notes.push(format!(
                 "{shown} is not there, and {key} in git's config has git use it outside: look at what a run makes there"
             )),

@@ -184,7 +184,8 @@ fn walk_through(root: &Path, layout: &Layout, mut found: impl FnMut(Found, &Owne
         let (_, kind) = dir.entries.swap_remove(at);
         let own = top && *layout != Layout::None;
         let path = dir.path.join(DOT);
-        if !own && !(kind == FileType::RegularFile && leads_to_what_is_kept(&root.join(&path), layout)) {
+        let kept = || kind == FileType::RegularFile && leads_to_what_is_kept(&root.join(&path), layout);
+        if !own && !kept() {
             found(Found::Dot(path), &dir.fd);
         }
     })

@@ -101,7 +101,7 @@ impl Place {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
-            if name.to_str().is_some_and(|name| name.starts_with(&begins) && name.rsplit('.').next() == Some("old")) {
+            if name.to_str().is_some_and(|name| name.starts_with(&begins) && name.strip_suffix(".old").is_some()) {
                 left.push(entry.path());
             }
         }

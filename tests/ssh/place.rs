@@ -104,7 +104,7 @@ fn what_is_not_mounted_or_cannot_be_read_is_unknown() {
     unknown("not mounted");
     fs::rename(&away, &leases).unwrap();
     let mark = dir_of(&lease).join(".wharf-lease");
-    fs::set_permissions(&mark, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&mark, fs::Permissions::from_mode(0o000)).unwrap();
     unknown("unreadable");
     fs::set_permissions(&mark, fs::Permissions::from_mode(0o600)).unwrap();
     w.release(&*driver, &lease);

@@ -21,7 +21,7 @@ use wharf_store::view::{ActivityQuery, OperationItem, RunDetail, RunQuery, Servi
 use wharf_store::{Access, ChangeSignal, NewRequest, Reader, RequestSender, Store, Writer};
 
 /// Longest wait for anything that should come at once.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 pub const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
 
 /// One data directory with one project. Ends every process of it when dropped.

@@ -90,6 +90,15 @@ fn who_holds_a_lease_is_told_with_what_it_was_judged_by() {
 }
 
 #[test]
+fn of_a_run_that_waits_for_its_lease_nothing_is_said_to_be_seen() {
+    for status in [LeaseStatus::Waiting, LeaseStatus::Acquiring] {
+        let facts = facts(Driver::Ssh, status, Some(run(RunStatus::Running, Observation::Live)));
+        let holder = Holder::of(&facts.lease, facts.run.as_ref().map(HolderRun::from));
+        assert_eq!((holder.is, holder.evidence.as_str()), (HolderIs::Live, "its run waits for it"));
+    }
+}
+
+#[test]
 fn how_long_a_release_waits_for_its_holder() {
     let table = [
         (Observation::Live, None, Urgency::Usual, Some(Waits::ForItsEnd)),

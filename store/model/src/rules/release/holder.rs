@@ -49,6 +49,10 @@ impl Holder {
                 let evidence = evidence.unwrap_or("its process could not be judged when last looked at");
                 say(HolderIs::Unknown, &format!("its run is {status}, but {evidence}"))
             }
+            // Nothing of it was started yet.
+            Some(_) if matches!(lease.status, LeaseStatus::Waiting | LeaseStatus::Acquiring) => {
+                say(HolderIs::Live, "its run waits for it")
+            }
             Some(run) => say(HolderIs::Live, &format!("its run is {} and its shim was seen", run.status)),
             None if lease.run_id.is_some() => say(HolderIs::Gone, "its run is not in the ledger any more"),
             None if lease.request_id.is_some() => match lease.status {

@@ -39,8 +39,14 @@ impl Leftovers {
 
 /// Whether any process of this machine has a text in its arguments.
 pub fn in_any_argument(text: &str) -> Option<String> {
-    let dirs = std::fs::read_dir("/proc").unwrap().flatten();
-    dirs.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .find(|line| line.contains(text))
+    // Several times: while other tests come and go, one look may miss a process.
+    (0..10).find_map(|look| {
+        if look > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let dirs = std::fs::read_dir("/proc").unwrap().flatten();
+        dirs.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .find(|line| line.contains(text))
+    })
 }

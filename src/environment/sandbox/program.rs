@@ -50,6 +50,23 @@ pub fn find(site: &Site, name: &str) -> Option<PathBuf> {
 /// # Errors
 /// In words: why it could not be run.
 pub async fn run(argv: &[String], env: &BTreeMap<String, String>, stdin: Option<&str>) -> Result<Said, String> {
+    spawned(argv, env, stdin, true).await
+}
+
+/// [`run`] of a command that is not ended when this is dropped: one that would leave half of what it makes.
+///
+/// # Errors
+/// In words: why it could not be run.
+pub async fn run_whole(argv: &[String], env: &BTreeMap<String, String>) -> Result<Said, String> {
+    spawned(argv, env, None, false).await
+}
+
+async fn spawned(
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    stdin: Option<&str>,
+    ends_when_dropped: bool,
+) -> Result<Said, String> {
     let (program, arguments) = argv.split_first().ok_or("no command")?;
     let failed = |error: std::io::Error| format!("{program} cannot be run: {error}");
     let mut child = Command::new(program)
@@ -61,10 +78,11 @@ pub async fn run(argv: &[String], env: &BTreeMap<String, String>, stdin: Option<
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
+        .kill_on_drop(ends_when_dropped)
         .spawn()
         .map_err(failed)?;
-    let mut group = Group(child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)));
+    let leader = child.id().filter(|_| ends_when_dropped);
+    let mut group = Group(leader.and_then(|id| rustix::process::Pid::from_raw(id as i32)));
     if let (Some(text), Some(mut pipe)) = (stdin, child.stdin.take()) {
         // One that does not read it says so by its exit code.
         let _ = tokio::io::AsyncWriteExt::write_all(&mut pipe, text.as_bytes()).await;

@@ -76,10 +76,21 @@ impl Engine {
     /// # Errors
     /// In words: why nothing was run.
     pub async fn call<S: AsRef<str>>(&self, words: &[S]) -> Result<Said, String> {
+        program::run(&self.argv(words)?, &self.env, None).await
+    }
+
+    /// Runs one of its commands that change a container, to its end also when this is dropped: an engine that is
+    /// killed in the midst of a start forgets the process that it has begun.
+    ///
+    /// # Errors
+    /// In words: why nothing was run.
+    pub async fn change<S: AsRef<str>>(&self, words: &[S]) -> Result<Said, String> {
+        program::run_whole(&self.argv(words)?, &self.env).await
+    }
+
+    fn argv<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<String>, String> {
         let program = self.program.clone().ok_or_else(|| self.not_found())?;
-        let argv: Vec<String> =
-            std::iter::once(program).chain(words.iter().map(|word| word.as_ref().to_owned())).collect();
-        program::run(&argv, &self.env, None).await
+        Ok(std::iter::once(program).chain(words.iter().map(|word| word.as_ref().to_owned())).collect())
     }
 
     /// [`Engine::call`] where anything but success is an error, in the engine's own words.
@@ -87,7 +98,18 @@ impl Engine {
     /// # Errors
     /// In words.
     pub async fn must<S: AsRef<str>>(&self, words: &[S]) -> Result<Said, String> {
-        let said = self.call(words).await?;
+        self.succeeded(words, self.call(words).await?)
+    }
+
+    /// [`Engine::change`] where anything but success is an error, in the engine's own words.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn must_change<S: AsRef<str>>(&self, words: &[S]) -> Result<Said, String> {
+        self.succeeded(words, self.change(words).await?)
+    }
+
+    fn succeeded<S: AsRef<str>>(&self, words: &[S], said: Said) -> Result<Said, String> {
         if said.ok() { Ok(said) } else { Err(format!("{} {}: {}", self.kind, words[0].as_ref(), trouble(&said))) }
     }
 

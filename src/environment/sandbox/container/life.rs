@@ -81,7 +81,7 @@ impl Container {
                 } else {
                     &["rm", "--force", "--volumes", &name]
                 };
-                match self.engine.call(words).await {
+                match self.engine.change(words).await {
                     Ok(said) if said.ok() || is_absent(&said) => {}
                     Ok(said) => return Answer::unknown(trouble(&said)),
                     Err(why) => return Answer::unknown(why),

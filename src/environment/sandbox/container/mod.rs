@@ -10,6 +10,7 @@ mod engine;
 pub mod inside;
 mod life;
 mod probe;
+mod turn;
 mod work;
 
 use std::collections::BTreeMap;
@@ -79,6 +80,11 @@ impl Container {
         }
     }
 
+    /// What of a lease is changed by one at a time: the provider's id, which follows from the lease.
+    fn turn(&self, held: &Held) -> String {
+        self.place(held).map_or_else(|_| held.lease.to_string(), |place| format!("{}{}", self.prefix(), place.id()))
+    }
+
     fn got(&self, place: &Place) -> Got {
         let facts = json!({
             "provider": self.engine.kind().as_str(),
@@ -135,15 +141,18 @@ impl Driver for Container {
     }
 
     fn resume<'a>(&'a self, ask: &'a AcquireAsk, id: &'a str, _facts: &'a Value) -> Call<'a, Resumed> {
-        Box::pin(self.look_again(ask, id))
+        let (this, ask, id) = (self.clone(), ask.clone(), id.to_owned());
+        Box::pin(turn::whole(id.clone(), async move { this.look_again(&ask, &id).await }))
     }
 
     fn realise<'a>(&'a self, held: &'a Held, ask: &'a RealiseAsk) -> Call<'a, Realised> {
-        Box::pin(self.show(held, ask))
+        let (this, held, ask) = (self.clone(), held.clone(), ask.clone());
+        Box::pin(turn::whole(this.turn(&held), async move { this.show(&held, &ask).await }))
     }
 
     fn target<'a>(&'a self, held: &'a Held, realised: Option<&'a Realised>) -> Call<'a, Target> {
-        Box::pin(self.way_in(held, realised))
+        let (this, held, realised) = (self.clone(), held.clone(), realised.cloned());
+        Box::pin(turn::whole(this.turn(&held), async move { this.way_in(&held, realised.as_ref()).await }))
     }
 
     fn list<'a>(&'a self, held: &'a Held, tag: &'a str) -> Call<'a, Vec<PlaceProcess>> {
@@ -179,11 +188,12 @@ impl Driver for Container {
     }
 
     fn release<'a>(&'a self, held: &'a Held, outcome: Outcome) -> Call<'a, ()> {
-        Box::pin(self.give_back(held, outcome))
+        let (this, held) = (self.clone(), held.clone());
+        Box::pin(turn::whole(this.turn(&held), async move { this.give_back(&held, outcome).await }))
     }
 
     fn destroy<'a>(&'a self, held: &'a Held) -> Call<'a, ()> {
-        Box::pin(self.give_back(held, Outcome::Released))
+        self.release(held, Outcome::Released)
     }
 
     fn observe<'a>(&'a self, ids: &'a [String]) -> Call<'a, BTreeMap<String, Seen>> {

@@ -49,13 +49,13 @@ impl Container {
             if known.labels.get(LABEL_MADE) != Some(&wanted.made) {
                 // Before it goes: a call that ends in between must not leave a place that is taken for gone.
                 place.forget_made().map_err(|error| error.to_string())?;
-                self.engine.must(&["rm", "--force", "--volumes", &name(place)]).await?;
+                self.engine.must_change(&["rm", "--force", "--volumes", &name(place)]).await?;
                 anew = true;
             }
         }
         if self.engine.look(&name(place)).await?.is_none() {
             place.open_run().map_err(|error| error.to_string())?;
-            let said = self.engine.call(&wanted.words).await?;
+            let said = self.engine.change(&wanted.words).await?;
             if !said.ok() {
                 let why = format!("{} makes no container: {}", self.engine.kind(), trouble(&said));
                 return Err(if is_absent(&said) { Trouble::Refused(self.no_image()) } else { Trouble::Unknown(why) });
@@ -172,8 +172,8 @@ impl Container {
     /// Starts a container that is there and does not run.
     pub(super) async fn start(&self, place: &Place) -> Result<(), String> {
         match self.engine.look(&name(place)).await? {
-            Some(known) if known.status == "paused" => self.engine.must(&["unpause", &name(place)]).await.map(drop),
-            Some(known) if known.status != "running" => self.engine.must(&["start", &name(place)]).await.map(drop),
+            Some(known) if known.status == "paused" => self.engine.must_change(&["unpause", &name(place)]).await.map(drop),
+            Some(known) if known.status != "running" => self.engine.must_change(&["start", &name(place)]).await.map(drop),
             _ => Ok(()),
         }
     }

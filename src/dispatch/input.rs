@@ -3,8 +3,10 @@
 use serde_json::Value;
 use wharf_model::config::ProjectConfig;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
-use wharf_model::{ActionId, ActorType, OperationId, OperationPhase, OperationStatus, RequestRow, RunId, ServiceId};
-use wharf_model::{LeaseId, RequestId, UnixMillis, WorkspaceMode, WorkspaceStrategy};
+use wharf_model::{
+    ActionId, ActorType, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId, RequestId,
+    RequestRow, RunId, ServiceId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
+};
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
 
@@ -286,6 +288,19 @@ pub struct PlannedOperation {
     pub log_ref: Option<String>,
 }
 
+/// Whose an operation is that belongs to no run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperationOwner {
+    /// Project.
+    pub project: ProjectId,
+    /// Workspace that it is done on.
+    pub workspace: Option<WorkspaceId>,
+    /// Service that it is done for.
+    pub service: Option<ServiceId>,
+    /// The action that does it.
+    pub action: ActionId,
+}
+
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OperationEnd {
@@ -349,6 +364,8 @@ pub enum Fact {
     /// A shim waits for room on the disk of its log, or does no more. It changes no row: the disk of the
     /// store may be the same one.
     DiskWaited { entity: &'static str, id: String, waits: bool },
+    /// An operation that belongs to no run is about to begin: a job, part of an archive, a look before a service starts.
+    OwnOperationPlanned { owner: OperationOwner, operation: PlannedOperation },
     /// An operation that an earlier reign left under way was looked at. It changes no row.
     OperationObserved { operation: OperationId, verdict: Verdict, words: String },
     /// An operation ended.
@@ -428,10 +445,20 @@ pub enum Fact {
         child: ChildRef,
         port: Option<i64>,
         url: Option<String>,
+        /// Hash of the environment it was started with; none when it was found alive.
+        fingerprint: Option<String>,
         adopted: bool,
     },
     /// A service answers.
     ServiceReady { service: ServiceId, generation: u32 },
+    /// What its checks say of a running service has changed: unhealthy only after as many failures as its config asks for.
+    ServiceHealth {
+        service: ServiceId,
+        generation: u32,
+        health: Health,
+        /// What was asked, what came, how often; for people. None when there is nothing to say.
+        evidence: Option<String>,
+    },
     /// A service ended.
     ServiceEnded {
         action: ActionId,

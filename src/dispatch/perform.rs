@@ -194,6 +194,11 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             let project = state.projects.get(&service.project_id)?.clone();
             Some(Job::Serve(Box::new(ServiceJob { service, project })))
         }
+        ActionKind::RemoveWorkspace
+        | ActionKind::SnapshotWorkspace
+        | ActionKind::RestoreWorkspace
+        | ActionKind::RunJob
+        | ActionKind::EmptyTrash => None,
         ActionKind::BackupStore => {
             let to = action.args.as_ref().and_then(|a| a["to"].as_str()).map(PathBuf::from);
             Some(Job::Backup(to))

@@ -109,6 +109,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                         child: started,
                         port: port.map(i64::from),
                         url: url.clone(),
+                        fingerprint: None,
                         adopted: adopted.is_some(),
                     })
                     .await;

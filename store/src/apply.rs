@@ -82,6 +82,7 @@ impl Statements {
         all.append::<LeaseRow>();
         all.append::<WorkspaceRow>();
         all.append::<OperationRow>();
+        all.append::<SnapshotRow>();
         all.append::<ServiceRow>();
         all.append::<IssueRow>();
         all.append::<WakeupRow>();
@@ -111,6 +112,7 @@ impl Statements {
                 AnyRow::Lease(row) => self.put(conn, *from, *changed, &**row),
                 AnyRow::Workspace(row) => self.put(conn, *from, *changed, &**row),
                 AnyRow::Operation(row) => self.put(conn, *from, *changed, &**row),
+                AnyRow::Snapshot(row) => self.put(conn, *from, *changed, &**row),
                 AnyRow::Service(row) => self.put(conn, *from, *changed, &**row),
                 AnyRow::Issue(row) => self.put(conn, *from, *changed, &**row),
                 AnyRow::Wakeup(row) => self.put(conn, *from, *changed, &**row),

@@ -42,6 +42,8 @@ pub(crate) fn state(conn: &Connection) -> rusqlite::Result<State> {
     take::<ServiceRow>(&mut state, rows(conn, "", [])?);
     take::<LeaseRow>(&mut state, rows(conn, "WHERE status NOT IN ('released', 'expired', 'failed')", [])?);
     take::<WorkspaceRow>(&mut state, rows(conn, "WHERE status <> 'archived'", [])?);
+    take::<WorkspaceRow>(&mut state, rows(conn, "WHERE trash_path IS NOT NULL", [])?);
+    take::<SnapshotRow>(&mut state, rows(conn, "WHERE status = 'kept'", [])?);
     // Both conditions: the first one is that of the index.
     take::<OperationRow>(&mut state, rows(conn, "WHERE status IN ('queued', 'running') AND status = 'running'", [])?);
     take::<IssueRow>(&mut state, rows(conn, "WHERE status NOT IN ('done', 'cancelled')", [])?);
@@ -98,6 +100,7 @@ pub(crate) fn entity(conn: &Connection, kind: &str, id: &str) -> rusqlite::Resul
         "environment" | EnvironmentRow::TABLE => one::<EnvironmentRow>(conn, id),
         "lease" | LeaseRow::TABLE => one::<LeaseRow>(conn, id),
         "workspace" | WorkspaceRow::TABLE => one::<WorkspaceRow>(conn, id),
+        "snapshot" | SnapshotRow::TABLE => one::<SnapshotRow>(conn, id),
         "operation" | OperationRow::TABLE => one::<OperationRow>(conn, id),
         "service" | ServiceRow::TABLE => one::<ServiceRow>(conn, id),
         "issue" | IssueRow::TABLE => one::<IssueRow>(conn, id),

@@ -14,6 +14,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_logs_of_services_and_operations.sql"),
     include_str!("migrations/0004_activity_scopes.sql"),
     include_str!("migrations/0005_leases.sql"),
+    include_str!("migrations/0006_workspaces_and_services.sql"),
 ];
 
 /// The schema this program writes.

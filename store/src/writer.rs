@@ -342,6 +342,7 @@ fn named(change: &Change) -> (&'static str, String) {
         Lease(wharf_model::LeaseRow),
         Workspace(wharf_model::WorkspaceRow),
         Operation(wharf_model::OperationRow),
+        Snapshot(wharf_model::SnapshotRow),
         Service(wharf_model::ServiceRow),
         Issue(wharf_model::IssueRow),
         Wakeup(wharf_model::WakeupRow),

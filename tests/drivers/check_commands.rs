@@ -9,9 +9,6 @@ use super::bench::Bench;
 use super::command::{Command, sh};
 use super::leftovers::in_any_argument;
 
-/// A value that must be seen by the command and by nobody who looks at the process table.
-const HIDDEN: &str = "only-for-the-command-57d1";
-
 /// A place with a project in it.
 fn ready(b: &Bench) -> (Held, Realised) {
     let scene = b.scene();
@@ -90,8 +87,10 @@ pub fn bytes_are_the_same_on_both_streams(b: &Bench) {
 
 pub fn variables_arrive_and_stand_in_no_argument(b: &Bench) {
     let (held, realised) = ready(b);
+    // Not that of a check beside this one, whose engine may have the flaw.
+    let hidden = format!("only-for-{}", b.root.path().file_name().unwrap().display());
     let values = [
-        ("PLAIN", HIDDEN),
+        ("PLAIN", hidden.as_str()),
         ("QUOTED", "it's \"$HOME\" `x` \\ $(y)"),
         ("LINES", "one\ntwo\n"),
         ("EMPTY", ""),
@@ -104,10 +103,10 @@ pub fn variables_arrive_and_stand_in_no_argument(b: &Bench) {
         command = command.var(name, value);
     }
     let wrapped = command.wrap(b, &held, Some(&realised));
-    b.holds("no value stands in the arguments", !wrapped.argv.join(" ").contains(HIDDEN), &wrapped.argv);
+    b.holds("no value stands in the arguments", !wrapped.argv.join(" ").contains(&hidden), &wrapped.argv);
     let mut running = command.start(b, &held, Some(&realised));
     running.says(b, "ready");
-    let seen = in_any_argument(HIDDEN);
+    let seen = in_any_argument(&hidden);
     let ran = running.end(b);
     b.holds("no process has it in its arguments", seen.is_none(), seen);
     let mut expected: Vec<u8> = values.iter().flat_map(|(_, value)| [value.as_bytes(), b"\0"].concat()).collect();

@@ -316,10 +316,15 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::ServicePortReserved { service, generation, port, url } => {
             service::port_reserved(d, *service, *generation, *port, url.clone());
         }
-        Fact::ServiceStarted { service, generation, child, port, url, adopted } => {
-            service::started(d, *service, *generation, *child, *port, url.clone(), *adopted);
+        Fact::ServiceStarted { service, generation, child, port, url, fingerprint, adopted } => {
+            let seen = service::Started { child: *child, port: *port, url, fingerprint, adopted: *adopted };
+            service::started(d, *service, *generation, &seen);
         }
         Fact::ServiceReady { service, generation } => service::ready(d, *service, *generation),
+        Fact::ServiceHealth { service, generation, health, evidence } => {
+            service::health_seen(d, *service, *generation, *health, evidence.as_deref());
+        }
+        Fact::OwnOperationPlanned { owner, operation } => workspace::own_operation_planned(d, owner, operation),
         Fact::ServiceEnded { action, service, generation, exit, code, message } => {
             service::ended(d, *action, *service, *generation, exit.as_deref(), code.clone(), message.clone());
         }

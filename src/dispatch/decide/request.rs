@@ -87,7 +87,16 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::StoreBackup => store::back_up(d, row),
         RequestKind::GcRun => gc::accept(d, row, prepared, &actor)?,
         RequestKind::OrchestratorStop => json!({ "stopping": true }),
-        RequestKind::AgentComment | RequestKind::AgentNextAction => {
+        RequestKind::ServiceSetDesired
+        | RequestKind::WorkspaceArchive
+        | RequestKind::WorkspaceSnapshot
+        | RequestKind::WorkspaceRestore
+        | RequestKind::WorkspaceRunJob
+        | RequestKind::WorkspaceReap
+        | RequestKind::IssueUpdate => {
+            return Err(Refusal::new("illegal_state", format!("{} is not carried out by this version", row.kind)));
+        }
+        RequestKind::AgentComment | RequestKind::AgentNextAction | RequestKind::AgentReportService => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));
         }
     };

@@ -95,17 +95,47 @@ pub(crate) fn port_reserved(d: &mut Deciding<'_, '_>, id: ServiceId, generation:
     }
 }
 
-/// Its process runs.
-pub(crate) fn started(
+/// What was seen of a process that runs.
+pub(crate) struct Started<'a> {
+    /// The process.
+    pub child: ChildRef,
+    /// Its port.
+    pub port: Option<i64>,
+    /// Where it is reached.
+    pub url: &'a Option<String>,
+    /// Hash of its environment.
+    pub fingerprint: &'a Option<String>,
+    /// Whether it was found alive.
+    pub adopted: bool,
+}
+
+/// What its checks say of a running service has changed.
+pub(crate) fn health_seen(
     d: &mut Deciding<'_, '_>,
     id: ServiceId,
     generation: u32,
-    child: ChildRef,
-    port: Option<i64>,
-    url: Option<String>,
-    adopted: bool,
+    health: Health,
+    evidence: Option<&str>,
 ) {
+    let Some(service) = current(d, id, generation).filter(|s| s.status == ServiceStatus::Running) else { return };
+    let now = d.now();
+    d.tx.update::<ServiceRow>(id, |s| {
+        s.health = health;
+        s.health_evidence = evidence.map(str::to_owned);
+        if service.health != health {
+            s.health_since = Some(now);
+        }
+    });
+    if health == Health::Unhealthy && service.health != health {
+        let details = json!({ "evidence": evidence, "generation": generation });
+        d.activity(&Actor::system(), "service.unhealthy", &about::service(&service), Some(details));
+    }
+}
+
+/// Its process runs.
+pub(crate) fn started(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, seen: &Started<'_>) {
     let Some(service) = current(d, id, generation) else { return };
+    let Started { child, port, url, fingerprint, adopted } = *seen;
     d.tx.update::<ServiceRow>(id, |s| {
         s.process_pid = Some(child.pid);
         s.process_start_ticks = i64::try_from(child.start_ticks).ok();
@@ -113,7 +143,10 @@ pub(crate) fn started(
             s.port = port;
         }
         if url.is_some() {
-            s.url = url;
+            s.url.clone_from(url);
+        }
+        if fingerprint.is_some() {
+            s.env_fingerprint.clone_from(fingerprint);
         }
     });
     if adopted {

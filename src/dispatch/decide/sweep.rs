@@ -105,7 +105,15 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         // Asked again by the next renewal; a probe and a test answer with what stood in their way.
-        ActionKind::ObserveLease | ActionKind::Probe | ActionKind::TestEnvironment | ActionKind::SealLog => {}
+        ActionKind::ObserveLease
+        | ActionKind::Probe
+        | ActionKind::TestEnvironment
+        | ActionKind::SealLog
+        | ActionKind::RemoveWorkspace
+        | ActionKind::SnapshotWorkspace
+        | ActionKind::RestoreWorkspace
+        | ActionKind::RunJob
+        | ActionKind::EmptyTrash => {}
         ActionKind::ReleaseLease | ActionKind::DestroyLease => {
             if let Ok(id) = action.entity_id.parse::<LeaseId>() {
                 lease::park(d, id, error);

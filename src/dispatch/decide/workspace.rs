@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, IssueRow, OperationId, OperationRow, OperationStatus, RunId, RunRow, RunStatus,
-    Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus, WorkspaceStrategy,
+    ActionId, ActionKind, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
+    RunId, RunRow, RunStatus, Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
+    WorkspaceStrategy,
 };
 
 use super::{Deciding, about, cancel, finish, lease, place, steps};
-use crate::dispatch::input::{Actor, OperationEnd, PlannedOperation, PlannedWorkspace, Realisation};
+use crate::dispatch::input::{Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
@@ -105,6 +106,11 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
         cleanup_eligible_at: None,
         failure_reason: None,
         metadata: None,
+        config: None,
+        source: None,
+        trash_path: None,
+        trash_until: None,
+        trash_bytes: None,
         version: 0,
         created_at: now,
         updated_at: now,
@@ -121,15 +127,40 @@ pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt
     if d.tx.get::<OperationRow>(planned.id).is_some() {
         return;
     }
+    insert_operation(d, planned, (run.company_id, run.project_id), run.workspace_id, Some(run_id), None);
+    if let Some(reason) = run.stop_reason {
+        cancel::stop_operations(d, run_id, run.stop_grace_ms.unwrap_or(run.grace_ms), reason.as_str());
+    }
+}
+
+/// The same for one that belongs to no run.
+pub(crate) fn own_operation_planned(d: &mut Deciding<'_, '_>, owner: &OperationOwner, planned: &PlannedOperation) {
+    let open = d.state().actions.get(&owner.action).is_some_and(|a| super::is_open(a.status));
+    if !open || d.tx.get::<OperationRow>(planned.id).is_some() {
+        return;
+    }
+    let Some(company) = d.state().projects.get(&owner.project).map(|p| p.company_id) else { return };
+    let metadata = json!({ "action": owner.action.text(), "service": owner.service.map(wharf_model::ServiceId::text) });
+    insert_operation(d, planned, (company, owner.project), owner.workspace, None, Some(metadata));
+}
+
+fn insert_operation(
+    d: &mut Deciding<'_, '_>,
+    planned: &PlannedOperation,
+    (company_id, project_id): (CompanyId, ProjectId),
+    workspace: Option<WorkspaceId>,
+    run_id: Option<RunId>,
+    metadata: Option<Value>,
+) {
     let number = d.tx.next_number("operation");
     let now = d.now();
     d.tx.put(OperationRow {
         id: planned.id,
         number,
-        company_id: run.company_id,
-        project_id: run.project_id,
-        execution_workspace_id: run.workspace_id,
-        run_id: Some(run_id),
+        company_id,
+        project_id,
+        execution_workspace_id: workspace,
+        run_id,
         phase: planned.phase,
         command: planned.command.clone(),
         cwd: planned.cwd.clone(),
@@ -143,7 +174,7 @@ pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt
         log_deleted_reason: None,
         stdout_excerpt: None,
         stderr_excerpt: None,
-        metadata: None,
+        metadata,
         started_at: now,
         finished_at: None,
         // The shim keeps the limit itself; this one only finds operations whose shim is gone.
@@ -152,9 +183,6 @@ pub(crate) fn operation_planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt
         created_at: now,
         updated_at: now,
     });
-    if let Some(reason) = run.stop_reason {
-        cancel::stop_operations(d, run_id, run.stop_grace_ms.unwrap_or(run.grace_ms), reason.as_str());
-    }
 }
 
 /// An operation ended.

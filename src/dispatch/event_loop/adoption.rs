@@ -77,10 +77,12 @@ impl Loop {
             | Fact::ServiceEnded { action, .. }
             | Fact::ActionDone { action }
             | Fact::ActionFailed { action, .. } => vec![*action],
+            Fact::OwnOperationPlanned { owner, .. } => vec![owner.action],
             Fact::OperationObserved { .. }
             | Fact::DiskWaited { .. }
             | Fact::OperationEnded { .. }
             | Fact::ServiceReady { .. }
+            | Fact::ServiceHealth { .. }
             | Fact::AgentSaid { .. }
             | Fact::StoreDamageFound { .. } => Vec::new(),
         };

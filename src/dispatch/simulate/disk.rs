@@ -19,6 +19,7 @@ macro_rules! with_row {
             AnyRow::Lease($row) => $body,
             AnyRow::Workspace($row) => $body,
             AnyRow::Operation($row) => $body,
+            AnyRow::Snapshot($row) => $body,
             AnyRow::Service($row) => $body,
             AnyRow::Issue($row) => $body,
             AnyRow::Wakeup($row) => $body,

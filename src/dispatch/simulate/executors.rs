@@ -57,7 +57,14 @@ impl Sim {
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
             // Nobody asks for one in a simulation.
-            ActionKind::BackupStore | ActionKind::Probe | ActionKind::TestEnvironment => None,
+            ActionKind::BackupStore
+            | ActionKind::Probe
+            | ActionKind::TestEnvironment
+            | ActionKind::RemoveWorkspace
+            | ActionKind::SnapshotWorkspace
+            | ActionKind::RestoreWorkspace
+            | ActionKind::RunJob
+            | ActionKind::EmptyTrash => None,
             ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
             ActionKind::SealLog if action.entity_type != "run" => Some(Task::Pack { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
@@ -234,6 +241,7 @@ impl Sim {
                 child,
                 port: None,
                 url: None,
+                fingerprint: None,
                 adopted,
             },
             Owner::Operation => return,

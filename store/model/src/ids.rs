@@ -58,6 +58,8 @@ id! {
     ProjectWorkspaceId,
     /// An execution workspace: where runs work.
     WorkspaceId,
+    /// A snapshot of a workspace.
+    SnapshotId,
     /// A recorded workspace operation.
     OperationId,
     /// A runtime service.

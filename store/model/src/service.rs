@@ -100,6 +100,14 @@ row! {
         last_used_at: UnixMillis,
         deadline_at: Option<UnixMillis>,
         idle_deadline_at: Option<UnixMillis>,
+        desired_by: Option<String>,
+        restarts: i64,
+        restart_times: Option<Value>,
+        health_evidence: Option<String>,
+        health_since: Option<UnixMillis>,
+        env_fingerprint: Option<String>,
+        waits_for: Option<Value>,
+        provider_ref: Option<String>,
     }
 }
 

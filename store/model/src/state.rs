@@ -98,6 +98,7 @@ entities! {
     Lease(LeaseRow) leases,
     Workspace(WorkspaceRow) workspaces,
     Operation(OperationRow) operations,
+    Snapshot(SnapshotRow) snapshots,
     Service(ServiceRow) services,
     Issue(IssueRow) issues,
     Wakeup(WakeupRow) wakeups,
@@ -146,7 +147,9 @@ impl State {
         self.requests.retain(|_, r| !r.status.is_terminal());
         self.leases.retain(|_, l| !l.status.is_terminal());
         self.operations.retain(|_, o| o.status == OperationStatus::Running);
-        self.workspaces.retain(|_, w| w.status != WorkspaceStatus::Archived);
+        // Of an archived one something may still be removed, or brought back.
+        self.workspaces.retain(|_, w| w.status != WorkspaceStatus::Archived || w.trash_path.is_some());
+        self.snapshots.retain(|_, s| s.status == SnapshotStatus::Kept);
         let held: BTreeSet<RunId> = self
             .leases
             .values()

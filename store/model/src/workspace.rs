@@ -83,6 +83,53 @@ row! {
         cleanup_eligible_at: Option<UnixMillis>,
         failure_reason: Option<String>,
         metadata: Option<Value>,
+        config: Option<Value>,
+        source: Option<WorkspaceSource>,
+        trash_path: Option<String>,
+        trash_until: Option<UnixMillis>,
+        trash_bytes: Option<i64>,
+    }
+}
+
+words! {
+    /// How the directory of a workspace was found. All but the first are said to the operator: they stand in for it.
+    pub enum WorkspaceSource {
+        /// The project's own checkout, or a worktree of it.
+        ProjectWorkspace = "project_workspace",
+        /// A clone that wharf made of the project's repository URL.
+        ManagedClone = "managed_clone",
+        /// The directory of the agent's last session.
+        TaskSession = "task_session",
+        /// The agent's own home.
+        AgentHome = "agent_home",
+    }
+}
+
+words! {
+    /// Whether what a snapshot keeps is still there.
+    pub enum SnapshotStatus { Kept = "kept", Removed = "removed" }
+}
+
+row! {
+    /// The state of a workspace at a moment, as a commit under a private ref. `ordinal` counts within the workspace: `W-7.2`.
+    entity SnapshotRow in "workspace_snapshots" key id: SnapshotId {
+        workspace_id: WorkspaceId,
+        company_id: CompanyId,
+        project_id: ProjectId,
+        run_id: Option<RunId>,
+        ordinal: i64,
+        status: SnapshotStatus,
+        reason: String,
+        ref_name: String,
+        commit_id: String,
+        head_commit: Option<String>,
+        branch_name: Option<String>,
+        files: i64,
+        bytes: i64,
+        metadata: Option<Value>,
+        expires_at: Option<UnixMillis>,
+        restored_at: Option<UnixMillis>,
+        removed_at: Option<UnixMillis>,
     }
 }
 
@@ -93,6 +140,11 @@ words! {
         WorkspaceProvision = "workspace_provision",
         WorkspaceTeardown = "workspace_teardown",
         WorktreeCleanup = "worktree_cleanup",
+        WorkspaceJob = "workspace_job",
+        WorkspaceSnapshot = "workspace_snapshot",
+        WorkspaceRestore = "workspace_restore",
+        WorkspaceClone = "workspace_clone",
+        ServicePrestart = "service_prestart",
     }
 }
 

@@ -130,6 +130,11 @@ pub const fn phase_words(phase: OperationPhase) -> &'static str {
         OperationPhase::WorkspaceProvision => "provision",
         OperationPhase::WorkspaceTeardown => "tear down",
         OperationPhase::WorktreeCleanup => "remove the worktree",
+        OperationPhase::WorkspaceJob => "job",
+        OperationPhase::WorkspaceSnapshot => "snapshot",
+        OperationPhase::WorkspaceRestore => "restore",
+        OperationPhase::WorkspaceClone => "clone",
+        OperationPhase::ServicePrestart => "check before a service starts",
     }
 }
 

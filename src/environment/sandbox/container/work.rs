@@ -172,8 +172,12 @@ impl Container {
     /// Starts a container that is there and does not run.
     pub(super) async fn start(&self, place: &Place) -> Result<(), String> {
         match self.engine.look(&name(place)).await? {
-            Some(known) if known.status == "paused" => self.engine.must_change(&["unpause", &name(place)]).await.map(drop),
-            Some(known) if known.status != "running" => self.engine.must_change(&["start", &name(place)]).await.map(drop),
+            Some(known) if known.status == "paused" => {
+                self.engine.must_change(&["unpause", &name(place)]).await.map(drop)
+            }
+            Some(known) if known.status != "running" => {
+                self.engine.must_change(&["start", &name(place)]).await.map(drop)
+            }
             _ => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod branch;
 pub mod checkout;
+pub mod close_check;
 pub mod environment_change;
 pub mod lease;
 pub mod lease_verb;

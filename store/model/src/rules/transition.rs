@@ -81,7 +81,8 @@ pub const fn workspace(from: Option<WorkspaceStatus>, to: WorkspaceStatus) -> bo
         | (Some(Idle), Idle | Active | InReview | Archiving | Missing | Realising)
         | (Some(InReview), InReview | Idle | Archiving)
         | (Some(Failed), Failed | Archiving | Realising)
-        | (Some(Archiving), Archiving | Archived | CleanupFailed)
+        // Back where it was: it was used again before anything was moved.
+        | (Some(Archiving), Archiving | Archived | CleanupFailed | Idle)
         | (Some(CleanupFailed), CleanupFailed | Archiving)
         | (Some(Missing), Missing | Realising | Archived)
         | (Some(Archived), Archived | Realising) => true,
@@ -166,7 +167,17 @@ macro_rules! free {
         })+
     };
 }
-free!(CompanyRow, ProjectRow, ProjectWorkspaceRow, AgentRow, AgentRuntimeRow, OperationRow, IssueRow, WakeupRow,);
+free!(
+    CompanyRow,
+    ProjectRow,
+    ProjectWorkspaceRow,
+    AgentRow,
+    AgentRuntimeRow,
+    OperationRow,
+    SnapshotRow,
+    IssueRow,
+    WakeupRow,
+);
 
 #[cfg(test)]
 mod tests {

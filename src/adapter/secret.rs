@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use wharf_model::config::SecretConfig;
 
 use super::small_file;
+use crate::environment::search;
 use crate::process::session::lead_session;
 
 /// Time a secret's command may take.
@@ -154,6 +155,8 @@ impl<'a> ConfiguredSecrets<'a> {
             .current_dir(self.directory)
             .env_clear()
             .envs(self.operator)
+            // Whoever may write the checkout could put a program of this name there.
+            .env("PATH", search::path(self.operator, self.directory))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -352,6 +355,22 @@ mod tests {
     }
 
     /// A helper that leaves something behind which holds the output open is not waited for.
+    #[test]
+    fn a_program_is_not_looked_for_in_the_checkout() {
+        let top = tempfile::tempdir().unwrap();
+        let bin = top.path().join("checkout/node_modules/.bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        std::fs::write(bin.join("show-it"), "#!/bin/sh\necho planted\n").unwrap();
+        std::fs::set_permissions(bin.join("show-it"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let secrets = BTreeMap::from([("key".to_owned(), SecretConfig::Command(vec!["show-it".to_owned()]))]);
+        let mut operator = operator();
+        let path = format!("{}:{}", bin.display(), operator["PATH"]);
+        operator.insert("PATH".into(), path);
+        let answer = |directory: &Path| ConfiguredSecrets::new(&secrets, &operator, directory).resolve("key");
+        assert!(answer(&top.path().join("checkout")).unwrap_err().to_string().contains("cannot be started"));
+        assert_eq!(answer(Path::new("/")).unwrap().reveal(), "planted");
+    }
+
     #[test]
     fn a_command_ends_when_it_ends_or_when_its_time_is_over() {
         let begun = Instant::now();

@@ -7,7 +7,7 @@ use crate::config::{CommandLine, Retention, WorkspaceConfig};
 use crate::rules::release::Judged;
 use crate::{
     Driver, EnvironmentRow, IssueRow, IssueStatus, Kind, LeaseRow, LeaseStatus, OperationPhase, OperationRow,
-    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, UnixMillis, WorkspaceMode, WorkspaceRow,
+    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, ServiceStatus, UnixMillis, WorkspaceMode, WorkspaceRow,
     WorkspaceStatus, WorkspaceStrategy,
 };
 
@@ -76,10 +76,10 @@ impl CommandLine {
 pub fn is_of(service: &ServiceRow, workspace: &WorkspaceRow) -> bool {
     let inside = |root: &str| {
         let root = root.trim_end_matches('/');
-        !root.is_empty()
-            && service.cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        !root.is_empty() && service.cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    service.status.is_live()
+    // One that is about to be started again counts: nothing is left for it to be started in.
+    !matches!(service.status, ServiceStatus::Stopped | ServiceStatus::Failed)
         && (service.execution_workspace_id == Some(workspace.id) || root(workspace).is_some_and(inside))
 }
 
@@ -129,10 +129,7 @@ impl CloseRows {
                 .filter(|r| r.status == RunStatus::Running)
                 .map(|r| Kind::Run.number(r.number))
                 .collect(),
-            services: self
-                .own_services()
-                .map(|s| format!("{} {}", Kind::Service.number(s.number), s.name))
-                .collect(),
+            services: self.own_services().map(|s| format!("{} {}", Kind::Service.number(s.number), s.name)).collect(),
             operations,
             leases: self.leases.iter().filter(unfetched).map(|l| Kind::Lease.number(l.number)).collect(),
         }

@@ -109,6 +109,10 @@ pub enum Answer {
     Workspaces(Page<WorkspaceLine>),
     /// Operations.
     Operations(Vec<OperationLine>),
+    /// Snapshots.
+    Snapshots(Vec<SnapshotLine>),
+    /// The close check of a workspace.
+    CloseCheck(Box<CloseCheck>),
     /// Activity.
     Activity(Page<ActivityLine>),
     /// Diagnostics.

@@ -1,8 +1,8 @@
-//! One workspace, and the operations that made it.
+//! One workspace, the operations that made it, and what is kept of it.
 
-use wharf_model::{OperationId, UnixMillis, WorkspaceId};
+use wharf_model::{OperationId, SnapshotId, UnixMillis, WorkspaceId};
 
-use super::FactBlock;
+use super::{Fact, FactBlock, Preview};
 use crate::glyph::Class;
 
 /// One execution workspace.
@@ -24,6 +24,8 @@ pub struct WorkspaceLine {
     pub mode: String,
     /// Issue's identifier.
     pub issue: Option<String>,
+    /// Title and state of that issue: `Search finds no synonyms, in progress`.
+    pub issue_words: Option<String>,
     /// Branch.
     pub branch: Option<String>,
     /// Base: `main@4c1e0f2`.
@@ -38,8 +40,14 @@ pub struct WorkspaceLine {
     pub ahead: Option<u64>,
     /// Commits behind it.
     pub behind: Option<u64>,
-    /// Size of its directory.
+    /// Commits that no remote branch has.
+    pub unpushed: Option<u64>,
+    /// Everything of its branch is in the base.
+    pub merged: Option<bool>,
+    /// Size of its directory; for an archived one, of what lies in the trash.
     pub size_bytes: Option<u64>,
+    /// wharf made the directory, so that wharf may remove it.
+    pub ours: bool,
     /// When made.
     pub created_at: UnixMillis,
     /// Last used.
@@ -48,10 +56,103 @@ pub struct WorkspaceLine {
     pub holder: Option<String>,
     /// The run that used it last, with its end: `R-1033 plan only`.
     pub last_run: Option<String>,
+    /// The last runs in it, the newest first: `R-1033 ✓ plan only`.
+    pub runs: Vec<String>,
+    /// Services that run for it: `S-3 web`.
+    pub services: Vec<String>,
+    /// Snapshots that are kept of it.
+    pub snapshots: u64,
+    /// Until when an archived one can be brought back whole; none once its bytes are gone.
+    pub restorable_until: Option<UnixMillis>,
     /// Name of the environment.
     pub environment: Option<String>,
+    /// Why it is as it is: the rule, and what was seen.
+    pub why: Vec<Fact>,
     /// More facts for its pane.
     pub facts: Vec<FactBlock>,
+}
+
+/// The state of a workspace at a moment, kept apart from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotLine {
+    /// Identity.
+    pub id: SnapshotId,
+    /// Its number within the workspace: 2 in `W-7.2`.
+    pub ordinal: i64,
+    /// When made.
+    pub at: UnixMillis,
+    /// Files that differ from the commit it was made on.
+    pub files: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Why it was made: `before the lost run was cleared`.
+    pub reason: String,
+    /// The run it was made for.
+    pub run: Option<String>,
+    /// Branch that was checked out.
+    pub branch: Option<String>,
+    /// Kept until then; none for ever.
+    pub until: Option<UnixMillis>,
+    /// When what it kept was removed.
+    pub removed_at: Option<UnixMillis>,
+    /// When the workspace was last brought back to it.
+    pub restored_at: Option<UnixMillis>,
+}
+
+/// What the close check says altogether.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CloseVerdict {
+    /// Nothing stands in the way, and nothing is there that is nowhere else.
+    #[default]
+    Clean,
+    /// It can be done, and something should be known first.
+    Warnings,
+    /// It is not done.
+    Blocked,
+}
+
+impl CloseVerdict {
+    /// As the foot of the dialog says it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Warnings => "warnings",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    /// Its class.
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Clean => Class::Good,
+            Self::Warnings => Class::NeedsPerson,
+            Self::Blocked => Class::Bad,
+        }
+    }
+}
+
+/// One thing that the close check looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseItem {
+    /// [`Class::Good`], [`Class::NeedsPerson`] or [`Class::Bad`].
+    pub class: Class,
+    /// With its count: `3 changed files`.
+    pub what: String,
+    /// The first of them by name: `src/search/synonyms.rs, and 2 more`.
+    pub names: String,
+    /// What blocks, to go there: `R-1042`.
+    pub goes: Option<String>,
+}
+
+/// The close check of a workspace, and what archiving it would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CloseCheck {
+    /// Altogether.
+    pub verdict: CloseVerdict,
+    /// One by one.
+    pub items: Vec<CloseItem>,
+    /// What would happen; refused when the verdict is [`CloseVerdict::Blocked`].
+    pub preview: Preview,
 }
 
 /// One operation.

@@ -9,11 +9,14 @@
 
 pub mod base_ref;
 pub mod choose;
+pub mod close;
 pub mod config_paths;
 pub mod containment;
 mod error;
 pub mod facts;
 pub mod inspect;
+pub mod inventory;
+pub mod keep_error;
 pub mod lock;
 pub mod mark;
 pub mod parent;
@@ -21,6 +24,9 @@ pub mod plan;
 pub mod project_id;
 pub mod provision;
 pub mod realise;
+pub mod restore;
+pub mod snapshot;
+pub mod trash;
 pub mod worktree;
 
 #[cfg(test)]
@@ -29,4 +35,5 @@ mod scratch;
 mod tests;
 
 pub use error::{CODE, WorkspaceError};
+pub use keep_error::KeepError;
 pub use plan::{Plan, Wanted, facts_for};

@@ -3,7 +3,11 @@
 //! [`Found`] is what was read from the disk, beside the decision; [`Around`] is what the store knows. Both are
 //! judged by one pure rule, for the preview and for the acceptance alike.
 
+mod judge;
+
 use serde::{Deserialize, Serialize};
+
+pub use judge::{AskedBy, CloseCheck, CloseEffect, CloseItem, ClosePlan, CloseVerb, CloseVerdict, Level, judge};
 
 /// Most names kept of one list: the rest is a count.
 pub const NAMES_MAX: usize = 20;

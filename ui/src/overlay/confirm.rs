@@ -32,7 +32,7 @@ pub struct Item {
     pub question: Question,
     /// Name of the thing: `R-1042`.
     pub name: String,
-    /// Type and id for the request.
+    /// Type and id for the request; an empty id for what concerns no single thing.
     pub target: (&'static str, String),
     /// What would happen, once known.
     pub preview: Option<Result<Preview, String>>,
@@ -274,7 +274,8 @@ impl Confirm {
                 let shown = preview.args.iter().map(|(k, v)| ((*k).to_owned(), Value::String(v.clone())));
                 args.extend(shown);
             }
-            let target = Some(item.target.clone());
+            // What is asked of everything has no target.
+            let target = Some(item.target.clone()).filter(|(_, id)| !id.is_empty());
             let tag = app.outbox.request(title.clone(), self.kind, target, args, preview.expect.clone());
             let close = self.close.as_ref().map(|close| close.only(&item, &self.items));
             let mut alone = Self { items: vec![item], title, close, ..self.clone() };

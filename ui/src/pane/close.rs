@@ -198,7 +198,8 @@ impl CloseRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{CloseItem, CloseVerdict, Preview, PreviewLine};
+    use crate::rows::{CloseItem, Preview, PreviewLine};
+    use wharf_model::rules::close_check::CloseVerdict;
 
     fn check(items: &[(&str, &str)]) -> CloseCheck {
         let item = |(what, names): &(&str, &str)| CloseItem {

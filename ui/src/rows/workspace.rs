@@ -1,5 +1,6 @@
 //! One workspace, the operations that made it, and what is kept of it.
 
+use wharf_model::rules::close_check::CloseVerdict;
 use wharf_model::{OperationId, SnapshotId, UnixMillis, WorkspaceId};
 
 use super::{Fact, FactBlock, Preview};
@@ -99,35 +100,12 @@ pub struct SnapshotLine {
     pub restored_at: Option<UnixMillis>,
 }
 
-/// What the close check says altogether.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CloseVerdict {
-    /// Nothing stands in the way, and nothing is there that is nowhere else.
-    #[default]
-    Clean,
-    /// It can be done, and something should be known first.
-    Warnings,
-    /// It is not done.
-    Blocked,
-}
-
-impl CloseVerdict {
-    /// As the foot of the dialog says it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Clean => "clean",
-            Self::Warnings => "warnings",
-            Self::Blocked => "blocked",
-        }
-    }
-
-    /// Its class.
-    pub const fn class(self) -> Class {
-        match self {
-            Self::Clean => Class::Good,
-            Self::Warnings => Class::NeedsPerson,
-            Self::Blocked => Class::Bad,
-        }
+/// The class of a verdict.
+pub const fn close_class(verdict: CloseVerdict) -> Class {
+    match verdict {
+        CloseVerdict::Clean => Class::Good,
+        CloseVerdict::Warnings => Class::NeedsPerson,
+        CloseVerdict::Blocked => Class::Bad,
     }
 }
 
@@ -145,7 +123,7 @@ pub struct CloseItem {
 }
 
 /// The close check of a workspace, and what archiving it would do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseCheck {
     /// Altogether.
     pub verdict: CloseVerdict,

@@ -2,6 +2,7 @@
 
 use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
+use wharf_model::rules::close_check::CloseVerdict;
 
 use super::{After, Confirm, DIALOG_WIDTH, Item, capital};
 use crate::app::App;
@@ -12,7 +13,7 @@ use crate::format::Zone;
 use crate::glyph::Class;
 use crate::layout;
 use crate::pane::close::{CloseRow, effects, found};
-use crate::rows::{CloseCheck, CloseVerdict};
+use crate::rows::{CloseCheck, close_class};
 use crate::screen::ScreenId;
 use crate::text;
 use crate::theme::{Ground, Ink};
@@ -69,7 +70,7 @@ impl Close {
     /// The worst verdict; none while one is not known.
     fn verdict(&self) -> Option<CloseVerdict> {
         let known: Option<Vec<CloseVerdict>> = self.checks.iter().map(|c| c.as_ref().map(|c| c.verdict)).collect();
-        known.map(|all| all.into_iter().max_by_key(|v| *v as u8).unwrap_or_default())
+        known.and_then(|all| all.into_iter().max())
     }
 
     fn check(&self, at: usize) -> (Option<&CloseCheck>, Option<&CloseCheck>) {
@@ -79,7 +80,7 @@ impl Close {
     /// `Archive W-7 SHOP-16-search-synonyms? The close check says: warnings.`
     fn head(&self, confirm: &Confirm, room: usize) -> Vec<CloseRow> {
         let verb = capital(confirm.verb);
-        let says = self.verdict().map(|v| format!(" The close check says: {}.", v.word())).unwrap_or_default();
+        let says = self.verdict().map(|v| format!(" The close check says: {}.", v.as_str())).unwrap_or_default();
         let what = match (confirm.items.as_slice(), self.subjects.as_slice()) {
             ([one], [subject]) => {
                 let spare = room.saturating_sub(text::width(&format!("{verb} {} ?{says}", one.name)));
@@ -114,10 +115,10 @@ impl Close {
             };
             let blocked = check.preview.refused.is_some();
             if many {
-                let word = if blocked { "blocked, left out".to_owned() } else { check.verdict.word().to_owned() };
+                let word = if blocked { "blocked, left out".to_owned() } else { check.verdict.as_str().to_owned() };
                 let name = format!("{} {subject}", item.name);
                 let name = text::cut_middle(&name, room.saturating_sub(24)).into_owned();
-                out.push(CloseRow::Head(name, check.verdict.class(), word));
+                out.push(CloseRow::Head(name, close_class(check.verdict), word));
                 let mut short = check.clone();
                 // Of several only what has to be known is told.
                 short.items.retain(|i| i.class != Class::Good);
@@ -130,6 +131,7 @@ impl Close {
                 let why = check.preview.refused.as_deref().unwrap_or_default();
                 if !many {
                     out.extend(words(&format!("It is not archived: {why}"), Ink::Bad, room));
+                    out.push(CloseRow::Blank);
                 }
                 continue;
             }
@@ -182,7 +184,7 @@ impl Close {
     pub(super) fn view(&self, confirm: &Confirm, app: &App, canvas: &mut Canvas<'_>) {
         let Laid { area, head, rows, note, space } = self.lay(confirm, app);
         let foot = match self.verdict() {
-            Some(verdict) => format!("close check: {}", verdict.word()),
+            Some(verdict) => format!("close check: {}", verdict.as_str()),
             None => format!("looking since {}", format::duration(confirm.asked_at.until(app.env.now))),
         };
         let inner = canvas.dialog(area, &confirm.title, &foot);

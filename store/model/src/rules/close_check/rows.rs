@@ -106,7 +106,7 @@ impl CloseRows {
 
     /// What the judgement needs of them.
     pub fn around(&self) -> Around {
-        let closed = |i: &&IssueRow| !matches!(i.status, IssueStatus::Done | IssueStatus::Cancelled);
+        let open = |i: &&IssueRow| !matches!(i.status, IssueStatus::Done | IssueStatus::Cancelled);
         let mut operations: Vec<String> = self
             .operations
             .iter()
@@ -122,7 +122,7 @@ impl CloseRows {
         Around {
             number: self.number(),
             shared: is_shared(&self.workspace),
-            open_issues: self.issues.iter().filter(closed).map(|i| format!("{}, {}", i.identifier, i.status)).collect(),
+            open_issues: self.issues.iter().filter(open).map(|i| format!("{}, {}", i.identifier, i.status)).collect(),
             live_runs: self
                 .runs
                 .iter()

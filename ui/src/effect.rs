@@ -264,6 +264,8 @@ pub enum Question {
         /// Most ended rows wanted.
         limit: u32,
     },
+    /// What is known of a workspace beside its line.
+    WorkspaceDetail(WorkspaceId),
     /// Operations of a workspace, newest first.
     Operations {
         /// Whose.

@@ -107,6 +107,8 @@ pub enum Answer {
     Services(Page<ServiceLine>),
     /// Workspaces.
     Workspaces(Page<WorkspaceLine>),
+    /// One workspace; none when there is no such workspace.
+    WorkspaceDetail(Option<Box<WorkspaceDetail>>),
     /// Operations.
     Operations(Vec<OperationLine>),
     /// Snapshots.

@@ -6,7 +6,6 @@ use wharf_model::rules::close_check::CloseVerdict;
 
 use crate::effect::{Effect, Question, Request};
 use crate::fixtures::workspaces::*;
-use crate::fixtures::*;
 use crate::glyph::Class;
 use crate::msg::{Answer, Msg, RequestOutcome};
 use crate::overlay::Overlay;

@@ -25,8 +25,6 @@ pub struct WorkspaceLine {
     pub mode: String,
     /// Issue's identifier.
     pub issue: Option<String>,
-    /// Title and state of that issue: `Search finds no synonyms, in progress`.
-    pub issue_words: Option<String>,
     /// Branch.
     pub branch: Option<String>,
     /// Base: `main@4c1e0f2`.
@@ -57,20 +55,23 @@ pub struct WorkspaceLine {
     pub holder: Option<String>,
     /// The run that used it last, with its end: `R-1033 plan only`.
     pub last_run: Option<String>,
-    /// The last runs in it, the newest first: `R-1033 ✓ plan only`.
-    pub runs: Vec<String>,
-    /// Services that run for it: `S-3 web`.
-    pub services: Vec<String>,
-    /// Snapshots that are kept of it.
-    pub snapshots: u64,
-    /// Until when an archived one can be brought back whole; none once its bytes are gone.
-    pub restorable_until: Option<UnixMillis>,
     /// Name of the environment.
     pub environment: Option<String>,
-    /// Why it is as it is: the rule, and what was seen.
-    pub why: Vec<Fact>,
     /// More facts for its pane.
     pub facts: Vec<FactBlock>,
+}
+
+/// What is known of a workspace beside its line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkspaceDetail {
+    /// Why it is as it is: the rule, and what was seen.
+    pub why: Vec<Fact>,
+    /// Its issues: `SHOP-16 Search finds no synonyms, in progress`.
+    pub issues: Vec<String>,
+    /// The last runs in it, the newest first: `R-1033 ✓ plan only`.
+    pub runs: Vec<String>,
+    /// Services that run for it or in it: `S-3 web`.
+    pub services: Vec<String>,
 }
 
 /// The state of a workspace at a moment, kept apart from it.

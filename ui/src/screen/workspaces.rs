@@ -51,6 +51,7 @@ type Known<T> = Option<Result<T, String>>;
 pub struct Workspaces {
     base: Base<WorkspaceLine>,
     of: Option<WorkspaceId>,
+    detail: Known<Box<WorkspaceDetail>>,
     operations: Known<Vec<OperationLine>>,
     snapshots: Known<Vec<SnapshotLine>>,
     close: Known<CloseCheck>,
@@ -74,6 +75,7 @@ impl Default for Workspaces {
         Self {
             base,
             of: None,
+            detail: None,
             operations: None,
             snapshots: None,
             close: None,
@@ -95,6 +97,10 @@ impl Workspaces {
     /// What is known of the workspace under the cursor, not of the one before it.
     fn mine<'a, T>(&self, known: &'a Known<T>) -> Option<&'a Result<T, String>> {
         known.as_ref().filter(|_| self.workspace().map(|w| w.id) == self.of)
+    }
+
+    fn detail(&self) -> Option<&WorkspaceDetail> {
+        self.mine(&self.detail)?.as_ref().ok().map(AsRef::as_ref)
     }
 
     fn operations(&self) -> &[OperationLine] {
@@ -204,17 +210,19 @@ impl Browse for Workspaces {
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
         let of = match question {
             Question::Operations { workspace, .. } | Question::Snapshots { workspace, .. } => *workspace,
-            Question::CloseCheck(workspace) => *workspace,
+            Question::CloseCheck(workspace) | Question::WorkspaceDetail(workspace) => *workspace,
             _ => return,
         };
         if Some(of) != self.of {
             return;
         }
         match (question, answer) {
+            (_, Ok(Answer::WorkspaceDetail(detail))) => self.detail = Some(Ok(detail.clone().unwrap_or_default())),
             (_, Ok(Answer::Operations(operations))) => self.operations = Some(Ok(operations.clone())),
             (_, Ok(Answer::Snapshots(snapshots))) => self.snapshots = Some(Ok(snapshots.clone())),
             (_, Ok(Answer::CloseCheck(check))) => self.close = Some(Ok((**check).clone())),
             (_, Ok(_)) => {}
+            (Question::WorkspaceDetail(_), Err(words)) => self.detail = Some(Err(words.clone())),
             (Question::Operations { .. }, Err(words)) => self.operations = Some(Err(words.clone())),
             (Question::Snapshots { .. }, Err(words)) => self.snapshots = Some(Err(words.clone())),
             (_, Err(words)) => self.close = Some(Err(words.clone())),
@@ -225,11 +233,14 @@ impl Browse for Workspaces {
         let id = self.workspace().map(|w| w.id);
         if self.of != id {
             self.of = id;
-            (self.operations, self.snapshots, self.close) = (None, None, None);
+            (self.detail, self.operations, self.snapshots, self.close) = (None, None, None, None);
             (self.at, self.snapshot_at, self.close_asked) = (None, None, None);
             self.deep = false;
         }
         let Some(workspace) = id else { return };
+        if self.detail.is_none() {
+            out.ask_once(Question::WorkspaceDetail(workspace));
+        }
         if self.operations.is_none() {
             out.ask_once(Question::Operations { workspace, limit: ROWS_MAX });
         }
@@ -247,6 +258,7 @@ impl Browse for Workspaces {
 
     fn want_again(&self, out: &mut Outbox) {
         if let Some(workspace) = self.of {
+            out.ask(Question::WorkspaceDetail(workspace));
             out.ask(Question::Operations { workspace, limit: ROWS_MAX });
             out.ask(Question::Snapshots { workspace, limit: ROWS_MAX });
         }
@@ -391,7 +403,10 @@ impl Browse for Workspaces {
                 let run = workspace.holder.as_ref().or(workspace.last_run.as_ref());
                 run.and_then(|r| number_in(r, 'R')).into_iter().collect()
             }
-            ScreenId::Services => workspace.services.iter().filter_map(|s| number_in(s, 'S')).collect(),
+            ScreenId::Services => {
+                let services = self.detail().map(|d| d.services.as_slice()).unwrap_or_default();
+                services.iter().filter_map(|s| number_in(s, 'S')).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -32,10 +32,9 @@ pub struct ArchivePreview {
 impl ArchivePreview {
     /// Arguments of the request: what was found then.
     pub fn args(&self) -> serde_json::Value {
-        self.check.as_ref().map_or_else(
-            || serde_json::json!({}),
-            |check| serde_json::json!({ "fingerprint": check.fingerprint }),
-        )
+        self.check
+            .as_ref()
+            .map_or_else(|| serde_json::json!({}), |check| serde_json::json!({ "fingerprint": check.fingerprint }))
     }
 }
 

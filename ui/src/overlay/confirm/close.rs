@@ -67,10 +67,22 @@ impl Close {
         }
     }
 
-    /// The worst verdict; none while one is not known.
-    fn verdict(&self) -> Option<CloseVerdict> {
+    /// In a word, of several in counts; none while one is not known.
+    fn verdict(&self) -> Option<String> {
         let known: Option<Vec<CloseVerdict>> = self.checks.iter().map(|c| c.as_ref().map(|c| c.verdict)).collect();
-        known.and_then(|all| all.into_iter().max())
+        match known?.as_slice() {
+            [one] => Some(one.as_str().to_owned()),
+            all => {
+                let of = |verdict| all.iter().filter(|v| **v == verdict).count();
+                let all = [CloseVerdict::Blocked, CloseVerdict::Warnings, CloseVerdict::Clean]
+                    .map(|verdict| (of(verdict), verdict.as_str()));
+                let words = all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| match *word {
+                    "warnings" => format!("{n} with warnings"),
+                    word => format!("{n} {word}"),
+                });
+                Some(words.collect::<Vec<_>>().join(", "))
+            }
+        }
     }
 
     fn check(&self, at: usize) -> (Option<&CloseCheck>, Option<&CloseCheck>) {
@@ -80,7 +92,7 @@ impl Close {
     /// `Archive W-7 SHOP-16-search-synonyms? The close check says: warnings.`
     fn head(&self, confirm: &Confirm, room: usize) -> Vec<CloseRow> {
         let verb = capital(confirm.verb);
-        let says = self.verdict().map(|v| format!(" The close check says: {}.", v.as_str())).unwrap_or_default();
+        let says = self.verdict().map(|v| format!(" The close check says: {v}.")).unwrap_or_default();
         let what = match (confirm.items.as_slice(), self.subjects.as_slice()) {
             ([one], [subject]) => {
                 let spare = room.saturating_sub(text::width(&format!("{verb} {} ?{says}", one.name)));
@@ -184,7 +196,7 @@ impl Close {
     pub(super) fn view(&self, confirm: &Confirm, app: &App, canvas: &mut Canvas<'_>) {
         let Laid { area, head, rows, note, space } = self.lay(confirm, app);
         let foot = match self.verdict() {
-            Some(verdict) => format!("close check: {}", verdict.as_str()),
+            Some(verdict) => format!("close check: {verdict}"),
             None => format!("looking since {}", format::duration(confirm.asked_at.until(app.env.now))),
         };
         let inner = canvas.dialog(area, &confirm.title, &foot);

@@ -46,7 +46,7 @@ pub(super) fn blocks(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Ve
         _ => {}
     }
     let mut blocks = left(screen, line, env);
-    let more = right(line, env);
+    let more = right(screen, line, env);
     if !is_beside(screen, env) {
         // What explains stands directly below what is; the rest at the end.
         let mut more = more.into_iter();
@@ -77,18 +77,19 @@ fn left(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<FactBlock> 
         let unknown = || "unknown: nobody has looked yet".to_owned();
         first.push(fact("changed", changes(line).unwrap_or_else(unknown), ""));
     }
-    if let Some(issue) = &line.issue {
-        let words = line.issue_words.as_ref().map_or_else(String::new, |w| format!(" {w}"));
-        first.push(fact("issue", format!("{issue}{words}"), ""));
+    let known = screen.detail().cloned().unwrap_or_default();
+    let issues = if known.issues.is_empty() { line.issue.clone().into_iter().collect() } else { known.issues };
+    for (i, issue) in issues.into_iter().enumerate() {
+        first.push(fact(if i == 0 { "issue" } else { "" }, issue, ""));
     }
-    let runs = match (line.runs.is_empty(), &line.holder) {
-        (false, _) => line.runs.join(" · "),
+    let runs = match (known.runs.is_empty(), &line.holder) {
+        (false, _) => known.runs.join(" · "),
         (true, Some(holder)) => holder.clone(),
         (true, None) => line.last_run.clone().unwrap_or_else(|| "none yet".to_owned()),
     };
     first.push(fact("runs", runs, ""));
-    if !line.services.is_empty() {
-        first.push(fact("services", line.services.join(", "), ""));
+    if !known.services.is_empty() {
+        first.push(fact("services", known.services.join(", "), ""));
     }
     vec![
         FactBlock { facts: first },
@@ -98,11 +99,15 @@ fn left(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<FactBlock> 
 }
 
 /// Why it is as it is, and what else is known of it.
-fn right(line: &WorkspaceLine, env: &Env) -> Vec<FactBlock> {
+fn right(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<FactBlock> {
     let state = format!("{} {}", line.class.glyph(), line.word);
     let bad = line.class == crate::glyph::Class::Bad;
     let mut why = vec![Fact { bad, ..fact("WHY", state, "") }];
-    why.extend(line.why.iter().cloned());
+    match screen.mine(&screen.detail) {
+        Some(Ok(detail)) => why.extend(detail.why.iter().cloned()),
+        Some(Err(words)) => why.push(Fact { bad: true, ..fact("", words.clone(), "") }),
+        None => why.push(fact("", "reading…", "")),
+    }
     let mut more = vec![fact("made", format::full(line.created_at, env.zone), "")];
     if let Some(used) = line.used_at {
         more.push(fact("last used", format::full(used, env.zone), ""));
@@ -186,5 +191,5 @@ pub(super) fn view(screen: &Workspaces, line: &WorkspaceLine, env: &Env, canvas:
     }
     let x = area.right() + 1;
     let beside = Rect { x, width: content.right().saturating_sub(x), ..content };
-    facts::view(canvas, beside, &right(line, env), 0);
+    facts::view(canvas, beside, &right(screen, line, env), 0);
 }

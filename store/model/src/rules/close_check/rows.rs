@@ -76,8 +76,7 @@ impl CommandLine {
 pub fn is_of(service: &ServiceRow, workspace: &WorkspaceRow) -> bool {
     let inside = |root: &str| {
         let root = root.trim_end_matches('/');
-        !root.is_empty()
-            && service.cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        !root.is_empty() && service.cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     service.status.is_live()
         && (service.execution_workspace_id == Some(workspace.id) || root(workspace).is_some_and(inside))
@@ -129,10 +128,7 @@ impl CloseRows {
                 .filter(|r| r.status == RunStatus::Running)
                 .map(|r| Kind::Run.number(r.number))
                 .collect(),
-            services: self
-                .own_services()
-                .map(|s| format!("{} {}", Kind::Service.number(s.number), s.name))
-                .collect(),
+            services: self.own_services().map(|s| format!("{} {}", Kind::Service.number(s.number), s.name)).collect(),
             operations,
             leases: self.leases.iter().filter(unfetched).map(|l| Kind::Lease.number(l.number)).collect(),
         }

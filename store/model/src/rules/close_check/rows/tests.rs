@@ -120,8 +120,7 @@ fn commands_run_in_their_order_and_none_twice() {
 #[test]
 fn the_plan_says_until_when_all_is_kept() {
     let one = rows(json!({}), project(json!({ "teardown": "x" })));
-    let retention =
-        Retention { run_logs_ms: None, snapshots_ms: Some(100), workspaces_after_close_ms: None };
+    let retention = Retention { run_logs_ms: None, snapshots_ms: Some(100), workspaces_after_close_ms: None };
     let plan = one.plan(&retention, UnixMillis(5));
     assert_eq!((plan.snapshot.as_str(), plan.snapshot_until, plan.trash_until), ("W-7.3", Some(UnixMillis(105)), None));
     assert!(plan.is_worktree && plan.branch_is_ours && plan.not_run.is_none());

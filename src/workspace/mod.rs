@@ -26,6 +26,7 @@ pub mod provision;
 pub mod realise;
 pub mod restore;
 pub mod snapshot;
+mod survey;
 pub mod trash;
 pub mod worktree;
 

@@ -155,10 +155,11 @@ enum Command {
         after_help = "Example:\n  wharf restore ~/.local/share/wharf/backups/wharf-20260101T120000.000Z-asked.db"
     )]
     Restore(backup::RestoreArgs),
-    /// Remove the logs of runs that ended long ago
+    /// Remove what is kept no longer: old logs, directories in the trash, snapshots
     #[command(
         after_help = "Example:\n  wharf gc --dry-run\n\nThe logs of ended runs are kept as long as [retention] run_logs says in the user's\n\
-        own file, 30 days by default and for ever with \"0s\". The rows of the runs stay."
+        own file, 30 days by default and for ever with \"0s\". The rows of the runs stay. So it is with snapshots of\n\
+        workspaces (snapshots, 30 days) and the directories of archived ones (workspaces_after_close, 7 days)."
     )]
     Gc(gc::GcArgs),
     /// Make a small project whose agents do real work, and open the console on it

@@ -7,7 +7,7 @@ use crate::config::{CommandLine, Retention, WorkspaceConfig};
 use crate::rules::release::Judged;
 use crate::{
     Driver, EnvironmentRow, IssueRow, IssueStatus, Kind, LeaseRow, LeaseStatus, OperationPhase, OperationRow,
-    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, UnixMillis, WorkspaceMode, WorkspaceRow,
+    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, ServiceStatus, UnixMillis, WorkspaceMode, WorkspaceRow,
     WorkspaceStatus, WorkspaceStrategy,
 };
 
@@ -78,7 +78,8 @@ pub fn is_of(service: &ServiceRow, workspace: &WorkspaceRow) -> bool {
         let root = root.trim_end_matches('/');
         !root.is_empty() && service.cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    service.status.is_live()
+    // One that is about to be started again counts: nothing is left for it to be started in.
+    !matches!(service.status, ServiceStatus::Stopped | ServiceStatus::Failed)
         && (service.execution_workspace_id == Some(workspace.id) || root(workspace).is_some_and(inside))
 }
 

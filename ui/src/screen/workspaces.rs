@@ -57,6 +57,8 @@ pub struct Workspaces {
     close: Known<CloseCheck>,
     /// When the close check was asked for last, while its tab is shown.
     close_asked: Option<UnixMillis>,
+    /// A close check that was asked for is not answered yet: a look takes its time, so there is one at a time.
+    close_waits: bool,
     /// The operation under the inner cursor; the first when none is chosen.
     at: Option<OperationId>,
     /// The snapshot under the inner cursor; the first when none is chosen.
@@ -80,6 +82,7 @@ impl Default for Workspaces {
             snapshots: None,
             close: None,
             close_asked: None,
+            close_waits: false,
             at: None,
             snapshot_at: None,
             deep: false,
@@ -213,6 +216,7 @@ impl Browse for Workspaces {
             Question::CloseCheck(workspace) | Question::WorkspaceDetail(workspace) => *workspace,
             _ => return,
         };
+        self.close_waits &= !matches!(question, Question::CloseCheck(_));
         if Some(of) != self.of {
             return;
         }
@@ -250,8 +254,9 @@ impl Browse for Workspaces {
         if self.base.tab != CLOSE {
             // What was found is old when the tab is opened again.
             self.close_asked = None;
-        } else if self.close_asked.is_none_or(|at| at.until(env.now) >= CHECK_AGAIN_MS) {
+        } else if !self.close_waits && self.close_asked.is_none_or(|at| at.until(env.now) >= CHECK_AGAIN_MS) {
             self.close_asked = Some(env.now);
+            self.close_waits = true;
             out.ask_once(Question::CloseCheck(workspace));
         }
     }

@@ -28,6 +28,7 @@ pub mod restore;
 pub mod snapshot;
 mod survey;
 pub mod trash;
+pub mod unpushed;
 pub mod worktree;
 
 #[cfg(test)]

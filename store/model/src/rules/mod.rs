@@ -11,6 +11,12 @@ pub mod queue;
 pub mod reap;
 pub mod release;
 pub mod reuse_key;
+pub mod service_desired;
+pub mod service_order;
+pub mod service_restart;
 pub mod template;
 pub mod transition;
 pub mod workspace_environment;
+
+#[cfg(test)]
+mod test_rows;

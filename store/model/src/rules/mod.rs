@@ -10,6 +10,7 @@ pub mod liveness;
 pub mod queue;
 pub mod release;
 pub mod reuse_key;
+pub mod service_why;
 pub mod template;
 pub mod transition;
 pub mod workspace_environment;

@@ -31,4 +31,5 @@ pub mod spawn;
 pub mod stat;
 pub mod terminal;
 pub mod terminate;
+pub mod usage;
 pub mod writeback;

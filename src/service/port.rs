@@ -13,6 +13,10 @@ use std::path::Path;
 
 use crate::process::stat;
 
+mod each;
+
+pub use each::owners_of_each;
+
 /// Most bytes read of a kernel table; a line has 150, so this is far beyond any real table.
 const MAX_TABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// Most characters kept of a command line.

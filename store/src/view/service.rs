@@ -1,4 +1,4 @@
-//! Services with who uses them.
+//! Services with who uses them, what they wait for and who needs them.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -19,6 +19,21 @@ pub struct ServiceItem {
     pub workspace_number: Option<i64>,
     /// Runs that use it.
     pub users: Vec<ServiceUser>,
+    /// Services that must be ready before it is started, as far as they are not.
+    pub waits_for: Vec<OtherService>,
+    /// Services that may have a process and need it.
+    pub dependents: Vec<OtherService>,
+}
+
+/// Another service, as one of its kind names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OtherService {
+    /// `S-` number.
+    pub number: i64,
+    /// Name.
+    pub name: String,
+    /// Where it is in its life.
+    pub status: ServiceStatus,
 }
 
 /// A run that uses a service.
@@ -47,6 +62,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         project: column(row, n)?,
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
+        waits_for: Vec::new(),
+        dependents: Vec::new(),
     })
 }
 
@@ -68,7 +85,53 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
             })?
             .collect::<Result<_, _>>()?;
     }
+    needs(conn, &mut items)?;
     Ok(items)
+}
+
+/// What they wait for, and which of those that may have a process need them.
+fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
+    let mut other = conn.prepare_cached("SELECT number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
+    for item in items.iter_mut() {
+        let ids = item.service.waits_for.as_ref().and_then(|ids| ids.as_array()).cloned().unwrap_or_default();
+        for id in ids.iter().filter_map(|id| id.as_str()) {
+            let found = other.query_map([id], |row| other_service(row, 0))?.next().transpose()?;
+            item.waits_for.extend(found);
+        }
+    }
+    if items.iter().all(|i| !i.service.status.is_live()) {
+        return Ok(());
+    }
+    let mut live = conn.prepare_cached(
+        "SELECT number, name, status, project_id, execution_workspace_id, json_extract(config, '$.depends_on') \
+         FROM workspace_runtime_services WHERE status IN ('starting', 'running', 'stopping') \
+         AND json_array_length(config, '$.depends_on') > 0 ORDER BY number",
+    )?;
+    let needing: Vec<(OtherService, ProjectId, Option<WorkspaceId>, String)> = live
+        .query_map([], |row| Ok((other_service(row, 0)?, column(row, 3)?, column(row, 4)?, column(row, 5)?)))?
+        .collect::<Result<_, _>>()?;
+    for item in items.iter_mut().filter(|i| i.service.status.is_live()) {
+        let own = &item.service;
+        // One of a workspace and one of the whole project may need each other; two workspaces' are apart.
+        let together = |workspace: &Option<WorkspaceId>| {
+            own.execution_workspace_id.is_none() || workspace.is_none() || *workspace == own.execution_workspace_id
+        };
+        let names = |needs: &str| {
+            serde_json::from_str::<Vec<String>>(needs).is_ok_and(|names| names.iter().any(|n| *n == own.name))
+        };
+        item.dependents = needing
+            .iter()
+            .filter(|(other, project, workspace, needs)| {
+                *project == own.project_id && other.number != own.number && together(workspace) && names(needs)
+            })
+            .map(|(other, ..)| other.clone())
+            .collect();
+    }
+    Ok(())
+}
+
+fn other_service(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<OtherService> {
+    Ok(OtherService { number: column(row, at)?, name: column(row, at + 1)?, status: column(row, at + 2)? })
 }
 
 /// Services that a run uses.

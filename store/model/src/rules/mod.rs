@@ -7,6 +7,7 @@ pub mod environment_change;
 pub mod lease;
 pub mod lease_verb;
 pub mod liveness;
+pub mod port_board;
 pub mod queue;
 pub mod release;
 pub mod reuse_key;

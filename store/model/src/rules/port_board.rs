@@ -84,13 +84,20 @@ pub struct PortRow {
     pub numbers: Vec<i64>,
     /// `pid 812 postgres`; none when nobody listens.
     pub listener: Option<String>,
-    /// What tells that it is so.
+    /// What tells that it is so, beside the time of the look: see [`PortRow::told`].
     pub evidence: String,
     /// When it was looked at.
     pub looked_at: Option<UnixMillis>,
 }
 
 impl PortRow {
+    /// The evidence, with how long ago a port of ours was verified.
+    pub fn told(&self, now: UnixMillis) -> String {
+        let Some(at) = self.looked_at.filter(|_| self.state == PortState::Ours) else { return self.evidence.clone() };
+        let verified = format!("verified {} ago", age(at.until(now)));
+        if self.evidence.is_empty() { verified } else { format!("{verified}; {}", self.evidence) }
+    }
+
     /// A sentence about a stranger on a port: `port 5432 wanted by S-14 is held by pid 812 postgres (not ours)`.
     pub fn stranger(&self) -> Option<String> {
         let who = self.listener.as_ref().filter(|_| self.state == PortState::Stranger)?;
@@ -124,7 +131,7 @@ fn row(port: u16, claims: &[Claim], look: Option<&Look>, now: UnixMillis) -> Por
         None => (PortState::Unknown, None, "not looked at yet".to_owned()),
         Some(Heard::Unreadable(why)) => (PortState::Unknown, None, format!("cannot be read: {why}")),
         Some(Heard::Nobody) => nobody(port, holder, &about, now),
-        Some(Heard::By(them)) => somebody(port, holder, &about, them, look.map_or(now, |l| l.at), now),
+        Some(Heard::By(them)) => somebody(port, holder, &about, them, now),
     };
     PortRow {
         port,
@@ -176,14 +183,7 @@ fn nobody(port: u16, holder: Option<&Claim>, about: &[&Claim], now: UnixMillis) 
     (PortState::Free, None, evidence)
 }
 
-fn somebody(
-    port: u16,
-    holder: Option<&Claim>,
-    about: &[&Claim],
-    them: &[Listening],
-    at: UnixMillis,
-    now: UnixMillis,
-) -> Judged {
+fn somebody(port: u16, holder: Option<&Claim>, about: &[&Claim], them: &[Listening], now: UnixMillis) -> Judged {
     // One foreign listener beside ours is enough: it may get the connections.
     if let Some(stranger) = them.iter().find(|l| l.of.is_none() && (l.pid.is_some() || !l.same_user)) {
         return (PortState::Stranger, Some(who(stranger)), told(port, stranger, about, now));
@@ -193,17 +193,17 @@ fn somebody(
         return (PortState::Unknown, Some(who(unseen)), evidence);
     }
     let Some(first) = them.first() else { return nobody(port, holder, about, now) };
-    let mut evidence = format!("verified {} ago", age(at.until(now)));
     let owner = first.of;
+    let mut evidence = Vec::new();
     if owner != holder.map(|h| h.number) {
-        let number = owner.map(|n| Kind::Service.number(n)).unwrap_or_default();
-        evidence = format!("held by {number}, {evidence}");
+        evidence.extend(owner.map(|n| format!("held by {}", Kind::Service.number(n))));
     }
-    let rest: Vec<String> =
-        about.iter().filter(|c| Some(c.number) != owner && c.status.is_live()).map(|c| named(c)).collect();
+    let others = about.iter().filter(|c| Some(c.number) != owner && c.status.is_live());
+    let rest: Vec<String> = others.map(|c| named(c)).collect();
     if !rest.is_empty() {
-        evidence.push_str(&format!("; wanted by {} as well", rest.join(", ")));
+        evidence.push(format!("wanted by {} as well", rest.join(", ")));
     }
+    let evidence = evidence.join("; ");
     (PortState::Ours, Some(first.pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"))), evidence)
 }
 

@@ -156,7 +156,8 @@ fn every_state_of_a_port_is_told_with_its_evidence() {
     ];
     for (name, claims, heard, state, service, listener, evidence) in table {
         let row = one(&claims, 4173, heard);
-        let told = (row.state.as_str(), row.service.as_str(), row.listener.as_deref(), row.evidence.as_str());
+        let words = row.told(NOW);
+        let told = (row.state.as_str(), row.service.as_str(), row.listener.as_deref(), words.as_str());
         assert_eq!(told, (state, service, listener, evidence), "{name}");
     }
 }

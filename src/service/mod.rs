@@ -4,3 +4,4 @@ pub mod board;
 pub mod port;
 pub mod readiness;
 pub mod serve;
+pub mod why;

@@ -19,15 +19,17 @@ pub struct ServiceItem {
     pub workspace_number: Option<i64>,
     /// Runs that use it.
     pub users: Vec<ServiceUser>,
-    /// Services that must be ready before it is started, as far as they are not.
-    pub waits_for: Vec<OtherService>,
-    /// Services that may have a process and need it.
+    /// Services that it needs, in the order of its config.
+    pub needs: Vec<OtherService>,
+    /// Services that have a process and need it.
     pub dependents: Vec<OtherService>,
 }
 
 /// Another service, as one of its kind names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherService {
+    /// Identity.
+    pub id: ServiceId,
     /// `S-` number.
     pub number: i64,
     /// Name.
@@ -62,7 +64,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         project: column(row, n)?,
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
-        waits_for: Vec::new(),
+        needs: Vec::new(),
         dependents: Vec::new(),
     })
 }
@@ -89,49 +91,35 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
     Ok(items)
 }
 
-/// What they wait for, and which of those that may have a process need them.
+/// What they need, and which of those that may have a process need them.
 fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
-    let mut other = conn.prepare_cached("SELECT number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
+    let mut other =
+        conn.prepare_cached("SELECT id, number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
     for item in items.iter_mut() {
-        let ids = item.service.waits_for.as_ref().and_then(|ids| ids.as_array()).cloned().unwrap_or_default();
-        for id in ids.iter().filter_map(|id| id.as_str()) {
-            let found = other.query_map([id], |row| other_service(row, 0))?.next().transpose()?;
-            item.waits_for.extend(found);
+        for id in wharf_model::rules::service_order::needs(&item.service) {
+            let found = other.query_map([id.text()], other_service)?.next().transpose()?;
+            item.needs.extend(found);
         }
     }
-    if items.iter().all(|i| !i.service.status.is_live()) {
+    if items.iter().all(|i| !i.service.status.is_open()) {
         return Ok(());
     }
-    let mut live = conn.prepare_cached(
-        "SELECT number, name, status, project_id, execution_workspace_id, json_extract(config, '$.depends_on') \
-         FROM workspace_runtime_services WHERE status IN ('starting', 'running', 'stopping') \
-         AND json_array_length(config, '$.depends_on') > 0 ORDER BY number",
+    let mut needing = conn.prepare_cached(
+        "SELECT id, number, name, status, waits_for FROM workspace_runtime_services \
+         WHERE status IN ('starting', 'running', 'stopping') AND waits_for IS NOT NULL ORDER BY number",
     )?;
-    let needing: Vec<(OtherService, ProjectId, Option<WorkspaceId>, String)> = live
-        .query_map([], |row| Ok((other_service(row, 0)?, column(row, 3)?, column(row, 4)?, column(row, 5)?)))?
-        .collect::<Result<_, _>>()?;
-    for item in items.iter_mut().filter(|i| i.service.status.is_live()) {
-        let own = &item.service;
-        // One of a workspace and one of the whole project may need each other; two workspaces' are apart.
-        let together = |workspace: &Option<WorkspaceId>| {
-            own.execution_workspace_id.is_none() || workspace.is_none() || *workspace == own.execution_workspace_id
-        };
-        let names = |needs: &str| {
-            serde_json::from_str::<Vec<String>>(needs).is_ok_and(|names| names.iter().any(|n| *n == own.name))
-        };
-        item.dependents = needing
-            .iter()
-            .filter(|(other, project, workspace, needs)| {
-                *project == own.project_id && other.number != own.number && together(workspace) && names(needs)
-            })
-            .map(|(other, ..)| other.clone())
-            .collect();
+    let needing: Vec<(OtherService, String)> =
+        needing.query_map([], |row| Ok((other_service(row)?, column(row, 4)?)))?.collect::<Result<_, _>>()?;
+    for item in items.iter_mut().filter(|i| i.service.status.is_open()) {
+        let id = item.service.id.text();
+        let needs = |listed: &str| serde_json::from_str::<Vec<String>>(listed).is_ok_and(|ids| ids.contains(&id));
+        item.dependents = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
     }
     Ok(())
 }
 
-fn other_service(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<OtherService> {
-    Ok(OtherService { number: column(row, at)?, name: column(row, at + 1)?, status: column(row, at + 2)? })
+fn other_service(row: &rusqlite::Row<'_>) -> rusqlite::Result<OtherService> {
+    Ok(OtherService { id: column(row, 0)?, number: column(row, 1)?, name: column(row, 2)?, status: column(row, 3)? })
 }
 
 /// Services that a run uses.
@@ -150,6 +138,14 @@ pub struct ServiceQuery {
     pub project: Option<ProjectId>,
     /// Only those that may have a process.
     pub live_only: bool,
+}
+
+impl ServiceItem {
+    /// Services that it waits for before it is started: those of its needs that are not there yet.
+    pub fn waits_for(&self) -> impl Iterator<Item = &OtherService> {
+        let waits = self.service.status == ServiceStatus::Starting && self.service.process_pid.is_none();
+        self.needs.iter().filter(move |o| waits && o.status != ServiceStatus::Running)
+    }
 }
 
 impl ServiceQuery {

@@ -11,7 +11,13 @@ pub mod port_board;
 pub mod queue;
 pub mod release;
 pub mod reuse_key;
+pub mod service_desired;
+pub mod service_order;
+pub mod service_restart;
 pub mod service_why;
 pub mod template;
 pub mod transition;
 pub mod workspace_environment;
+
+#[cfg(test)]
+mod test_rows;

@@ -55,7 +55,7 @@ pub enum Heard {
 }
 
 /// One who listens on a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listening {
     /// Its process; none when it cannot be read.
     pub pid: Option<i32>,
@@ -84,6 +84,8 @@ pub struct PortRow {
     pub numbers: Vec<i64>,
     /// `pid 812 postgres`; none when nobody listens.
     pub listener: Option<String>,
+    /// Who that is, in full; none too where only the process is known that is to listen.
+    pub by: Option<Listening>,
     /// What tells that it is so, beside the time of the look: see [`PortRow::told`].
     pub evidence: String,
     /// When it was looked at.
@@ -138,10 +140,26 @@ fn row(port: u16, claims: &[Claim], look: Option<&Look>, now: UnixMillis) -> Por
         state,
         service: service(holder, &about, state, listener.is_some()),
         numbers: about.iter().map(|c| c.number).collect(),
+        by: look.and_then(|l| shown(&l.heard, state)).cloned(),
         listener,
         evidence,
         looked_at: look.map(|l| l.at),
     }
+}
+
+/// The one of those who listen that the row is about.
+fn shown(heard: &Heard, state: PortState) -> Option<&Listening> {
+    let Heard::By(them) = heard else { return None };
+    match state {
+        PortState::Stranger => them.iter().find(|l| is_stranger(l)),
+        PortState::Ours => them.first(),
+        _ => them.iter().find(|l| l.of.is_none()),
+    }
+}
+
+/// Certainly not one of ours.
+const fn is_stranger(listening: &Listening) -> bool {
+    listening.of.is_none() && (listening.pid.is_some() || !listening.same_user)
 }
 
 /// Whether a service that may have a process has this port.
@@ -185,7 +203,7 @@ fn nobody(port: u16, holder: Option<&Claim>, about: &[&Claim], now: UnixMillis) 
 
 fn somebody(port: u16, holder: Option<&Claim>, about: &[&Claim], them: &[Listening], now: UnixMillis) -> Judged {
     // One foreign listener beside ours is enough: it may get the connections.
-    if let Some(stranger) = them.iter().find(|l| l.of.is_none() && (l.pid.is_some() || !l.same_user)) {
+    if let Some(stranger) = them.iter().find(|l| is_stranger(l)) {
         return (PortState::Stranger, Some(who(stranger)), told(port, stranger, about, now));
     }
     if let Some(unseen) = them.iter().find(|l| l.of.is_none()) {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::service_desired::{is_kept, is_reported};
 use super::workspace_environment::is_inherited;
 use crate::config::{CommandLine, Port, ReadyCheck, RestartPolicy, ServiceConfig};
 use crate::{Desired, Kind, ServiceRow, ServiceStatus, UnixMillis};
@@ -26,8 +27,8 @@ pub struct Around {
     pub waits_for: Vec<Other>,
     /// Services that need it and run.
     pub dependents: Vec<Other>,
-    /// Who listens on the port it wants, when that is not its own process.
-    pub stranger: Option<String>,
+    /// Who listens on a port that it wants, when that is not its own process: the port, and who.
+    pub stranger: Option<(u16, String)>,
     /// Runs that use it.
     pub users: Vec<String>,
     /// The last line it printed, when it is known apart from the row.
@@ -235,24 +236,18 @@ impl Seen<'_> {
         self.config.as_ref().map_or(RestartPolicy::Never, |c| c.restart.policy)
     }
 
+    /// Whether it is started again when it ends: by its policy, or because it is meant to run.
+    fn restarts(&self) -> bool {
+        self.policy() != RestartPolicy::Never || is_kept(self.row)
+    }
+
     /// Restarts that count against the budget now.
     fn spent(&self) -> usize {
-        let within = self.config.as_ref().map_or(0, |c| signed(c.restart.within_ms));
-        let at = self.row.stopped_at.unwrap_or(self.around.now);
-        let times = self.row.restart_times.as_ref().and_then(|t| t.as_array());
-        times.map_or(0, |times| {
-            times.iter().filter_map(serde_json::Value::as_i64).filter(|t| *t >= at.plus(-within).0).count()
-        })
+        self.row.restart_times.as_ref().and_then(|t| t.as_array()).map_or(0, Vec::len)
     }
 
     fn budget(&self) -> usize {
         self.config.as_ref().map_or(0, |c| c.restart.max as usize)
-    }
-
-    /// Whether its restarts are used up.
-    fn is_spent(&self) -> bool {
-        let counted = self.spent().max(usize::try_from(self.row.restarts).unwrap_or(0));
-        self.policy() != RestartPolicy::Never && counted >= self.budget()
     }
 
     /// `code 1 after 0.4s`.
@@ -330,9 +325,9 @@ impl Seen<'_> {
             let names: Vec<&str> = self.around.dependents.iter().map(|o| o.name.as_str()).collect();
             why.evidence.push(("needed by".into(), names.join(", ")));
         }
-        if self.row.provider != "local_process" && !self.row.provider.is_empty() {
+        if is_reported(self.row) {
             let reference = self.row.provider_ref.as_ref().map_or(String::new(), |r| format!(", its id there {r}"));
-            why.evidence.push(("kept by".into(), format!("{}{reference}", self.row.provider)));
+            why.evidence.push(("kept by".into(), format!("its adapter, not by wharf{reference}")));
         }
     }
 
@@ -361,7 +356,9 @@ impl Seen<'_> {
 /// Whether a message says no more than the exit itself does.
 fn says_the_exit(message: &str) -> bool {
     let message = message.trim();
-    message.starts_with("killed by ") || message.strip_prefix("exit ").is_some_and(|n| n.parse::<i32>().is_ok())
+    message.contains("restarts are used up")
+        || message.starts_with("killed by ")
+        || message.strip_prefix("exit ").is_some_and(|n| n.parse::<i32>().is_ok())
 }
 
 fn first_words(command: &CommandLine) -> String {

@@ -3,6 +3,7 @@
 use super::live::stop_reason;
 use super::{Case, Key, Seen, Until, Why, signed, span};
 use crate::config::RestartPolicy;
+use crate::rules::service_restart::is_parked;
 use crate::{Desired, ServiceStatus};
 
 pub(super) fn why(seen: &Seen<'_>) -> Why {
@@ -85,7 +86,7 @@ fn failed(seen: &Seen<'_>) -> Why {
     let code = seen.row.error_code.as_deref().unwrap_or("");
     match code {
         "port_in_use" | "port_owned_by_other" => port_taken(seen),
-        _ if seen.is_spent() || matches!(code, "crash_loop" | "restarts_used_up" | "service_parked") => parked(seen),
+        _ if is_parked(seen.row) => parked(seen),
         "service_not_ready" => never_ready(seen),
         "process_lost" => lost(seen),
         "cwd_missing" | "command_not_found" | "command_not_executable" | "exec_failed" => cannot_start(seen),
@@ -95,7 +96,7 @@ fn failed(seen: &Seen<'_>) -> Why {
 
 /// `R`, with what it does to the budget.
 fn restart(seen: &Seen<'_>) -> super::Action {
-    let remark = if seen.policy() == RestartPolicy::Never { "" } else { "resets the budget" };
+    let remark = if seen.restarts() { "resets the budget" } else { "" };
     seen.act(Key::Restart, "restart now", remark)
 }
 
@@ -108,9 +109,9 @@ fn want_stopped(seen: &Seen<'_>, page: &mut Why) {
 
 fn parked(seen: &Seen<'_>) -> Why {
     let within = seen.config.as_ref().map_or(0, |c| signed(c.restart.within_ms));
-    let n = seen.spent().max(usize::try_from(seen.row.restarts).unwrap_or(0));
-    let verdict =
-        format!("FAILED: the command ended again after {n} restarts within {}; they are used up.", span(within));
+    // Its own restarts and the last end of all.
+    let n = seen.spent() + 1;
+    let verdict = format!("FAILED: the command ended {n} times within {}, restarts are used up.", span(within));
     let rule = seen.with_place(format!("crash loop: restart budget {} within {}", seen.budget(), span(within)));
     let mut page = seen.page(Case::Parked, &verdict, rule, Until::YouAct);
     page.since = seen.row.stopped_at;
@@ -135,7 +136,9 @@ fn port_taken(seen: &Seen<'_>) -> Why {
     let mut page = seen.page(Case::PortTaken, &verdict, rule, Until::When("the port is free, and you start it".into()));
     page.since = seen.row.stopped_at;
     match &seen.around.stranger {
-        Some(who) => page.evidence.push((port, format!("{who} listens there now; it is not ours and is left alone"))),
+        Some((_, who)) => {
+            page.evidence.push((port, format!("{who} listens there now; it is not ours and is left alone")))
+        }
         None => page.fine.push(format!("{port} is not held any more, as far as it was looked at")),
     }
     if let (Some(message), _) = seen.error() {

@@ -164,9 +164,8 @@ fn running(seen: &Seen<'_>) -> Why {
 
 /// Who else listens where it does.
 fn stranger(seen: &Seen<'_>, page: &mut Why) {
-    if let Some(who) = &seen.around.stranger {
-        let port = seen.row.port.map_or_else(|| "its port".to_owned(), |p| format!("port {p}"));
-        page.evidence.push((port, format!("{who} listens there; it is not ours and is left alone")));
+    if let Some((port, who)) = &seen.around.stranger {
+        page.evidence.push((format!("port {port}"), format!("{who} listens there; it is not ours and is left alone")));
     }
 }
 

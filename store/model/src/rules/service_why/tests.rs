@@ -1,8 +1,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::Health;
 use crate::config::{EnvValue, Live, RestartConfig};
-use crate::{CompanyId, Health, Lifecycle, ProjectId, ReuseScope, ServiceId, StopPolicy};
+use crate::rules::service_restart::CRASH_LOOP;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -14,61 +15,19 @@ fn config() -> ServiceConfig {
 
 fn row(config: &ServiceConfig) -> ServiceRow {
     ServiceRow {
-        id: ServiceId(uuid::Uuid::from_u128(11)),
         number: 11,
-        company_id: CompanyId(uuid::Uuid::from_u128(1)),
-        project_id: ProjectId(uuid::Uuid::from_u128(2)),
-        project_workspace_id: None,
-        execution_workspace_id: None,
-        issue_id: None,
-        owner_agent_id: None,
-        started_by_run_id: None,
         name: config.name.clone(),
-        scope_type: ReuseScope::ProjectWorkspace,
-        scope_id: String::new(),
-        reuse_key: None,
-        lifecycle: Lifecycle::Shared,
         status: ServiceStatus::Failed,
         health: Health::Unhealthy,
-        desired: Desired::Manual,
         generation: 1,
         command: "node worker.js".into(),
-        cwd: "/srv/shop".into(),
-        port: None,
-        url: None,
-        provider: "local_process".into(),
-        stop_policy: StopPolicy::Manual,
-        idle_ms: None,
-        grace_ms: 10_000,
         config: serde_json::to_value(config).unwrap(),
-        process_pid: None,
-        process_start_ticks: None,
         exit_code: Some(1),
-        signal: None,
-        stop_reason: None,
         error_code: Some("service_start_failed".into()),
         error: Some("exit 1; its last error output: REDIS_URL is not set".into()),
-        log_ref: None,
-        log_deleted_generation: None,
-        log_deleted_at: None,
-        log_deleted_reason: None,
         started_at: Some(NOW.plus(-400)),
-        ready_at: None,
         stopped_at: Some(NOW),
-        last_used_at: NOW,
-        deadline_at: None,
-        idle_deadline_at: None,
-        desired_by: None,
-        restarts: 0,
-        restart_times: None,
-        health_evidence: None,
-        health_since: None,
-        env_fingerprint: None,
-        waits_for: None,
-        provider_ref: None,
-        version: 1,
-        created_at: NOW,
-        updated_at: NOW,
+        ..super::super::test_rows::service()
     }
 }
 
@@ -112,13 +71,9 @@ fn each_state_has_its_case() {
         ("no directory", Case::CannotStart, |r, _| r.error_code = Some("cwd_missing".into())),
         ("lost", Case::Lost, |r, _| r.error_code = Some("process_lost".into())),
         ("ended", Case::Ended, |_, _| {}),
-        ("parked", Case::Parked, |r, _| {
-            r.config["restart"] = json!({"policy": "on_failure", "backoff_ms": 1000, "max": 2, "within_ms": 60_000});
-            r.restart_times = Some(json!([NOW.0 - 30_000, NOW.0 - 10_000]));
-        }),
-        ("old restarts do not count", Case::Ended, |r, _| {
-            r.config["restart"] = json!({"policy": "on_failure", "backoff_ms": 1000, "max": 2, "within_ms": 60_000});
-            r.restart_times = Some(json!([NOW.0 - 300_000, NOW.0 - 10_000]));
+        ("parked", Case::Parked, |r, _| r.error_code = Some(CRASH_LOOP.into())),
+        ("kept by an adapter", Case::Unhealthy, |r, _| {
+            (r.status, r.provider) = (ServiceStatus::Running, "adapter".into());
         }),
     ];
     for (name, case, change) in table {
@@ -144,10 +99,12 @@ fn a_crash_loop_is_told_with_what_it_misses() {
     config.restart = RestartConfig { policy: RestartPolicy::OnFailure, backoff_ms: 1_000, max: 5, within_ms: 60_000 };
     config.desired = Desired::Running;
     let mut row = row(&config);
-    row.restarts = 5;
+    row.restart_times = Some(json!([1, 2, 3, 4, 5]));
+    row.error_code = Some(CRASH_LOOP.into());
     row.desired = Desired::Running;
     let why = why(&row, &around());
     assert_eq!(why.case, Case::Parked);
+    assert_eq!(why.verdict, "S-11 FAILED: the command ended 6 times within 60s, restarts are used up.");
     assert_eq!(why.rule, ["crash loop: restart budget 5 within 60s (wharf.toml line 58)"]);
     assert_eq!((why.since, &why.until), (Some(NOW), &Until::YouAct));
     assert_eq!(evidence(&why, "last exit"), Some("code 1 after 0.4s"));
@@ -183,7 +140,7 @@ fn an_unhealthy_one_is_told_with_its_checks_and_what_is_well() {
     assert_eq!(evidence(&page, "last check"), Some("http 503 from http://127.0.0.1:3000/ in 12 ms"));
     assert_eq!(evidence(&page, "used by"), Some("R-4"));
     assert_eq!(page.fine, ["its process lives, pid 77", "nobody else is known to hold port 3000"]);
-    let stranger = Some("pid 812 postgres".into());
+    let stranger = Some((3_000, "pid 812 postgres".into()));
     let page = why(&row, &Around { stranger, ..around() });
     assert!(evidence(&page, "port 3000").is_some_and(|e| e.contains("pid 812 postgres")), "{page:?}");
     assert_eq!(page.fine.len(), 1);

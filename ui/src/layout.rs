@@ -234,9 +234,9 @@ mod tests {
         let wide = of(160, 45, wish(), lists);
         assert_eq!((wide.split.list.height, wide.second.width, wide.split.line), (8, 90, Some(91)));
         // Without room it takes the detail's place while it has the focus.
-        let low = of(80, 16, wish(), lists);
+        let low = of(80, 15, wish(), lists);
         assert!(low.second.is_empty() && !low.split.pane.is_empty());
-        let low = of(80, 16, Wish { detail: true, ..wish() }, Lists { in_second: true, ..lists });
+        let low = of(80, 15, Wish { detail: true, ..wish() }, Lists { in_second: true, ..lists });
         assert!(!low.second.is_empty() && low.split.pane.is_empty());
     }
 

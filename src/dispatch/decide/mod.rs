@@ -209,6 +209,7 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
     }
     // Whoever waits for a slot comes before those who are only about to ask for one.
     lease::promote(&mut d);
+    service::settle(&mut d);
     claim::claim_ready(&mut d);
     request::settle(&mut d);
     done(d)

@@ -58,7 +58,7 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     let leases: Vec<LeaseId> = s.leases.values().filter(|l| !l.status.is_terminal()).map(|l| l.id).collect();
     let accepted = |r: &&RequestRow| r.status == RequestStatus::Accepted;
     let waiting: Vec<RequestId> = s.requests.values().filter(accepted).map(|r| r.id).collect();
-    let services: Vec<ServiceId> = s.services.values().filter(|v| v.status.is_live()).map(|v| v.id).collect();
+    let services: Vec<ServiceId> = s.services.values().filter(|v| v.status.is_open()).map(|v| v.id).collect();
     let operations: Vec<OperationId> = s.operations.values().map(|o| o.id).collect();
     let actions: Vec<ActionId> = s.actions.values().filter(|a| is_open(a.status)).map(|a| a.id).collect();
     for id in runs {

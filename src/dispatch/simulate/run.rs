@@ -68,7 +68,8 @@ impl Sim {
         sim.restart()?;
         for key in setup::PROJECTS {
             let row = sim.insert_request("config.accept", |_| {});
-            sim.process(vec![(Input::Request(Box::new(row), setup::prepared(key)), None)])?;
+            let prepared = Prepared::Config(Box::new(setup::lively(key)));
+            sim.process(vec![(Input::Request(Box::new(row), prepared), None)])?;
         }
         sim.crash("setup");
         sim.restart()?;
@@ -221,7 +222,7 @@ impl Sim {
         // The end of an active one is its provider's, by the wall clock.
         let of_leases = of_leases.filter(|l| l.status != wharf_model::LeaseStatus::Active);
         let of_leases = of_leases.flat_map(|l| [l.deadline_at, l.next_try_at]).flatten();
-        let of_services = memory.services.values().filter(|s| s.status.is_live());
+        let of_services = memory.services.values().filter(|s| s.status.is_open());
         let of_services = of_services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]).flatten();
         let of_actions = memory.actions.values().filter(|a| crate::dispatch::decide::is_open(a.status));
         let of_actions = of_actions.filter_map(|a| a.next_try_at);

@@ -34,7 +34,11 @@ fn is_of_a_run(service: &ServiceRow) -> bool {
 
 /// What follows for a service when the last that used it has left: where it is meant to be goes before its policy.
 pub fn after_last(service: &ServiceRow) -> AfterLastUser {
-    if is_reported(service) || is_kept(service) {
+    if is_reported(service) {
+        let goes = service.scope_type == ReuseScope::Run;
+        return if goes { AfterLastUser::Stop } else { AfterLastUser::Keep };
+    }
+    if is_kept(service) {
         return AfterLastUser::Keep;
     }
     if service.desired == Desired::Stopped && !is_of_a_run(service) {

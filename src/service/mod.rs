@@ -2,6 +2,7 @@
 
 pub mod health;
 mod owned;
+pub mod board;
 pub mod port;
 pub mod prestart;
 pub mod probe;
@@ -19,3 +20,4 @@ pub(crate) fn lasting(ms: u64) -> String {
         (0, _, 0) => format!("{ms} ms"),
     }
 }
+pub mod why;

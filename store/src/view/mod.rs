@@ -17,6 +17,7 @@ mod run;
 mod run_detail;
 mod service;
 mod snapshot;
+mod service_detail;
 mod workspace;
 
 pub use activity::*;
@@ -33,6 +34,7 @@ pub use run::*;
 pub use run_detail::*;
 pub use service::*;
 pub use snapshot::*;
+pub use service_detail::*;
 pub use workspace::*;
 
 use rusqlite::Connection;

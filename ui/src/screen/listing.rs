@@ -10,7 +10,7 @@ use crate::effect::Question;
 use crate::env::{Env, Outbox};
 use crate::format;
 use crate::input::LineEdit;
-use crate::layout::{self, Split, Wish};
+use crate::layout::{self, Lists, Split, Three, Wish};
 use crate::pane::table::{Column, PAGE, Row, Table};
 use crate::rows::Page;
 use crate::text;
@@ -47,6 +47,8 @@ pub struct Listing<R> {
     pub beside: bool,
     /// What is said of hidden rows while nothing is filtered: `archived hidden`.
     pub left_out: &'static str,
+    /// A second list stands below it: its rows, and whether the focus is in there.
+    pub second: Option<(u16, bool)>,
     share: u16,
     title: &'static str,
     ask: AskPage,
@@ -75,6 +77,7 @@ impl<R: Row> Listing<R> {
             zoom: false,
             beside,
             left_out: "hidden",
+            second: None,
             share: 49,
             title,
             ask,
@@ -88,6 +91,15 @@ impl<R: Row> Listing<R> {
 
     /// Where list and detail are now.
     pub fn layout(&self, env: &Env) -> Split {
+        self.three(env).split
+    }
+
+    /// Where the second list is now; empty where there is none.
+    pub fn second(&self, env: &Env) -> Rect {
+        self.three(env).second
+    }
+
+    fn three(&self, env: &Env) -> Three {
         let (columns, rows) = env.size;
         let body = layout::bands(columns, rows, env.banner).map_or(Rect::ZERO, |b| b.body);
         let wish = Wish {
@@ -97,7 +109,11 @@ impl<R: Row> Listing<R> {
             detail: self.detail,
             any: !self.table.rows().is_empty(),
         };
-        layout::split(body, columns, rows, wish)
+        let Some((second, in_second)) = self.second else {
+            return Three { split: layout::split(body, columns, rows, wish), second: Rect::ZERO };
+        };
+        let first = self.table.height_wanted(rows >= 30);
+        layout::three(body, columns, rows, wish, Lists { first, second, in_second })
     }
 
     /// Rows of the list that hold entities.

@@ -9,6 +9,7 @@
 
 pub mod base_ref;
 pub mod choose;
+pub mod clone;
 pub mod config_paths;
 pub mod containment;
 mod error;
@@ -18,9 +19,11 @@ pub mod lock;
 pub mod mark;
 pub mod parent;
 pub mod plan;
+pub mod progress;
 pub mod project_id;
 pub mod provision;
 pub mod realise;
+pub mod shape;
 pub mod worktree;
 
 #[cfg(test)]

@@ -14,12 +14,15 @@ use super::{Deciding, finish, steps};
 
 /// Claims as many queued runs as there is room for.
 pub(crate) fn claim_ready(d: &mut Deciding<'_, '_>) {
-    // A run that ends while it is claimed leaves room at once. Each round claims one run or more,
-    // and a claimed run never queues again, so the queue's length bounds the rounds.
+    // A run that ends while it is claimed leaves room at once. Each round claims or refuses one run or more,
+    // and none of them queues again, so the queue's length bounds the rounds.
     loop {
-        let ready = candidates(d);
-        if ready.is_empty() {
+        let (ready, refused) = candidates(d);
+        if ready.is_empty() && refused.is_empty() {
             return;
+        }
+        for (run, why) in refused {
+            finish::cancel_queued(d, run, "illegal_state", &why, None);
         }
         for run in ready {
             claim(d, run);
@@ -33,7 +36,16 @@ struct Taken {
     machine: i64,
     agents: BTreeMap<AgentId, i64>,
     issues: BTreeSet<IssueId>,
-    places: BTreeSet<Place>,
+    /// By whom, as its number.
+    places: BTreeMap<Place, i64>,
+}
+
+/// Whether a run gets the room that it needs.
+enum Admitted {
+    Yes,
+    NotYet,
+    /// It would wait for somebody, and its project wants nobody to.
+    Never(String),
 }
 
 impl Taken {
@@ -49,46 +61,51 @@ impl Taken {
         self.machine += 1;
         *self.agents.entry(run.agent_id).or_default() += 1;
         self.issues.extend(run.issue_id);
-        self.places.extend(place);
+        self.places.extend(place.map(|place| (place, run.number)));
     }
 
     /// Takes the room that a run needs, if there is: of the machine, its agent, its issue and its place.
-    fn admit(&mut self, d: &Deciding<'_, '_>, run: &RunRow) -> bool {
+    fn admit(&mut self, d: &Deciding<'_, '_>, run: &RunRow) -> Admitted {
         let limit = d.state().agents.get(&run.agent_id).map_or(20, |a| a.concurrent_runs.clamp(1, 50));
         if self.machine >= d.state().concurrent_runs
             || self.agents.get(&run.agent_id).is_some_and(|running| *running >= limit)
             || run.issue_id.is_some_and(|issue| self.issues.contains(&issue))
         {
-            return false;
+            return Admitted::NotYet;
         }
         // Last, since it takes the longest to say.
         let place = place::of(d, run);
-        if place.as_ref().is_some_and(|place| self.places.contains(place)) {
-            return false;
+        let held = place.as_ref().and_then(|place| Some((place, *self.places.get(place)?)));
+        if let Some((place, holder)) = held {
+            let never = place::refuses(d, run).then(|| place::taken_words(place, holder));
+            return never.map_or(Admitted::NotYet, Admitted::Never);
         }
         self.add(run, place);
-        true
+        Admitted::Yes
     }
 }
 
-fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
+/// Runs that may start, and those that are refused with the reason.
+fn candidates(d: &Deciding<'_, '_>) -> (Vec<RunId>, Vec<(RunId, String)>) {
     let mut queued: Vec<&RunRow> = d.state().runs.values().filter(|r| r.status == RunStatus::Queued).collect();
     if queued.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     queued.sort_by_key(|r| queue::order(issue_status(d, r), r.priority, r.number));
     let mut taken = Taken::by(d);
-    let mut out = Vec::new();
+    let (mut out, mut refused) = (Vec::new(), Vec::new());
     for run in queued {
         // A run whose agent went away meanwhile is claimed in order to end it.
-        if taken.admit(d, run) {
-            out.push(run.id);
+        match taken.admit(d, run) {
+            Admitted::Yes => out.push(run.id),
+            Admitted::NotYet => {}
+            Admitted::Never(why) => refused.push((run.id, why)),
         }
         if taken.machine >= d.state().concurrent_runs {
             break;
         }
     }
-    out
+    (out, refused)
 }
 
 fn issue_status(d: &Deciding<'_, '_>, run: &RunRow) -> Option<IssueStatus> {

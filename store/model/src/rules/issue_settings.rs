@@ -154,7 +154,8 @@ mod tests {
     fn each_key_sets_or_takes_away() {
         let none = IssueSettings::default();
         assert_eq!(none.stored(), None);
-        let set = change(&none, &json!({ "mode": "shared_workspace", "provision": "./setup", "base_ref": "main" })).unwrap();
+        let set =
+            change(&none, &json!({ "mode": "shared_workspace", "provision": "./setup", "base_ref": "main" })).unwrap();
         assert_eq!(set.mode, Some(WorkspaceMode::Shared));
         let stored = set.stored().unwrap();
         assert_eq!(stored, json!({ "mode": "shared_workspace", "provision": "./setup", "base_ref": "main" }));

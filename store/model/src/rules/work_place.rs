@@ -140,10 +140,9 @@ pub fn place(settings: &Settings, found: &Found<'_>) -> Result<Place, String> {
             Ok(Place { source: WorkspaceSource::AgentHome, remark: Some(remark) })
         }
         (None, None) => plain(WorkspaceSource::AgentHome),
-        (None, Some(why)) => Ok(Place {
-            source: WorkspaceSource::AgentHome,
-            remark: Some(format!("{why}: works in the agent's home")),
-        }),
+        (None, Some(why)) => {
+            Ok(Place { source: WorkspaceSource::AgentHome, remark: Some(format!("{why}: works in the agent's home")) })
+        }
     };
     if settings.mode == WorkspaceMode::AgentDefault {
         return home(None);
@@ -255,7 +254,15 @@ mod tests {
             (Shared, false, Directory::Gone, false, None, Some(AgentHome), "the project's directory /p is gone: works"),
             (AgentDefault, true, Directory::Checkout, true, None, Some(AgentHome), ""),
             (AgentDefault, true, Directory::Gone, false, there, Some(TaskSession), ""),
-            (AgentDefault, true, Directory::Checkout, false, gone, Some(AgentHome), "the directory of the agent's last"),
+            (
+                AgentDefault,
+                true,
+                Directory::Checkout,
+                false,
+                gone,
+                Some(AgentHome),
+                "the directory of the agent's last",
+            ),
         ];
         for (mode, written, project, has_url, session, source, remark) in table {
             let found = place(&settings(mode, written), &Found { project, path: "/p", has_url, session });

@@ -100,7 +100,7 @@ fn candidates(d: &Deciding<'_, '_>, run: &RunRow) -> Vec<(Candidate, Named)> {
         Some(id) => by_id(Rule::Request, asked, id),
         None => silent(Rule::Request, asked, "names none"),
     });
-    out.push(match place::found_again(d, run) {
+    out.push(match place::found_again(state, run) {
         Some(workspace) => {
             let from = Kind::Workspace.number(workspace.number);
             match kept(workspace) {

@@ -6,12 +6,12 @@ use wharf_model::rules::issue_settings::IssueSettings;
 use wharf_model::rules::template::{IssueName, Placeholder, TemplateError, naming};
 use wharf_model::rules::work_place::{self, Settings};
 use wharf_model::rules::{branch, template};
+use wharf_model::state::State;
 use wharf_model::{
     AgentId, AgentRow, IssueRow, Kind, ProjectId, ProjectRow, RunId, RunRow, RunStatus, WorkspaceId, WorkspaceRow,
     WorkspaceStatus, WorkspaceStrategy,
 };
 
-use super::Deciding;
 use crate::dispatch::input::Refusal;
 
 /// A place in which one run works at a time.
@@ -35,8 +35,7 @@ pub(crate) fn settings(issue: Option<&IssueRow>, agent: &AgentRow, project: &Pro
 }
 
 /// The settings of a run, with the rows that they come from.
-fn around<'s>(d: &'s Deciding<'_, '_>, run: &RunRow) -> Option<(Settings, Option<&'s IssueRow>, Naming<'s>)> {
-    let state = d.state();
+fn around<'s>(state: &'s State, run: &RunRow) -> Option<(Settings, Option<&'s IssueRow>, Naming<'s>)> {
     let project = state.projects.get(&run.project_id)?;
     let agent = state.agents.get(&run.agent_id)?;
     let issue = run.issue_id.and_then(|i| state.issues.get(&i));
@@ -48,8 +47,8 @@ fn around<'s>(d: &'s Deciding<'_, '_>, run: &RunRow) -> Option<(Settings, Option
 }
 
 /// The place that a run must have for itself; none when nobody else comes to it, or all may.
-pub(crate) fn of(d: &Deciding<'_, '_>, run: &RunRow) -> Option<Place> {
-    let (settings, issue, naming) = around(d, run)?;
+pub(crate) fn of(state: &State, run: &RunRow) -> Option<Place> {
+    let (settings, issue, naming) = around(state, run)?;
     if settings.concurrency == Concurrency::Allow {
         return None;
     }
@@ -68,8 +67,8 @@ pub(crate) fn of(d: &Deciding<'_, '_>, run: &RunRow) -> Option<Place> {
 }
 
 /// Whether a second run in a place of its own kind is refused, and not kept waiting.
-pub(crate) fn refuses(d: &Deciding<'_, '_>, run: &RunRow) -> bool {
-    around(d, run).is_some_and(|(settings, ..)| settings.concurrency == Concurrency::Refuse)
+pub(crate) fn refuses(state: &State, run: &RunRow) -> bool {
+    around(state, run).is_some_and(|(settings, ..)| settings.concurrency == Concurrency::Refuse)
 }
 
 /// Why a run is refused that comes to the place of another one.
@@ -86,15 +85,15 @@ pub(crate) fn taken_words(place: &Place, holder: i64) -> String {
 }
 
 /// Refuses a run that was just asked for when another that has not ended comes to the same place.
-pub(crate) fn check_free(d: &Deciding<'_, '_>, id: RunId) -> Result<(), Refusal> {
-    let Some(run) = d.state().runs.get(&id) else { return Ok(()) };
-    if !refuses(d, run) {
+pub(crate) fn check_free(state: &State, id: RunId) -> Result<(), Refusal> {
+    let Some(run) = state.runs.get(&id) else { return Ok(()) };
+    if !refuses(state, run) {
         return Ok(());
     }
-    let Some(place) = of(d, run) else { return Ok(()) };
+    let Some(place) = of(state, run) else { return Ok(()) };
     let open = |r: &&RunRow| r.id != id && matches!(r.status, RunStatus::Running | RunStatus::Queued);
-    let others = d.state().runs.values().filter(open).filter(|r| r.project_id == run.project_id);
-    match others.filter(|r| of(d, r).as_ref() == Some(&place)).min_by_key(|r| r.number) {
+    let others = state.runs.values().filter(open).filter(|r| r.project_id == run.project_id);
+    match others.filter(|r| of(state, r).as_ref() == Some(&place)).min_by_key(|r| r.number) {
         Some(holder) => Err(Refusal::new("illegal_state", taken_words(&place, holder.number))),
         None => Ok(()),
     }
@@ -131,8 +130,8 @@ fn is_usable(workspace: &WorkspaceRow) -> bool {
 
 /// The workspace that a run will find again, as far as rows tell: the one that its issue keeps, or the worktree of its
 /// branch. Shared places are nobody's own and keep nothing.
-pub(crate) fn found_again<'s>(d: &'s Deciding<'_, '_>, run: &RunRow) -> Option<&'s WorkspaceRow> {
-    let (settings, issue, naming) = around(d, run)?;
+pub(crate) fn found_again<'s>(state: &'s State, run: &RunRow) -> Option<&'s WorkspaceRow> {
+    let (settings, issue, naming) = around(state, run)?;
     if !settings.is_worktree() {
         return None;
     }
@@ -140,7 +139,7 @@ pub(crate) fn found_again<'s>(d: &'s Deciding<'_, '_>, run: &RunRow) -> Option<&
         return Some(kept);
     }
     let branch = branch_of(&settings, run, issue, &naming).ok()?;
-    let of_project = d.state().workspaces.values().filter(|w| w.project_id == run.project_id && is_usable(w));
+    let of_project = state.workspaces.values().filter(|w| w.project_id == run.project_id && is_usable(w));
     of_project.filter(|w| w.branch_name.as_deref() == Some(&branch)).max_by_key(|w| w.number)
 }
 
@@ -172,14 +171,14 @@ fn values(settings: &Settings, run: &RunRow, issue: Option<&IssueRow>, of: &Nami
 }
 
 /// The run that works in a workspace which another is about to enter; none when it may enter.
-pub(crate) fn holder(d: &Deciding<'_, '_>, run: &RunRow, workspace: WorkspaceId) -> Option<i64> {
+pub(crate) fn holder(state: &State, run: &RunRow, workspace: WorkspaceId) -> Option<i64> {
     // Its own of an earlier try it has in any case.
     if run.workspace_id == Some(workspace) {
         return None;
     }
-    if around(d, run).is_some_and(|(settings, ..)| settings.concurrency == Concurrency::Allow) {
+    if around(state, run).is_some_and(|(settings, ..)| settings.concurrency == Concurrency::Allow) {
         return None;
     }
-    let mut others = d.state().runs.values().filter(|r| r.id != run.id && r.status == RunStatus::Running);
+    let mut others = state.runs.values().filter(|r| r.id != run.id && r.status == RunStatus::Running);
     others.find(|r| r.workspace_id == Some(workspace)).map(|r| r.number)
 }

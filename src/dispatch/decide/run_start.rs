@@ -81,7 +81,7 @@ pub(crate) fn accept(
     if let Some(prompt) = prompt {
         d.tx.text(id, RunTextKind::Prompt, prompt);
     }
-    place::check_free(d, id)?;
+    place::check_free(d.state(), id)?;
     let label = Kind::Run.number(run_number);
     d.tx.event(id, "lifecycle", "info", format!("queued by {}", actor.id), None);
     if let Some(run) = d.tx.get::<RunRow>(id).cloned() {

@@ -67,7 +67,7 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
         _ => {}
     }
     // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
-    if let Some(holder) = place::holder(d, run, workspace.id) {
+    if let Some(holder) = place::holder(d.state(), run, workspace.id) {
         let holder = wharf_model::Kind::Run.number(holder);
         return Err(format!(
             "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",

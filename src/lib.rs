@@ -16,4 +16,5 @@ pub mod service;
 pub mod session;
 pub mod shim;
 pub mod user;
+mod why;
 pub mod workspace;

@@ -15,6 +15,7 @@ mod filter;
 mod follow;
 mod gc;
 mod inside;
+mod issue;
 mod lease;
 mod list;
 mod lists;
@@ -38,6 +39,7 @@ pub mod target;
 mod testing;
 mod vacant;
 mod workspace;
+mod why;
 
 use std::process::ExitCode;
 
@@ -71,6 +73,9 @@ enum Command {
     /// Show one thing with everything around it
     #[command(after_help = "Example:\n  wharf show R-12")]
     Show(show::ShowArgs),
+    /// Say why a run stands as it does: what it waits for, how it ended, where it works and by which rule
+    #[command(after_help = "Example:\n  wharf why R-12")]
+    Why(why::WhyArgs),
     /// Print what a run or a service printed
     #[command(after_help = "Example:\n  wharf logs R-12 -f")]
     Logs(logs::LogsArgs),
@@ -135,7 +140,7 @@ enum Command {
     /// List issues
     #[command(after_help = lists::ISSUES.help("wharf issues status:live agent:fixer"))]
     Issues(list::ListArgs),
-    /// Make issues
+    /// Make, change and close issues
     #[command(subcommand)]
     Issue(setup::IssueCommand),
     /// List who changed what
@@ -268,6 +273,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Run(args) => run::run(context, args),
         Command::Runs(args) => runs::runs(context, args),
         Command::Show(args) => show::show(context, args),
+        Command::Why(args) => why::why(context, args),
         Command::Logs(args) => logs::logs(context, args),
         Command::Cancel(args) => cancel::cancel(context, args),
         Command::Resolve(args) => resolve::resolve(context, args),
@@ -287,6 +293,8 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Issues(args) => lists::issues(context, args),
         Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),
         Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(context, args),
+        Command::Issue(setup::IssueCommand::Set(args)) => issue::set(context, args),
+        Command::Issue(setup::IssueCommand::Close(args)) => issue::close(context, args),
         Command::Activity(args) => lists::activity(context, args),
         Command::Projects(args) => lists::projects(context, args),
         Command::Project(setup::ProjectCommand::Add(args)) => setup::add(context, args),

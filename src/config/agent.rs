@@ -6,6 +6,7 @@ use super::parts::{directory, env, only_text, prompt};
 use super::project::References;
 use super::reader::{Reader, Section, filled, integer, strings};
 use super::text;
+use super::workspace::agent_workspace;
 
 /// Reads one agent. `None` when it lacks what an agent cannot be without; that is a problem then.
 pub(super) fn agent<'t>(
@@ -59,6 +60,9 @@ pub(super) fn agent<'t>(
     agent.services = services(reader, s, references);
     if let Some(section) = reader.table(s, "limits", "agent.limits") {
         agent.limits = limits(reader, section);
+    }
+    if let Some(section) = reader.table(s, "workspace", "agent.workspace") {
+        agent.workspace = agent_workspace(reader, section);
     }
     agent.env = env(reader, s, references);
     reader.close(section);

@@ -17,6 +17,7 @@ mod service;
 mod settings;
 mod text;
 mod user;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 
@@ -32,8 +33,9 @@ pub use settings::parse_settings;
 pub(crate) use text::is_name;
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};
 
-use project::{References, look_up, project_section, workspace_section};
+use project::{References, look_up, project_section};
 use reader::{Reader, Section};
+use workspace::workspace_section;
 
 /// Name of a project's config file.
 pub const PROJECT_FILE: &str = "wharf.toml";

@@ -11,8 +11,6 @@ pub(super) enum Refused {
     Any,
     /// Every value but these words, numbers or truth values.
     AllBut(&'static [&'static str]),
-    /// This word.
-    Only(&'static str),
     /// A list or table with something in it.
     Filled,
 }
@@ -20,9 +18,6 @@ pub(super) enum Refused {
 /// Section, key, refused values, and what they stand for.
 const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("", "notify", Refused::Any, "notifications"),
-    ("workspace", "mode", Refused::AllBut(&["isolated_workspace", "shared_workspace"]), "this workspace mode"),
-    ("workspace", "repo_url", Refused::Any, "a project without a local checkout"),
-    ("workspace", "concurrency", Refused::Only("refuse"), "refusing a second run in a shared checkout"),
     ("agent", "adapter", Refused::AllBut(&["process"]), "this adapter"),
     ("agent", "bootstrap", Refused::Any, "a prompt for the first start"),
     ("agent", "timer", Refused::AllBut(&["0s"]), "waking an agent by the clock"),
@@ -45,7 +40,6 @@ pub(super) fn not_yet(section: &str, key: &str, value: &DeValue<'_>) -> Option<&
     let is_refused = match refused {
         Refused::Any => true,
         Refused::AllBut(words) => !words.iter().any(|word| is(word)),
-        Refused::Only(word) => is(word),
         Refused::Filled => match value {
             DeValue::Array(items) => !items.is_empty(),
             DeValue::Table(table) => !table.is_empty(),
@@ -63,7 +57,7 @@ pub(super) fn instead(section: &str, key: &str) -> Option<String> {
             let written = |w: &&str| if *w == "true" { (*w).to_owned() } else { format!("{w:?}") };
             Some(words.iter().map(written).collect::<Vec<_>>().join(", "))
         }
-        Refused::Any | Refused::Only(_) | Refused::Filled => None,
+        Refused::Any | Refused::Filled => None,
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) fn directory<'t>(
     })
 }
 
-fn stays_below(path: &str) -> bool {
+/// Whether a relative path leads to something below where it begins, by its words.
+pub(super) fn stays_below(path: &str) -> bool {
     let mut depth = 0_i32;
     for component in Path::new(path).components() {
         match component {

@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use wharf_model::config::{
-    Concurrency, JobConfig, LOCAL_ENVIRONMENT, ProjectConfig, ProjectSection, SecretConfig, WorkspaceConfig,
-    WorkspaceMode, WorkspaceStrategy,
-};
-use wharf_model::rules::checkout;
+use wharf_model::config::{JobConfig, LOCAL_ENVIRONMENT, ProjectConfig, ProjectSection, SecretConfig, WorkspaceConfig};
 
 use super::agent::agent;
 use super::environment::environment;
-use super::parts::{command, directory, env, needed_command, template};
+use super::parts::{directory, env, needed_command};
 use super::reader::{Reader, Section, filled, strings};
 use super::service::service;
 use super::text;
+use super::workspace::workspace_section;
 
 /// Names that were used somewhere, to be looked up once the whole file is read.
 #[derive(Default)]
@@ -93,38 +90,6 @@ pub(super) fn project_section<'t>(
         }
         project.default_environment = name.or(project.default_environment.take());
     }
-    reader.close(table);
-}
-
-pub(super) fn workspace_section<'t>(
-    reader: &mut Reader<'t>,
-    mut table: Section<'_, 't>,
-    workspace: &mut WorkspaceConfig,
-) {
-    let (t, w) = (&mut table, workspace);
-    w.mode = reader.word(t, "mode", WorkspaceMode::ALL, WorkspaceMode::as_str).or(w.mode);
-    w.strategy = reader.word(t, "strategy", WorkspaceStrategy::ALL, WorkspaceStrategy::as_str).or(w.strategy);
-    let place = reader.take(t, "strategy").or_else(|| reader.take(t, "mode")).map(toml::Spanned::span);
-    if let (Some(place), Some(why)) = (place, checkout::contradiction(w.mode, w.strategy)) {
-        reader.wrong(place, why, "expected one of mode and strategy alone");
-    }
-    if let Some(branch) = template(reader, t, "branch", &["issue.identifier", "slug"]) {
-        w.branch = branch;
-    }
-    if let Some(parent) = directory(reader, t, "parent") {
-        w.parent = parent;
-    }
-    w.base_ref = reader
-        .read(t, "base_ref", "a git reference", "a branch, tag or commit", |value| {
-            filled(value).filter(|name| !name.starts_with('-') && !name.contains(char::is_whitespace))
-        })
-        .or(w.base_ref.take());
-    w.concurrency = reader.word(t, "concurrency", Concurrency::ALL, Concurrency::as_str).unwrap_or(w.concurrency);
-    w.provision = command(reader, t, "provision").or(w.provision.take());
-    w.teardown = command(reader, t, "teardown").or(w.teardown.take());
-    w.cleanup = command(reader, t, "cleanup").or(w.cleanup.take());
-    reader.limit(t, "timeout", &mut w.timeout_ms);
-    w.repo_url = reader.string(t, "repo_url").or(w.repo_url.take());
     reader.close(table);
 }
 

@@ -5,8 +5,8 @@ use wharf_model::config::{ProjectConfig, Retention};
 use wharf_model::rules::close_check;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{
-    ActionId, ActorType, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId, RequestId,
-    RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
+    ActionId, ActorType, Health, IssueRow, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId, RequestId,
+    RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
 };
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
@@ -116,6 +116,8 @@ pub enum Prepared {
     Reap(Box<ReapRead>),
     /// How long things are kept, by the operator's own config.
     Kept(Retention),
+    /// The issue that a request is about: closed ones are not in memory.
+    Issue(Box<IssueRow>),
     /// Reading failed; the request is refused with this.
     Failed {
         /// Error code.
@@ -268,6 +270,8 @@ pub struct ConfigRead {
     pub project_uuid: wharf_model::ProjectId,
     /// Git's common directory, when it is a repository.
     pub git_common_dir: Option<String>,
+    /// Url of its repository: the one of the config, else that of `origin`; without a secret in it.
+    pub repo_url: Option<String>,
     /// Where else a project with this id still stands: one of the two is a copy.
     pub also_at: Option<String>,
     /// Projects of which nothing is left where they stood: at this very path, or those with this key.
@@ -292,7 +296,10 @@ impl ConfigRead {
     /// The config as it is in force: with the mode.
     pub fn in_force(&self) -> ProjectConfig {
         let mut config = self.config.clone();
-        config.workspace.mode.get_or_insert(self.mode);
+        if config.workspace.mode.is_none() {
+            config.workspace.mode = Some(self.mode);
+            config.workspace.mode_assumed = true;
+        }
         config
     }
 }
@@ -325,6 +332,10 @@ pub struct PlannedWorkspace {
     pub name: String,
     /// Directory; the key by which a workspace is found again.
     pub cwd: String,
+    /// How the directory was found.
+    pub source: WorkspaceSource,
+    /// Url of its repository.
+    pub repo_url: Option<String>,
     /// Root of the worktree, when it is one; `cwd` is in it.
     pub worktree: Option<String>,
     /// Top level of the repository.

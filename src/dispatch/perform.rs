@@ -6,7 +6,7 @@ use wharf_model::rules::close_check::CloseRows;
 use wharf_model::state::State;
 use wharf_model::{
     ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow,
-    ProjectId, ProjectRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow, UnixMillis, WorkspaceId,
+    ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow, UnixMillis, WorkspaceId,
     WorkspaceRow,
 };
 
@@ -37,6 +37,12 @@ pub struct RunJob {
     pub lease: Option<LeaseRow>,
     /// Its workspace.
     pub workspace: Option<WorkspaceRow>,
+    /// The workspace that its issue has.
+    pub issue_workspace: Option<WorkspaceRow>,
+    /// Where the project's sources lie.
+    pub sources: Option<ProjectWorkspaceRow>,
+    /// Directory of the agent's last session, when its adapter left one.
+    pub session_cwd: Option<String>,
     /// Services it uses.
     pub services: Vec<ServiceRow>,
     /// Operations of it that are under way: an earlier reign began them.
@@ -310,10 +316,15 @@ fn run_job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
     if run.attempt != action.attempt {
         return None;
     }
+    let issue = run.issue_id.and_then(|i| state.issues.get(&i));
+    let session = state.agent_runtime.get(&run.agent_id).and_then(|r| r.state_json["cwd"].as_str());
     Some(RunJob {
+        issue_workspace: issue.and_then(|i| state.workspaces.get(&i.execution_workspace_id?)).cloned(),
+        sources: state.project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary).cloned(),
+        session_cwd: session.map(str::to_owned),
         agent: state.agents.get(&run.agent_id)?.clone(),
         project: state.projects.get(&run.project_id)?.clone(),
-        issue: run.issue_id.and_then(|i| state.issues.get(&i)).cloned(),
+        issue: issue.cloned(),
         environment: run.environment_id.and_then(|e| state.environments.get(&e)).cloned(),
         lease: run.lease_id.and_then(|l| state.leases.get(&l)).cloned(),
         workspace: run.workspace_id.and_then(|w| state.workspaces.get(&w)).cloned(),

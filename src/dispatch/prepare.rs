@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use wharf_model::config::Retention;
 use wharf_model::rules::checkout;
-use wharf_model::{ProjectId, RequestKind, RequestRow, WorkspaceId};
+use wharf_model::{IssueId, ProjectId, RequestKind, RequestRow, WorkspaceId};
 use wharf_store::{Reader, StoreError};
 
 use super::closing;
@@ -15,7 +15,7 @@ use super::input::{CloseRead, ConfigRead, Known, Prepared, ReapCandidate, ReapRe
 use crate::clock;
 use crate::config::{self, Overrides, Remembered};
 use crate::gc::plan;
-use crate::workspace::{inspect, project_id};
+use crate::workspace::{clone, inspect, project_id};
 
 /// Reads files of projects and of the data directory.
 #[derive(Debug)]
@@ -35,11 +35,24 @@ impl Prepare for ReadFiles {
             }
             _ => {}
         }
+        if RequestKind::parse(&row.kind) == Some(RequestKind::IssueUpdate) {
+            return issue(&self.data, row);
+        }
         let Some(path) = row.args.get("path").and_then(Value::as_str) else { return Prepared::Nothing };
         match read(&self.remembered, Path::new(path), known) {
             Ok(read) => Prepared::Config(Box::new(read)),
             Err((code, message)) => Prepared::Failed { code: code.to_owned(), message },
         }
+    }
+}
+
+/// The issue that a request is about, as it stands in the store.
+fn issue(data: &Path, row: &RequestRow) -> Prepared {
+    let Some(id) = row.target_id.as_deref().and_then(|t| t.parse::<IssueId>().ok()) else { return Prepared::Nothing };
+    match Reader::open(data).and_then(|reader| reader.issue(id)) {
+        Ok(Some(item)) => Prepared::Issue(Box::new(item.issue)),
+        Ok(None) => Prepared::Nothing,
+        Err(error) => Prepared::Failed { code: "internal".to_owned(), message: error.to_string() },
     }
 }
 
@@ -126,7 +139,9 @@ pub fn read(
 ) -> Result<ConfigRead, (&'static str, String)> {
     let found = config::find::find(path).map_err(|e| ("cwd_missing", e.to_string()))?;
     let config = remembered.load(&found.config_path()).map_err(|e| ("config_invalid", e.render(None)))?;
-    let has_commit = found.repository.as_ref().is_some_and(|r| r.has_commit);
+    let cloned = found.repository.is_none() && config.workspace.repo_url.is_some();
+    // What will be cloned is taken to have something to start from.
+    let has_commit = cloned || found.repository.as_ref().is_some_and(|r| r.has_commit);
     let mode = checkout::mode(config.workspace.mode, config.workspace.strategy, has_commit);
     let place = inspect::inspect(&found.root).map_err(|e| ("cwd_missing", e.to_string()))?;
     let here = found.root.display().to_string();
@@ -150,11 +165,18 @@ pub fn read(
         path: here,
         project_uuid,
         git_common_dir: found.repository.as_ref().map(|r| r.common_dir.display().to_string()),
+        repo_url: config.workspace.repo_url.clone().or_else(|| origin(&place)),
         also_at: also_at.map(|old| old.path.clone()),
         gone,
         config,
         mode,
     })
+}
+
+/// Url of a repository's `origin`, without the user and password that somebody may have put into it.
+fn origin(place: &inspect::Place) -> Option<String> {
+    let inspect::Place::Repository(repository) = place else { return None };
+    repository.origin_url.as_deref().map(clone::without_secret)
 }
 
 #[cfg(test)]

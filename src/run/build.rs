@@ -124,12 +124,15 @@ fn directory(agent: &AgentConfig, cwd: &str, place: Option<&There>) -> Result<Pa
 
 /// The agent's own directory, made when it is first needed.
 fn home(ctx: &Context, job: &RunJob) -> Result<PathBuf, CannotStart> {
+    agent_home(ctx, job).map_err(|message| CannotStart { code: "exec_failed".into(), message })
+}
+
+/// The same for whoever makes a workspace of it.
+pub fn agent_home(ctx: &Context, job: &RunJob) -> Result<PathBuf, String> {
     use std::os::unix::fs::DirBuilderExt as _;
     let home = ctx.keeper.data.join("agents").join(job.agent.id.text()).join("home");
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(|e| CannotStart {
-        code: "exec_failed".into(),
-        message: format!("cannot make the agent's home {}: {e}", home.display()),
-    })?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&home);
+    made.map_err(|e| format!("cannot make the agent's home {}: {e}", home.display()))?;
     Ok(home)
 }
 

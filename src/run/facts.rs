@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wharf_model::Kind;
+use wharf_model::{Kind, WorkspaceSource};
 
 use super::context::Context;
 use super::place::There;
@@ -60,10 +60,11 @@ pub fn here(ctx: &Context, job: &RunJob, about: &About<'_>) -> RunFacts {
         // Rows of before the root was noted are those of projects at the root.
         workspace_worktree_path: worktree.map(|w| w.provider_ref.clone().unwrap_or_else(|| cwd.to_owned())),
         workspace_branch: workspace.and_then(|w| w.branch_name.clone()),
-        workspace_base_cwd: Some(job.project.path.clone()),
+        workspace_base_cwd: Some(base_cwd(job)),
         workspace_repo_root: workspace.and_then(|w| w.repo_root.clone()),
+        workspace_repo_url: workspace.and_then(|w| w.repo_url.clone()),
         workspace_repo_ref: workspace.and_then(|w| w.base_ref.clone()),
-        workspace_source: Some("project_primary".into()),
+        workspace_source: workspace.map(|w| w.source.unwrap_or(WorkspaceSource::ProjectWorkspace).as_str().to_owned()),
         workspace_created: workspace.map(|w| w.created_by_runtime),
         project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(wharf_model::ProjectWorkspaceId::text),
         lease_id: job.lease.as_ref().map(|l| l.id.text()),
@@ -77,6 +78,12 @@ pub fn here(ctx: &Context, job: &RunJob, about: &About<'_>) -> RunFacts {
         token: Some(token.to_owned()),
         ..RunFacts::default()
     }
+}
+
+/// The directory that the workspace belongs to: the project's own, or the clone that stands in for it.
+fn base_cwd(job: &RunJob) -> String {
+    let cloned = job.workspace.as_ref().filter(|w| w.source == Some(WorkspaceSource::ManagedClone));
+    cloned.and_then(|w| w.repo_root.clone()).unwrap_or_else(|| job.project.path.clone())
 }
 
 /// The same for a run in a place: directories by their names there, and nothing of what means nothing there.

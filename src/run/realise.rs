@@ -1,25 +1,32 @@
 //! Step 4 of a run: its workspace. Read with libgit2, changed by the git binary, recorded as operations.
 
 mod checkout;
+mod clone;
+mod home;
 mod there;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wharf_model::config::{CommandLine, ProjectConfig, WorkspaceMode as ConfiguredMode};
+use wharf_model::rules::issue_settings::IssueSettings;
+use wharf_model::rules::work_place::{self, Directory, Found, Settings};
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
-use wharf_model::{ActionRow, OperationPhase, WorkspaceId, WorkspaceMode, WorkspaceStrategy};
+use wharf_model::{
+    ActionRow, Kind, OperationPhase, ProjectWorkspaceId, WorkspaceId, WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
+};
 
 use super::context::Context;
 use super::operation::{self, Work};
 use super::place::{self, There, Venue};
 use super::watch::Watch;
+use crate::dispatch::decide::place::settings;
 use crate::dispatch::input::{Fact, PlannedWorkspace, Realisation};
 use crate::dispatch::perform::RunJob;
 use crate::process::kill_point::kill_point;
 use crate::workspace::choose::{self, Choice};
 use crate::workspace::inspect::{self, RepositoryFacts};
-use crate::workspace::provision;
+use crate::workspace::{WorkspaceError, provision};
 
 /// What was made, for the last fact.
 struct Made {
@@ -30,10 +37,25 @@ struct Made {
     worktree: Option<PathBuf>,
     created: bool,
     branch_created: bool,
-    base: Option<(String, String)>,
+    began: Option<(String, String)>,
     note: String,
     branch: Option<String>,
     repo: Option<Box<RepositoryFacts>>,
+    /// Where it comes from.
+    base: Base,
+    /// What a run will miss in it, each for people.
+    remarks: Vec<String>,
+}
+
+/// The directory that a workspace is one of, and how it was found.
+#[derive(Debug, Clone)]
+struct Base {
+    directory: PathBuf,
+    source: WorkspaceSource,
+    /// Url of its repository.
+    url: Option<String>,
+    /// Why it is not what one would think of.
+    remark: Option<String>,
 }
 
 /// Realises the workspace of a run and reports what came of it.
@@ -47,7 +69,7 @@ pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
             cwd: made.cwd.display().to_string(),
             created: made.created,
             branch_created: made.branch_created,
-            base: made.base,
+            base: made.began,
             note: made.note,
             realisation: realisation.map(Box::new),
         },
@@ -78,18 +100,26 @@ async fn everything(ctx: &Context, job: &RunJob) -> Result<(Made, Option<Realisa
         Venue::Unreachable(why) | Venue::Gone { why, .. } => return Err(why.into()),
     };
     let mut made = make(ctx, job, &config).await?;
+    let watch = Watch::new(&ctx.inbox, job.run.id, job.run.attempt);
+    for remark in &made.remarks {
+        watch.note(format!("in its workspace: {remark}")).await;
+    }
+    if !made.remarks.is_empty() {
+        made.note = format!("{}; {}", made.note, made.remarks.join("; "));
+    }
     if let Some(there) = &mut there {
-        let watch = Watch::new(&ctx.inbox, job.run.id, job.run.attempt);
         let realisation = there::realise(there, there::ask(job, &made), &watch).await?;
         kill_point("workspace.realised_there");
         made.note = format!("{}; in {} at {}", made.note, there.name, realisation.result.cwd);
         there.realisation = Some(realisation);
     }
-    if let Some(command) = &config.workspace.provision {
-        let command = match command {
-            CommandLine::Shell(line) => line.clone(),
-            CommandLine::Argv(args) => shell_line(args),
-        };
+    let of_issue =
+        job.issue.as_ref().and_then(|i| IssueSettings::of(i.execution_workspace_settings.as_ref()).provision);
+    let of_project = config.workspace.provision.as_ref().map(|command| match command {
+        CommandLine::Shell(line) => line.clone(),
+        CommandLine::Argv(args) => shell_line(args),
+    });
+    if let Some(command) = of_issue.or(of_project) {
         let limit = config.workspace.timeout_ms.map(Duration::from_millis);
         provision(ctx, job, &made, there.as_deref(), &command, limit).await?;
         kill_point("workspace.provisioned");
@@ -127,19 +157,68 @@ async fn provision(
 }
 
 async fn make(ctx: &Context, job: &RunJob, config: &ProjectConfig) -> Result<Made, String> {
-    let directory = PathBuf::from(&job.project.path);
-    let (mode, strategy) = (config.workspace.mode, config.workspace.strategy);
-    let place = directory.clone();
+    let settings = settings(job.issue.as_ref(), &job.agent, &job.project)
+        .ok_or_else(|| "the project has no accepted config that can be read".to_owned())?;
+    let base = base(ctx, job, config, &settings).await?;
+    if matches!(base.source, WorkspaceSource::TaskSession | WorkspaceSource::AgentHome) {
+        return home::home(ctx, job, base).await;
+    }
+    // A clone that somebody replaced by plain files is used as it is, unless a worktree was asked for in writing.
+    let mode = (base.source != WorkspaceSource::ManagedClone || settings.mode_written).then_some(settings.mode);
+    let (place, strategy) = (base.directory.clone(), settings.strategy);
     let choice = blocking(move || {
         let found = inspect::inspect(&place).map_err(|e| e.to_string())?;
         choose::choose(place, found, mode, strategy).map_err(|e| e.to_string())
     })
     .await?;
     match choice {
-        Choice::Worktree { repo, .. } => checkout::worktree(ctx, job, config, *repo).await,
-        Choice::Directory { cwd, repo, mode, why } => in_place(ctx, job, cwd, repo, mode, why).await,
-        Choice::AgentHome => {
-            Err("workspace mode agent_default needs an agent home, which this version does not have".into())
+        Choice::Worktree { repo, .. } => checkout::worktree(ctx, job, config, &settings, base, *repo).await,
+        Choice::Directory { cwd, repo, mode, why } => in_place(ctx, job, base, cwd, repo, mode, why).await,
+        Choice::AgentHome => Err(format!("workspace mode {} leads to no directory of the project", settings.mode)),
+    }
+}
+
+/// Finds the directory that the workspace is to be one of.
+async fn base(ctx: &Context, job: &RunJob, config: &ProjectConfig, settings: &Settings) -> Result<Base, String> {
+    let path = PathBuf::from(&job.project.path);
+    let looked_at = path.clone();
+    let session = job.session_cwd.clone().filter(|cwd| cwd.starts_with('/'));
+    let session_at = session.clone();
+    let (directory, session_there) = blocking(move || {
+        let directory = match inspect::inspect(&looked_at) {
+            Ok(inspect::Place::Repository(_)) => Directory::Checkout,
+            Ok(inspect::Place::Plain(_)) => Directory::Plain,
+            Err(WorkspaceError::Missing { .. }) => Directory::Gone,
+            Err(other) => return Err(other.to_string()),
+        };
+        Ok((directory, session_at.is_some_and(|cwd| Path::new(&cwd).is_dir())))
+    })
+    .await?;
+    let found = Found {
+        project: directory,
+        path: &job.project.path,
+        has_url: config.workspace.repo_url.is_some(),
+        session: session.as_deref().map(|cwd| (cwd, session_there)),
+    };
+    let place = work_place::place(settings, &found)?;
+    let url = config.workspace.repo_url.as_deref();
+    match (place.source, url) {
+        (WorkspaceSource::ManagedClone, Some(url)) => clone::base(ctx, job, config, url, place.remark).await,
+        (WorkspaceSource::TaskSession, _) => Ok(Base {
+            directory: session.map(PathBuf::from).unwrap_or_default(),
+            source: place.source,
+            url: None,
+            remark: place.remark,
+        }),
+        (WorkspaceSource::AgentHome, _) => Ok(Base {
+            directory: super::build::agent_home(ctx, job)?,
+            source: place.source,
+            url: None,
+            remark: place.remark,
+        }),
+        (source, _) => {
+            let url = job.sources.as_ref().and_then(|w| w.repo_url.clone());
+            Ok(Base { directory: path, source, url, remark: place.remark })
         }
     }
 }
@@ -154,6 +233,7 @@ fn shell_line(args: &[String]) -> String {
 async fn in_place(
     ctx: &Context,
     job: &RunJob,
+    base: Base,
     cwd: PathBuf,
     repo: Option<Box<RepositoryFacts>>,
     mode: ConfiguredMode,
@@ -165,13 +245,15 @@ async fn in_place(
         strategy: WorkspaceStrategy::ProjectPrimary,
         name: job.project.key.to_lowercase(),
         cwd: cwd.display().to_string(),
+        source: base.source,
+        repo_url: base.url.clone(),
         worktree: None,
         repo_root: repo.as_ref().and_then(|r| r.root()).map(|p| p.display().to_string()),
         branch: branch.clone(),
         base_ref: None,
         base_commit: repo.as_ref().and_then(|r| r.head.commit().map(str::to_owned)),
         reused: true,
-        remark: None,
+        remark: base.remark.clone(),
     };
     let workspace = planned(ctx, job, plan).await?;
     let note = format!("works in {}: {why}", cwd.display());
@@ -183,10 +265,12 @@ async fn in_place(
         worktree: None,
         created: false,
         branch_created: false,
-        base: None,
+        began: None,
         note,
         branch,
         repo,
+        base,
+        remarks: Vec::new(),
     })
 }
 
@@ -204,9 +288,17 @@ fn environment(job: &RunJob, made: &Made) -> WorkspaceEnvironment {
         cwd: text(&made.cwd),
         worktree_path: made.worktree.as_deref().and_then(text),
         branch: made.branch.clone(),
-        base_cwd: Some(job.project.path.clone()),
+        base_cwd: text(match made.base.source {
+            WorkspaceSource::ManagedClone => &made.base.directory,
+            _ => Path::new(&job.project.path),
+        }),
+        repo_url: made.base.url.clone(),
+        repo_ref: made.began.as_ref().map(|(name, _)| name.clone()),
+        source: Some(made.base.source.as_str().to_owned()),
         repo_root: made.repo.as_ref().and_then(|r| r.root()).and_then(text),
         project_id: Some(job.project.id.text()),
+        project_key: Some(job.project.key.clone()),
+        project_workspace_id: job.sources.as_ref().map(|w| w.id).map(ProjectWorkspaceId::text),
         agent_id: Some(job.agent.id.text()),
         agent_name: Some(job.agent.name.clone()),
         company_id: Some(job.agent.company_id.text()),
@@ -214,7 +306,8 @@ fn environment(job: &RunJob, made: &Made) -> WorkspaceEnvironment {
         issue_identifier: job.issue.as_ref().map(|i| i.identifier.clone()),
         issue_title: job.issue.as_ref().map(|i| i.title.clone()),
         created: Some(made.created),
-        ..WorkspaceEnvironment::default()
+        run_id: Some(job.run.id.text()),
+        run_number: Some(Kind::Run.number(job.run.number)),
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod base_ref;
 pub mod choose;
 pub mod close;
+pub mod clone;
 pub mod config_paths;
 pub mod containment;
 mod error;
@@ -21,6 +22,7 @@ pub mod lock;
 pub mod mark;
 pub mod parent;
 pub mod plan;
+pub mod progress;
 pub mod project_id;
 pub mod provision;
 pub mod realise;
@@ -29,6 +31,7 @@ pub mod snapshot;
 mod survey;
 pub mod trash;
 pub mod unpushed;
+pub mod shape;
 pub mod worktree;
 
 #[cfg(test)]

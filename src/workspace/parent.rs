@@ -54,6 +54,13 @@ pub fn locate(
     Ok(path)
 }
 
+/// The parent of a worktree that is there already: what its branch was joined to.
+pub fn of(worktree: &Path, branch: &str) -> PathBuf {
+    let names = Path::new(branch).components().count();
+    let parent = worktree.ancestors().nth(names).filter(|_| worktree.ends_with(branch));
+    parent.or_else(|| worktree.parent()).unwrap_or(worktree).to_owned()
+}
+
 /// Makes the parent and, below the project, a `.gitignore` in it that hides all it holds; checks
 /// that it can be written.
 pub fn prepare(parent: &Path, root: &Path) -> Result<(), WorkspaceError> {

@@ -21,6 +21,8 @@ pub struct Wanted<'a> {
     pub directory: &'a Path,
     /// The branch, already sanitised.
     pub branch: &'a str,
+    /// Root of the worktree that it had before, where it goes on in that one; else it follows from parent and branch.
+    pub at: Option<&'a Path>,
     /// `parent` of `[workspace]`.
     pub parent: Option<&'a str>,
     /// `base_ref` of `[workspace]`.
@@ -61,15 +63,22 @@ pub struct Facts {
 pub fn facts_for(wanted: &Wanted<'_>) -> Result<Facts, WorkspaceError> {
     let repo = inspect::checkout(wanted.directory)?;
     let worktrees = inspect::worktrees(&repo)?;
-    let parent = parent::locate(wanted.parent, &repo, &worktrees, wanted.home)?;
-    let path = containment::contained(&parent, &parent.join(wanted.branch))?;
+    let (parent, written) = match wanted.at {
+        Some(at) => (parent::of(at, wanted.branch), at.to_owned()),
+        None => {
+            let parent = parent::locate(wanted.parent, &repo, &worktrees, wanted.home)?;
+            let written = parent.join(wanted.branch);
+            (parent, written)
+        }
+    };
+    let path = containment::contained(&parent, &written)?;
     Ok(Facts {
         project: wanted.project,
         workspace: wanted.workspace,
         branch: wanted.branch.to_owned(),
         branch_facts: inspect::branch(&repo, wanted.branch)?,
         // Looked at by the written name, since the resolved one would hide a link at its end.
-        at_path: inspect::at_path(&parent.join(wanted.branch))?,
+        at_path: inspect::at_path(&written)?,
         base: base_ref::choose(&repo, wanted.base_ref, wanted.repo_ref).map_err(|e| e.to_string()),
         repo,
         worktrees,

@@ -77,6 +77,7 @@ impl Scratch {
             workspace: self.workspace,
             directory: &self.repo,
             branch,
+            at: None,
             parent: None,
             base_ref: None,
             repo_ref: None,

@@ -29,6 +29,21 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
+    /// The same with more words before git's own command, as `-c name=value`.
+    pub fn with_settings(mut self, words: impl IntoIterator<Item = OsString>) -> Self {
+        self.argv.splice(1..1, words);
+        self
+    }
+
+    /// The same with the operator's ssh agent: for what talks to the repository's host at the operator's own wish.
+    pub fn with_ssh_agent(mut self, operator: &BTreeMap<String, String>) -> Self {
+        const NAME: &str = "SSH_AUTH_SOCK";
+        if let Some(socket) = operator.get(NAME) {
+            self.env.insert(NAME.into(), socket.into());
+        }
+        self
+    }
+
     /// The command as an operator would type it.
     pub fn display(&self) -> String {
         self.argv.iter().map(|arg| quote(arg)).collect::<Vec<_>>().join(" ")
@@ -111,6 +126,8 @@ impl Git {
             ("SSH_ASKPASS_REQUIRE", "force"),
             ("GIT_EDITOR", "true"),
             ("GIT_PAGER", "cat"),
+            // How far it is stands in the operation's log from the first file on.
+            ("GIT_PROGRESS_DELAY", "0"),
             // Messages stand in operation records; one language for all of them.
             ("LC_ALL", "C.UTF-8"),
             ("TERM", "dumb"),
@@ -193,6 +210,18 @@ impl Git {
     /// Mends the links between repository and worktrees after either was moved.
     pub fn repair(&self, paths: &[&Path]) -> CommandSpec {
         self.worktree(&["repair"], &paths.iter().map(|p| p.as_os_str()).collect::<Vec<_>>())
+    }
+
+    /// Clones a repository with its checkout into a directory that is not there yet. Submodules are left to whoever
+    /// wants them.
+    pub fn clone_into(&self, url: &str, path: &Path) -> CommandSpec {
+        let words = ["clone", "--progress", "--origin=origin", "--no-recurse-submodules", "--", url];
+        self.command(words.iter().map(OsStr::new).chain([path.as_os_str()]))
+    }
+
+    /// Brings what is known of `origin` up to date.
+    pub fn fetch(&self) -> CommandSpec {
+        self.command(["fetch", "--progress", "--prune", "--no-recurse-submodules", "origin"].map(OsStr::new))
     }
 
     /// Deletes a branch, only if it is merged.

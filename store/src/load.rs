@@ -8,6 +8,7 @@ use wharf_model::state::{AnyRow, Kept, State};
 use wharf_model::*;
 
 use crate::cell::{columns, read_at};
+use crate::{Reader, StoreError};
 
 /// All rows of a type that a condition names.
 pub(crate) fn rows<R: Row>(conn: &Connection, rest: &str, params: impl Params) -> rusqlite::Result<Vec<R>> {
@@ -84,6 +85,13 @@ pub(crate) fn state(conn: &Connection) -> rusqlite::Result<State> {
     // What only memory can tell to be over: services of runs that are gone.
     state.forget_ended();
     Ok(state)
+}
+
+impl Reader {
+    /// Everything that can still change, of one moment: what the orchestrator decides by, but for its own reign and limits.
+    pub fn open_rows(&self) -> Result<State, StoreError> {
+        self.read(state)
+    }
 }
 
 /// The row of any table that changes, by its key; `kind` is the table or the word for one of its rows.

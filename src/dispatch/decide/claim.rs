@@ -1,9 +1,10 @@
 //! Which queued run may start: machine, agent, issue and the place where it works must all have room.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 use wharf_model::rules::queue;
+use wharf_model::state::State;
 use wharf_model::{
     AgentId, AgentRow, AgentRuntimeRow, AgentStatus, IssueId, IssueRow, IssueStatus, RunId, RunRow, RunStatus,
     WakeupRow, WakeupStatus,
@@ -14,12 +15,15 @@ use super::{Deciding, finish, steps};
 
 /// Claims as many queued runs as there is room for.
 pub(crate) fn claim_ready(d: &mut Deciding<'_, '_>) {
-    // A run that ends while it is claimed leaves room at once. Each round claims one run or more,
-    // and a claimed run never queues again, so the queue's length bounds the rounds.
+    // A run that ends while it is claimed leaves room at once. Each round claims or refuses one run or more,
+    // and none of them queues again, so the queue's length bounds the rounds.
     loop {
-        let ready = candidates(d);
-        if ready.is_empty() {
+        let (ready, refused) = candidates(d.state());
+        if ready.is_empty() && refused.is_empty() {
             return;
+        }
+        for (run, why) in refused {
+            finish::cancel_queued(d, run, "illegal_state", &why, None);
         }
         for run in ready {
             claim(d, run);
@@ -27,20 +31,43 @@ pub(crate) fn claim_ready(d: &mut Deciding<'_, '_>) {
     }
 }
 
-/// What is taken at the moment.
+/// What is taken at the moment, and by whom, as the number of the run.
 #[derive(Default)]
 struct Taken {
     machine: i64,
     agents: BTreeMap<AgentId, i64>,
-    issues: BTreeSet<IssueId>,
-    places: BTreeSet<Place>,
+    issues: BTreeMap<IssueId, i64>,
+    places: BTreeMap<Place, i64>,
+}
+
+/// What a queued run waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// For a run of any kind to end: so many may run on this machine.
+    Machine { limit: i64 },
+    /// For a run of its agent to end.
+    Agent { limit: i64 },
+    /// For this run on its issue to end.
+    Issue { holder: i64 },
+    /// For this run to leave the place where it works.
+    Place { place: Place, holder: i64 },
+    /// For nothing but the orchestrator's next decision.
+    Open,
+}
+
+/// Whether a run gets the room that it needs.
+enum Admitted {
+    Yes,
+    NotYet(Gate),
+    /// It would wait for somebody, and its project wants nobody to.
+    Never(String),
 }
 
 impl Taken {
-    fn by(d: &Deciding<'_, '_>) -> Self {
+    fn by(state: &State) -> Self {
         let mut taken = Self::default();
-        for run in d.state().runs.values().filter(|r| r.status == RunStatus::Running) {
-            taken.add(run, place::of(d, run));
+        for run in state.runs.values().filter(|r| r.status == RunStatus::Running) {
+            taken.add(run, place::of(state, run));
         }
         taken
     }
@@ -48,51 +75,80 @@ impl Taken {
     fn add(&mut self, run: &RunRow, place: Option<Place>) {
         self.machine += 1;
         *self.agents.entry(run.agent_id).or_default() += 1;
-        self.issues.extend(run.issue_id);
-        self.places.extend(place);
+        self.issues.extend(run.issue_id.map(|issue| (issue, run.number)));
+        self.places.extend(place.map(|place| (place, run.number)));
     }
 
     /// Takes the room that a run needs, if there is: of the machine, its agent, its issue and its place.
-    fn admit(&mut self, d: &Deciding<'_, '_>, run: &RunRow) -> bool {
-        let limit = d.state().agents.get(&run.agent_id).map_or(20, |a| a.concurrent_runs.clamp(1, 50));
-        if self.machine >= d.state().concurrent_runs
-            || self.agents.get(&run.agent_id).is_some_and(|running| *running >= limit)
-            || run.issue_id.is_some_and(|issue| self.issues.contains(&issue))
-        {
-            return false;
+    fn admit(&mut self, state: &State, run: &RunRow) -> Admitted {
+        let limit = state.agents.get(&run.agent_id).map_or(20, |a| a.concurrent_runs.clamp(1, 50));
+        if self.machine >= state.concurrent_runs {
+            return Admitted::NotYet(Gate::Machine { limit: state.concurrent_runs });
+        }
+        if self.agents.get(&run.agent_id).is_some_and(|running| *running >= limit) {
+            return Admitted::NotYet(Gate::Agent { limit });
+        }
+        if let Some(&holder) = run.issue_id.and_then(|issue| self.issues.get(&issue)) {
+            return Admitted::NotYet(Gate::Issue { holder });
         }
         // Last, since it takes the longest to say.
-        let place = place::of(d, run);
-        if place.as_ref().is_some_and(|place| self.places.contains(place)) {
-            return false;
+        let place = place::of(state, run);
+        let held = place.as_ref().and_then(|place| Some((place.clone(), *self.places.get(place)?)));
+        if let Some((place, holder)) = held {
+            let never = place::refuses(state, run).then(|| place::taken_words(&place, holder));
+            return never.map_or(Admitted::NotYet(Gate::Place { place, holder }), Admitted::Never);
         }
         self.add(run, place);
-        true
+        Admitted::Yes
     }
 }
 
-fn candidates(d: &Deciding<'_, '_>) -> Vec<RunId> {
-    let mut queued: Vec<&RunRow> = d.state().runs.values().filter(|r| r.status == RunStatus::Queued).collect();
+/// The queue in its order.
+fn queue_of(state: &State) -> Vec<&RunRow> {
+    let mut queued: Vec<&RunRow> = state.runs.values().filter(|r| r.status == RunStatus::Queued).collect();
+    queued.sort_by_key(|r| queue::order(issue_status(state, r), r.priority, r.number));
+    queued
+}
+
+/// Runs that may start, and those that are refused with the reason.
+fn candidates(state: &State) -> (Vec<RunId>, Vec<(RunId, String)>) {
+    let queued = queue_of(state);
     if queued.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    queued.sort_by_key(|r| queue::order(issue_status(d, r), r.priority, r.number));
-    let mut taken = Taken::by(d);
-    let mut out = Vec::new();
+    let mut taken = Taken::by(state);
+    let (mut out, mut refused) = (Vec::new(), Vec::new());
     for run in queued {
         // A run whose agent went away meanwhile is claimed in order to end it.
-        if taken.admit(d, run) {
-            out.push(run.id);
+        match taken.admit(state, run) {
+            Admitted::Yes => out.push(run.id),
+            Admitted::NotYet(_) => {}
+            Admitted::Never(why) => refused.push((run.id, why)),
         }
-        if taken.machine >= d.state().concurrent_runs {
+        if taken.machine >= state.concurrent_runs {
             break;
         }
     }
-    out
+    (out, refused)
 }
 
-fn issue_status(d: &Deciding<'_, '_>, run: &RunRow) -> Option<IssueStatus> {
-    run.issue_id.and_then(|i| d.state().issues.get(&i)).map(|i| i.status)
+/// What a queued run waits for: by the very rule that claims runs, which lets those before it go first.
+pub(crate) fn gate(state: &State, id: RunId) -> Option<Gate> {
+    let mut taken = Taken::by(state);
+    for run in queue_of(state) {
+        let admitted = taken.admit(state, run);
+        if run.id == id {
+            return Some(match admitted {
+                Admitted::NotYet(gate) => gate,
+                Admitted::Yes | Admitted::Never(_) => Gate::Open,
+            });
+        }
+    }
+    None
+}
+
+fn issue_status(state: &State, run: &RunRow) -> Option<IssueStatus> {
+    run.issue_id.and_then(|i| state.issues.get(&i)).map(|i| i.status)
 }
 
 fn claim(d: &mut Deciding<'_, '_>, id: RunId) {

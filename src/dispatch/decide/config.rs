@@ -270,7 +270,10 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
     }
     let primary = d.state().project_workspaces.values().find(|w| w.project_id == id && w.is_primary).map(|w| w.id);
     if let Some(primary) = primary {
-        d.tx.update::<ProjectWorkspaceRow>(primary, |w| w.cwd = Some(read.path.clone()));
+        d.tx.update::<ProjectWorkspaceRow>(primary, |w| {
+            w.cwd = Some(read.path.clone());
+            w.repo_url.clone_from(&read.repo_url);
+        });
     } else {
         let primary: ProjectWorkspaceId = d.id();
         d.tx.put(ProjectWorkspaceRow {
@@ -280,7 +283,7 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
             name: "primary".into(),
             source_type: "local_path".into(),
             cwd: Some(read.path.clone()),
-            repo_url: None,
+            repo_url: read.repo_url.clone(),
             repo_ref: None,
             default_ref: None,
             setup_command: None,

@@ -1,12 +1,18 @@
-//! Where runs work, as far as two of them must not work in one place at once.
+//! Where runs work: what is in force for each, and as far as two of them must not work in one place at once.
 
-use serde_json::Value;
-use wharf_model::config::{Concurrency, WorkspaceMode, WorkspaceStrategy};
+use serde::Deserialize as _;
+use wharf_model::config::{AgentWorkspace, Concurrency, WorkspaceConfig, WorkspaceMode};
+use wharf_model::rules::issue_settings::IssueSettings;
 use wharf_model::rules::template::{IssueName, Placeholder, TemplateError, naming};
-use wharf_model::rules::{branch, checkout};
-use wharf_model::{AgentRow, IssueRow, Kind, ProjectId, ProjectRow, RunRow, RunStatus, WorkspaceId};
+use wharf_model::rules::work_place::{self, Settings};
+use wharf_model::rules::{branch, template};
+use wharf_model::state::State;
+use wharf_model::{
+    AgentId, AgentRow, IssueRow, Kind, ProjectId, ProjectRow, RunId, RunRow, RunStatus, WorkspaceId, WorkspaceRow,
+    WorkspaceStatus, WorkspaceStrategy,
+};
 
-use super::Deciding;
+use crate::dispatch::input::Refusal;
 
 /// A place in which one run works at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,33 +21,126 @@ pub(crate) enum Place {
     Checkout(ProjectId),
     /// The worktree of a branch that several runs of the project come to.
     Branch(ProjectId, String),
+    /// The agent's home, or the directory of its last session.
+    Home(AgentId),
+}
+
+/// What is in force for a run's workspace; none when its project has no config that can be read.
+pub(crate) fn settings(issue: Option<&IssueRow>, agent: &AgentRow, project: &ProjectRow) -> Option<Settings> {
+    // By reference: this is asked for every queued run again and again.
+    let config = WorkspaceConfig::deserialize(&project.config.as_ref()?["workspace"]).ok()?;
+    let own = agent.config.get("workspace").and_then(|w| AgentWorkspace::deserialize(w).ok());
+    let issue = issue.map(|i| IssueSettings::of(i.execution_workspace_settings.as_ref()));
+    Some(work_place::settings(issue.as_ref(), &config, &own.unwrap_or_default()))
+}
+
+/// The settings of a run, with the rows that they come from.
+fn around<'s>(state: &'s State, run: &RunRow) -> Option<(Settings, Option<&'s IssueRow>, Naming<'s>)> {
+    let project = state.projects.get(&run.project_id)?;
+    let agent = state.agents.get(&run.agent_id)?;
+    let issue = run.issue_id.and_then(|i| state.issues.get(&i));
+    let settings = settings(issue, agent, project)?;
+    let url = state.project_workspaces.values().find(|w| w.project_id == project.id && w.is_primary);
+    let kept = kept(&settings, issue, |id| state.workspaces.get(&id));
+    let naming = Naming { agent, project, url: url.and_then(|w| w.repo_url.as_deref()), kept };
+    Some((settings, issue, naming))
 }
 
 /// The place that a run must have for itself; none when nobody else comes to it, or all may.
-pub(crate) fn of(d: &Deciding<'_, '_>, run: &RunRow) -> Option<Place> {
-    let project = d.state().projects.get(&run.project_id)?;
-    let config = &project.config.as_ref()?["workspace"];
-    if lets_all_in(config) {
+pub(crate) fn of(state: &State, run: &RunRow) -> Option<Place> {
+    let (settings, issue, naming) = around(state, run)?;
+    if settings.concurrency == Concurrency::Allow {
         return None;
     }
-    let mode = config["mode"].as_str().and_then(WorkspaceMode::parse);
-    let strategy = config["strategy"].as_str().and_then(WorkspaceStrategy::parse);
-    if checkout::is_shared(mode, strategy) {
-        return Some(Place::Checkout(project.id));
+    if settings.mode == WorkspaceMode::AgentDefault {
+        return Some(Place::Home(run.agent_id));
     }
-    let template = config["branch"].as_str()?;
+    if settings.is_checkout() {
+        return Some(Place::Checkout(run.project_id));
+    }
     // One named by its issue or by its own number has a worktree of its own; most have.
-    if template.contains("issue.identifier") || template.contains("issue.id}") {
+    let is_own = settings.branch.contains("issue.identifier") || settings.branch.contains("issue.id}");
+    if naming.kept.is_none() && is_own {
         return None;
     }
-    let agent = d.state().agents.get(&run.agent_id)?;
-    let issue = run.issue_id.and_then(|i| d.state().issues.get(&i));
-    branch_of(template, run, issue, agent, project).ok().map(|name| Place::Branch(project.id, name))
+    branch_of(&settings, run, issue, &naming).ok().map(|name| Place::Branch(run.project_id, name))
 }
 
-/// Whether runs of a project may work in one place at once.
-fn lets_all_in(workspace: &Value) -> bool {
-    workspace["concurrency"].as_str() == Some(Concurrency::Allow.as_str())
+/// Whether a second run in a place of its own kind is refused, and not kept waiting.
+pub(crate) fn refuses(state: &State, run: &RunRow) -> bool {
+    around(state, run).is_some_and(|(settings, ..)| settings.concurrency == Concurrency::Refuse)
+}
+
+/// Why a run is refused that comes to the place of another one.
+pub(crate) fn taken_words(place: &Place, holder: i64) -> String {
+    let holder = Kind::Run.number(holder);
+    let place = match place {
+        Place::Checkout(_) => "the project's own checkout".to_owned(),
+        Place::Branch(_, name) => format!("the worktree of branch {name}"),
+        Place::Home(_) => "the agent's home".to_owned(),
+    };
+    format!(
+        "{holder} has {place}, and `concurrency = \"refuse\"` lets no second run come there; start it again when {holder} has ended"
+    )
+}
+
+/// Refuses a run that was just asked for when another that has not ended comes to the same place.
+pub(crate) fn check_free(state: &State, id: RunId) -> Result<(), Refusal> {
+    let Some(run) = state.runs.get(&id) else { return Ok(()) };
+    if !refuses(state, run) {
+        return Ok(());
+    }
+    let Some(place) = of(state, run) else { return Ok(()) };
+    let open = |r: &&RunRow| r.id != id && matches!(r.status, RunStatus::Running | RunStatus::Queued);
+    let others = state.runs.values().filter(open).filter(|r| r.project_id == run.project_id);
+    match others.filter(|r| of(state, r).as_ref() == Some(&place)).min_by_key(|r| r.number) {
+        Some(holder) => Err(Refusal::new("illegal_state", taken_words(&place, holder.number))),
+        None => Ok(()),
+    }
+}
+
+/// What names a branch beside the run and its issue.
+pub(crate) struct Naming<'a> {
+    /// The agent.
+    pub agent: &'a AgentRow,
+    /// The project.
+    pub project: &'a ProjectRow,
+    /// Url of its repository.
+    pub url: Option<&'a str>,
+    /// The workspace that the issue goes on in, whatever a new one would be called.
+    pub kept: Option<&'a WorkspaceRow>,
+}
+
+/// The workspace that an issue keeps: its own worktree, where its settings say so and it is not on its way out.
+pub(crate) fn kept<'a>(
+    settings: &Settings,
+    issue: Option<&IssueRow>,
+    workspace: impl FnOnce(WorkspaceId) -> Option<&'a WorkspaceRow>,
+) -> Option<&'a WorkspaceRow> {
+    let id = issue.filter(|_| settings.keeps_workspace && settings.is_worktree())?.execution_workspace_id?;
+    workspace(id).filter(|w| is_usable(w) && w.branch_name.is_some())
+}
+
+/// Whether a run may go on in a workspace: a worktree that is neither archived nor about to be.
+fn is_usable(workspace: &WorkspaceRow) -> bool {
+    use WorkspaceStatus::{Active, Failed, Idle, InReview, Missing, Realising};
+    workspace.strategy_type == WorkspaceStrategy::GitWorktree
+        && matches!(workspace.status, Active | Idle | InReview | Missing | Realising | Failed)
+}
+
+/// The workspace that a run will find again, as far as rows tell: the one that its issue keeps, or the worktree of its
+/// branch. Shared places are nobody's own and keep nothing.
+pub(crate) fn found_again<'s>(state: &'s State, run: &RunRow) -> Option<&'s WorkspaceRow> {
+    let (settings, issue, naming) = around(state, run)?;
+    if !settings.is_worktree() {
+        return None;
+    }
+    if let Some(kept) = naming.kept {
+        return Some(kept);
+    }
+    let branch = branch_of(&settings, run, issue, &naming).ok()?;
+    let of_project = state.workspaces.values().filter(|w| w.project_id == run.project_id && is_usable(w));
+    of_project.filter(|w| w.branch_name.as_deref() == Some(&branch)).max_by_key(|w| w.number)
 }
 
 /// The branch of a run; one without an issue is named by its number and its agent.
@@ -49,28 +148,37 @@ fn lets_all_in(workspace: &Value) -> bool {
 /// # Errors
 /// The template cannot be filled.
 pub(crate) fn branch_of(
-    template: &str,
+    settings: &Settings,
     run: &RunRow,
     issue: Option<&IssueRow>,
-    agent: &AgentRow,
-    project: &ProjectRow,
+    naming: &Naming<'_>,
 ) -> Result<String, TemplateError> {
+    if let Some(branch) = naming.kept.and_then(|w| w.branch_name.clone()) {
+        return Ok(branch);
+    }
+    branch::name(&settings.branch, &values(settings, run, issue, naming))
+}
+
+fn values(settings: &Settings, run: &RunRow, issue: Option<&IssueRow>, of: &Naming<'_>) -> template::Values {
     let id = issue.map(|i| i.id.text()).unwrap_or_default();
     let issue = issue.map(|i| IssueName { id: &id, identifier: &i.identifier, title: &i.title });
-    let values = naming(issue, &Kind::Run.number(run.number), &agent.name)
-        .with(Placeholder::AgentId, agent.id.text())
-        .with(Placeholder::ProjectId, project.id.text())
-        .with(Placeholder::ProjectKey, &project.key);
-    branch::name(template, &values)
+    naming(issue, &Kind::Run.number(run.number), &of.agent.name)
+        .with(Placeholder::AgentId, of.agent.id.text())
+        .with(Placeholder::ProjectId, of.project.id.text())
+        .with(Placeholder::ProjectKey, &of.project.key)
+        .with_some(Placeholder::WorkspaceRepoRef, settings.base_ref.as_deref())
+        .with_some(Placeholder::WorkspaceRepoUrl, of.url)
 }
 
 /// The run that works in a workspace which another is about to enter; none when it may enter.
-pub(crate) fn holder(d: &Deciding<'_, '_>, run: &RunRow, workspace: WorkspaceId) -> Option<i64> {
-    let config = d.state().projects.get(&run.project_id).and_then(|p| p.config.as_ref());
+pub(crate) fn holder(state: &State, run: &RunRow, workspace: WorkspaceId) -> Option<i64> {
     // Its own of an earlier try it has in any case.
-    if run.workspace_id == Some(workspace) || config.is_some_and(|c| lets_all_in(&c["workspace"])) {
+    if run.workspace_id == Some(workspace) {
         return None;
     }
-    let mut others = d.state().runs.values().filter(|r| r.id != run.id && r.status == RunStatus::Running);
+    if around(state, run).is_some_and(|(settings, ..)| settings.concurrency == Concurrency::Allow) {
+        return None;
+    }
+    let mut others = state.runs.values().filter(|r| r.id != run.id && r.status == RunStatus::Running);
     others.find(|r| r.workspace_id == Some(workspace)).map(|r| r.number)
 }

@@ -9,7 +9,7 @@ use wharf_model::{
 };
 
 use super::{
-    Deciding, about, cancel, config, environment, gc, lease_verb, release, resolve, run_start, service, store,
+    Deciding, about, cancel, config, environment, gc, issue, lease_verb, release, resolve, run_start, service, store,
     workspace,
 };
 use crate::dispatch::input::{Actor, Prepared, Refusal};
@@ -90,6 +90,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
             service::restart_by_hand(d, id, &actor)?
         }
         RequestKind::IssueCreate => create_issue(d, row, &actor)?,
+        RequestKind::IssueUpdate => issue::update(d, row, target::<IssueId>(row)?, prepared, &actor)?,
         RequestKind::IssueComment => comment(d, row, &actor)?,
         RequestKind::ProjectAdd => config::add_project(d, prepared, &actor)?,
         RequestKind::ConfigAccept => config::accept(d, row, prepared, &actor)?,
@@ -101,9 +102,6 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         | RequestKind::WorkspaceRestore
         | RequestKind::WorkspaceRunJob
         | RequestKind::WorkspaceReap => workspace::accept(d, row, kind, prepared, &actor)?,
-        RequestKind::ServiceSetDesired | RequestKind::IssueUpdate => {
-            return Err(Refusal::new("illegal_state", format!("{} is not carried out by this version", row.kind)));
-        }
         RequestKind::AgentComment | RequestKind::AgentNextAction | RequestKind::AgentReportService => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));
         }
@@ -286,16 +284,7 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
 
 fn create_issue(d: &mut Deciding<'_, '_>, row: &RequestRow, actor: &Actor) -> Result<Value, Refusal> {
     let project: ProjectId = target(row)?;
-    let title = row.args.get("title").and_then(Value::as_str).map(str::trim).unwrap_or_default().to_owned();
-    if title.is_empty() || title.len() > 500 {
-        return Err(Refusal::new("illegal_state", "an issue needs a title of 1 to 500 bytes"));
-    }
-    if title.contains(char::is_control) {
-        return Err(Refusal::new(
-            "illegal_state",
-            "an issue's title is one line without control characters; put the rest into its description",
-        ));
-    }
+    let title = issue::title_of(row.args.get("title").and_then(Value::as_str).unwrap_or_default())?;
     let Some(project) = d.state().projects.get(&project).filter(|p| p.removed_at.is_none()).cloned() else {
         return Err(Refusal::new("id_unknown", "there is no such project"));
     };

@@ -8,7 +8,7 @@ use wharf_model::{
     WakeupId, WakeupRow,
 };
 
-use super::{Deciding, about};
+use super::{Deciding, about, lease, place};
 use crate::dispatch::input::{Actor, Refusal};
 
 /// How long a run may wait in the queue.
@@ -81,6 +81,7 @@ pub(crate) fn accept(
     if let Some(prompt) = prompt {
         d.tx.text(id, RunTextKind::Prompt, prompt);
     }
+    place::check_free(d.state(), id)?;
     let label = Kind::Run.number(run_number);
     d.tx.event(id, "lifecycle", "info", format!("queued by {}", actor.id), None);
     if let Some(run) = d.tx.get::<RunRow>(id).cloned() {
@@ -115,9 +116,8 @@ fn issue(d: &Deciding<'_, '_>, row: &RequestRow, agent: &AgentRow) -> Result<Opt
     Ok(Some(issue))
 }
 
-fn environment(d: &Deciding<'_, '_>, row: &RequestRow, agent: &AgentRow) -> Result<Option<EnvironmentId>, Refusal> {
+fn environment(d: &mut Deciding<'_, '_>, row: &RequestRow, agent: &AgentRow) -> Result<Option<EnvironmentId>, Refusal> {
     let Some(name) = row.args.get("environment").and_then(Value::as_str) else { return Ok(None) };
-    // The company's own environment is made when a run resolves it; asked for by name it needs no choice.
     let found = d.state().environments.values().find(|e| {
         e.company_id == agent.company_id
             && e.status != EnvironmentStatus::Deleted
@@ -125,7 +125,8 @@ fn environment(d: &Deciding<'_, '_>, row: &RequestRow, agent: &AgentRow) -> Resu
     });
     match found {
         Some(environment) => Ok(Some(environment.id)),
-        None if name == "Local" => Ok(None),
+        // The company's own is made when it is first wanted.
+        None if name == "Local" => Ok(Some(lease::ensure_local(d, agent.company_id).id)),
         None => Err(Refusal::new("environment_not_found", format!("this company has no environment {name}"))),
     }
 }

@@ -8,7 +8,7 @@ use wharf_model::{
     RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
 };
 
-use super::{Deciding, about, environment, finish, lease, resolve, service};
+use super::{Deciding, about, environment_choice, finish, lease, resolve, service};
 use crate::dispatch::input::Actor;
 
 /// The run when it is running this attempt; a fact about any other is late and changes nothing.
@@ -70,8 +70,12 @@ pub(crate) fn end(d: &mut Deciding<'_, '_>, run: RunId, step: Step, status: Step
 pub(crate) fn enter(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let Some(run) = d.tx.get::<RunRow>(run_id).cloned() else { return };
     begin(d, run_id, Step::Resolve, Step::Resolve.deadline_ms());
-    let environment = match resolve_environment(d, &run) {
-        Ok((environment, rule)) => {
+    let chosen = environment_choice::choose(d, &run);
+    let detail = chosen.detail();
+    d.tx.update::<StepRow>(StepId(run_id, Step::Resolve), |s| s.detail = Some(detail));
+    let environment = match chosen.found {
+        Ok(environment) => {
+            let rule = chosen.explanation.rule.words();
             end(d, run_id, Step::Resolve, StepStatus::Succeeded, format!("{} by {rule}", environment.name));
             environment
         }
@@ -91,40 +95,6 @@ pub(crate) fn enter(d: &mut Deciding<'_, '_>, run_id: RunId) {
     end(d, run_id, Step::Check, StepStatus::Succeeded, "active");
     begin(d, run_id, Step::Acquire, Step::Acquire.deadline_ms());
     lease::ask(d, run_id, &environment);
-}
-
-/// Which environment a run gets and by which rule: asked for, agent, project, company.
-pub(crate) fn resolve_environment(
-    d: &mut Deciding<'_, '_>,
-    run: &RunRow,
-) -> Result<(EnvironmentRow, &'static str), (&'static str, String)> {
-    if let Some(id) = run.environment_id {
-        return d
-            .state()
-            .environments
-            .get(&id)
-            .filter(|e| e.company_id == run.company_id && e.status != EnvironmentStatus::Deleted)
-            .cloned()
-            .map(|e| (e, "the request"))
-            .ok_or(("environment_not_found", "the environment asked for is not there".to_owned()));
-    }
-    let agent = d.state().agents.get(&run.agent_id).and_then(|a| a.default_environment.clone());
-    let project = d.state().projects.get(&run.project_id).and_then(|p| p.default_environment.clone());
-    for (name, rule) in [(agent, "the agent"), (project, "the project")] {
-        let Some(name) = name else { continue };
-        return by_name(d, run, &name).map(|e| (e, rule)).ok_or((
-            "environment_not_found",
-            format!("{rule} names environment {name:?}, and no environment of this company is called so"),
-        ));
-    }
-    Ok((lease::ensure_local(d, run.company_id), "the company's default"))
-}
-
-fn by_name(d: &mut Deciding<'_, '_>, run: &RunRow, name: &str) -> Option<EnvironmentRow> {
-    if name == "Local" {
-        return Some(lease::ensure_local(d, run.company_id));
-    }
-    environment::by_name(d, run.company_id, name)
 }
 
 /// Whether an environment may be used at all, and by this agent's adapter.
@@ -286,7 +256,7 @@ fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
         "wharfWorkspace": workspace.map(|w| json!({
             "id": w.id.text(), "cwd": there.clone().or_else(|| w.cwd.clone()), "mode": w.mode.as_str(), "strategy": w.strategy_type.as_str(),
             "branchName": w.branch_name, "baseRef": w.base_ref, "repoRoot": w.repo_root,
-            "created": w.created_by_runtime,
+            "created": w.created_by_runtime, "source": w.source.map(wharf_model::WorkspaceSource::as_str), "repoUrl": w.repo_url,
         })),
         "wharfWorkspaces": workspace.map(|w| vec![w.cwd.clone()]).unwrap_or_default(),
         "wharfRuntimeServices": services,

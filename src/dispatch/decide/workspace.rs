@@ -10,9 +10,10 @@ mod snapshot;
 mod trash;
 
 use serde_json::{Value, json};
+use wharf_model::rules::issue_settings::IssueSettings;
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
-    RunId, RunRow, RunStatus, Step, StepStatus, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
+    RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceStatus,
     WorkspaceStrategy,
 };
 
@@ -32,59 +33,127 @@ pub(crate) use trash::{emptied, empty};
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
     let Some(run) = steps::current(d, run_id, attempt) else { return };
-    let now = d.now();
-    let known = d
-        .state()
-        .workspaces
-        .values()
-        // What was archived stays as it is, with what the trash has of it: who works there again has a row of its own.
-        .filter(|w| w.project_id == run.project_id && w.mode == plan.mode && w.status != WorkspaceStatus::Archived)
-        // By its root as well: one of before the project's place in it was heeded is the same workspace.
-        .find(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree)
-        .map(|w| (w.id, w.status));
-    // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
-    if let Some((id, _)) = known
-        && let Some(holder) = place::holder(d, &run, id)
-    {
-        let holder = wharf_model::Kind::Run.number(holder);
-        let message = format!(
-            "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",
-            plan.cwd
-        );
-        finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &message, Value::Null);
-        return;
-    }
-    if let Some(message) = known.and_then(|(id, _)| closed_to_runs(d.state(), id)) {
-        finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &message, Value::Null);
-        return;
-    }
-    let id = if let Some((id, status)) = known {
-        // Another run works in it: it stays in use while this one joins.
-        if !matches!(status, WorkspaceStatus::Active | WorkspaceStatus::Realising) {
-            d.tx.update::<WorkspaceRow>(id, |w| {
-                w.status = WorkspaceStatus::Realising;
-                w.deadline_at = Step::Realise.deadline_ms().map(|ms| now.plus(ms));
-            });
+    let known = match known(d, &run, plan) {
+        Ok(known) => known,
+        Err(why) => {
+            finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &why, Value::Null);
+            return;
         }
-        d.tx.update::<WorkspaceRow>(id, |w| {
-            w.branch_name.clone_from(&plan.branch);
-            w.provider_ref.clone_from(&plan.worktree);
-            w.base_ref.clone_from(&plan.base_ref);
-            if w.base_commit.is_none() {
-                w.base_commit.clone_from(&plan.base_commit);
-            }
-            w.last_used_at = now;
-        });
-        id
-    } else {
-        insert(d, &run, plan)
+    };
+    let id = match known {
+        Some(id) => {
+            join(d, &run, id, plan);
+            id
+        }
+        None => insert(d, &run, plan),
     };
     d.tx.update::<RunRow>(run_id, |r| r.workspace_id = Some(id));
     if let Some(lease) = run.lease_id {
         lease::while_open(d, lease, |l| l.execution_workspace_id = Some(id));
     }
+    // Kept with the step, so that whoever asks where it works and why is told.
+    let detail = json!({ "source": plan.source.as_str(), "remark": plan.remark });
+    d.tx.update::<StepRow>(StepId(run_id, Step::Realise), |s| s.detail = Some(detail));
     if let Some(remark) = &plan.remark {
         d.tx.event(run_id, "workspace", "warn", remark.clone(), None);
+    }
+}
+
+/// The row of a directory, when there is one that a run may come to; in words why it may not.
+fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Option<WorkspaceId>, String> {
+    // A directory is one workspace, by whatever mode runs come to it. What was archived is another one's past.
+    let of_project = d.state().workspaces.values().filter(|w| w.project_id == run.project_id);
+    let here = of_project.filter(|w| w.status != WorkspaceStatus::Archived);
+    // By its root as well: one of before the project's place in it was heeded is the same workspace.
+    let found =
+        here.filter(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree);
+    let Some(workspace) = found.max_by_key(|w| w.number) else { return Ok(None) };
+    let number = wharf_model::Kind::Workspace.number(workspace.number);
+    match workspace.status {
+        WorkspaceStatus::Archiving => {
+            return Err(format!(
+                "{} is {number}, which is being archived; start this run again when that is done",
+                plan.cwd
+            ));
+        }
+        WorkspaceStatus::CleanupFailed => {
+            let why = workspace.failure_reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
+            return Err(format!(
+                "{} is {number}, whose clean-up failed{why}; archive it again with `wharf workspace archive {number}`, then start this run again",
+                plan.cwd
+            ));
+        }
+        _ => {}
+    }
+    // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
+    if let Some(holder) = place::holder(d.state(), run, workspace.id) {
+        let holder = wharf_model::Kind::Run.number(holder);
+        return Err(format!(
+            "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",
+            plan.cwd
+        ));
+    }
+    Ok(Some(workspace.id))
+}
+
+/// A run comes to a workspace that is there.
+fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedWorkspace) {
+    let now = d.now();
+    let Some(status) = d.tx.get::<WorkspaceRow>(id).map(|w| w.status) else { return };
+    if status == WorkspaceStatus::InReview {
+        // Whoever reviews it sees that it is in use again.
+        d.tx.update::<WorkspaceRow>(id, |w| w.status = WorkspaceStatus::Idle);
+    }
+    // Another run works in it: it stays in use while this one joins.
+    if !matches!(status, WorkspaceStatus::Active | WorkspaceStatus::Realising) {
+        d.tx.update::<WorkspaceRow>(id, |w| {
+            w.status = WorkspaceStatus::Realising;
+            w.deadline_at = Step::Realise.deadline_ms().map(|ms| now.plus(ms));
+        });
+    }
+    let settings = kept_settings(d, run, plan);
+    d.tx.update::<WorkspaceRow>(id, |w| {
+        w.mode = plan.mode;
+        w.strategy_type = plan.strategy;
+        w.source = Some(plan.source);
+        w.branch_name.clone_from(&plan.branch);
+        w.provider_ref.clone_from(&plan.worktree);
+        w.base_ref.clone_from(&plan.base_ref);
+        w.repo_url.clone_from(&plan.repo_url);
+        if w.base_commit.is_none() {
+            w.base_commit.clone_from(&plan.base_commit);
+        }
+        // What it was made with stays; what it lacks it gets.
+        w.config = keep(w.config.take(), settings);
+        w.last_used_at = now;
+    });
+}
+
+/// What a workspace keeps: the environment it was made in, and the commands of its issue. Places that several share
+/// keep nothing.
+fn kept_settings(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Option<Value> {
+    if plan.strategy != WorkspaceStrategy::GitWorktree {
+        return None;
+    }
+    let issue = run.issue_id.and_then(|i| d.state().issues.get(&i));
+    let of_issue = IssueSettings::of(issue.and_then(|i| i.execution_workspace_settings.as_ref()));
+    Some(json!({
+        "environment_id": run.environment_id.map(wharf_model::EnvironmentId::text),
+        "provision": of_issue.provision,
+        "teardown": of_issue.teardown,
+        "cleanup": of_issue.cleanup,
+    }))
+}
+
+fn keep(stored: Option<Value>, new: Option<Value>) -> Option<Value> {
+    match (stored, new) {
+        (Some(Value::Object(mut stored)), Some(Value::Object(new))) => {
+            for (key, value) in new {
+                stored.entry(key).or_insert(value);
+            }
+            Some(Value::Object(stored))
+        }
+        (stored, new) => stored.or(new),
     }
 }
 
@@ -95,21 +164,25 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
     let project_workspace =
         d.state().project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary).map(|w| w.id);
     let environment_id = run.environment_id;
+    let config = kept_settings(d, run, plan);
+    let is_own = plan.strategy == WorkspaceStrategy::GitWorktree;
+    let before = run.issue_id.filter(|_| is_own).and_then(|i| d.state().issues.get(&i));
+    let before = before.and_then(|i| i.execution_workspace_id);
     d.tx.put(WorkspaceRow {
         id,
         number,
         company_id: run.company_id,
         project_id: run.project_id,
         project_workspace_id: project_workspace,
-        source_issue_id: run.issue_id.filter(|_| plan.mode != WorkspaceMode::SharedWorkspace),
-        derived_from_execution_workspace_id: None,
+        source_issue_id: run.issue_id.filter(|_| is_own),
+        derived_from_execution_workspace_id: before,
         mode: plan.mode,
         strategy_type: plan.strategy,
         name: plan.name.clone(),
         status: WorkspaceStatus::Realising,
         cwd: Some(plan.cwd.clone()),
         repo_root: plan.repo_root.clone(),
-        repo_url: None,
+        repo_url: plan.repo_url.clone(),
         base_ref: plan.base_ref.clone(),
         base_commit: plan.base_commit.clone(),
         branch_name: plan.branch.clone(),
@@ -130,8 +203,8 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
         cleanup_eligible_at: None,
         failure_reason: None,
         metadata: None,
-        config: None,
-        source: None,
+        config,
+        source: Some(plan.source),
         trash_path: None,
         trash_until: None,
         trash_bytes: None,
@@ -280,8 +353,12 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
         w.failure_reason = None;
         w.last_used_at = now;
     });
-    if let Some(issue) = run.issue_id.filter(|_| workspace.mode != WorkspaceMode::SharedWorkspace) {
+    if let Some(issue) = run.issue_id.filter(|_| workspace.strategy_type == WorkspaceStrategy::GitWorktree) {
+        let before = d.tx.get::<IssueRow>(issue).and_then(|i| i.execution_workspace_id);
         d.tx.update::<IssueRow>(issue, |i| i.execution_workspace_id = Some(workspace.id));
+        if let Some(before) = before.filter(|before| *before != workspace.id) {
+            left(d, before);
+        }
     }
     let kept = realisation.and_then(|r| serde_json::to_value(r).ok());
     if let (Some(kept), Some(lease)) = (&kept, run.lease_id) {
@@ -308,6 +385,16 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
     let number = wharf_model::Kind::Workspace.number(workspace.number);
     steps::end(d, run_id, Step::Realise, StepStatus::Succeeded, format!("{number} {outcome}"));
     steps::target(d, run_id);
+}
+
+/// The issue of a workspace has another one now: nobody works in it any more, unless a run does.
+fn left(d: &mut Deciding<'_, '_>, id: WorkspaceId) {
+    let busy = d.state().runs.values().any(|r| r.workspace_id == Some(id) && r.status == RunStatus::Running);
+    d.tx.update::<WorkspaceRow>(id, |w| {
+        if !busy && matches!(w.status, WorkspaceStatus::Active | WorkspaceStatus::InReview) {
+            w.status = WorkspaceStatus::Idle;
+        }
+    });
 }
 
 /// It could not be made; the run fails with the reason, and what was there stays.

@@ -134,6 +134,8 @@ impl Bench {
             name: cwd.into(),
             cwd: cwd.into(),
             worktree: None,
+            source: WorkspaceSource::ProjectWorkspace,
+            repo_url: None,
             repo_root: None,
             branch: None,
             base_ref: None,

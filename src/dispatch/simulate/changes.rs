@@ -241,6 +241,8 @@ fn a_workspace_in_use_is_not_entered_by_another_run() {
         name: "one".into(),
         cwd: "/w/one".into(),
         worktree: None,
+        source: WorkspaceSource::ProjectWorkspace,
+        repo_url: None,
         repo_root: None,
         branch: None,
         base_ref: None,

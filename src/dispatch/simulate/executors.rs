@@ -4,7 +4,7 @@ use serde_json::Value;
 use wharf_model::shim::EndedBy;
 use wharf_model::{
     ActionKind, ActionRow, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
-    WorkspaceMode, WorkspaceStrategy,
+    WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
 };
 
 use super::run::Sim;
@@ -402,6 +402,8 @@ impl Sim {
                     name: cwd.clone(),
                     cwd,
                     worktree: None,
+                    source: WorkspaceSource::ProjectWorkspace,
+                    repo_url: None,
                     repo_root: None,
                     branch: None,
                     base_ref: None,

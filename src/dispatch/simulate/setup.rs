@@ -111,6 +111,7 @@ pub fn config(key: &str) -> ConfigRead {
         path: format!("/p/{key}"),
         project_uuid: ProjectId(uuid::Uuid::from_u128(number)),
         git_common_dir: Some(format!("/p/{key}/.git")),
+        repo_url: None,
         also_at: None,
         gone: Vec::new(),
         mode: workspace.mode.unwrap_or(WorkspaceMode::Isolated),

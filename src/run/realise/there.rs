@@ -39,7 +39,7 @@ pub(super) fn ask(job: &RunJob, made: &Made) -> RealiseAsk {
         root: made.worktree.clone().or_else(top_level),
         git_common_dir: made.repo.as_ref().map(|r| r.common_dir.clone()),
         branch: made.branch.clone(),
-        base_commit: began_at.or_else(|| made.base.as_ref().map(|(_, commit)| commit.clone())),
+        base_commit: began_at.or_else(|| made.began.as_ref().map(|(_, commit)| commit.clone())),
         timeout_ms: u64::try_from(REALISE_LIMIT.as_millis()).unwrap_or(u64::MAX),
     }
 }

@@ -23,7 +23,7 @@ pub use agent::{Adapter, AdapterConfig, AgentConfig, Budget, NoPrompt, ProcessCo
 pub use flat::{flatten, show_bytes, show_duration};
 pub use machine::{Limits, Retention};
 pub use service::{Live, LiveCheck, Port, Ready, ReadyCheck, RestartConfig, RestartPolicy, ServiceConfig, StopConfig};
-pub use workspace::{Concurrency, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy};
+pub use workspace::{AgentWorkspace, Concurrency, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy};
 
 pub use crate::{Desired, Driver, LeasePolicy, Lifecycle, ReuseScope as Reuse, StopPolicy};
 

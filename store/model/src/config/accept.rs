@@ -52,7 +52,12 @@ impl ProjectConfig {
         let agents = named(&self.agents, |a| &a.name, keep);
         let mut root = Map::new();
         root.insert("project".into(), json(&self.project));
-        root.insert("workspace".into(), json(&self.workspace));
+        let mut workspace = json(&self.workspace);
+        if let Value::Object(keys) = &mut workspace {
+            // Where a mode comes from is no value of the file.
+            keys.remove("mode_assumed");
+        }
+        root.insert("workspace".into(), workspace);
         root.insert("agent".into(), agents);
         root.insert("environment".into(), named(&self.environments, |e| &e.name, |_| true));
         root.insert("service".into(), named(&self.services, |s| &s.name, |_| true));

@@ -1,6 +1,6 @@
 //! `[[agent]]`: what is started, and with what.
 
-use super::EnvValue;
+use super::{AgentWorkspace, EnvValue};
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +70,9 @@ pub struct AgentConfig {
     /// this key stays the same.
     #[serde(default, skip_serializing_if = "RunLimits::is_empty")]
     pub limits: RunLimits,
+    /// Where its runs work, as far as neither issue nor project says. Left out where it says nothing, like `limits`.
+    #[serde(default, skip_serializing_if = "AgentWorkspace::is_empty")]
+    pub workspace: AgentWorkspace,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
 }
@@ -112,6 +115,7 @@ impl AgentConfig {
             keep: Vec::new(),
             services: Vec::new(),
             limits: RunLimits::default(),
+            workspace: AgentWorkspace::default(),
             env: BTreeMap::new(),
         }
     }

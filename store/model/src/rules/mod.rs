@@ -4,6 +4,8 @@ pub mod branch;
 pub mod checkout;
 pub mod close_check;
 pub mod environment_change;
+pub mod environment_choice;
+pub mod issue_settings;
 pub mod lease;
 pub mod lease_verb;
 pub mod liveness;
@@ -18,6 +20,7 @@ pub mod service_restart;
 pub mod service_why;
 pub mod template;
 pub mod transition;
+pub mod work_place;
 pub mod workspace_environment;
 
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! What a running run does, and what it waits for in its step.
+
+use wharf_model::{Kind, LeaseStatus, Observation, ServiceStatus, Step};
+use wharf_store::StoreError;
+
+use super::workspace::under_way;
+use super::{Around, Line, Why, began, is_orchestrated, number};
+use crate::console::halted_now;
+
+pub(super) fn of(around: &Around<'_>) -> Result<Why, StoreError> {
+    let detail = around.detail;
+    let run = &detail.run;
+    let name = number(detail);
+    let step = run.step.unwrap_or(Step::Resolve);
+    let row = detail.steps.iter().find(|s| s.step == step);
+    let mut why = Why {
+        since: began(detail, step).or(run.started_at),
+        until: row.and_then(|s| s.deadline_at).map(|at| (at, "the step is given up then".to_owned())),
+        can_do: vec![Line::new(format!("wharf cancel {name}"), "stop it", "")],
+        ..Why::default()
+    };
+    if let Some(asked) = run.stop_requested_at {
+        let by = run.stop_requested_by.clone().unwrap_or_else(|| "wharf".to_owned());
+        let reason = run.stop_reason.map_or_else(String::new, |r| format!(" ({})", r.as_str().replace('_', " ")));
+        why.verdict = format!("{name} is STOPPING: {by} asked for that{reason}.");
+        why.rule = "SIGTERM to all of it, SIGKILL to what is left when the grace is over".to_owned();
+        why.since = Some(asked);
+        why.until = run.deadline_at.map(|at| (at, "killed then".to_owned()));
+        why.evidence.push(Line::new("step", step.as_str(), ""));
+        return Ok(why);
+    }
+    if run.observation == Observation::Unknown {
+        let evidence = run.observation_evidence.clone().unwrap_or_else(|| "it cannot be asked".to_owned());
+        why.verdict = format!("{name} is UNKNOWN: whether it lives cannot be told.");
+        why.rule = "a look that fails is no death: it stays as it is until it is certain".to_owned();
+        why.evidence.push(Line::new("evidence", evidence, ""));
+        why.can_do = vec![
+            Line::new(format!("wharf resolve {name} keep"), "leave it as it is", ""),
+            Line::new(format!("wharf resolve {name} lost"), "give it up, and stop whatever lives of it", ""),
+        ];
+        return Ok(why);
+    }
+    step_words(around, step, &mut why);
+    why.evidence.insert(0, Line::new("step", format!("{} of 7, {}", step.ordinal() + 1, step.as_str()), ""));
+    if !is_orchestrated(around.data) {
+        why.evidence.push(Line::new("orchestrator", "there is none", "steps go on when there is one again"));
+        why.can_do.insert(0, Line::new("wharf serve", "orchestrate without a screen", ""));
+    } else {
+        why.not_the_cause.push(Line::new("orchestrator", "there is one", ""));
+    }
+    Ok(why)
+}
+
+fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
+    let detail = around.detail;
+    let name = number(detail);
+    let environment = detail.line.environment.clone().unwrap_or_else(|| "its environment".to_owned());
+    match step {
+        Step::Resolve | Step::Check => {
+            why.verdict = format!("{name} is STARTING: its environment is chosen and checked.");
+            why.rule = "the first that says something decides; it must be active and take this adapter".to_owned();
+        }
+        Step::Acquire => acquire(around, why, &environment),
+        Step::Realise => {
+            let workspace = detail.workspace.as_ref().map(|w| Kind::Workspace.number(w.number));
+            let workspace = workspace.unwrap_or_else(|| "its workspace".to_owned());
+            let operation = under_way(around);
+            let far = operation.as_ref().and_then(|(_, far)| *far).map_or_else(String::new, |p| format!(", {p}"));
+            why.verdict = format!("{name} is STARTING: realising {workspace}{far}.");
+            why.rule = "the workspace is made and provisioned before anything runs in it".to_owned();
+            match operation {
+                Some((line, _)) => {
+                    let log = line.label.split(' ').next().unwrap_or_default().to_owned();
+                    why.evidence.push(line);
+                    why.can_do.push(Line::new(format!("wharf logs {log} -f"), "follow what it prints", ""));
+                }
+                None => why.evidence.push(Line::new("waits for", "the lock on the repository, or the disk", "")),
+            }
+        }
+        Step::Target => {
+            let waiting = detail.services.iter().filter(|s| s.service.status != ServiceStatus::Running);
+            let waiting: Vec<Line> = waiting
+                .map(|item| {
+                    let row = &item.service;
+                    let name = format!("{} {}", Kind::Service.number(row.number), row.name);
+                    Line::new(name, row.status.as_str(), row.error.clone().unwrap_or_default())
+                })
+                .collect();
+            let names: Vec<&str> = waiting.iter().map(|l| l.label.as_str()).collect();
+            let names = if names.is_empty() { "its services".to_owned() } else { names.join(", ") };
+            why.verdict = format!("{name} is STARTING: waits for {names}.");
+            why.rule = "every service that its agent names is ready before it starts".to_owned();
+            why.evidence.extend(waiting);
+        }
+        Step::Execute => execute(around, why),
+        Step::Finish => {
+            why.verdict = format!("{name} is ENDING: what it held is given back.");
+            why.rule = "leases, services and locks go back before a run is called ended".to_owned();
+        }
+    }
+}
+
+fn acquire(around: &Around<'_>, why: &mut Why, environment: &str) {
+    let detail = around.detail;
+    let name = number(detail);
+    let Some(item) = &detail.lease else {
+        why.verdict = format!("{name} is STARTING: asks for a lease of {environment}.");
+        why.rule = "a run works under a lease of its environment".to_owned();
+        return;
+    };
+    let row = &item.lease;
+    let lease = Kind::Lease.number(row.number);
+    if row.status == LeaseStatus::Waiting {
+        let place = detail.line.queue_position.map_or_else(String::new, |n| format!(", place {n} in line"));
+        why.verdict = format!("{name} WAITS for a slot of {environment}{place}.");
+        why.rule = format!("`slots` of environment {environment}");
+        why.can_do.push(Line::new(format!("wharf leases --held env:{environment}"), "see who has the slots", ""));
+    } else {
+        why.verdict = format!("{name} is STARTING: {environment} is asked for a place.");
+        why.rule = "the lease's row stands before its provider is called".to_owned();
+    }
+    why.evidence.push(Line::new("lease", format!("{lease} {}", row.status), environment));
+}
+
+fn execute(around: &Around<'_>, why: &mut Why) {
+    let detail = around.detail;
+    let run = &detail.run;
+    let name = number(detail);
+    let halted = halted_now(around.data, &detail.line);
+    why.verdict = match (&halted, run.process_pid) {
+        (Some(_), _) => format!("{name} STANDS STILL: its process lives and does not go on."),
+        (None, Some(pid)) => format!("{name} is RUNNING: process {pid} works."),
+        (None, None) => format!("{name} is STARTING: its process is about to begin."),
+    };
+    why.rule = match run.timeout_ms {
+        Some(_) => "it may run until its time is over".to_owned(),
+        None => "it may run as long as it wants".to_owned(),
+    };
+    why.until = run.deadline_at.map(|at| (at, "its time is over then".to_owned()));
+    if let Some(pid) = run.process_pid {
+        why.evidence.push(Line::new("process", pid.to_string(), "alive when last looked at"));
+    }
+    if let Some(halted) = halted {
+        why.evidence.push(Line::new("state", halted.word(), halted.advice()));
+    }
+    for item in &detail.services {
+        let row = &item.service;
+        let name = format!("{} {}", Kind::Service.number(row.number), row.name);
+        why.not_the_cause.push(Line::new("service", name, row.status.as_str()));
+    }
+    why.can_do.insert(0, Line::new(format!("wharf logs {name} -f"), "follow what it prints", ""));
+    why.can_do.push(Line::new(format!("wharf shell {name}"), "open a shell where it works", ""));
+}

@@ -11,6 +11,7 @@ pub mod base_ref;
 pub mod choose;
 pub mod config_paths;
 pub mod containment;
+pub mod diff;
 mod error;
 pub mod facts;
 pub mod inspect;

@@ -1,0 +1,1 @@
+//! What of a row is compared with what.

@@ -4,8 +4,8 @@ use serde_json::Value;
 use wharf_model::config::ProjectConfig;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{
-    ActionId, ActorType, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId, RequestId,
-    RequestRow, RunId, ServiceId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
+    ActionId, ActorType, CheckoutMoment, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId,
+    RequestId, RequestRow, RunId, ServiceId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
 };
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
@@ -424,6 +424,8 @@ pub enum Fact {
     /// Something about it that its operator should know, where there is a note; without one it changes no row, and
     /// only the answer counts: whether the run goes on.
     RunNoted { run: RunId, attempt: u32, note: Option<String> },
+    /// At which commit the checkout stood that it works in, when it began or when it had ended; none before the first.
+    RunCheckout { run: RunId, attempt: u32, moment: CheckoutMoment, head: Option<String> },
     /// Hashes of a run's log.
     LogSealed {
         action: ActionId,

@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod build;
+mod checkout_head;
 mod contact;
 pub mod context;
 mod ended;

@@ -84,6 +84,7 @@ impl Loop {
             | Fact::ServiceReady { .. }
             | Fact::ServiceHealth { .. }
             | Fact::AgentSaid { .. }
+            | Fact::RunCheckout { .. }
             | Fact::StoreDamageFound { .. } => Vec::new(),
         };
         for action in seen {

@@ -1,6 +1,6 @@
 //! The two ends of a comparison: which commit, and what is to be said of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Oid, Repository};
 
@@ -28,6 +28,15 @@ pub enum Base {
     },
     /// The other end's own HEAD: what is not committed.
     Head,
+    /// Nothing: all files are new.
+    Nothing,
+    /// Another worktree of the same repository, as it stands.
+    Worktree {
+        /// A directory in it.
+        directory: PathBuf,
+        /// What it is: `R-12 in W-7`.
+        what: String,
+    },
 }
 
 /// What is compared.
@@ -35,6 +44,8 @@ pub enum Base {
 pub enum End {
     /// The worktree as it stands, untracked files included.
     Worktree,
+    /// The same, under the name of what is compared.
+    Named(String),
     /// A commit.
     Commit {
         /// Commit id.
@@ -60,21 +71,18 @@ pub(super) struct Ends {
 }
 
 /// Finds both ends; a base that is not there any more is said and replaced by HEAD.
-pub(super) fn find(repo: &Repository, directory: &Path, base: &Base, end: &End) -> Result<Ends, WorkspaceError> {
+pub(super) fn find(repo: &Repository, directory: &Path, wanted: &Base, end: &End) -> Result<Ends, WorkspaceError> {
     let fail = |what| WorkspaceError::git(what, directory);
     let mut remarks = Vec::new();
-    let head = match repo.head() {
-        Ok(head) => Some(head.peel_to_commit().map_err(fail("read HEAD"))?.id()),
-        Err(e) if matches!(e.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => None,
-        Err(e) => return Err(fail("read HEAD")(e)),
-    };
+    let head = head(repo, directory)?;
     let (commit, end_words) = match end {
-        End::Worktree => {
+        End::Worktree | End::Named(_) => {
             if repo.is_bare() {
                 return Err(WorkspaceError::Bare { path: directory.to_owned() });
             }
             let detached = repo.head_detached().unwrap_or(false);
-            (None, if detached { "worktree on no branch".to_owned() } else { "worktree".to_owned() })
+            let words = if let End::Named(what) = end { what } else { "worktree" };
+            (None, if detached { format!("{words} on no branch") } else { words.to_owned() })
         }
         End::Commit { commit, what } => {
             let id = known(repo, commit).ok_or_else(|| gone(directory, what, commit))?;
@@ -86,8 +94,10 @@ pub(super) fn find(repo: &Repository, directory: &Path, base: &Base, end: &End) 
         remarks.push(format!("{} is under way here: what it has not finished is shown as it lies", state_words(state)));
     }
     let tip = commit.or(head);
-    let (base, base_words) = match base {
+    let (base, base_words) = match wanted {
         Base::Head => (tip, short_words("HEAD", tip)),
+        Base::Nothing => (None, "nothing".to_owned()),
+        Base::Worktree { what, .. } => (None, what.clone()),
         Base::Exactly { commit, what } => {
             let id = known(repo, commit).ok_or_else(|| gone(directory, what, commit))?;
             (Some(id), format!("{what} {}", short(commit)))
@@ -120,11 +130,22 @@ pub(super) fn find(repo: &Repository, directory: &Path, base: &Base, end: &End) 
             }
         }
     };
-    if base.is_none() {
+    let between = matches!(wanted, Base::Worktree { .. });
+    if base.is_none() && !between {
         remarks.push("there is no commit yet: all files are new".to_owned());
     }
-    let ahead = commits(repo, base, tip);
+    let ahead = if between { (0, false) } else { commits(repo, base, tip) };
     Ok(Ends { base, commit, head, ahead, base_words, end_words, remarks })
+}
+
+/// The commit of HEAD; none before the first.
+pub(super) fn head(repo: &Repository, directory: &Path) -> Result<Option<Oid>, WorkspaceError> {
+    let fail = WorkspaceError::git("read HEAD", directory);
+    match repo.head().and_then(|head| head.peel_to_commit()) {
+        Ok(commit) => Ok(Some(commit.id())),
+        Err(e) if matches!(e.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => Ok(None),
+        Err(e) => Err(fail(e)),
+    }
 }
 
 /// The other end with what of it is committed.

@@ -102,12 +102,12 @@ pub struct Comparison {
     pub listing: Listing,
 }
 
-/// The end of a comparison that is not the base.
-enum Other {
+/// One end of a comparison.
+enum Part<'r> {
     /// What `git add` of everything would make of a worktree.
     Index(Index),
-    /// A commit.
-    Commit(Oid),
+    /// A commit; none for nothing at all.
+    Tree(Option<Tree<'r>>),
 }
 
 /// Compares what is at or above a directory with its base.
@@ -137,6 +137,24 @@ pub fn patch<E>(
     Ok((comparison.listing, sunk))
 }
 
+/// HEAD of the checkout that a directory lies in; none before the first commit.
+///
+/// # Errors
+/// It is no checkout, or git cannot read it.
+pub fn head(directory: &Path) -> Result<Option<String>, WorkspaceError> {
+    let repo = inspect::open_above(directory)?;
+    Ok(ends::head(&repo, directory)?.map(|id| id.to_string()))
+}
+
+/// Opens the repository; what no commit holds lives in the memory of this handle alone.
+fn open(directory: &Path) -> Result<Repository, WorkspaceError> {
+    let repo = inspect::open_above(directory)?;
+    repo.odb()
+        .and_then(|odb| odb.add_new_mempack_backend(i32::MAX).map(drop))
+        .map_err(WorkspaceError::git("open the objects", directory))?;
+    Ok(repo)
+}
+
 fn make<T>(
     directory: &Path,
     base: &Base,
@@ -145,10 +163,7 @@ fn make<T>(
     copies: bool,
     and_then: impl FnOnce(&Diff<'_>, &[usize], &Listing) -> Result<T, WorkspaceError>,
 ) -> Result<(Comparison, T), WorkspaceError> {
-    let fail = |what| WorkspaceError::git(what, directory);
-    let repo = inspect::open_above(directory)?;
-    // Blobs of what no commit holds live in this memory alone.
-    repo.odb().and_then(|odb| odb.add_new_mempack_backend(i32::MAX).map(drop)).map_err(fail("open the objects"))?;
+    let repo = open(directory)?;
     let (listing, more) = look(&repo, directory, base, end, limits, copies, and_then)?;
     Ok((Comparison { repo, limits, listing }, more))
 }
@@ -164,31 +179,29 @@ fn look<T>(
 ) -> Result<(Listing, T), WorkspaceError> {
     let fail = |what| WorkspaceError::git(what, directory);
     let ends = ends::find(repo, directory, base, end)?;
-    let (other, seen) = match ends.commit {
-        Some(commit) => (Other::Commit(commit), worktree::Seen::default()),
+    let tree = |id: Oid| repo.find_commit(id).and_then(|c| c.tree()).map_err(fail("read a commit"));
+    let old = match base {
+        Base::Worktree { directory, .. } => Part::Index(worktree::read_into(repo, directory, limits)?),
+        _ => Part::Tree(ends.base.map(&tree).transpose()?),
+    };
+    let mut uncommitted = None;
+    let (new, seen) = match ends.commit {
+        Some(commit) => (Part::Tree(Some(tree(commit)?)), worktree::Seen::default()),
         None => {
             let state = worktree::read(repo, directory, limits)?;
-            (Other::Index(state.index), state.seen)
+            if matches!(old, Part::Tree(_)) {
+                let head = ends.head.map(&tree).transpose()?;
+                let mut options = DiffOptions::new();
+                options.include_typechange(true);
+                let diff = repo.diff_tree_to_index(head.as_ref(), Some(&state.index), Some(&mut options));
+                uncommitted = Some(diff.map_err(fail("compare with HEAD"))?.deltas().len());
+            }
+            (Part::Index(state.index), state.seen)
         }
     };
-    let tree = |id: Oid| repo.find_commit(id).and_then(|c| c.tree()).map_err(fail("read a commit"));
-    let old = ends.base.map(&tree).transpose()?;
-    let mut remarks = ends.remarks;
-    let uncommitted = match (&other, ends.head) {
-        (Other::Index(index), head) => {
-            let head = head.map(&tree).transpose()?;
-            let mut options = DiffOptions::new();
-            options.include_typechange(true);
-            let diff = repo
-                .diff_tree_to_index(head.as_ref(), Some(index), Some(&mut options))
-                .map_err(fail("compare with HEAD"))?;
-            Some(diff.deltas().len())
-        }
-        (Other::Commit(_), _) => None,
-    };
-    let new = if let Other::Commit(commit) = &other { Some(tree(*commit)?) } else { None };
-    let diff = diff(repo, old.as_ref(), &other, new.as_ref()).map_err(fail("compare"))?;
+    let diff = diff(repo, &old, &new).map_err(fail("compare"))?;
     let found = files::list(repo, diff, &seen, limits, copies).map_err(fail("compare"))?;
+    let mut remarks = ends.remarks;
     remarks.extend(found.remarks);
     let listing = Listing {
         base: ends.base_words,
@@ -202,16 +215,20 @@ fn look<T>(
     Ok((listing, more))
 }
 
-fn diff<'r>(
-    repo: &'r Repository,
-    old: Option<&Tree<'_>>,
-    other: &Other,
-    new: Option<&Tree<'_>>,
-) -> Result<Diff<'r>, git2::Error> {
+fn diff<'r>(repo: &'r Repository, old: &Part<'_>, new: &Part<'_>) -> Result<Diff<'r>, git2::Error> {
     let mut options = options();
-    match other {
-        Other::Index(index) => repo.diff_tree_to_index(old, Some(index), Some(&mut options)),
-        Other::Commit(_) => repo.diff_tree_to_tree(old, new, Some(&mut options)),
+    let options = Some(&mut options);
+    match (old, new) {
+        (Part::Tree(old), Part::Tree(new)) => repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), options),
+        (Part::Tree(old), Part::Index(new)) => repo.diff_tree_to_index(old.as_ref(), Some(new), options),
+        (Part::Index(old), Part::Index(new)) => repo.diff_index_to_index(old, new, options),
+        (Part::Index(old), Part::Tree(new)) => {
+            let mut index = Index::new()?;
+            if let Some(new) = new {
+                index.read_tree(new)?;
+            }
+            repo.diff_index_to_index(old, &index, options)
+        }
     }
 }
 

@@ -18,6 +18,8 @@ const STAGE: u16 = 0x3000;
 /// A worktree, staged.
 pub(super) struct State {
     pub index: Index,
+    /// Objects that are in this memory only.
+    pub made: Vec<Oid>,
     pub seen: Seen,
 }
 
@@ -59,7 +61,7 @@ pub(super) fn read(repo: &Repository, directory: &Path, limits: Limits) -> Resul
     let mut options = DiffOptions::new();
     options.include_untracked(true).recurse_untracked_dirs(true).include_typechange(true).skip_binary_check(true);
     let diff = repo.diff_index_to_workdir(Some(&staged), Some(&mut options)).map_err(fail("compare the files"))?;
-    let mut stage = Stage { repo, root, limits, bytes: 0, files: 0, trust_modes };
+    let mut stage = Stage { repo, root, limits, bytes: 0, files: 0, made: Vec::new(), trust_modes };
     for delta in diff.deltas() {
         let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
         let Some(path) = file.path_bytes().or_else(|| delta.old_file().path_bytes()).map(<[u8]>::to_vec) else {
@@ -86,7 +88,23 @@ pub(super) fn read(repo: &Repository, directory: &Path, limits: Limits) -> Resul
             stage.one(&mut index, &mut seen, &path, FileMode::Unreadable, Oid::ZERO_SHA1);
         }
     }
-    Ok(State { index, seen })
+    Ok(State { index, made: stage.made, seen })
+}
+
+/// Stages another worktree of the same repository, with its objects in the memory of this one.
+pub(super) fn read_into(repo: &Repository, directory: &Path, limits: Limits) -> Result<Index, WorkspaceError> {
+    let fail = |what| WorkspaceError::git(what, directory);
+    let other = super::open(directory)?;
+    if other.commondir().canonicalize().ok() != repo.commondir().canonicalize().ok() {
+        let message = "it is another repository than the one that it is to be compared with".to_owned();
+        return Err(WorkspaceError::Git { what: "compare", path: directory.to_owned(), message });
+    }
+    let state = read(&other, directory, limits)?;
+    for id in state.made {
+        let blob = other.find_blob(id).map_err(fail("read a file"))?;
+        repo.blob(blob.content()).map_err(fail("read a file"))?;
+    }
+    Ok(state.index)
 }
 
 struct Stage<'a> {
@@ -95,6 +113,7 @@ struct Stage<'a> {
     limits: Limits,
     bytes: u64,
     files: usize,
+    made: Vec<Oid>,
     trust_modes: bool,
 }
 
@@ -114,7 +133,7 @@ impl Stage<'_> {
         let metadata = match place.symlink_metadata() {
             Ok(metadata) => metadata,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return remove(index, path),
-            Err(e) => return unread(index, seen, path, format!("cannot be read: {e}"), 0),
+            Err(e) => return unread(index, seen, path, format!("cannot be read: {e}")),
         };
         if metadata.is_dir() {
             // A submodule: the commit that is checked out there, not what lies in it.
@@ -129,28 +148,32 @@ impl Stage<'_> {
                 .map_err(|e| e.to_string())
                 .and_then(|target| self.repo.blob(target.as_os_str().as_bytes()).map_err(|e| e.message().to_owned()));
             return match blob {
-                Ok(blob) => add(index, seen, plain(path.to_vec(), blob, u32::from(FileMode::Link))),
-                Err(why) => unread(index, seen, path, format!("cannot be read: {why}"), size),
+                Ok(blob) => {
+                    self.made.push(blob);
+                    add(index, seen, plain(path.to_vec(), blob, u32::from(FileMode::Link)));
+                }
+                Err(why) => unread(index, seen, path, format!("cannot be read: {why}")),
             };
         }
         if !metadata.is_file() {
-            return unread(index, seen, path, "is no file that git keeps".to_owned(), size);
+            return unread(index, seen, path, "is no file that git keeps".to_owned());
         }
         if size > self.limits.file_bytes {
             let words = format!("{}, too large to be compared here", wharf_ui::format::size(size));
-            return unread(index, seen, path, words, size);
+            return unread(index, seen, path, words);
         }
         if self.bytes.saturating_add(size) > self.limits.total_bytes {
             let limit = wharf_ui::format::size(self.limits.total_bytes);
-            return unread(index, seen, path, format!("beyond {limit} of uncommitted files"), size);
+            return unread(index, seen, path, format!("beyond {limit} of uncommitted files"));
         }
         self.bytes += size;
         match self.repo.blob_path(&place) {
             Ok(blob) => {
+                self.made.push(blob);
                 let mode = self.mode(index, path, &metadata);
                 add(index, seen, plain(path.to_vec(), blob, mode));
             }
-            Err(e) => unread(index, seen, path, format!("cannot be read: {}", e.message()), size),
+            Err(e) => unread(index, seen, path, format!("cannot be read: {}", e.message())),
         }
     }
 
@@ -174,8 +197,9 @@ fn add(index: &mut Index, seen: &mut Seen, entry: IndexEntry) {
 }
 
 /// Notes a file whose contents stay unread under a name that no object has, so that it is seen to differ.
-fn unread(index: &mut Index, seen: &mut Seen, path: &[u8], why: String, size: u64) {
-    let name = [b"unread ", path, b" ", size.to_string().as_bytes()].concat();
+fn unread(index: &mut Index, seen: &mut Seen, path: &[u8], why: String) {
+    // Two that were not read are never the same.
+    let name = [b"unread ", path, b" ", uuid::Uuid::now_v7().as_bytes().as_slice()].concat();
     if let Ok(id) = Oid::hash_object(git2::ObjectType::Blob, &name) {
         add(index, seen, plain(path.to_vec(), id, u32::from(FileMode::Blob)));
     }

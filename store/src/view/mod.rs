@@ -3,6 +3,7 @@
 //! Lists page by key, newest first; every page is a transaction of its own.
 
 mod activity;
+mod diff;
 mod environment;
 mod header;
 mod issue;
@@ -18,6 +19,7 @@ mod service;
 mod workspace;
 
 pub use activity::*;
+pub use diff::*;
 pub use header::*;
 pub use issue::*;
 pub use lease::*;

@@ -5,8 +5,9 @@ use wharf_model::config::{ProjectConfig, Retention};
 use wharf_model::rules::close_check;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{
-    ActionId, ActorType, Health, IssueRow, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId, RequestId,
-    RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
+    ActionId, ActorType, CheckoutMoment, Health, IssueRow, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId,
+    RequestId, RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceSource,
+    WorkspaceStrategy,
 };
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
@@ -519,6 +520,8 @@ pub enum Fact {
     WorkspaceSeen { workspace: WorkspaceId, path: String, there: bool },
     /// What was kept for a while is removed for good.
     TrashEmptied { action: ActionId },
+    /// At which commit the checkout stood that it works in, when it began or when it had ended; none before the first.
+    RunCheckout { run: RunId, attempt: u32, moment: CheckoutMoment, head: Option<String> },
     /// Hashes of a run's log.
     LogSealed {
         action: ActionId,

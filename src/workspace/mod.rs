@@ -13,6 +13,7 @@ pub mod close;
 pub mod clone;
 pub mod config_paths;
 pub mod containment;
+pub mod diff;
 mod error;
 pub mod facts;
 pub mod inspect;

@@ -89,6 +89,7 @@ impl Place {
             workspace: self.workspace,
             directory: &self.repo,
             branch,
+            at: None,
             parent: None,
             base_ref: Some("main"),
             repo_ref: None,

@@ -26,7 +26,8 @@ pub(crate) use life::{
     accept, carry_on, deadlines, given_up as work_given_up, has_action, overdue, reached, seen, settles, work_failed,
 };
 pub(crate) use restore::restored;
-pub(crate) use rows::{closed_to_runs, gather};
+use rows::closed_to_runs;
+pub(crate) use rows::gather;
 pub(crate) use snapshot::taken;
 pub(crate) use trash::{emptied, empty};
 
@@ -68,22 +69,16 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     let found =
         here.filter(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree);
     let Some(workspace) = found.max_by_key(|w| w.number) else { return Ok(None) };
-    let number = wharf_model::Kind::Workspace.number(workspace.number);
-    match workspace.status {
-        WorkspaceStatus::Archiving => {
-            return Err(format!(
-                "{} is {number}, which is being archived; start this run again when that is done",
-                plan.cwd
-            ));
-        }
-        WorkspaceStatus::CleanupFailed => {
+    if let Some(why) = closed_to_runs(d.state(), workspace.id) {
+        return Err(format!("{} is in use: {why}", plan.cwd));
+    }
+    if workspace.status == WorkspaceStatus::CleanupFailed {
+            let number = wharf_model::Kind::Workspace.number(workspace.number);
             let why = workspace.failure_reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
             return Err(format!(
                 "{} is {number}, whose clean-up failed{why}; archive it again with `wharf workspace archive {number}`, then start this run again",
                 plan.cwd
             ));
-        }
-        _ => {}
     }
     // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
     if let Some(holder) = place::holder(d.state(), run, workspace.id) {

@@ -39,8 +39,8 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
-mod workspace;
 mod why;
+mod workspace;
 
 use std::process::ExitCode;
 

@@ -5,9 +5,9 @@ use wharf_model::config::{ProjectConfig, Retention};
 use wharf_model::rules::close_check;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{
-    ActionId, ActorType, CheckoutMoment, Health, IssueRow, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId,
-    RequestId, RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceSource,
-    WorkspaceStrategy,
+    ActionId, ActorType, CheckoutMoment, Health, IssueRow, LeaseId, OperationId, OperationPhase, OperationStatus,
+    ProjectId, RequestId, RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode,
+    WorkspaceSource, WorkspaceStrategy,
 };
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};

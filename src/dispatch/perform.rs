@@ -6,8 +6,8 @@ use wharf_model::rules::close_check::CloseRows;
 use wharf_model::state::State;
 use wharf_model::{
     ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow,
-    ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow, UnixMillis, WorkspaceId,
-    WorkspaceRow,
+    ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow,
+    UnixMillis, WorkspaceId, WorkspaceRow,
 };
 
 use super::decide::workspace;

@@ -1,8 +1,8 @@
 //! Runtime services: what is looked at before one starts, its port, its process, whether it answers.
 
+pub mod board;
 pub mod health;
 mod owned;
-pub mod board;
 pub mod port;
 pub mod prestart;
 pub mod probe;

@@ -1,7 +1,7 @@
 //! Why a run stands as it does, told by the rules and rows that decided it: for `wharf why` and the console's tab.
 
-mod environment;
 mod ended;
+mod environment;
 mod queued;
 mod running;
 mod workspace;

@@ -9,8 +9,8 @@
 
 pub mod base_ref;
 pub mod choose;
-pub mod close;
 pub mod clone;
+pub mod close;
 pub mod config_paths;
 pub mod containment;
 pub mod diff;
@@ -28,11 +28,11 @@ pub mod project_id;
 pub mod provision;
 pub mod realise;
 pub mod restore;
+pub mod shape;
 pub mod snapshot;
 mod survey;
 pub mod trash;
 pub mod unpushed;
-pub mod shape;
 pub mod worktree;
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ mod lists;
 pub(crate) mod places;
 pub(crate) mod preview;
 pub(crate) mod rows;
-mod workspaces;
 mod services;
+mod workspaces;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

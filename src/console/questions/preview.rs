@@ -1,8 +1,8 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
 pub(crate) mod lease;
-pub(crate) mod workspace;
 mod service;
+pub(crate) mod workspace;
 
 pub use service::{restart, stop};
 

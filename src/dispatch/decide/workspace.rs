@@ -73,12 +73,12 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
         return Err(format!("{} is in use: {why}", plan.cwd));
     }
     if workspace.status == WorkspaceStatus::CleanupFailed {
-            let number = wharf_model::Kind::Workspace.number(workspace.number);
-            let why = workspace.failure_reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
-            return Err(format!(
-                "{} is {number}, whose clean-up failed{why}; archive it again with `wharf workspace archive {number}`, then start this run again",
-                plan.cwd
-            ));
+        let number = wharf_model::Kind::Workspace.number(workspace.number);
+        let why = workspace.failure_reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
+        return Err(format!(
+            "{} is {number}, whose clean-up failed{why}; archive it again with `wharf workspace archive {number}`, then start this run again",
+            plan.cwd
+        ));
     }
     // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
     if let Some(holder) = place::holder(d.state(), run, workspace.id) {

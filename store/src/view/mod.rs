@@ -17,8 +17,8 @@ mod retention;
 mod run;
 mod run_detail;
 mod service;
-mod snapshot;
 mod service_detail;
+mod snapshot;
 mod workspace;
 
 pub use activity::*;
@@ -35,8 +35,8 @@ pub use retention::*;
 pub use run::*;
 pub use run_detail::*;
 pub use service::*;
-pub use snapshot::*;
 pub use service_detail::*;
+pub use snapshot::*;
 pub use workspace::*;
 
 use rusqlite::Connection;

@@ -29,8 +29,8 @@ pub use lease::{LeaseDetail, LeaseLine, WaitingLine, lease_state, policy_words};
 pub use output::{Counted, OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
 pub use preview::{Expect, Preview, PreviewLine, PreviewVerb};
 pub use run::{IssueName, LeaseName, Liveness, RunLine, RunStatus};
-pub use workspace::{CloseCheck, CloseItem, OperationLine, SnapshotLine, WorkspaceDetail, WorkspaceLine, close_class};
 pub use service::{PortBoard, ServiceDetail, ServiceFigures, ServiceLine, ServiceRun};
+pub use workspace::{CloseCheck, CloseItem, OperationLine, SnapshotLine, WorkspaceDetail, WorkspaceLine, close_class};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]

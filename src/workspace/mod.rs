@@ -16,6 +16,7 @@ pub mod containment;
 pub mod diff;
 mod error;
 pub mod facts;
+mod git_run;
 pub mod inspect;
 pub mod inventory;
 pub mod keep_error;

@@ -19,7 +19,7 @@ mod rng;
 mod run;
 pub mod setup;
 mod tables;
-mod workspaces;
+pub mod workspaces;
 mod world;
 
 use std::collections::BTreeMap;

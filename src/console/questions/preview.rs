@@ -178,6 +178,10 @@ pub fn restart(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview
 }
 
 fn users(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
+    for other in &item.needed_by {
+        let what = format!("{} {}", Kind::Service.number(other.number), other.name);
+        lines.push(line(PreviewVerb::Keeps, what, "needs it, and loses it meanwhile"));
+    }
     for user in &item.users {
         let name = Kind::Run.number(user.run_number);
         let what = user.agent.as_ref().map_or(name.clone(), |agent| format!("{name} {agent}"));
@@ -187,5 +191,7 @@ fn users(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
 
 fn own(item: &ServiceItem) -> Vec<Expect> {
     let users = item.users.iter().map(|u| Expect { id: u.run_id.text(), version: Judged::USES });
-    std::iter::once(Expect { id: item.service.id.text(), version: item.service.version }).chain(users).collect()
+    let needed_by = item.needed_by.iter().map(|s| Expect { id: s.service_id.text(), version: Judged::USES });
+    let own = Expect { id: item.service.id.text(), version: item.service.version };
+    std::iter::once(own).chain(users).chain(needed_by).collect()
 }

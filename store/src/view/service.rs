@@ -19,6 +19,19 @@ pub struct ServiceItem {
     pub workspace_number: Option<i64>,
     /// Runs that use it.
     pub users: Vec<ServiceUser>,
+    /// Services that have not ended and need it.
+    pub needed_by: Vec<ServiceNeed>,
+}
+
+/// A service that needs another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceNeed {
+    /// Service.
+    pub service_id: ServiceId,
+    /// Its number.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
 }
 
 /// A run that uses a service.
@@ -47,6 +60,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         project: column(row, n)?,
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
+        needed_by: Vec::new(),
     })
 }
 
@@ -68,6 +82,21 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
             })?
             .collect::<Result<_, _>>()?;
     }
+    // Few services need another one: they are asked for once.
+    let mut ask = conn.prepare_cached(
+        "SELECT n.value, s.id, s.number, s.name FROM workspace_runtime_services s, json_each(s.waits_for) n \
+         WHERE s.waits_for IS NOT NULL AND s.status NOT IN ('stopped', 'failed') ORDER BY s.number",
+    )?;
+    let needs: Vec<(ServiceId, ServiceNeed)> = ask
+        .query_map([], |row| {
+            let need = ServiceNeed { service_id: column(row, 1)?, number: column(row, 2)?, name: column(row, 3)? };
+            Ok((column(row, 0)?, need))
+        })?
+        .collect::<Result<_, _>>()?;
+    for item in &mut items {
+        let own = needs.iter().filter(|(of, _)| *of == item.service.id);
+        item.needed_by = own.map(|(_, need)| need.clone()).collect();
+    }
     Ok(items)
 }
 
@@ -85,7 +114,7 @@ pub struct ServiceQuery {
     pub company: Option<CompanyId>,
     /// Of this project.
     pub project: Option<ProjectId>,
-    /// Only those that may have a process.
+    /// Only those that may have a process, or are about to be started again.
     pub live_only: bool,
 }
 
@@ -93,7 +122,7 @@ impl ServiceQuery {
     pub(crate) fn rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<ServiceItem>> {
         let mut all = Conditions::default();
         if self.live_only {
-            all.term("t.status IN ('starting', 'running', 'stopping')");
+            all.term("t.status IN ('starting', 'running', 'stopping', 'backoff')");
         }
         all.equal("t.project_id", self.project.as_ref());
         all.equal("t.company_id", self.company.as_ref());

@@ -32,10 +32,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("agent", "silence", Refused::Any, "a verdict on silent runs"),
     ("agent", "wake_on_demand", Refused::AllBut(&["true"]), "an agent that cannot be woken by hand"),
     ("agent", "budget", Refused::Any, "a budget"),
-    ("service", "live", Refused::Any, "watching a running service"),
-    ("service.ready", "tcp", Refused::Any, "readiness by a connection"),
-    ("service.ready", "command", Refused::Any, "readiness by a command"),
-    ("service.ready", "log_line", Refused::Any, "readiness by a line of output"),
 ];
 
 /// What a value stands for that this version does not do; `None` when it does.

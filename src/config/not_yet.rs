@@ -35,12 +35,8 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("agent", "wake_on_demand", Refused::AllBut(&["true"]), "an agent that cannot be woken by hand"),
     ("agent", "budget", Refused::Any, "a budget"),
     ("service", "desired", Refused::AllBut(&["manual"]), "a service that is kept in a state by itself"),
-    ("service", "live", Refused::Any, "watching a running service"),
     ("service", "depends_on", Refused::Filled, "the order of services"),
     ("service.restart", "policy", Refused::AllBut(&["never"]), "restarting a service by itself"),
-    ("service.ready", "tcp", Refused::Any, "readiness by a connection"),
-    ("service.ready", "command", Refused::Any, "readiness by a command"),
-    ("service.ready", "log_line", Refused::Any, "readiness by a line of output"),
 ];
 
 /// What a value stands for that this version does not do; `None` when it does.

@@ -7,6 +7,7 @@ compile_error!("wharf needs Linux: it identifies, watches and ends processes thr
 
 pub mod adopt;
 pub mod bound;
+pub mod brief;
 pub mod cgroup;
 pub mod client;
 pub mod descendants;

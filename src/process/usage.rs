@@ -147,6 +147,12 @@ impl Processes {
     }
 }
 
+/// How long a process has been there by its start time, milliseconds, sleep included.
+pub fn age_ms(process: ProcessRef) -> u64 {
+    let now = u64::try_from(crate::clock::read().boot).unwrap_or(0);
+    now.saturating_sub(process.start_ticks.saturating_mul(1000) / ticks_per_second())
+}
+
 struct Member {
     id: ProcessRef,
     times: Times,

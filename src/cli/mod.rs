@@ -106,8 +106,11 @@ enum Command {
     #[command(subcommand)]
     Env(env::EnvCommand),
     /// List services
-    #[command(after_help = lists::SERVICES.help("wharf services status:running"))]
+    #[command(after_help = lists::SERVICES.help("wharf services status:running health:unhealthy"))]
     Services(list::ListArgs),
+    /// List ports that services have or want, and who listens there
+    #[command(after_help = lists::PORTS.help("wharf ports kind:stranger"))]
+    Ports(list::ListArgs),
     /// Start, stop and read services
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -271,6 +274,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Environments(args) => lists::environments(context, args),
         Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
+        Command::Ports(args) => lists::ports(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),
         Command::Agents(args) => lists::agents(context, args),

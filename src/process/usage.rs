@@ -14,6 +14,8 @@ use super::shim_dir::names;
 use super::stat::{self, ProcStat};
 use super::{descendants, identity};
 
+mod tree;
+
 /// Most bytes of a file of the kernel's, or of an `id.json`, that are read.
 const READ_MAX_BYTES: u64 = 64 << 10;
 /// Processes of one tree whose shared memory is counted by halves; of larger ones, each counts it whole.

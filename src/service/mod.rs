@@ -1,5 +1,6 @@
 //! Runtime services: what is looked at before one starts, its port, its process, whether it answers.
 
+pub mod board;
 pub mod health;
 mod owned;
 pub mod port;
@@ -7,6 +8,7 @@ pub mod prestart;
 pub mod probe;
 pub mod readiness;
 pub mod serve;
+pub mod why;
 
 /// A time in words, as exact as is worth reading.
 pub(crate) fn lasting(ms: u64) -> String {

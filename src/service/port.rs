@@ -18,6 +18,10 @@ use crate::process::{stat, usage};
 
 mod claims;
 
+mod each;
+
+pub use each::owners_of_each;
+
 /// Most bytes read of a kernel table; a line has 150, so this is far beyond any real table.
 const MAX_TABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// Most bytes read of a list of users, and of a process's variables.

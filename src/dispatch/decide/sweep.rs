@@ -4,7 +4,8 @@ use wharf_model::rules;
 use wharf_model::state::State;
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseRow, LeaseStatus, OperationId,
-    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
+    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceStatus, Step,
+    StepRow, StepStatus, StopReason, UnixMillis,
 };
 
 use super::{

@@ -316,7 +316,10 @@ impl Sim {
         let missing = after(id).map(needs).unwrap_or_default();
         let missing = missing.into_iter().filter_map(after).find(|need| need.status != ServiceStatus::Running);
         missing.map_or(Ok(()), |need| {
-            Err(format!("{id} is started before S-{} {}, which it needs and is {}", need.number, need.name, need.status))
+            Err(format!(
+                "{id} is started before S-{} {}, which it needs and is {}",
+                need.number, need.name, need.status
+            ))
         })
     }
 
@@ -332,7 +335,8 @@ impl Sim {
         if service.restarts != old_restarts + 1 {
             return Err(format!("S-{} counts {} restarts after {old_restarts}", service.number, service.restarts));
         }
-        let config: config::ServiceConfig = serde_json::from_value(service.config.clone()).map_err(|e| e.to_string())?;
+        let config: config::ServiceConfig =
+            serde_json::from_value(service.config.clone()).map_err(|e| e.to_string())?;
         let now = UnixMillis(self.now().0);
         let all = self.books.restarts.entry(service.id).or_default();
         all.push(now);
@@ -387,12 +391,7 @@ impl Sim {
         }
         for id in &effect.keeps_services {
             let before = self.disk.rows.services.get(id).is_some_and(live);
-            let manual = self
-                .disk
-                .rows
-                .services
-                .get(id)
-                .is_some_and(|s| after_last(s) == AfterLastUser::Keep);
+            let manual = self.disk.rows.services.get(id).is_some_and(|s| after_last(s) == AfterLastUser::Keep);
             let kept = manual || !self.users_after(*id, changes).is_empty();
             if kept && before && !service_after(*id).is_some_and(live) {
                 return Err(format!("the preview said that {id} stays, and it stops"));
@@ -675,7 +674,10 @@ impl Sim {
                     && service.scope_id.parse().ok().and_then(|w| rows.workspaces.get(&w)).is_none());
             let apart = reconcile(service, needed, off);
             if apart != Does::Nothing {
-                return Err(format!("S-{} {} is {} and meant to be {}", service.number, service.name, service.status, service.desired));
+                return Err(format!(
+                    "S-{} {} is {} and meant to be {}",
+                    service.number, service.name, service.status, service.desired
+                ));
             }
             let right = match service.status {
                 ServiceStatus::Starting | ServiceStatus::Stopping => false,

@@ -1,12 +1,12 @@
 //! Projects, agents and services that a simulation begins with.
 
 use serde_json::{Value, json};
+use wharf_model::Desired;
 use wharf_model::config::{
     AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, LeasePolicy, Lifecycle,
     ProcessConfig, ProjectConfig, ProjectSection, RestartConfig, RestartPolicy, Reuse, ServiceConfig, Stdin,
     StopPolicy, WorkspaceConfig, WorkspaceMode,
 };
-use wharf_model::Desired;
 use wharf_model::{ActorType, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
 use crate::dispatch::input::{ConfigRead, Prepared};

@@ -188,3 +188,13 @@ row! {
         reused: bool,
     }
 }
+
+row! {
+    /// A run that used a service and has left it; the database writes it when the user's row goes.
+    append ServicePastUserRow in "service_past_users" {
+        service_id: ServiceId,
+        run_id: RunId,
+        since: UnixMillis,
+        reused: bool,
+    }
+}

@@ -1,4 +1,4 @@
-//! Services with who uses them.
+//! Services with who uses them, what they wait for and who needs them.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -19,19 +19,23 @@ pub struct ServiceItem {
     pub workspace_number: Option<i64>,
     /// Runs that use it.
     pub users: Vec<ServiceUser>,
+    /// Services that it needs, in the order of its config.
+    pub needs: Vec<OtherService>,
     /// Services that have not ended and need it.
-    pub needed_by: Vec<ServiceNeed>,
+    pub dependents: Vec<OtherService>,
 }
 
-/// A service that needs another one.
+/// Another service, as one of its kind names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ServiceNeed {
-    /// Service.
-    pub service_id: ServiceId,
-    /// Its number.
+pub struct OtherService {
+    /// Identity.
+    pub id: ServiceId,
+    /// `S-` number.
     pub number: i64,
-    /// Its name.
+    /// Name.
     pub name: String,
+    /// Where it is in its life.
+    pub status: ServiceStatus,
 }
 
 /// A run that uses a service.
@@ -60,7 +64,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         project: column(row, n)?,
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
-        needed_by: Vec::new(),
+        needs: Vec::new(),
+        dependents: Vec::new(),
     })
 }
 
@@ -82,22 +87,39 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
             })?
             .collect::<Result<_, _>>()?;
     }
-    // Few services need another one: they are asked for once.
-    let mut ask = conn.prepare_cached(
-        "SELECT n.value, s.id, s.number, s.name FROM workspace_runtime_services s, json_each(s.waits_for) n \
-         WHERE s.waits_for IS NOT NULL AND s.status NOT IN ('stopped', 'failed') ORDER BY s.number",
-    )?;
-    let needs: Vec<(ServiceId, ServiceNeed)> = ask
-        .query_map([], |row| {
-            let need = ServiceNeed { service_id: column(row, 1)?, number: column(row, 2)?, name: column(row, 3)? };
-            Ok((column(row, 0)?, need))
-        })?
-        .collect::<Result<_, _>>()?;
-    for item in &mut items {
-        let own = needs.iter().filter(|(of, _)| *of == item.service.id);
-        item.needed_by = own.map(|(_, need)| need.clone()).collect();
-    }
+    needs(conn, &mut items)?;
     Ok(items)
+}
+
+/// What they need, and which of those that have not ended need them.
+fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
+    let mut other =
+        conn.prepare_cached("SELECT id, number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
+    for item in items.iter_mut() {
+        for id in wharf_model::rules::service_order::needs(&item.service) {
+            let found = other.query_map([id.text()], other_service)?.next().transpose()?;
+            item.needs.extend(found);
+        }
+    }
+    if items.iter().all(|i| !i.service.status.is_open()) {
+        return Ok(());
+    }
+    let mut needing = conn.prepare_cached(
+        "SELECT id, number, name, status, waits_for FROM workspace_runtime_services \
+         WHERE status IN ('starting', 'running', 'stopping', 'backoff') AND waits_for IS NOT NULL ORDER BY number",
+    )?;
+    let needing: Vec<(OtherService, String)> =
+        needing.query_map([], |row| Ok((other_service(row)?, column(row, 4)?)))?.collect::<Result<_, _>>()?;
+    for item in items.iter_mut().filter(|i| i.service.status.is_open()) {
+        let id = item.service.id.text();
+        let needs = |listed: &str| serde_json::from_str::<Vec<String>>(listed).is_ok_and(|ids| ids.contains(&id));
+        item.dependents = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
+    }
+    Ok(())
+}
+
+fn other_service(row: &rusqlite::Row<'_>) -> rusqlite::Result<OtherService> {
+    Ok(OtherService { id: column(row, 0)?, number: column(row, 1)?, name: column(row, 2)?, status: column(row, 3)? })
 }
 
 /// Services that a run uses.
@@ -114,8 +136,16 @@ pub struct ServiceQuery {
     pub company: Option<CompanyId>,
     /// Of this project.
     pub project: Option<ProjectId>,
-    /// Only those that may have a process, or are about to be started again.
+    /// Only those that may have a process.
     pub live_only: bool,
+}
+
+impl ServiceItem {
+    /// Services that it waits for before it is started: those of its needs that are not there yet.
+    pub fn waits_for(&self) -> impl Iterator<Item = &OtherService> {
+        let waits = self.service.status == ServiceStatus::Starting && self.service.process_pid.is_none();
+        self.needs.iter().filter(move |o| waits && o.status != ServiceStatus::Running)
+    }
 }
 
 impl ServiceQuery {

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::rules::service_desired::{Does, is_kept, reconcile};
 use wharf_model::rules::service_restart::is_parked;
-use wharf_model::{
-    Desired, Kind, ReuseScope, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceStatus,
-};
+use wharf_model::{Desired, Kind, ReuseScope, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceStatus};
 
 use super::by_hand::ours;
 use super::find::{current_of, off};
@@ -92,7 +90,8 @@ pub(super) fn settle_one(d: &mut Deciding<'_, '_>, id: ServiceId) {
 
 fn does(d: &Deciding<'_, '_>, service: &ServiceRow) -> Does {
     let startable = matches!(service.status, ServiceStatus::Stopped | ServiceStatus::Failed);
-    let off = startable && (off(service).is_some() || is_nowhere(d, service) || current_of(d, service.id) != service.id);
+    let off =
+        startable && (off(service).is_some() || is_nowhere(d, service) || current_of(d, service.id) != service.id);
     let does = reconcile(service, false, off);
     if does == Does::Stop && in_use(d, service.id) { Does::Nothing } else { does }
 }

@@ -117,9 +117,11 @@ fn over(d: &mut Deciding<'_, '_>, service: &ServiceRow, end: End<'_>) {
         Next::Stays if end.failed => (ServiceStatus::Failed, code, Some(said.clone())),
         Next::Stays => (ServiceStatus::Stopped, None, None),
         Next::Again { .. } => (ServiceStatus::Backoff, code, Some(said.clone())),
-        Next::Parked { reason, .. } => {
-            (ServiceStatus::Failed, Some(service_restart::CRASH_LOOP.to_owned()), Some(format!("{reason}; at last: {said}")))
-        }
+        Next::Parked { reason, .. } => (
+            ServiceStatus::Failed,
+            Some(service_restart::CRASH_LOOP.to_owned()),
+            Some(format!("{reason}; at last: {said}")),
+        ),
     };
     let waits = matches!(next, Next::Again { .. });
     d.tx.update::<ServiceRow>(id, |s| {

@@ -356,13 +356,13 @@ pub(crate) fn ensure_rows(d: &mut Deciding<'_, '_>, project: &ProjectRow) {
         // One that belongs to a run or an agent gets its row when such an owner asks for it.
         owned.extend(find_or_make(d, &wanted, config));
     }
-    let others: Vec<ServiceRow> =
-        d.state()
-            .services
-            .values()
-            .filter(|s| s.project_id == project.id && !owned.contains(&s.id) && !is_reported(s))
-            .cloned()
-            .collect();
+    let others: Vec<ServiceRow> = d
+        .state()
+        .services
+        .values()
+        .filter(|s| s.project_id == project.id && !owned.contains(&s.id) && !is_reported(s))
+        .cloned()
+        .collect();
     for row in others {
         let config = configs.iter().find(|c| c.name == row.name);
         // The project's own are found by their key above; those of runs and agents by what the key is made of.

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::rules::service_desired::{after_action, is_reported};
 use wharf_model::rules::service_order::lies_in;
-use wharf_model::{
-    Kind, RequestKind, ReuseScope, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceRow,
-};
+use wharf_model::{Kind, RequestKind, ReuseScope, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceRow};
 
 use super::by_hand::{restart_by_hand, start_by_hand, stop_by_hand};
 use super::desired::meant;

@@ -79,7 +79,8 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
         ReuseScope::Agent => Some(run.agent_id.text()),
         ReuseScope::ExecutionWorkspace => run.workspace_id.map(|w| w.text()),
         ReuseScope::ProjectWorkspace => {
-            let primary = d.state().project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary);
+            let primary =
+                d.state().project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary);
             Some(primary.map_or_else(|| project.id.text(), |w| w.id.text()))
         }
     };

@@ -126,19 +126,15 @@ fn unable(need: &ServiceRow) -> Option<String> {
 
 /// Whether a start waits for what it needs: no process of it is intended yet.
 fn is_waiting(d: &Deciding<'_, '_>, id: ServiceId, generation: u32) -> bool {
-    d.tx.get::<ServiceRow>(id).is_some_and(|s| {
-        s.status == ServiceStatus::Starting && s.generation == generation && !is_begun(d, s)
-    })
+    d.tx.get::<ServiceRow>(id)
+        .is_some_and(|s| s.status == ServiceStatus::Starting && s.generation == generation && !is_begun(d, s))
 }
 
 /// Whether a process of its current generation is intended.
 pub(super) fn is_begun(d: &Deciding<'_, '_>, service: &ServiceRow) -> bool {
     let id = service.id.text();
     d.state().actions.values().any(|a| {
-        a.kind == ActionKind::StartService
-            && a.attempt == service.generation
-            && a.entity_id == id
-            && is_open(a.status)
+        a.kind == ActionKind::StartService && a.attempt == service.generation && a.entity_id == id && is_open(a.status)
     })
 }
 
@@ -191,7 +187,7 @@ fn limit(service: &ServiceRow) -> i64 {
 /// The same with what it needs, as far as that has been started before.
 fn limit_with_needs(d: &Deciding<'_, '_>, id: ServiceId, depth: u32) -> i64 {
     let Some(service) = d.tx.get::<ServiceRow>(id).filter(|_| depth < 16) else { return 0 };
-    needs(service).into_iter().fold(limit(service) + MARGIN_MS, |sum, need| {
-        sum.saturating_add(limit_with_needs(d, need, depth + 1))
-    })
+    needs(service)
+        .into_iter()
+        .fold(limit(service) + MARGIN_MS, |sum, need| sum.saturating_add(limit_with_needs(d, need, depth + 1)))
 }

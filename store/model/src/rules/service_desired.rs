@@ -112,14 +112,12 @@ mod tests {
             // One of a run, and one that an adapter keeps, are left alone.
             let of_run = ServiceRow { scope_type: ReuseScope::Run, ..row.clone() };
             let reported = ServiceRow { provider: PROVIDER_ADAPTER.into(), ..row };
-            assert_eq!((reconcile(&of_run, used, off), reconcile(&reported, used, off)), (Does::Nothing, Does::Nothing));
+            assert_eq!(
+                (reconcile(&of_run, used, off), reconcile(&reported, used, off)),
+                (Does::Nothing, Does::Nothing)
+            );
         }
-        let parked = ServiceRow {
-            desired: Run,
-            status: Failed,
-            error_code: Some(CRASH_LOOP.into()),
-            ..service()
-        };
+        let parked = ServiceRow { desired: Run, status: Failed, error_code: Some(CRASH_LOOP.into()), ..service() };
         assert_eq!(reconcile(&parked, false, false), Does::Nothing, "until somebody starts it by hand");
     }
 

@@ -52,12 +52,8 @@ mod tests {
     fn who_needs_whom() {
         let db = service();
         let id = |n| ServiceId(uuid::Uuid::from_u128(n));
-        let web = |n, status, needs: &[ServiceId]| ServiceRow {
-            id: id(n),
-            status,
-            waits_for: to_row(needs),
-            ..service()
-        };
+        let web =
+            |n, status, needs: &[ServiceId]| ServiceRow { id: id(n), status, waits_for: to_row(needs), ..service() };
         let rows = [
             web(50, ServiceStatus::Running, &[db.id]),
             web(51, ServiceStatus::Backoff, &[id(9), db.id]),

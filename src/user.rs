@@ -6,12 +6,26 @@ const NAME_MAX_BYTES: usize = 64;
 /// The operator's login name: from the environment, else from the list of users, else the number.
 pub fn name() -> String {
     let fits = |name: &String| !name.is_empty() && name.len() <= NAME_MAX_BYTES;
-    let uid = rustix::process::getuid().as_raw();
+    let uid = uid();
     ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|variable| std::env::var(variable).ok().filter(fits))
         .or_else(|| listed(&std::fs::read_to_string("/etc/passwd").ok()?, uid).filter(fits))
         .unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The name of a user of this machine: from the list of users, else the number.
+pub fn named(uid: u32) -> String {
+    std::fs::read_to_string("/etc/passwd")
+        .ok()
+        .and_then(|text| listed(&text, uid))
+        .filter(|name| !name.is_empty() && name.len() <= NAME_MAX_BYTES)
+        .unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The number of the user that this process works for.
+pub fn uid() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 /// The name that a text like `/etc/passwd` has for a user.

@@ -1,14 +1,16 @@
 //! The rows of documents. Every key is always there; moments are RFC 3339 in UTC.
 
 mod lease;
+mod service;
 
 use serde::Serialize;
 use serde_json::Value;
 use wharf_model::*;
-use wharf_store::view::{AgentItem, IssueItem, ServiceItem, WorkspaceItem};
+use wharf_store::view::{AgentItem, IssueItem, WorkspaceItem};
 use wharf_ui::glyph::Class;
 
 pub use self::lease::{LeaseDoc, lease_state};
+pub use self::service::{PortDoc, ServiceDoc, port_class};
 use super::run_doc::{class_word, time};
 
 /// A state in the words of the screens.
@@ -18,10 +20,10 @@ pub type State = (Class, &'static str);
 pub fn service_state(service: &ServiceRow) -> State {
     match service.status {
         ServiceStatus::Starting => (Class::Waits, "starting"),
-        ServiceStatus::Running if service.health == Health::Unhealthy => (Class::Doubtful, "running"),
+        ServiceStatus::Running if service.health == Health::Unhealthy => (Class::Doubtful, "unhealthy"),
         ServiceStatus::Running => (Class::Alive, "running"),
         ServiceStatus::Stopping => (Class::Ending, "stopping"),
-        ServiceStatus::Backoff => (Class::Clock, "waits to retry"),
+        ServiceStatus::Backoff => (Class::Clock, "backoff"),
         ServiceStatus::Stopped => (Class::Chosen, "stopped"),
         ServiceStatus::Failed => (Class::Bad, "failed"),
     }
@@ -69,82 +71,6 @@ pub fn issue_state(item: &IssueItem) -> State {
         IssueStatus::Done => (Class::Good, "done"),
         IssueStatus::Blocked => (Class::Bad, "blocked"),
         IssueStatus::Cancelled => (Class::Chosen, "cancelled"),
-    }
-}
-
-/// A service in a document.
-#[derive(Debug, Serialize)]
-pub struct ServiceDoc {
-    id: String,
-    number: String,
-    name: String,
-    status: String,
-    class: &'static str,
-    since: Option<String>,
-    until: Option<String>,
-    health: String,
-    desired: String,
-    project: String,
-    workspace: Option<String>,
-    scope: String,
-    lifecycle: String,
-    generation: u32,
-    command: String,
-    cwd: String,
-    port: Option<i64>,
-    url: Option<String>,
-    process_pid: Option<i32>,
-    users: Vec<String>,
-    stop_policy: String,
-    idle_ms: Option<i64>,
-    started_at: Option<String>,
-    ready_at: Option<String>,
-    stopped_at: Option<String>,
-    exit_code: Option<i32>,
-    signal: Option<String>,
-    stop_reason: Option<String>,
-    error_code: Option<String>,
-    error: Option<String>,
-    version: i64,
-}
-
-impl ServiceDoc {
-    /// The document of a service.
-    pub fn new(item: &ServiceItem) -> Self {
-        let s = &item.service;
-        Self {
-            id: s.id.text(),
-            number: Kind::Service.number(s.number),
-            name: s.name.clone(),
-            status: s.status.to_string(),
-            class: class_word(service_state(s).0),
-            since: time(s.stopped_at.filter(|_| !s.status.is_live()).or(s.ready_at).or(s.started_at)),
-            until: time(s.idle_deadline_at.or(s.deadline_at)),
-            health: s.health.to_string(),
-            desired: s.desired.to_string(),
-            project: item.project.clone(),
-            workspace: item.workspace_number.map(|n| Kind::Workspace.number(n)),
-            scope: s.scope_type.to_string(),
-            lifecycle: s.lifecycle.to_string(),
-            generation: s.generation,
-            command: s.command.clone(),
-            cwd: s.cwd.clone(),
-            port: s.port,
-            url: s.url.clone(),
-            process_pid: s.process_pid,
-            users: item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
-            stop_policy: s.stop_policy.to_string(),
-            idle_ms: s.idle_ms,
-            started_at: time(s.started_at),
-            ready_at: time(s.ready_at),
-            stopped_at: time(s.stopped_at),
-            exit_code: s.exit_code,
-            signal: s.signal.clone(),
-            stop_reason: s.stop_reason.clone(),
-            error_code: s.error_code.clone(),
-            error: s.error.clone(),
-            version: s.version,
-        }
     }
 }
 

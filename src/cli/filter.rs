@@ -67,6 +67,7 @@ const fn word(field: Field) -> &'static str {
         Field::By => "by",
         Field::Kind => "kind",
         Field::Error => "error",
+        Field::Health => "health",
     }
 }
 

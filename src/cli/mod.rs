@@ -107,8 +107,11 @@ enum Command {
     #[command(subcommand)]
     Env(env::EnvCommand),
     /// List services
-    #[command(after_help = lists::SERVICES.help("wharf services status:running"))]
+    #[command(after_help = lists::SERVICES.help("wharf services status:running health:unhealthy"))]
     Services(list::ListArgs),
+    /// List ports that services have or want, and who listens there
+    #[command(after_help = lists::PORTS.help("wharf ports kind:stranger"))]
+    Ports(list::ListArgs),
     /// Start, stop and read services
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -183,6 +186,9 @@ enum Command {
     /// Inside a run: name what is to be done next
     #[command(after_help = "Example:\n  wharf next-action 'review the diff'")]
     NextAction(inside::SayArgs),
+    /// Inside a run: tell of a service that its adapter keeps
+    #[command(after_help = "Example:\n  wharf report-service preview --url http://127.0.0.1:4000/ --port 4000")]
+    ReportService(inside::ReportServiceArgs),
 }
 
 /// Runs the command line of this process.
@@ -275,6 +281,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Environments(args) => lists::environments(context, args),
         Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
+        Command::Ports(args) => lists::ports(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { reap, .. } if reap.reap => workspace::reap(context, reap),
         Command::Workspaces { list, archived, .. } => lists::workspaces(context, list, *archived),
@@ -296,5 +303,6 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),
+        Command::ReportService(args) => inside::report_service(context, args),
     }
 }

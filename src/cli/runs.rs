@@ -75,7 +75,7 @@ impl Row for RunLine {
             Field::Workspace => number(Kind::Workspace, self.workspace_number),
             Field::Kind => Some(self.invocation_source.to_string()),
             Field::Error => self.error_code.clone(),
-            Field::Service | Field::By => None,
+            Field::Service | Field::By | Field::Health => None,
         };
         value.into_iter().collect()
     }

@@ -8,6 +8,7 @@ pub mod find;
 pub mod init;
 mod not_yet;
 mod parts;
+mod place;
 mod problem;
 mod project;
 mod reader;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use wharf_model::config::ProjectConfig;
 
 pub use file::FILE_MAX_BYTES;
+pub use place::line_of;
 pub use problem::{ConfigErrors, Problem};
 pub(crate) use problem::{harmless, shortened};
 pub use reader::{Layer, Origin, Origins};

@@ -1,14 +1,16 @@
 //! `[[service]]`.
 
+mod check;
+
 use toml::de::DeValue;
 use wharf_model::config::{
-    Desired, Lifecycle, Live, Port, Ready, ReadyCheck, RestartConfig, RestartPolicy, Reuse, ServiceConfig, StopConfig,
-    StopPolicy,
+    Desired, Lifecycle, Port, RestartConfig, RestartPolicy, Reuse, ServiceConfig, StopConfig, StopPolicy,
 };
 
-use super::parts::{command, directory, env, needed_command, signal, template};
+use self::check::{live, ready};
+use super::parts::{directory, env, needed_command, signal, template};
 use super::project::References;
-use super::reader::{Reader, Section, integer, listed};
+use super::reader::{Reader, Section, integer};
 use super::text;
 
 /// Variable that tells a service its port when the config names none.
@@ -33,7 +35,7 @@ pub(super) fn service<'t>(
     service.lifecycle = reader.word(s, "lifecycle", Lifecycle::ALL, Lifecycle::as_str).unwrap_or(service.lifecycle);
     service.reuse = reader.word(s, "reuse", Reuse::ALL, Reuse::as_str).unwrap_or(service.reuse);
     service.ready = ready(reader, s, known);
-    service.live = reader.table(s, "live", "service.live").and_then(|live| self::live(reader, live, known));
+    service.live = live(reader, s, known);
     service.url = template(reader, s, "url", known);
     if service.lifecycle == Lifecycle::Ephemeral {
         service.stop.policy = StopPolicy::OnRunFinish;
@@ -105,67 +107,6 @@ fn port<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Port {
     }
 }
 
-fn ready<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, known: &[&str]) -> Ready {
-    let mut ready = Ready::default();
-    let Some(value) = reader.take(section, "ready") else { return ready };
-    // Stored in another shape than written.
-    reader.remember(format!("{}.check", section.place("ready")), value.span().start);
-    if value.get_ref().as_str() == Some("none") {
-        return ready;
-    }
-    if !value.get_ref().is_table() {
-        reader.mistyped("ready", value, "a check", "\"none\" or { http = \"http://127.0.0.1:{{port}}/\" }");
-        return ready;
-    }
-    let place = section.place("ready");
-    let Some(mut table) = reader.as_table("ready", value, "service.ready", place) else { return ready };
-    let kinds = ["http", "tcp", "command", "log_line"];
-    if kinds.iter().filter(|kind| table.has(kind)).count() != 1 {
-        let message =
-            format!("ready names {} check", if kinds.iter().any(|k| table.has(k)) { "more than one" } else { "no" });
-        reader.wrong(value.span(), message, format!("expected one of {}", listed(&kinds)));
-    }
-    if let Some(url) = address(reader, &mut table, "http", known) {
-        ready.check = ReadyCheck::Http(url);
-    } else if let Some(tcp) = template(reader, &mut table, "tcp", known) {
-        ready.check = ReadyCheck::Tcp(tcp);
-    } else if let Some(command) = command(reader, &mut table, "command") {
-        ready.check = ReadyCheck::Command(command);
-    } else if let Some(line) = reader.string(&mut table, "log_line") {
-        ready.check = ReadyCheck::LogLine(line);
-    }
-    ready.timeout_ms = reader.positive(&mut table, "timeout").unwrap_or(ready.timeout_ms);
-    ready.interval_ms = reader.positive(&mut table, "interval").unwrap_or(ready.interval_ms);
-    reader.close(table);
-    ready
-}
-
-/// An address to look at: a template that begins with `http://` or `https://`.
-fn address<'t>(
-    reader: &mut Reader<'t>,
-    section: &mut Section<'_, 't>,
-    key: &'static str,
-    known: &[&str],
-) -> Option<String> {
-    let url = template(reader, section, key, known)?;
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        let value = reader.take(section, key)?;
-        reader.mistyped(key, value, "an address", "http://… or https://…");
-    }
-    Some(url)
-}
-
-fn live<'t>(reader: &mut Reader<'t>, mut table: Section<'_, 't>, known: &[&str]) -> Option<Live> {
-    if !table.has("http") {
-        reader.need(&mut table, "http", "\"http://…\"");
-    }
-    let http = address(reader, &mut table, "http", known);
-    let interval_ms = reader.positive(&mut table, "interval").unwrap_or(10_000);
-    let failures = reader.number(&mut table, "failures", 1, 1000).unwrap_or(3) as u32;
-    reader.close(table);
-    http.map(|http| Live { http, interval_ms, failures })
-}
-
 fn stop<'t>(reader: &mut Reader<'t>, mut table: Section<'_, 't>, mut stop: StopConfig) -> StopConfig {
     let given = reader.word(&mut table, "policy", StopPolicy::ALL, StopPolicy::as_str);
     stop.policy = given.unwrap_or(stop.policy);
@@ -197,3 +138,6 @@ fn restart<'t>(reader: &mut Reader<'t>, mut table: Section<'_, 't>) -> RestartCo
     reader.close(table);
     restart
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ mod reign;
 mod reigning;
 mod requests;
 mod retry;
+mod service_looks;
 mod settings;
 mod shell;
 mod signals;

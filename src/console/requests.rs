@@ -282,6 +282,7 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
         "environment.delete" => "deleted".to_owned(),
         "service.start" | "service.restart" => "running".to_owned(),
         "service.stop" => "stopped".to_owned(),
+        "service.set_desired" => "written down; it is brought there".to_owned(),
         "config.accept" => "accepted".to_owned(),
         "issue.create" => {
             let name = row.result.as_ref().and_then(|r| r.get("issue")).and_then(Value::as_str);

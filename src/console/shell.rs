@@ -26,6 +26,7 @@ use super::questions::{Questions, Scope};
 use super::reign::{Standing, Throne};
 use super::requests::Requests;
 use super::retry::Retry;
+use super::service_looks::ServiceLooks;
 use super::{Options, changes, ground, logging, reigning, settings, signals, terminal};
 use crate::clock;
 use crate::config::find;
@@ -50,6 +51,7 @@ pub struct Shell {
     throne: Throne,
     live: LiveRuns,
     checkouts: Checkouts,
+    service_looks: ServiceLooks,
     growth: Growth,
     standing: Option<Standing>,
     project: PathBuf,
@@ -91,8 +93,9 @@ impl Shell {
         let live = LiveRuns::new(&options.data);
         let growth = Growth::start(events.clone())?;
         let checkouts = Checkouts::start(events.clone())?;
+        let service_looks = ServiceLooks::start(&options.data, events.clone())?;
         let outputs = Outputs { data: options.data.clone(), growth: growth.clone() };
-        let scope = Scope::new(&options.data, &found.root, zone, &live, &checkouts);
+        let scope = Scope::new(&options.data, &found.root, zone, &live, (&checkouts, &service_looks));
         let questions = Questions::start(&scope, &outputs, events.clone())?;
         let requests = Requests::start(&options.data, &found.root, events.clone())?;
         let (limits, limits_wrong) = MachineLimits::read();
@@ -122,6 +125,7 @@ impl Shell {
             throne,
             live,
             checkouts,
+            service_looks,
             growth,
             standing: None,
             project: found.root,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
 use wharf_model::shim::ProcessRef;
 
 use super::{identity, stat};
@@ -104,6 +105,18 @@ impl Handle {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits for its end beside everything else, for as long as it takes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[expect(unsafe_code, reason = "tokio asks for the promise that a descriptor stays the same one")]
+    pub async fn ended(self) -> io::Result<()> {
+        // SAFETY: an `OwnedFd` is one open descriptor for its whole life, and is moved into the registration.
+        let fd = unsafe { AsyncFd::register(self.fd) }.map_err(io::Error::from)?;
+        // The descriptor of a process is readable once that has ended.
+        fd.readable().await.map(|_ended| ())
     }
 
     /// Waits for its end; says whether it has come within `limit`.

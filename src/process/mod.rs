@@ -7,6 +7,7 @@ compile_error!("wharf needs Linux: it identifies, watches and ends processes thr
 
 pub mod adopt;
 pub mod bound;
+pub mod brief;
 pub mod cgroup;
 pub mod client;
 pub mod descendants;
@@ -31,4 +32,5 @@ pub mod spawn;
 pub mod stat;
 pub mod terminal;
 pub mod terminate;
+pub mod usage;
 pub mod writeback;

@@ -11,10 +11,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::process::stat;
+use wharf_model::shim::ProcessRef;
+
+pub use self::claims::Claim;
+use crate::process::{stat, usage};
+
+mod claims;
+
+mod each;
+
+pub use each::owners_of_each;
 
 /// Most bytes read of a kernel table; a line has 150, so this is far beyond any real table.
 const MAX_TABLE_BYTES: u64 = 32 * 1024 * 1024;
+/// Most bytes read of a list of users, and of a process's variables.
+const MAX_SMALL_BYTES: u64 = 1024 * 1024;
 /// Most characters kept of a command line.
 const MAX_COMMAND_CHARS: usize = 200;
 
@@ -49,48 +60,70 @@ impl PortError {
     }
 }
 
-/// A port on 127.0.0.1 that nobody else can take while this is held. Drop it just before the
-/// service is started: from then on another process may be faster, which [`ownership`] finds out.
+/// Ports that were drawn and turned out to be promised to a service of ours, before it is given up.
+const DRAWS: u32 = 16;
+
+/// A port on 127.0.0.1 that nobody else can take while this is held. [`Reservation::give_up`] it just before the
+/// service is started: from then on a stranger may be faster, which [`ownership`] finds out; another service of
+/// ours may not, as long as the claim is held.
 #[derive(Debug)]
 pub struct Reservation {
     /// Held.
-    _listener: TcpListener,
-    port: u16,
+    listener: TcpListener,
+    claim: Claim,
 }
 
 impl Reservation {
     /// The port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.claim.port()
+    }
+
+    /// Lets go of the socket, not of the claim.
+    pub fn give_up(self) -> Claim {
+        drop(self.listener);
+        self.claim
     }
 }
 
-/// Reserves `last` (the port the service had before) when it is free, else any free port.
-pub fn reserve_auto(last: Option<u16>) -> Result<Reservation, PortError> {
-    match last.filter(|p| *p != 0).map(reserve_exact) {
-        Some(Ok(reservation)) => Ok(reservation),
-        _ => bind(0),
+/// Reserves `last` (the port the service had before) when it is free, else any free port, for `who`.
+pub fn reserve_auto(last: Option<u16>, who: &str) -> Result<Reservation, PortError> {
+    if let Some(Ok(reservation)) = last.filter(|p| *p != 0).map(|port| reserve_exact(port, who)) {
+        return Ok(reservation);
     }
+    // Those that were drawn in vain are held meanwhile, so that they are not drawn again.
+    let mut drawn = Vec::new();
+    for _ in 0..DRAWS {
+        let (listener, port) = bind(0)?;
+        match Claim::take(port, who) {
+            Ok(claim) => return Ok(Reservation { listener, claim }),
+            Err(_) => drawn.push(listener),
+        }
+    }
+    Err(PortError::Io { port: 0, source: io::Error::from(ErrorKind::AddrInUse) })
 }
 
-/// Reserves exactly this port. In use means: by any listener, on whatever address.
-pub fn reserve_exact(port: u16) -> Result<Reservation, PortError> {
+/// Reserves exactly this port for `who`. In use means: by any listener, on whatever address, or promised to another
+/// service of ours that does not listen at this moment.
+pub fn reserve_exact(port: u16, who: &str) -> Result<Reservation, PortError> {
     let in_use = || PortError::InUse { port, owner: describe(&owners_of(port)) };
     // A listener on ::1 only would let us bind, and then answer for us wherever "localhost" means it.
     if matches!(listeners(port), Ok(found) if !found.is_empty()) {
         return Err(in_use());
     }
+    let claim = Claim::take(port, who).map_err(|owner| PortError::InUse { port, owner })?;
     match bind(port) {
+        Ok((listener, _)) => Ok(Reservation { listener, claim }),
         Err(PortError::Io { source, .. }) if source.kind() == ErrorKind::AddrInUse => Err(in_use()),
-        other => other,
+        Err(error) => Err(error),
     }
 }
 
-fn bind(port: u16) -> Result<Reservation, PortError> {
+fn bind(port: u16) -> Result<(TcpListener, u16), PortError> {
     let fail = |source| PortError::Io { port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(fail)?;
     let port = listener.local_addr().map_err(fail)?.port();
-    Ok(Reservation { _listener: listener, port })
+    Ok((listener, port))
 }
 
 /// A listening TCP socket of this network namespace.
@@ -164,11 +197,27 @@ pub struct Process {
     pub command: String,
     /// Start in clock ticks since boot: with the pid, the process's identity.
     pub start_ticks: Option<u64>,
+    /// Name of that user, where this machine has one for it.
+    pub user: Option<String>,
+    /// How long it has been running, milliseconds.
+    pub age_ms: Option<u64>,
+    /// What of wharf's it belongs to: `service web`, `run R-12`; only of processes of this user.
+    pub belongs_to: Option<String>,
 }
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({}) of user {}", self.pid, self.command, self.uid)
+        write!(f, "process {} ({}) of user {}", self.pid, self.command, self.uid)?;
+        if let Some(name) = &self.user {
+            write!(f, " ({name})")?;
+        }
+        if let Some(ms) = self.age_ms {
+            write!(f, ", running for {}", super::lasting(ms))?;
+        }
+        match &self.belongs_to {
+            Some(what) => write!(f, ", which belongs to wharf's {what}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -230,11 +279,44 @@ fn process(pid: i32) -> Process {
         .map(|c| if c.is_control() { '?' } else { c })
         .take(MAX_COMMAND_CHARS)
         .collect();
+    let uid = fs::metadata(&directory).map_or(u32::MAX, |m| m.uid());
+    let start_ticks = stat::read(pid).ok().flatten().map(|stat| stat.id.start_ticks);
     Process {
         pid,
-        uid: fs::metadata(&directory).map_or(u32::MAX, |m| m.uid()),
+        uid,
         command: if command.is_empty() { "command unknown".to_owned() } else { command },
-        start_ticks: stat::read(pid).ok().flatten().map(|stat| stat.id.start_ticks),
+        start_ticks,
+        user: user_name(uid),
+        age_ms: start_ticks.map(|start_ticks| usage::age_ms(ProcessRef { pid, start_ticks })),
+        belongs_to: belongs_to(pid),
+    }
+}
+
+/// A user's name, as this machine's own list has it.
+fn user_name(uid: u32) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open("/etc/passwd").ok()?.take(MAX_SMALL_BYTES).read_to_string(&mut text).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.chars().filter(|c| !c.is_control()).collect())
+    })
+}
+
+/// What of wharf's a process was started for, by its variables.
+fn belongs_to(pid: i32) -> Option<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(format!("/proc/{pid}/environ")).ok()?.take(MAX_SMALL_BYTES).read_to_end(&mut bytes).ok()?;
+    let value = |name: &str| {
+        let mut all = bytes.split(|b| *b == 0).filter_map(|one| std::str::from_utf8(one).ok());
+        let value = all.find_map(|one| one.strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.chars().filter(|c| !c.is_control()).take(MAX_COMMAND_CHARS).collect::<String>())
+    };
+    let tag = value("WHARF_TAG")?;
+    match tag.split('/').next()? {
+        "service" => Some(format!("service {}", value("WHARF_SERVICE_NAME")?)),
+        "run" => Some(format!("run {}", value("WHARF_RUN_NUMBER")?)),
+        other => Some(other.to_owned()),
     }
 }
 

@@ -1,45 +1,42 @@
-//! One service process, from its start (or its adoption) to its end, with readiness in between.
+//! One service process, from its start (or its adoption) to its end, with readiness and health in between.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+mod adopted;
+mod build;
+mod ended;
+mod prepare;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use wharf_model::config::{CommandLine, EnvValue, Port, ProjectConfig, ReadyCheck, ServiceConfig};
-use wharf_model::rules::template::{Placeholder, Values, render};
-use wharf_model::shim::{ChildRef, LogSpec, ShimKind, Spec, StartMessage, StdinMode};
-use wharf_model::{ActionRow, ServiceRow, ServiceStatus};
+use tokio::task::JoinHandle;
+use wharf_model::shim::{ChildRef, ExitFrame};
+use wharf_model::{ActionRow, Health, ServiceRow, ServiceStatus};
 
-use super::port::{self, Ownership, Reservation};
-use super::readiness::{self, Check, Probe, Readiness};
-use crate::adapter::ConfiguredSecrets;
-use crate::adapter::environment::{Allow, allowed, resolve};
+use self::prepare::{Around, Prepared, prepare};
+use super::health::{Judge, Verdict as Judged, Watched};
+use super::owned::{Left, Owned};
+use super::prestart;
+use super::readiness::{self, Readiness};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{ServiceJob, shim_dir};
 use crate::process::adopt::{self, Verdict};
-use crate::process::{descendants, kill_point::kill_point};
+use crate::process::brief;
+use crate::process::kill_point::kill_point;
 use crate::run::context::Context;
-use crate::run::keep::{CannotStart, End, Seen};
+use crate::run::keep::{End, Seen};
 use crate::run::{operation::last_chars, output};
 
-/// Time in which a service must own its port after it has answered.
-const OWNERSHIP_LIMIT: Duration = Duration::from_secs(2);
-
-/// What a start settled before its process runs.
-struct Prepared {
-    config: ServiceConfig,
-    /// Held until the process is started.
-    port: Option<Reservation>,
-    number: Option<u16>,
-    url: Option<String>,
-    ready: Option<Check>,
-    values: Values,
-}
+/// Most characters of its error output that explain an end.
+const TAIL: usize = 800;
+/// Time after which a service without a check has served, if it has lived so long.
+const UNCHECKED_MS: i64 = 5_000;
 
 /// Keeps one service until its end, and reports it.
 pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let (service, generation) = (job.service.id, job.service.generation);
-    let ended = |exit, code: Option<String>, message: Option<String>| Fact::ServiceEnded {
+    let ended = |exit: Option<Box<ExitFrame>>, code: Option<String>, message: Option<String>| Fact::ServiceEnded {
         action: action.id,
         service,
         generation,
@@ -53,24 +50,38 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let path = ctx.keeper.path(&dir);
     let place = path.clone();
     // One that was started by an earlier reign has its port already. What cannot be judged may live.
-    let judged =
-        tokio::task::spawn_blocking(move || path.exists() && !matches!(adopt::judge(&path), Ok(Verdict::NeverStarted)));
+    let judged = tokio::task::spawn_blocking(move || {
+        place.exists() && !matches!(adopt::judge(&place), Ok(Verdict::NeverStarted))
+    });
     let started_before = judged.await.unwrap_or(true) || job.service.process_pid.is_some();
     if job.service.status == ServiceStatus::Stopping && !started_before {
         return ended(None, None, Some("a stop was asked before it was started".into()));
     }
+    let mut notes = if started_before { Vec::new() } else { prestart::before_start(ctx, action.id, &job).await };
     let row = job.service.clone();
-    let prepared = match tokio::task::spawn_blocking(move || prepare(&row, started_before)).await {
+    let prepared = tokio::task::spawn_blocking(move || prepare(&row, started_before));
+    let (prepared, held) = match prepared.await {
         Ok(Ok(prepared)) => prepared,
         Ok(Err((code, message))) => return ended(None, Some(code), Some(message)),
         Err(panic) => return ended(None, Some("internal".into()), Some(panic.to_string())),
     };
-    let (port, url, ready) = (prepared.number, prepared.url.clone(), prepared.ready.clone());
-    if let (Some(port), Some(_)) = (port, &prepared.port) {
+    let Prepared { config, number: port, url, ready, live, values } = prepared;
+    if let Some(port) = port.filter(|_| held.is_reserved()) {
         let url = url.clone();
         ctx.inbox.tell(Fact::ServicePortReserved { service, generation, port: i64::from(port), url }).await;
     }
     kill_point("service.port_reserved");
+    let around = Around {
+        ctx: ctx.clone(),
+        service: job.service.clone(),
+        project: job.project.clone(),
+        config,
+        values,
+        dir: path.clone(),
+        variables: Arc::new(OnceLock::new()),
+    };
+    // Held to the end: the port is this service's, also while nobody listens.
+    let held = Arc::new(Mutex::new(Some(held)));
     let (sender, mut receiver) = mpsc::channel::<Seen>(16);
     let seen = move |seen| {
         let sender = sender.clone();
@@ -79,18 +90,18 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
             let _ended = sender.send(seen).await;
         }
     };
-    let (starter, project) = (ctx.clone(), job.project.clone());
-    let row = job.service.clone();
-    let begun = row.process_pid.is_some();
-    let build = move || build(&starter, &row, project.config.as_ref(), &project.path, prepared);
-    let kept = dir.clone();
-    let keeping = ctx.keeper.keep(&kept, begun, build, seen);
+    let begun = job.service.process_pid.is_some();
+    let (starting, lent) = (around.clone(), Arc::clone(&held));
+    let build = move || build::build(&starting, &lent);
+    let keeping = ctx.keeper.keep(&dir, begun, build, seen);
     tokio::pin!(keeping);
     let (gone, exited) = watch::channel(false);
-    let mut readiness: Option<tokio::task::JoinHandle<Readiness>> = None;
-    let mut child: Option<ChildRef> = None;
+    let (judge_sender, mut verdicts) = mpsc::channel::<Judged>(4);
+    let mut tasks = Tasks::default();
+    let mut owned: Option<Owned> = None;
     let mut failed: Option<(String, String)> = None;
-    let mut waits = false;
+    let (mut left, mut child_ended) = (None, false);
+    let (mut waits, mut was_ready) = (false, job.service.status == ServiceStatus::Running);
     let end = loop {
         tokio::select! {
             biased;
@@ -99,30 +110,72 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                 if let Seen::Disk(now) = seen && std::mem::replace(&mut waits, now) != now {
                     ctx.inbox.tell(Fact::DiskWaited { entity: "service", id: service.text(), waits }).await;
                 }
-                let Seen::Started { child: started, adopted, .. } = seen else { continue };
+                let Seen::Started { child, adopted, .. } = seen else { continue };
                 kill_point("service.spawned");
-                child = Some(started);
-                ctx.inbox
-                    .tell(Fact::ServiceStarted {
-                        service,
-                        generation,
-                        child: started,
-                        port: port.map(i64::from),
-                        url: url.clone(),
-                        fingerprint: None,
-                        adopted: adopted.is_some(),
-                    })
-                    .await;
-                // One that was ready before and is found again may be busy with itself: that ends no service.
-                if job.service.status == ServiceStatus::Starting {
-                    readiness = Some(wait_ready(ready.clone(), exited.clone()));
+                let its = Owned { child, dir: path.clone() };
+                owned = Some(its.clone());
+                tasks.left = Some(tokio::spawn(its.clone().left(port)));
+                let now = build::rendered(&around.config, &around.values);
+                let fingerprint = now.as_ref().ok().map(|now| now.fingerprint.clone()).filter(|_| adopted.is_none());
+                let started = Fact::ServiceStarted {
+                    service,
+                    generation,
+                    child,
+                    port: port.map(i64::from),
+                    url: url.clone(),
+                    fingerprint,
+                    adopted: adopted.is_some(),
+                };
+                ctx.inbox.tell(started).await;
+                if adopted.is_some() && let Ok(now) = now {
+                    notes.extend(differences(&around, child, now).await);
+                }
+                match job.service.status {
+                    ServiceStatus::Starting => {
+                        tasks.readiness = Some(wait_ready(around.clone(), ready.clone(), exited.clone()));
+                    }
+                    // One that was ready before and is found again may be busy with itself: that ends no service.
+                    ServiceStatus::Running => {
+                        if !notes.is_empty() {
+                            let (health, evidence) = (job.service.health, noted(None, &notes));
+                            ctx.inbox.tell(Fact::ServiceHealth { service, generation, health, evidence }).await;
+                        }
+                        let watched = live.clone().map(|live| (live, Duration::ZERO, job.service.health));
+                        tasks.health = watch_health(&around, watched, port, its, judge_sender.clone()).await;
+                    }
+                    _ => {}
                 }
             }
-            answer = await_optional(&mut readiness), if readiness.is_some() => {
-                readiness = None;
-                match judge(answer, port, child, place.clone()).await {
+            seen = await_optional(&mut tasks.left), if tasks.left.is_some() => {
+                // Whatever answers from now on is none of it: its shim ends what the child has left.
+                tasks.left = None;
+                left = seen;
+                child_ended = true;
+                let _nobody_waits = gone.send(true);
+                if let Some(watching) = tasks.health.take() {
+                    watching.abort();
+                }
+            }
+            answer = await_optional(&mut tasks.readiness), if tasks.readiness.is_some() => {
+                tasks.readiness = None;
+                let answer = answer.flatten();
+                // Its end is told when nothing of it lives any more.
+                if child_ended || matches!(answer, Some(Readiness::ChildExited { .. })) {
+                    continue;
+                }
+                match judge(answer, port, owned.clone()).await {
+                    Ok(()) if tasks.left.as_ref().is_none_or(JoinHandle::is_finished) => {}
                     Ok(()) => {
                         ctx.inbox.tell(Fact::ServiceReady { service, generation }).await;
+                        was_ready = true;
+                        if !notes.is_empty() {
+                            let (health, evidence) = (Health::Healthy, noted(None, &notes));
+                            ctx.inbox.tell(Fact::ServiceHealth { service, generation, health, evidence }).await;
+                        }
+                        if let Some(its) = owned.clone() {
+                            let watched = live.clone().map(|live| { let first = live.1.interval; (live, first, Health::Healthy) });
+                            tasks.health = watch_health(&around, watched, port, its, judge_sender.clone()).await;
+                        }
                     }
                     Err((code, message)) => {
                         failed.get_or_insert((code, message));
@@ -133,47 +186,77 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                     }
                 }
             }
+            Some(Judged { health, evidence }) = verdicts.recv(), if !child_ended => {
+                let evidence = noted(Some(evidence), &notes);
+                ctx.inbox.tell(Fact::ServiceHealth { service, generation, health, evidence }).await;
+            }
         }
     };
     // The child's end ends the wait at once.
     let _nobody_waits = gone.send(true);
-    if let Some(waiting) = readiness {
-        waiting.abort();
+    left = left.or(tasks.end().await);
+    if ready.iter().chain(live.iter().map(|(asked, _)| asked)).any(|a| matches!(a, prepare::Asked::Command { .. })) {
+        let tag = around.check_tag();
+        // What a check has left, also one of an earlier reign. A failed look is logged there.
+        let _done = tokio::task::spawn_blocking(move || brief::end_tagged(&tag)).await;
     }
-    let data = ctx.keeper.data.clone();
-    let stderr = tokio::task::spawn_blocking(move || output::gather(&data, &dir, None).stderr_excerpt)
-        .await
-        .ok()
-        .flatten()
-        .map(|t| last_chars(t.trim(), 800))
-        .filter(|t| !t.is_empty());
-    let with_tail = |message: String| match &stderr {
-        Some(tail) => format!("{message}; its last error output: {tail}"),
-        None => message,
-    };
+    let with_tail = tail(ctx, dir.clone()).await;
     match end {
         End::Exited(exit) => {
-            let (code, message) = match (failed, &exit.spawn_error) {
-                (Some((code, message)), _) => (Some(code), Some(with_tail(message))),
-                (None, Some(error)) => (Some(error.code.clone()), Some(error.message.clone())),
-                (None, None) => (None, None),
+            // Without a check it counts as ready from its first moment.
+            let served = was_ready && (ready.is_some() || exit.ended_ms - exit.started_ms > UNCHECKED_MS);
+            let daemonised = ended::daemonised(&exit, left.as_ref(), served, port);
+            let (code, message) = match (failed, &exit.spawn_error, daemonised) {
+                (Some((code, message)), ..) => (Some(code), Some(with_tail(message))),
+                (None, Some(error), _) => (Some(error.code.clone()), Some(error.message.clone())),
+                (None, None, Some(words)) => (Some("service_start_failed".into()), Some(words)),
+                (None, None, None) => (None, None),
             };
-            let message = message.or_else(|| {
-                let text = match (&exit.signal, exit.code) {
-                    (Some(signal), _) => format!("killed by {signal}"),
-                    (None, Some(code)) => format!("exit {code}"),
-                    (None, None) => "ended without an exit code".to_owned(),
-                };
-                Some(with_tail(text))
-            });
-            ended(Some(exit), code, message)
+            let message = match message {
+                Some(message) => message,
+                None => {
+                    let words = match (&exit.signal, exit.code) {
+                        (Some(signal), _) => format!("killed by {signal}"),
+                        (None, Some(code)) => format!("exit {code}"),
+                        (None, None) => "ended without an exit code".to_owned(),
+                    };
+                    let taken = tokio::task::spawn_blocking(move || ended::port_still_taken(port)).await.ok().flatten();
+                    with_tail(taken.map_or(words.clone(), |taken| format!("{words}; {taken}")))
+                }
+            };
+            ended(Some(exit), code, Some(message))
         }
         End::Lost(evidence) => ended(None, Some("process_lost".into()), Some(evidence)),
         End::NotStarted { code, message } => ended(None, Some(code), Some(message)),
     }
 }
 
-async fn await_optional(task: &mut Option<tokio::task::JoinHandle<Readiness>>) -> Option<Readiness> {
+/// What goes on beside the keeper.
+#[derive(Default)]
+struct Tasks {
+    readiness: Option<JoinHandle<Option<Readiness>>>,
+    health: Option<JoinHandle<()>>,
+    left: Option<JoinHandle<Left>>,
+}
+
+impl Tasks {
+    /// Ends them; gives what the child had left behind, if that was seen.
+    async fn end(self) -> Option<Left> {
+        if let Some(waiting) = self.readiness {
+            waiting.abort();
+        }
+        if let Some(watching) = self.health {
+            watching.abort();
+        }
+        let mut left = self.left?;
+        // Its child has ended, so this has too, but for one that was never seen to end.
+        let seen = tokio::time::timeout(Duration::from_secs(1), &mut left).await;
+        left.abort();
+        seen.ok()?.ok()
+    }
+}
+
+async fn await_optional<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
     match task {
         Some(task) => task.await.ok(),
         None => std::future::pending().await,
@@ -184,188 +267,96 @@ fn grace(service: &ServiceRow) -> u64 {
     u64::try_from(service.grace_ms).unwrap_or(10_000)
 }
 
-fn wait_ready(check: Option<Check>, mut exited: watch::Receiver<bool>) -> tokio::task::JoinHandle<Readiness> {
+/// Evidence with what else is to be known of this process.
+fn noted(evidence: Option<String>, notes: &[String]) -> Option<String> {
+    let all: Vec<String> = evidence.into_iter().chain(notes.iter().cloned()).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// What of a service that was found alive is not what the config says now.
+async fn differences(around: &Around, child: ChildRef, now: build::Rendered) -> Vec<String> {
+    let around = around.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let Some(spec) = adopted::told(&around.dir) else { return Vec::new() };
+        let row = &around.service;
+        let known = adopted::Known { pid: row.process_pid, cwd: &row.cwd, fingerprint: row.env_fingerprint.as_deref() };
+        adopted::differences(known, child, &spec, &around.config, &now)
+    });
+    found.await.unwrap_or_default()
+}
+
+/// Waits until it is ready; none when the check itself could not be made, which stands in the log.
+fn wait_ready(
+    around: Around,
+    asked: Option<prepare::Asked>,
+    mut exited: watch::Receiver<bool>,
+) -> JoinHandle<Option<Readiness>> {
     tokio::spawn(async move {
-        match check {
-            None => Readiness::Ready { tries: 0, took: Duration::ZERO },
-            Some(check) => {
-                readiness::wait(&check, async move {
+        let Some(asked) = asked else { return Some(Readiness::Ready { tries: 0, took: Duration::ZERO }) };
+        let made = tokio::task::spawn_blocking(move || around.check(asked)).await;
+        match made.unwrap_or_else(|panic| Err(panic.to_string())) {
+            Ok(check) => {
+                let gone = async move {
                     // A closed channel says the same: nobody waits any more.
                     let _closed = exited.wait_for(|gone| *gone).await;
-                })
-                .await
+                };
+                Some(readiness::wait(&check, gone).await)
             }
+            Err(last_error) => Some(Readiness::TimedOut { tries: 0, last_error }),
         }
     })
 }
 
-/// Whether the service is ready: it answered, and its own processes hold the port.
-async fn judge(
-    answer: Option<Readiness>,
+/// Begins to look at a running service; none when nothing can be asked.
+async fn watch_health(
+    around: &Around,
+    watched: Option<((prepare::Asked, super::health::Times), Duration, Health)>,
     port: Option<u16>,
-    child: Option<ChildRef>,
-    dir: PathBuf,
-) -> Result<(), (String, String)> {
+    owned: Owned,
+    tell: mpsc::Sender<Judged>,
+) -> Option<JoinHandle<()>> {
+    let ((asked, times), first, health) = watched?;
+    let making = around.clone();
+    let made = tokio::task::spawn_blocking(move || making.probe(asked)).await;
+    match made.unwrap_or_else(|panic| Err(panic.to_string())) {
+        Ok(probe) => {
+            let judge = Judge::new(probe.asked(), times.failures, health);
+            Some(tokio::spawn(Watched { probe, times, port, owned }.watch(judge, first, tell)))
+        }
+        Err(error) => {
+            tracing::warn!(%error, service = %around.service.name, "a service cannot be looked at");
+            None
+        }
+    }
+}
+
+/// Whether the service is ready: it answered, and its own processes hold the port.
+async fn judge(answer: Option<Readiness>, port: Option<u16>, owned: Option<Owned>) -> Result<(), (String, String)> {
     match answer {
         Some(Readiness::Ready { .. }) => {}
         Some(Readiness::TimedOut { last_error, .. }) => {
             return Err(("service_not_ready".into(), format!("it did not answer in time: {last_error}")));
         }
-        Some(Readiness::ChildExited { .. }) => {
-            return Err(("service_not_ready".into(), "it ended before it answered".into()));
+        Some(Readiness::ChildExited { .. }) | None => {
+            return Err(("internal".into(), "its readiness check broke off".into()));
         }
-        None => return Err(("internal".into(), "its readiness check broke off".into())),
     }
-    let (Some(port), Some(child)) = (port, child) else { return Ok(()) };
-    let checked = tokio::task::spawn_blocking(move || {
-        let end = std::time::Instant::now() + OWNERSHIP_LIMIT;
-        loop {
-            let mut ours: BTreeSet<i32> = BTreeSet::from([child.pid]);
-            // From its keeper on: what a launcher leaves behind is the keeper's child.
-            let top = match adopt::judge(&dir) {
-                Ok(Verdict::Live(Some(id))) => id.shim.pid,
-                _ => child.pid,
-            };
-            if let Ok(below) = descendants::of(top) {
-                ours.extend(below.iter().map(|p| p.id.pid));
-            }
-            match port::ownership(port, &ours) {
-                Ownership::Ours(_) => return Ok(()),
-                // What cannot be told is not held against it.
-                Ownership::Unknown(why) => {
-                    tracing::warn!(%why, port, "whose a port is cannot be told");
-                    return Ok(());
-                }
-                Ownership::Nobody if std::time::Instant::now() >= end => return Ok(()),
-                Ownership::Others(owners) if std::time::Instant::now() >= end => {
-                    let who = port::describe(&Ok(owners));
-                    return Err(("port_in_use".to_owned(), format!("port {port} answers, but it is held by {who}")));
-                }
-                Ownership::Nobody | Ownership::Others(_) => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
-    })
-    .await;
-    checked.unwrap_or_else(|panic| Err(("internal".into(), panic.to_string())))
+    let (Some(port), Some(owned)) = (port, owned) else { return Ok(()) };
+    let settled = tokio::task::spawn_blocking(move || owned.settle(port)).await;
+    match settled {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(who)) => Err(("port_in_use".into(), format!("port {port} answers, but it is held by {who}"))),
+        Err(panic) => Err(("internal".into(), panic.to_string())),
+    }
 }
 
-fn prepare(service: &ServiceRow, started_before: bool) -> Result<Prepared, (String, String)> {
-    let config: ServiceConfig = serde_json::from_value(service.config.clone())
-        .map_err(|e| ("internal".to_owned(), format!("the service's accepted config cannot be read: {e}")))?;
-    let last = service.port.and_then(|p| u16::try_from(p).ok());
-    let failed = |e: port::PortError| (e.code().to_owned(), e.to_string());
-    let (reservation, number) = match (&config.port, started_before) {
-        (Port::None, _) => (None, None),
-        (Port::Auto { .. }, true) => (None, last),
-        (Port::Fixed { port, .. }, true) => (None, Some(*port)),
-        (Port::Auto { .. }, false) => {
-            let reserved = port::reserve_auto(last).map_err(failed)?;
-            let number = reserved.port();
-            (Some(reserved), Some(number))
-        }
-        (Port::Fixed { port, .. }, false) => (Some(port::reserve_exact(*port).map_err(failed)?), Some(*port)),
-    };
-    let values = Values::new().with_some(Placeholder::Port, number.map(|n| n.to_string()));
-    let text = |template: &str| {
-        render(template, Placeholder::FOR_SERVICE, &values)
-            .map_err(|e| ("service_start_failed".to_owned(), format!("{}: {e}", service.name)))
-    };
-    let probe = match &config.ready.check {
-        ReadyCheck::Http(url) => Some(Probe::Http(text(url)?)),
-        ReadyCheck::Tcp(address) => Some(Probe::Tcp(text(address)?)),
-        ReadyCheck::None | ReadyCheck::Command(_) | ReadyCheck::LogLine(_) => None,
-    };
-    let url = match (&config.url, &config.ready.check) {
-        (Some(url), _) | (None, ReadyCheck::Http(url)) => Some(text(url)?),
-        _ => None,
-    };
-    let ready = probe
-        .map(|p| {
-            let (limit, pause) = (config.ready.timeout_ms, config.ready.interval_ms);
-            Check::new(p, Duration::from_millis(limit), Duration::from_millis(pause))
-        })
-        .transpose()
-        .map_err(|e| ("service_start_failed".to_owned(), e.to_string()))?;
-    Ok(Prepared { config, port: reservation, number, url, ready, values })
-}
-
-fn build(
-    ctx: &Context,
-    service: &ServiceRow,
-    project: Option<&serde_json::Value>,
-    project_path: &str,
-    prepared: Prepared,
-) -> Result<(Spec, StartMessage), CannotStart> {
-    let broken = |message: String| CannotStart { code: "service_start_failed".into(), message };
-    let config = prepared.config;
-    let project: ProjectConfig =
-        project.cloned().ok_or_else(|| broken("the project has no accepted config".into())).and_then(|c| {
-            serde_json::from_value(c).map_err(|e| broken(format!("the accepted config cannot be read: {e}")))
-        })?;
-    let cwd = Path::new(&service.cwd);
-    if !cwd.is_dir() {
-        return Err(CannotStart {
-            code: "cwd_missing".into(),
-            message: format!("the directory {} of service {} is not there", service.cwd, service.name),
-        });
+/// Adds the last of its error output to a message.
+async fn tail(ctx: &Context, dir: String) -> impl Fn(String) -> String {
+    let data: PathBuf = ctx.keeper.data.clone();
+    let gathered = tokio::task::spawn_blocking(move || output::gather(&data, &dir, None).stderr_excerpt).await;
+    let tail = gathered.ok().flatten().map(|t| last_chars(t.trim(), TAIL)).filter(|t| !t.is_empty());
+    move |message| match &tail {
+        Some(tail) => format!("{message}; its last error output: {tail}"),
+        None => message,
     }
-    let mut secrets = ConfiguredSecrets::new(&project.secrets, &ctx.operator, Path::new(project_path));
-    let own = resolve(&config.env, &mut secrets).map_err(|e| broken(e.to_string()))?;
-    let fallback = Path::new("/usr/local/bin");
-    let allow = Allow {
-        wharf_directory: ctx.program_dir.as_deref().unwrap_or(fallback),
-        pass_ssh_agent: false,
-        has_terminal: false,
-    };
-    let mut env: BTreeMap<String, String> = allowed(&ctx.operator, allow);
-    let tag = format!("service/{}/{}", service.id, service.generation);
-    env.insert("WHARF_SERVICE_ID".into(), service.id.text());
-    env.insert("WHARF_SERVICE_NAME".into(), service.name.clone());
-    env.insert("WHARF_TAG".into(), tag.clone());
-    for (name, value) in own.env {
-        // A secret is no template: its output is searched for the value as it is.
-        let is_template = matches!(config.env.get(&name), Some(EnvValue::Text(_)));
-        let value = if is_template {
-            render(&value, Placeholder::FOR_SERVICE, &prepared.values).map_err(|e| broken(format!("{name}: {e}")))?
-        } else {
-            value
-        };
-        env.insert(name, value);
-    }
-    if let (Port::Auto { env: name } | Port::Fixed { env: name, .. }, Some(port)) = (&config.port, &prepared.port) {
-        env.insert(name.clone(), port.port().to_string());
-    }
-    let (argv, shell) = match &config.command {
-        CommandLine::Shell(line) => (vec![line.clone()], true),
-        CommandLine::Argv(args) => (args.clone(), false),
-    };
-    let argv = argv
-        .iter()
-        .map(|a| render(a, Placeholder::FOR_SERVICE, &prepared.values).map_err(|e| broken(e.to_string())))
-        .collect::<Result<Vec<_>, _>>()?;
-    let spec = Spec {
-        v: 1,
-        kind: ShimKind::Service,
-        id: service.id.text(),
-        attempt: service.generation,
-        epoch: ctx.keeper.epoch,
-        argv,
-        cwd: service.cwd.clone(),
-        env_names: env.keys().cloned().collect(),
-        shell,
-        tty: None,
-        stdin: StdinMode::None,
-        timeout_ms: None,
-        grace_ms: grace(service),
-        log: LogSpec::default(),
-        limits: BTreeMap::new(),
-        tag,
-        redact_count: u32::try_from(own.redact.len()).unwrap_or(u32::MAX),
-        stop_signal: Some(config.stop.signal.clone()),
-        keep: Vec::new(),
-        boot_id: None,
-    };
-    // Given up as late as can be: the service takes it next.
-    drop(prepared.port);
-    Ok((spec, StartMessage { env, stdin: None, redact: own.redact, token: None }))
 }

@@ -165,6 +165,7 @@ fn every_row_type_stands_in_the_schema() {
         SnapshotRow,
         ServiceRow,
         ServiceUserRow,
+        ServicePastUserRow,
         IssueRow,
         CommentRow,
         WakeupRow,

@@ -38,6 +38,8 @@ pub enum Place {
     WorkspacesList,
     /// Among the operations of a workspace.
     Operations,
+    /// On the port board.
+    Ports,
     /// On Activity, in any pane.
     Activity,
     /// On Diagnostics, in any pane.
@@ -48,7 +50,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Everywhere,
         Self::List,
         Self::Text,
@@ -64,6 +66,7 @@ impl Place {
         Self::Workspaces,
         Self::WorkspacesList,
         Self::Operations,
+        Self::Ports,
         Self::Activity,
         Self::Diagnostics,
         Self::OwnLog,
@@ -87,6 +90,7 @@ impl Place {
             Self::Workspaces => "workspaces",
             Self::WorkspacesList => "workspaces-list",
             Self::Operations => "operations",
+            Self::Ports => "ports",
             Self::Activity => "activity",
             Self::Diagnostics => "diagnostics",
             Self::OwnLog => "own-log",
@@ -111,6 +115,7 @@ impl Place {
             Self::Services => "THE SERVICE",
             Self::Workspaces => "THE WORKSPACE",
             Self::Operations => "THE OPERATIONS",
+            Self::Ports => "THE PORTS",
             Self::Activity => "THE ENTRY",
             Self::Diagnostics => "THE STATE",
             Self::OwnLog => "OWN LOG",
@@ -122,7 +127,7 @@ impl Place {
 pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
     use Place::{
         Activity, Diagnostics, Environments, EnvironmentsList, Everywhere, Leases, LeasesList, Ledger, LedgerList,
-        List, Operations, OwnLog, Services, ServicesList, Stream, Text, Workspaces, WorkspacesList,
+        List, Operations, OwnLog, Ports, Services, ServicesList, Stream, Text, Workspaces, WorkspacesList,
     };
     const SETS: &[&[Place]] = &[
         &[LedgerList, List, Ledger, Everywhere],
@@ -133,6 +138,7 @@ pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
         &[ServicesList, List, Services, Everywhere],
         &[Stream, Text, Services, Everywhere],
         &[Text, Services, Everywhere],
+        &[Ports, Text, Services, Everywhere],
         &[EnvironmentsList, List, Environments, Everywhere],
         &[Text, Environments, Everywhere],
         &[WorkspacesList, List, Workspaces, Everywhere],

@@ -255,6 +255,12 @@ pub enum Question {
         /// Most ended rows wanted.
         limit: u32,
     },
+    /// What is known of a service beside its line.
+    ServiceDetail(ServiceId),
+    /// What the process trees of these starts of services take; asked for what is on the screen.
+    ServiceFigures(Vec<(ServiceId, u32)>),
+    /// The port board over all projects.
+    Ports,
     /// Workspaces, as `Runs`.
     Workspaces {
         /// Which.

@@ -135,6 +135,62 @@ pub fn split(body: Rect, columns: u16, rows: u16, wish: Wish) -> Split {
     }
 }
 
+/// A list with a second one below it, and the detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Three {
+    /// List and detail.
+    pub split: Split,
+    /// The second list; empty when it is not shown.
+    pub second: Rect,
+}
+
+/// Rows that both lists of a screen want, and which of the two is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lists {
+    /// Rows of the list, second heads included.
+    pub first: u16,
+    /// Rows of the second list.
+    pub second: u16,
+    /// The focus is in the second one.
+    pub in_second: bool,
+}
+
+/// Divides a body into two lists and a detail: from 130 columns on the second list stands beside the detail,
+/// else between list and detail. Where it has no room it takes the detail's place while it has the focus.
+pub fn three(body: Rect, columns: u16, rows: u16, wish: Wish, lists: Lists) -> Three {
+    let none = Rect::new(body.x, body.y, 0, 0);
+    let plain = split(body, columns, rows, Wish { beside: false, ..wish });
+    if body.is_empty() || !wish.any {
+        return Three { split: plain, second: none };
+    }
+    let in_place = |split: Split| match (wish.detail && lists.in_second, split.pane.is_empty()) {
+        (true, false) => Three { split: Split { pane: none, line: None, ..split }, second: split.pane },
+        _ => Three { split, second: none },
+    };
+    if wish.zoom || columns < 60 {
+        return in_place(plain);
+    }
+    let blank = u16::from(rows >= 30);
+    let list = (lists.first.saturating_add(2 + blank)).min(plain.list.height).max(1);
+    let below = Rect { y: body.y + list, height: body.height - list, ..body };
+    let over = Split { list: Rect { height: list, ..body }, pane: below, ..plain };
+    if columns >= 130 {
+        let share = (wish.share + 8).clamp(30, 70);
+        let left = (u32::from(columns) * u32::from(share) / 100) as u16;
+        let pane = Rect { x: body.x + left + 1, width: body.width - left - 1, ..below };
+        let second = Rect { width: left.saturating_sub(1), ..below };
+        return Three { split: Split { pane, line: Some(body.x + left), ..over }, second };
+    }
+    // The detail keeps its title and a few rows.
+    let least = if rows >= 24 { 8 } else { 6 };
+    let second = (lists.second.saturating_add(2 + blank)).min(below.height.saturating_sub(least));
+    if second < 3 {
+        return in_place(over);
+    }
+    let pane = Rect { y: below.y + second, height: below.height - second, ..below };
+    Three { split: Split { pane, ..over }, second: Rect { height: second, ..below } }
+}
+
 /// A dialog of a wanted size in the middle of the body; the full width below 100 columns.
 pub fn dialog(columns: u16, rows: u16, width: u16, height: u16) -> Rect {
     let width = if columns < 100 { columns } else { width.min(columns.saturating_sub(4)) };
@@ -167,6 +223,23 @@ mod tests {
         assert!(bands(39, 24, false).is_none() && bands(80, 9, false).is_none());
     }
 
+    #[test]
+    fn a_second_list_stands_as_drawn_and_never_gets_lost() {
+        let lists = Lists { first: 5, second: 5, in_second: false };
+        let of =
+            |columns, rows, wish, lists| three(bands(columns, rows, false).unwrap().body, columns, rows, wish, lists);
+        let small = of(80, 24, wish(), lists);
+        let heights = (small.split.list.height, small.second.height, small.split.pane.height);
+        assert_eq!(heights, (7, 7, 8));
+        let wide = of(160, 45, wish(), lists);
+        assert_eq!((wide.split.list.height, wide.second.width, wide.split.line), (8, 90, Some(91)));
+        // Without room it takes the detail's place while it has the focus.
+        let low = of(80, 15, wish(), lists);
+        assert!(low.second.is_empty() && !low.split.pane.is_empty());
+        let low = of(80, 15, Wish { detail: true, ..wish() }, Lists { in_second: true, ..lists });
+        assert!(!low.second.is_empty() && low.split.pane.is_empty());
+    }
+
     proptest! {
         #[test]
         fn nothing_lies_outside(columns in 0u16..420, rows in 0u16..120, banner: bool, zoom: bool, detail: bool, any: bool) {
@@ -177,6 +250,16 @@ mod tests {
                     prop_assert_eq!(part.intersection(whole), part);
                 }
                 prop_assert!(!s.list.intersects(s.pane) || s.list.is_empty() || s.pane.is_empty());
+                let lists = Lists { first: columns % 40, second: rows % 50, in_second: zoom != any };
+                let t = three(b.body, columns, rows, Wish { zoom, detail, any, ..wish() }, lists);
+                let parts = [t.split.list, t.second, t.split.pane];
+                for (i, part) in parts.iter().enumerate() {
+                    prop_assert_eq!(part.intersection(whole), *part);
+                    for other in &parts[i + 1..] {
+                        prop_assert!(!part.intersects(*other) || part.is_empty() || other.is_empty());
+                    }
+                }
+                prop_assert!(parts.iter().any(|p| !p.is_empty()));
             }
         }
     }

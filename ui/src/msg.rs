@@ -1,7 +1,7 @@
 //! What reaches the console: keys, time, rows, answers.
 
 use crossterm::event::{KeyEvent, MouseEvent};
-use wharf_model::UnixMillis;
+use wharf_model::{ServiceId, UnixMillis};
 
 use crate::effect::{Owner, Question};
 use crate::overlay::notice::Notice;
@@ -105,6 +105,12 @@ pub enum Answer {
     EnvironmentDetail(Option<Box<EnvironmentDetail>>),
     /// Services.
     Services(Page<ServiceLine>),
+    /// One service; none when there is no such service.
+    ServiceDetail(Option<Box<ServiceDetail>>),
+    /// What process trees of services take, as far as they were measured.
+    ServiceFigures(Vec<(ServiceId, ServiceFigures)>),
+    /// The port board.
+    Ports(PortBoard),
     /// Workspaces.
     Workspaces(Page<WorkspaceLine>),
     /// Operations.

@@ -36,7 +36,7 @@ impl Row for ActivityRow {
             Field::Issue => of("issue"),
             Field::By => vec![self.actor_id.clone(), self.actor_type.to_string()],
             Field::Kind => vec![self.action.clone()],
-            Field::Agent | Field::Environment | Field::Error => Vec::new(),
+            Field::Agent | Field::Environment | Field::Error | Field::Health => Vec::new(),
         }
     }
     fn began(&self) -> UnixMillis {

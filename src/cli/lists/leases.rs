@@ -61,7 +61,7 @@ impl Row for LeaseItem {
             Field::Lease => number(Kind::Lease, Some(self.lease.number)),
             Field::Workspace => number(Kind::Workspace, self.workspace_number),
             Field::Kind => vec![self.lease.provider.clone()],
-            Field::Service | Field::By | Field::Error => Vec::new(),
+            Field::Service | Field::By | Field::Error | Field::Health => Vec::new(),
         }
     }
     fn began(&self) -> UnixMillis {

@@ -23,12 +23,13 @@ pub const SERVICES: Knows = Knows {
         Status::Starting,
         Status::Running,
         Status::Unhealthy,
+        Status::Idle,
         Status::Stopping,
         Status::Backoff,
         Status::Stopped,
         Status::Failed,
     ],
-    fields: &[Field::Run, Field::Agent, Field::Workspace, Field::Service, Field::Error],
+    fields: &[Field::Run, Field::Agent, Field::Workspace, Field::Service, Field::Health, Field::Error],
     figures: false,
 };
 
@@ -36,8 +37,8 @@ impl Row for ServiceItem {
     fn is(&self, status: Status) -> bool {
         let is = self.service.status;
         match status {
-            Status::Live => is.is_live(),
-            Status::Ended => !is.is_live(),
+            Status::Live => is.is_open(),
+            Status::Ended => !is.is_open(),
             Status::Starting => is == ServiceStatus::Starting,
             Status::Running => is == ServiceStatus::Running,
             Status::Unhealthy => self.service.health == Health::Unhealthy,
@@ -45,6 +46,7 @@ impl Row for ServiceItem {
             Status::Backoff => is == ServiceStatus::Backoff,
             Status::Stopped => is == ServiceStatus::Stopped,
             Status::Failed => is == ServiceStatus::Failed,
+            Status::Idle => self.service.idle_deadline_at.is_some(),
             _ => false,
         }
     }
@@ -55,6 +57,7 @@ impl Row for ServiceItem {
             Field::Workspace => number(Kind::Workspace, self.workspace_number),
             Field::Service => vec![Kind::Service.number(self.service.number), self.service.name.clone()],
             Field::Error => some(self.service.error_code.as_ref()),
+            Field::Health => vec![self.service.health.to_string()],
             Field::Issue | Field::Environment | Field::Lease | Field::By | Field::Kind => Vec::new(),
         }
     }
@@ -68,44 +71,71 @@ impl Row for ServiceItem {
     }
 }
 
-/// How a service stops when nobody uses it.
-fn stops(service: &ServiceRow) -> String {
-    match rules::release::after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) {
+/// How a service stops when nobody uses it, counted down once it does.
+fn stops(service: &ServiceRow, now: UnixMillis) -> String {
+    if let Some(at) = service.idle_deadline_at.filter(|_| service.status.is_live()) {
+        return format!("in {}", format::left(now.until(at)));
+    }
+    match rules::service_desired::after_last(service) {
         rules::release::AfterLastUser::Stop => "with the run".to_owned(),
         rules::release::AfterLastUser::Idle(ms) => format!("idle {}", format::duration(ms)),
         rules::release::AfterLastUser::Keep => "by hand".to_owned(),
     }
 }
 
-/// Lists services, newest first.
+/// Health with its glyph, or how its process ended.
+fn health(s: &ServiceRow) -> String {
+    let ended = || s.signal.clone().or_else(|| s.exit_code.map(|code| format!("exit {code}")));
+    match (s.status, s.health) {
+        (ServiceStatus::Starting, _) => "◌ waiting".to_owned(),
+        (ServiceStatus::Running, Health::Healthy) => "✓ healthy".to_owned(),
+        (ServiceStatus::Running, Health::Unhealthy) => "✗ unhealthy".to_owned(),
+        (ServiceStatus::Running, Health::Unknown) => "? unknown".to_owned(),
+        (ServiceStatus::Failed, _) => format!("✗ {}", ended().unwrap_or_else(|| "failed".to_owned())),
+        (ServiceStatus::Backoff, _) => ended().map_or_else(|| "–".to_owned(), |words| format!("✗ {words}")),
+        (ServiceStatus::Stopping | ServiceStatus::Stopped, _) => "–".to_owned(),
+    }
+}
+
+/// Lists services, newest first; then says who else holds a port that one of them wants.
 pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &SERVICES)?;
     let query = ServiceQuery::default();
     let listed = listed(context, args, |reader, at, n| reader.services(&query, at, n), |row| ready.passes(row))?;
     let now = clock::now();
-    list::print(context, args, "services", "the filter", &listed, ServiceDoc::new, |rows| {
+    let code = list::print(context, args, "services", "the filter", &listed, ServiceDoc::new, |rows| {
         let mut table = Table::new(&["SVC", "NAME", "STATUS", "HEALTH", "PORT", "URL", "UP", "USED BY", "STOPS"]);
         for row in rows {
             let s = &row.service;
             let (class, word) = service_state(s);
-            let health = match s.health {
-                _ if !s.status.is_live() => s.exit_code.map_or_else(|| "–".to_owned(), |c| format!("exit {c}")),
-                Health::Healthy => "✓ healthy".to_owned(),
-                Health::Unhealthy => "✗ unhealthy".to_owned(),
-                Health::Unknown => "◌ waiting".to_owned(),
-            };
+            let live = s.status.is_live();
             table.row(vec![
                 Cell::text(Kind::Service.number(s.number)),
                 Cell::text(s.name.clone()),
                 Cell::state(class, word),
-                Cell::text(health),
-                Cell::figure(s.port.map(|p| p.to_string())),
-                Cell::maybe(s.url.clone()),
-                duration(s.started_at.filter(|_| s.status.is_live()).map(|at| at.until(now))),
+                Cell::text(health(s)),
+                Cell::figure(s.port.filter(|_| live).map(|p| p.to_string())),
+                Cell::maybe(s.url.clone().filter(|_| live)),
+                duration(s.started_at.filter(|_| live).map(|at| at.until(now))),
                 Cell::figure(Some(format::plural(row.users.len() as u64, "run"))),
-                Cell::text(stops(s)),
+                Cell::text(stops(s, now)),
             ]);
         }
         table
-    })
+    })?;
+    if !context.global.json && !listed.rows.is_empty() {
+        strangers(context, &listed.rows)?;
+    }
+    Ok(code)
+}
+
+/// Who else holds a port that one of these wants.
+fn strangers(context: &Context, rows: &[ServiceItem]) -> Result<()> {
+    for port in super::ports::look(context)? {
+        let shown = rows.iter().any(|row| port.numbers.contains(&row.service.number));
+        if let Some(words) = port.stranger().filter(|_| shown) {
+            context.remark(&words);
+        }
+    }
+    Ok(())
 }

@@ -40,7 +40,9 @@ impl Row for WorkspaceItem {
             Field::Environment => some(self.environment.as_ref()),
             Field::Workspace => vec![Kind::Workspace.number(self.workspace.number), self.workspace.name.clone()],
             Field::Kind => vec![self.workspace.mode.to_string()],
-            Field::Agent | Field::Run | Field::Lease | Field::Service | Field::By | Field::Error => Vec::new(),
+            Field::Agent | Field::Run | Field::Lease | Field::Service | Field::By | Field::Error | Field::Health => {
+                Vec::new()
+            }
         }
     }
     fn began(&self) -> UnixMillis {

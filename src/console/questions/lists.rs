@@ -198,7 +198,9 @@ impl Asking<'_> {
             |item| item.service.status.is_live(),
             |item| rows::service_facts(item, self.now),
         )?;
-        Ok(finish(gathered, rows::service))
+        let mut page = finish(gathered, |item| rows::service(item, self.now));
+        self.with_strangers(&mut page.rows);
+        Ok(page)
     }
 
     pub(super) fn workspaces(

@@ -11,6 +11,7 @@ mod lists;
 pub(crate) mod places;
 pub(crate) mod preview;
 pub(crate) mod rows;
+mod services;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use super::checkouts::Checkouts;
 use super::events::{Event, Sender};
 use super::live::LiveRuns;
 use super::output::Outputs;
+use super::service_looks::ServiceLooks;
 use crate::clock;
 use crate::once_there::once_there;
 
@@ -49,6 +51,8 @@ pub struct Scope {
     pub live: LiveRuns,
     /// Checkouts of the workspaces that are shown.
     pub checkouts: Checkouts,
+    /// Processes and ports of the services that are shown.
+    pub services: ServiceLooks,
 }
 
 impl Scope {
@@ -58,7 +62,7 @@ impl Scope {
         project: &std::path::Path,
         zone: Zone,
         live: &LiveRuns,
-        checkouts: &Checkouts,
+        (checkouts, services): (&Checkouts, &ServiceLooks),
     ) -> Self {
         Self {
             data: data.to_owned(),
@@ -66,6 +70,7 @@ impl Scope {
             zone,
             live: live.clone(),
             checkouts: checkouts.clone(),
+            services: services.clone(),
         }
     }
 }
@@ -182,6 +187,9 @@ impl Asking<'_> {
             Question::Services { filter, after, limit } => {
                 Answer::Services(self.services(filter, *after, *limit as usize)?)
             }
+            Question::ServiceDetail(id) => Answer::ServiceDetail(self.service_detail(*id)?.map(Box::new)),
+            Question::ServiceFigures(shown) => Answer::ServiceFigures(self.scope.services.figures(shown)),
+            Question::Ports => Answer::Ports(self.ports()?),
             Question::Workspaces { filter, after, limit } => {
                 Answer::Workspaces(self.workspaces(filter, *after, *limit as usize)?)
             }

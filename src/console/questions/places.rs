@@ -198,22 +198,9 @@ pub(crate) fn without_secrets(config: &Value) -> Value {
         .collect()
 }
 
-/// The line at which a file names an environment; its first where none does.
+/// The line at which an environment is written; the first when it is not found.
 fn line_of(file: &Path, name: &str) -> u64 {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let mut inside = false;
-    for (i, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.starts_with('[') {
-            inside = line.starts_with("[[environment]]");
-        }
-        let named = line.strip_prefix("name").map(str::trim_start).and_then(|l| l.strip_prefix('='));
-        let quoted = named.map(|n| n.split('#').next().unwrap_or(n).trim().trim_matches(['"', '\'']));
-        if inside && quoted == Some(name) {
-            return i as u64 + 1;
-        }
-    }
-    1
+    crate::config::line_of(file, "environment", name).unwrap_or(1)
 }
 
 #[cfg(test)]

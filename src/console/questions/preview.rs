@@ -1,11 +1,13 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
 pub(crate) mod lease;
+mod service;
 pub(crate) mod workspace;
 
-use wharf_model::rules::release::Judged;
+pub use service::{restart, stop};
+
 use wharf_model::rules::release::{AfterLastUser, after_last_user};
-use wharf_model::{Kind, LeaseId, RunId, RunStatus, ServiceId, ServiceStatus, UnixMillis};
+use wharf_model::{Kind, LeaseId, RunId, RunStatus, UnixMillis};
 use wharf_store::view::{RunDetail, ServiceItem};
 use wharf_store::{Reader, StoreError};
 use wharf_ui::effect::Verdict;
@@ -148,45 +150,4 @@ pub fn lease(
     let files = |row: &wharf_model::WorkspaceRow| row.cwd.clone().unwrap_or_default();
     let judged = lease::judge(reader, id, verb, &Around { now, zone, files: &files })?;
     Ok(judged.map_or_else(|| refused("there is no such lease any more", now), |j| j.preview))
-}
-
-/// What stopping a service would do.
-pub fn stop(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview, StoreError> {
-    let Some(item) = reader.service(id)? else { return Ok(refused("there is no such service any more", at)) };
-    match item.service.status {
-        ServiceStatus::Starting | ServiceStatus::Running => {}
-        ServiceStatus::Stopping => return Ok(refused("it is being stopped already", at)),
-        other => return Ok(refused(format!("it is {other}; there is nothing to stop"), at)),
-    }
-    let mut lines = vec![line(PreviewVerb::Stops, service_words(&item), stop_words(item.service.grace_ms))];
-    users(&item, &mut lines);
-    let note = if item.users.is_empty() { "No run uses it." } else { "Runs that use it go on, and see it go." };
-    Ok(Preview { lines, note: note.to_owned(), expect: own(&item), at, refused: None, args: Vec::new() })
-}
-
-/// What restarting a service would do.
-pub fn restart(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview, StoreError> {
-    let Some(item) = reader.service(id)? else { return Ok(refused("there is no such service any more", at)) };
-    let mut lines = Vec::new();
-    if matches!(item.service.status, ServiceStatus::Starting | ServiceStatus::Running) {
-        lines.push(line(PreviewVerb::Stops, service_words(&item), stop_words(item.service.grace_ms)));
-    }
-    users(&item, &mut lines);
-    let again = format!("start number {} of it", item.service.generation + 1);
-    lines.push(line(PreviewVerb::Records, again, item.service.command.clone()));
-    let note = "It starts anew with the same command and keeps its users.".to_owned();
-    Ok(Preview { lines, note, expect: own(&item), at, refused: None, args: Vec::new() })
-}
-
-fn users(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
-    for user in &item.users {
-        let name = Kind::Run.number(user.run_number);
-        let what = user.agent.as_ref().map_or(name.clone(), |agent| format!("{name} {agent}"));
-        lines.push(line(PreviewVerb::Keeps, what, "uses it, and loses it meanwhile"));
-    }
-}
-
-fn own(item: &ServiceItem) -> Vec<Expect> {
-    let users = item.users.iter().map(|u| Expect { id: u.run_id.text(), version: Judged::USES });
-    std::iter::once(Expect { id: item.service.id.text(), version: item.service.version }).chain(users).collect()
 }

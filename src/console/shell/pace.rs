@@ -82,6 +82,9 @@ impl Shell {
         if ages && self.app.screen == ScreenId::Workspaces {
             self.checkouts.look();
         }
+        if ages && self.app.screen == ScreenId::Services {
+            self.service_looks.look();
+        }
         if ages && self.live.changed() {
             self.refresh_due = true;
         }

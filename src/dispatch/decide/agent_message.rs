@@ -1,10 +1,11 @@
-//! What a `wharf` inside a run says: comments and its next action, limited to that run and its issue.
+//! What a `wharf` inside a run says: comments, its next action, services that its adapter keeps; limited to that run
+//! and its issue.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wharf_model::{ActorType, CommentId, CommentRow, RunId, RunRow};
 
-use super::{Deciding, about};
+use super::{Deciding, about, service};
 use crate::dispatch::input::Actor;
 
 /// Longest comment or next action that is kept, in bytes; longer ones are cut and say so.
@@ -95,6 +96,13 @@ pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, said: &Said<'_>) {
         ("next_action", Some(text)) => {
             d.tx.update::<RunRow>(run_id, |r| r.next_action = Some(text.clone()));
             d.tx.event(run_id, "agent.next_action", "info", text, Some(payload));
+        }
+        ("report_service", _) => {
+            let (level, message) = match service::reported(d, &run, body, &actor) {
+                Ok(message) => ("info", message),
+                Err(why) => ("warn", format!("a report of a service was not taken: {why}")),
+            };
+            d.tx.event(run_id, "agent.report_service", level, message, Some(payload));
         }
         (kind, _) => {
             let message = format!("message of kind {kind:?} is not understood and was kept in the log only");

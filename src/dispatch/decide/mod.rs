@@ -28,6 +28,7 @@ mod lease_verb;
 mod limits;
 pub mod occurrence;
 pub(crate) mod place;
+mod ready_comment;
 pub mod release;
 pub mod request;
 pub mod resolve;
@@ -209,6 +210,7 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
     }
     // Whoever waits for a slot comes before those who are only about to ask for one.
     lease::promote(&mut d);
+    service::settle(&mut d);
     claim::claim_ready(&mut d);
     workspace::carry_on(&mut d);
     request::settle(&mut d);

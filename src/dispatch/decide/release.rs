@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wharf_model::rules::release::{self, Judged, ReleaseFacts, Urgency, Waits};
+use wharf_model::rules::service_order;
 use wharf_model::state::State;
 use wharf_model::{
     LeaseEnd, LeaseId, LeaseRow, LeaseStatus, RequestKind, RequestRow, RequestStatus, StopReason, UnixMillis,
@@ -18,7 +19,10 @@ pub(crate) fn facts(state: &State, id: LeaseId) -> Option<ReleaseFacts> {
         state
             .services_of(run.id)
             .filter_map(|s| state.services.get(&s))
-            .map(|s| (s.clone(), state.users_of(s.id).filter(|u| *u != run.id).count()))
+            .map(|s| {
+                let needed_by = service_order::dependents(state.services.values(), s.id).count();
+                (s.clone(), state.users_of(s.id).filter(|u| *u != run.id).count() + needed_by)
+            })
             .collect()
     });
     let workspace = run.as_ref().and_then(|r| r.workspace_id).and_then(|w| state.workspaces.get(&w)).cloned();

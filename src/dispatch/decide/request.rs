@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use wharf_model::rules::release::Judged;
+use wharf_model::rules::service_order;
 use wharf_model::{
     ActionKind, IssueId, IssueRow, IssueStatus, LeaseId, Priority, ProjectId, RequestId, RequestKind, RequestRow,
-    RequestStatus, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, StopReason, UnixMillis,
+    RequestStatus, RunId, RunRow, ServiceId, ServiceRow, StopReason, UnixMillis,
 };
 
 use super::{
@@ -64,9 +65,15 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         | RequestKind::EnvironmentDelete
         | RequestKind::EnvironmentProbe
         | RequestKind::EnvironmentTest => environment::accept(d, row, kind, prepared, &actor)?,
+        RequestKind::ServiceStart | RequestKind::ServiceStop | RequestKind::ServiceRestart
+            if row.target_type.as_deref() == Some("workspace") =>
+        {
+            let name = row.args.get("service").and_then(Value::as_str);
+            service::carry_out(d, kind, target(row)?, name, &actor)?
+        }
         RequestKind::ServiceStart => {
             let project = config::first_verb(d, prepared, &actor)?;
-            let id = config::service_named(d, row, project)?;
+            let id = service::current_of(d, config::service_named(d, row, project)?);
             let mut result = service::start_by_hand(d, id, &actor)?;
             result["service_id"] = json!(id.text());
             result
@@ -74,8 +81,9 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::ServiceStop => {
             let id = target::<ServiceId>(row)?;
             check_service(d, row, id)?;
-            service::stop_by_hand(d, id)?
+            service::stop_by_hand(d, id, &actor)?
         }
+        RequestKind::ServiceSetDesired => service::set_desired(d, target(row)?, &row.args, &actor)?,
         RequestKind::ServiceRestart => {
             let id = target::<ServiceId>(row)?;
             check_service(d, row, id)?;
@@ -93,7 +101,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         | RequestKind::WorkspaceRestore
         | RequestKind::WorkspaceRunJob
         | RequestKind::WorkspaceReap => workspace::accept(d, row, kind, prepared, &actor)?,
-        RequestKind::ServiceSetDesired | RequestKind::IssueUpdate => {
+        RequestKind::IssueUpdate => {
             return Err(Refusal::new("illegal_state", format!("{} is not carried out by this version", row.kind)));
         }
         RequestKind::AgentComment | RequestKind::AgentNextAction | RequestKind::AgentReportService => {
@@ -189,13 +197,11 @@ fn check_expected(d: &Deciding<'_, '_>, row: &RequestRow, run: RunId) -> Result<
     release::check_unchanged(row, &judged)
 }
 
-/// The same for a service: a run that has begun to use it since is concerned as well.
+/// The same for a service: whoever has begun to use it since, or to need it, is concerned as well.
 fn check_service(d: &Deciding<'_, '_>, row: &RequestRow, id: ServiceId) -> Result<(), Refusal> {
     let Some(service) = d.tx.get::<ServiceRow>(id) else { return Ok(()) };
-    let own = Judged { id: service.id.text(), version: service.version };
-    let users = d.state().users_of(id).map(|run| Judged { id: run.text(), version: Judged::USES });
-    let judged: Vec<Judged> = std::iter::once(own).chain(users).collect();
-    release::check_unchanged(row, &judged)
+    let needed_by = service_order::dependents(d.state().services.values(), id).map(|s| s.id);
+    release::check_unchanged(row, &service_order::judged(service, d.state().users_of(id), needed_by))
 }
 
 /// Ends accepted requests whose goal is reached, or can no longer be.
@@ -252,49 +258,22 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
             | RequestKind::LeaseRetryCleanup
             | RequestKind::LeaseShell),
         ) => lease_verb::reached(d, row, kind),
-        Some(kind @ (RequestKind::ServiceStart | RequestKind::ServiceRestart)) => {
-            let id = row
-                .result
-                .as_ref()
-                .and_then(|r| r["service_id"].as_str())
-                .or(row.target_id.as_deref())
-                .and_then(|t| t.parse::<ServiceId>().ok());
-            let Some(service) = id.and_then(|s| d.state().services.get(&s)) else {
-                let why = "the service belonged to a run that has ended".to_owned();
-                return Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
+        Some(kind @ (RequestKind::ServiceStart | RequestKind::ServiceRestart | RequestKind::ServiceStop)) => {
+            let result = row.result.clone().unwrap_or_default();
+            let one = |id: ServiceId, generation| service::reached(d.state().services.get(&id), kind, generation);
+            let reached = if result["services"].is_array() {
+                service::reached_all(&result, one)
+            } else {
+                let named = result["service_id"].as_str().or(row.target_id.as_deref());
+                match named.and_then(|t| t.parse::<ServiceId>().ok()) {
+                    Some(id) => one(id, result["generation"].as_u64()),
+                    None => service::reached(None, kind, None),
+                }
             };
-            if service::is_overdue(service) {
-                return Some((RequestStatus::Failed, Some(service::not_ended(service))));
-            }
-            let wanted = row.result.as_ref().and_then(|r| r["generation"].as_u64());
-            if kind == RequestKind::ServiceRestart && wanted.is_some_and(|g| u64::from(service.generation) < g) {
-                let why = "it was asked to stop before it was started again".to_owned();
-                let overruled = Some((RequestStatus::Failed, Some(("service_start_failed".into(), why))));
-                return if service.status.is_live() { None } else { overruled };
-            }
-            match service.status {
-                ServiceStatus::Running => done,
-                ServiceStatus::Failed | ServiceStatus::Stopped => Some((
-                    RequestStatus::Failed,
-                    Some((
-                        service.error_code.clone().unwrap_or_else(|| "service_start_failed".into()),
-                        service.error.clone().unwrap_or_else(|| format!("it is {}", service.status)),
-                    )),
-                )),
-                ServiceStatus::Starting | ServiceStatus::Stopping | ServiceStatus::Backoff => None,
-            }
-        }
-        Some(RequestKind::ServiceStop) => {
-            let id = row.target_id.as_deref().and_then(|t| t.parse::<ServiceId>().ok());
-            let stopped = row.result.as_ref().and_then(|r| r["generation"].as_u64());
-            let service = id.and_then(|s| d.state().services.get(&s));
-            if let Some(hung) = service.filter(|s| service::is_overdue(s)) {
-                return Some((RequestStatus::Failed, Some(service::not_ended(hung))));
-            }
-            // A later generation is somebody else's wish; the one that was to stop is gone.
-            let live =
-                service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
-            if live { None } else { done }
+            reached.map(|reached| match reached {
+                Ok(()) => (RequestStatus::Done, None),
+                Err(failed) => (RequestStatus::Failed, Some(failed)),
+            })
         }
         Some(kind) if workspace::settles(kind) => workspace::reached(d, row, kind),
         // Ended by whoever carries them out.

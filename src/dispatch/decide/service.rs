@@ -1,25 +1,37 @@
-//! Services: found again by their key, shared by users that are rows, stopped by their policy.
+//! Services: found again by their key, shared by users that are rows, started in the order in which they need each
+//! other, restarted and stopped by their policy.
 
 mod by_hand;
+mod desired;
+mod end;
 mod find;
+mod many;
+mod reported;
+mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use serde_json::json;
-use wharf_model::config::ServiceConfig;
-use wharf_model::rules::release::{AfterLastUser, after_last_user};
-use wharf_model::shim::{ChildRef, EndedBy, ExitFrame};
-use wharf_model::{
-    ActionId, ActionKind, ActionStatus, Health, Kind, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus,
-    Step,
-};
+use wharf_model::rules::release::AfterLastUser;
+use wharf_model::rules::service_desired::{after_last, is_reported};
+use wharf_model::rules::service_order::dependents;
+use wharf_model::rules::service_restart::Rules;
+use wharf_model::shim::ChildRef;
+use wharf_model::{Health, RunId, ServiceId, ServiceRow, ServiceStatus, UnixMillis};
 
 pub(crate) use by_hand::{restart_by_hand, start_by_hand, stop_by_hand};
-pub(crate) use find::{ensure_rows, gather, is_configured};
-use find::{fail_target, off};
-use stop::end_stop_actions;
+pub(crate) use desired::{set_desired, settle};
+pub(crate) use end::{ended, fail_waiting};
+pub(crate) use find::{current_of, ensure_rows, gather, is_configured};
+#[allow(unused_imports, reason = "the archive of a workspace calls it")]
+pub(crate) use many::stop_all_of_workspace;
+pub(crate) use many::{carry_out, reached, reached_all};
+pub(crate) use reported::reported;
+use start::{Cause, advance, begin, is_begun, waiting_for};
 pub(crate) use stop::{ask_again, is_overdue, not_ended, not_stopped, stop};
 
-use super::{Deciding, about, seal, steps};
+use super::{Deciding, about, steps};
 use crate::dispatch::input::Actor;
 
 /// Time beyond its own limits after which a service whose executor says nothing is failed.
@@ -28,54 +40,13 @@ const MARGIN_MS: i64 = 15_000;
 /// Reason of a stop after which the service is started again.
 const RESTART: &str = "restart";
 /// Reason of a stop because the service did not become ready.
-pub(crate) const START_TIMEOUT: &str = "start_timeout";
+const START_TIMEOUT: &str = "start_timeout";
+/// Reason of a stop because the service did not answer any more; its policy starts it again.
+const UNHEALTHY: &str = "unhealthy";
 
-/// Starts a service: a new generation, with its intent.
-fn begin(d: &mut Deciding<'_, '_>, id: ServiceId, run: Option<RunId>, actor: &Actor) {
-    let now = d.now();
-    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    let limit: i64 = serde_json::from_value::<ServiceConfig>(service.config.clone())
-        .ok()
-        .and_then(|c| i64::try_from(c.ready.timeout_ms).ok())
-        .unwrap_or(30_000);
-    let generation = service.generation + 1;
-    d.tx.update::<ServiceRow>(id, |s| {
-        s.status = ServiceStatus::Starting;
-        s.generation = generation;
-        s.health = Health::Unknown;
-        s.started_by_run_id = run;
-        s.started_at = Some(now);
-        s.ready_at = None;
-        s.stopped_at = None;
-        s.exit_code = None;
-        s.signal = None;
-        s.stop_reason = None;
-        s.error = None;
-        s.error_code = None;
-        s.process_pid = None;
-        s.process_start_ticks = None;
-        s.idle_deadline_at = None;
-        s.deadline_at = Some(now.plus(limit + MARGIN_MS));
-    });
-    d.intend(ActionKind::StartService, "service", &id.text(), generation, None, None);
-    d.activity(actor, "service.started", &about::service(&service), Some(json!({ "generation": generation })));
-}
-
-/// Runs that wait for a service to become ready.
-fn waiting(d: &Deciding<'_, '_>, id: ServiceId) -> Vec<RunId> {
-    let waits = |run: &RunId| {
-        d.tx.get::<RunRow>(*run).is_some_and(|r| r.status == RunStatus::Running && r.step == Some(Step::Target))
-    };
-    d.state().users_of(id).filter(waits).collect()
-}
-
-/// Ends the wait of every run that waits for a service.
-pub(crate) fn fail_waiting(d: &mut Deciding<'_, '_>, id: ServiceId, code: &str, why: &str) {
-    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    let number = Kind::Service.number(service.number);
-    for run in waiting(d, id) {
-        fail_target(d, run, code, &format!("service {} ({number}) did not become ready: {why}", service.name));
-    }
+/// Whether somebody uses a service: a run, or a service that has not ended and needs it.
+fn in_use(d: &Deciding<'_, '_>, id: ServiceId) -> bool {
+    d.state().users_of(id).next().is_some() || dependents(d.state().services.values(), id).next().is_some()
 }
 
 /// The current generation of a service; a fact about an earlier one changes nothing.
@@ -129,6 +100,10 @@ pub(crate) fn health_seen(
     if health == Health::Unhealthy && service.health != health {
         let details = json!({ "evidence": evidence, "generation": generation });
         d.activity(&Actor::system(), "service.unhealthy", &about::service(&service), Some(details));
+        // Without a policy it stays as it is, under control and shown.
+        if Rules::of(&service).heals() {
+            stop(d, id, UNHEALTHY);
+        }
     }
 }
 
@@ -164,92 +139,21 @@ pub(crate) fn ready(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32) {
     d.tx.update::<ServiceRow>(id, |s| {
         s.status = ServiceStatus::Running;
         s.health = Health::Healthy;
+        s.health_since = Some(now);
         s.ready_at = Some(now);
         s.deadline_at = None;
     });
     let details = json!({ "port": service.port, "url": service.url });
     d.activity(&Actor::system(), "service.ready", &about::service(&service), Some(details));
     let users: Vec<RunId> = d.state().users_of(id).collect();
-    if users.is_empty() && service.started_by_run_id.is_some() {
+    if service.started_by_run_id.is_some() {
         unused(d, id);
     }
     for run in users {
         steps::target_ready(d, run);
     }
-}
-
-/// Its process ended, was never started, or never became ready.
-pub(crate) fn ended(
-    d: &mut Deciding<'_, '_>,
-    action: ActionId,
-    id: ServiceId,
-    generation: u32,
-    exit: Option<&ExitFrame>,
-    code: Option<String>,
-    message: Option<String>,
-) {
-    d.end_action(action, ActionStatus::Done, None);
-    if exit.is_some() || code.as_deref() == Some("process_lost") {
-        seal::ended(d, "service", &id.text(), generation);
-    }
-    let Some(service) = current(d, id, generation) else { return };
-    let ours = service.status == ServiceStatus::Stopping
-        || exit.is_some_and(|e| e.by == EndedBy::Stop && service.stop_reason.is_some());
-    let clean = code.is_none() && exit.is_some_and(|e| e.code == Some(0));
-    let never_ready = service.status == ServiceStatus::Starting;
-    let too_late = service.status == ServiceStatus::Stopping && service.stop_reason.as_deref() == Some(START_TIMEOUT);
-    // One that ends before it was ready failed, even with exit code 0.
-    let well = ours || (clean && !never_ready);
-    let status = if well && !too_late { ServiceStatus::Stopped } else { ServiceStatus::Failed };
-    let message =
-        if too_late { Some("it was not ready in time".into()) } else { message.or_else(|| exit.map(describe)) };
-    let code = if too_late { Some("service_not_ready".into()) } else { code };
-    let failed = status == ServiceStatus::Failed;
-    let now = d.now();
-    d.tx.update::<ServiceRow>(id, |s| {
-        s.status = status;
-        s.health = if failed { Health::Unhealthy } else { Health::Unknown };
-        s.exit_code = exit.and_then(|e| e.code);
-        s.signal = exit.and_then(|e| e.signal.clone());
-        s.error_code = failed.then(|| code.clone().unwrap_or_else(|| "service_start_failed".into()));
-        s.error = failed.then(|| message.clone().unwrap_or_default());
-        s.stopped_at = Some(now);
-        s.deadline_at = None;
-        s.idle_deadline_at = None;
-        s.process_pid = None;
-        s.process_start_ticks = None;
-    });
-    end_stop_actions(d, id, generation);
-    let details = json!({ "status": status.as_str(), "error": message, "generation": generation });
-    d.activity(&Actor::system(), "service.stopped", &about::service(&service), Some(details));
-    if service.status == ServiceStatus::Stopping {
-        // Those who wait asked for it while it was stopping, so they want the next generation.
-        let next = waiting(d, id).first().copied();
-        if next.is_none() && service.stop_reason.as_deref() != Some(RESTART) {
-            return;
-        }
-        match off(&service).map(str::to_owned) {
-            // Accepted while it was stopping.
-            Some(reason) => fail_waiting(d, id, "service_start_failed", &format!("it is switched off: {reason}")),
-            None => begin(d, id, next, &Actor::system()),
-        }
-        return;
-    }
-    let users: Vec<RunId> = d.state().users_of(id).collect();
-    let waiting = waiting(d, id);
-    for run in users.into_iter().filter(|run| !waiting.contains(run)) {
-        d.tx.event(run, "service", "warn", format!("service {} ended while in use", service.name), None);
-    }
-    let code = code.unwrap_or_else(|| "service_start_failed".into());
-    fail_waiting(d, id, &code, message.as_deref().unwrap_or("it ended"));
-}
-
-fn describe(exit: &ExitFrame) -> String {
-    match (&exit.spawn_error, &exit.signal, exit.code) {
-        (Some(error), _, _) => error.message.clone(),
-        (None, Some(signal), _) => format!("killed by {signal}"),
-        (None, None, Some(code)) => format!("exit {code}"),
-        (None, None, None) => "ended without an exit code".to_owned(),
+    for other in waiting_for(d, id) {
+        advance(d, other);
     }
 }
 
@@ -260,24 +164,90 @@ pub(crate) fn leave_all(d: &mut Deciding<'_, '_>, run: RunId) {
     for id in services {
         d.tx.remove_user(id, run);
         d.tx.update::<ServiceRow>(id, |s| s.last_used_at = now);
-        if d.state().users_of(id).next().is_none() {
-            unused(d, id);
+        unused(d, id);
+    }
+    reported::run_ended(d, run);
+}
+
+/// When nobody uses it any more, its policy says what follows.
+fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
+    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
+    use ServiceStatus::*;
+    if is_reported(&service) || !matches!(service.status, Starting | Running | Backoff) {
+        return;
+    }
+    if in_use(d, id) && !mutant!(StoppedInUse) {
+        return;
+    }
+    match after_last(&service) {
+        AfterLastUser::Stop => stop(d, id, "unused"),
+        AfterLastUser::Idle(ms) => {
+            let at = d.now().plus(ms);
+            d.tx.update::<ServiceRow>(id, |s| {
+                s.idle_deadline_at.get_or_insert(at);
+            });
+        }
+        AfterLastUser::Keep => {}
+    }
+}
+
+/// Acts on the services that are overdue.
+pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
+    let now = d.now();
+    let due = |at: Option<UnixMillis>| at.is_some_and(|at| at <= now);
+    let open: Vec<ServiceId> = d.state().services.values().filter(|s| s.status.is_open()).map(|s| s.id).collect();
+    for id in open {
+        // Each is looked at as those before it have left it.
+        let at = |d: &Deciding<'_, '_>| d.tx.get::<ServiceRow>(id).filter(|s| s.status.is_open()).cloned();
+        if let Some(service) = at(d).filter(|s| due(s.idle_deadline_at)) {
+            idle_over(d, &service);
+        }
+        if let Some(service) = at(d).filter(|s| due(s.deadline_at)) {
+            deadline_over(d, &service);
         }
     }
 }
 
-/// The last user has left: the policy says what follows.
-fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
-    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    if !matches!(service.status, ServiceStatus::Starting | ServiceStatus::Running) {
-        return;
+/// The idle time of a service is over. One that nobody waits for any more is not started to its end either.
+fn idle_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
+    let idles = matches!(after_last(service), AfterLastUser::Idle(_));
+    let stops = service.status != ServiceStatus::Stopping;
+    if idles && stops && (!in_use(d, service.id) || mutant!(StoppedInUse)) {
+        return stop(d, service.id, "idle");
     }
-    match after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) {
-        AfterLastUser::Stop => stop(d, id, "unused"),
-        AfterLastUser::Idle(ms) => {
-            let at = d.now().plus(ms);
-            d.tx.update::<ServiceRow>(id, |s| s.idle_deadline_at = Some(at));
+    // It is meant to run since, or used by one that needs it.
+    d.tx.update::<ServiceRow>(service.id, |s| s.idle_deadline_at = None);
+}
+
+fn deadline_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
+    let id = service.id;
+    match service.status {
+        ServiceStatus::Backoff => again(d, service),
+        ServiceStatus::Starting if is_reported(service) => reported::never_ready(d, service),
+        ServiceStatus::Starting if !is_begun(d, service) => {
+            let waited = service.started_at.map_or(0, |at| at.until(d.now()) / 1000);
+            let why = format!("what it needs was not ready within {waited} s");
+            end::fail_start(d, id, "service_not_ready", &why);
         }
-        AfterLastUser::Keep => {}
+        ServiceStatus::Starting => {
+            d.tx.update::<ServiceRow>(id, |s| s.deadline_at = None);
+            stop(d, id, START_TIMEOUT);
+        }
+        _ => {
+            d.tx.update::<ServiceRow>(id, |s| {
+                s.deadline_at = None;
+                s.error = Some("its end has not been seen in time".into());
+            });
+            fail_waiting(d, id, "service_start_failed", "the one before has not been seen to end");
+        }
     }
+}
+
+/// The pause before a restart is over.
+fn again(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
+    let removed = d.state().projects.get(&service.project_id).is_none_or(|p| p.removed_at.is_some());
+    if removed || find::off(service).is_some() {
+        return stop(d, service.id, "switched_off");
+    }
+    begin(d, service.id, Cause::Again, &Actor::system());
 }

@@ -4,8 +4,8 @@ use wharf_model::rules;
 use wharf_model::state::State;
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseRow, LeaseStatus, OperationId,
-    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
-    ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis, WorkspaceId,
+    OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceStatus, Step,
+    StepRow, StepStatus, StopReason, UnixMillis, WorkspaceId,
 };
 
 use super::{
@@ -156,7 +156,7 @@ pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
     step_deadlines(d);
     runs(d);
     leases(d);
-    services(d);
+    service::overdue(d);
     operations(d);
     workspace::overdue(d);
 }
@@ -276,30 +276,6 @@ fn next_of_lease(state: &State, lease: &LeaseRow) -> Option<UnixMillis> {
     rules::lease::next_look(lease, &holder)
 }
 
-fn services(d: &mut Deciding<'_, '_>) {
-    let now = d.now();
-    let rows: Vec<ServiceRow> = d.state().services.values().filter(|s| s.status.is_live()).cloned().collect();
-    for s in rows {
-        let stoppable = matches!(s.status, ServiceStatus::Starting | ServiceStatus::Running);
-        if stoppable && due(s.idle_deadline_at, now) {
-            // One that nobody waits for any more is not started to its end either.
-            service::stop(d, s.id, "idle");
-        } else if due(s.deadline_at, now) {
-            if s.status == ServiceStatus::Starting {
-                d.tx.update::<ServiceRow>(s.id, |s| s.deadline_at = None);
-                service::stop(d, s.id, service::START_TIMEOUT);
-            } else {
-                d.tx.update::<ServiceRow>(s.id, |s| {
-                    s.deadline_at = None;
-                    s.error = Some("its end has not been seen in time".into());
-                });
-                let why = "the one before has not been seen to end";
-                service::fail_waiting(d, s.id, "service_start_failed", why);
-            }
-        }
-    }
-}
-
 fn operations(d: &mut Deciding<'_, '_>) {
     let now = d.now();
     let late: Vec<OperationId> = d
@@ -333,7 +309,7 @@ pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let steps = state.steps.values().filter(|s| s.status == StepStatus::Running).map(|s| s.deadline_at);
     let runs = state.runs.values().filter(|r| !r.status.is_terminal()).map(next_of);
     let leases = state.leases.values().map(|l| next_of_lease(state, l));
-    let services = state.services.values().filter(|s| s.status.is_live());
+    let services = state.services.values().filter(|s| s.status.is_open());
     let services = services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]);
     let operations = state.operations.values().filter(|o| o.status == OperationStatus::Running).map(|o| o.deadline_at);
     let workspaces = workspace::deadlines(state);

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wharf_model::rules::release::{AfterLastUser, ReleaseEffect, after_last_user};
+use wharf_model::rules::release::{AfterLastUser, ReleaseEffect};
+use wharf_model::rules::service_desired::{Does, PROVIDER_ADAPTER, after_last, reconcile};
+use wharf_model::rules::service_order::{dependents, needs};
+use wharf_model::rules::service_restart::CRASH_LOOP;
 use wharf_model::shim::EndedBy;
 use wharf_model::state::{AnyRow, Change, State};
 use wharf_model::*;
@@ -23,6 +26,8 @@ pub struct Books {
     releases: BTreeMap<RunId, ReleaseEffect>,
     /// The run that follows after a loss, by lineage.
     retries: BTreeMap<RunId, RunId>,
+    /// Restarts of each service by its policy, since an operator started it last.
+    restarts: BTreeMap<ServiceId, Vec<UnixMillis>>,
     /// How often something worth seeing was seen, so that a quiet simulator is noticed.
     pub seen: BTreeMap<&'static str, u64>,
 }
@@ -39,6 +44,14 @@ impl Books {
     pub fn config_changes(&mut self) {
         self.releases.clear();
         self.saw("config changed");
+    }
+
+    /// The wall clock moved by so much, and the rows with it; or nobody was there to mind it.
+    pub fn clock_moved(&mut self, gap: i64) {
+        if gap == i64::MAX {
+            return self.restarts.clear();
+        }
+        self.restarts.values_mut().flatten().for_each(|at| *at = at.plus(gap));
     }
 
     pub fn saw(&mut self, what: &'static str) {
@@ -83,6 +96,9 @@ impl Sim {
                     }
                 }
                 Change::Put { row: AnyRow::Action(action), .. } => {
+                    if action.kind == ActionKind::StartService && action.version == 1 {
+                        self.observe_intended(action, changes)?;
+                    }
                     let closed = |s| !matches!(s, ActionStatus::Pending | ActionStatus::Performing);
                     if self.disk.rows.actions.get(&action.id).is_some_and(|o| closed(o.status)) {
                         return Err(format!("action {} ended and changed", action.kind));
@@ -225,12 +241,32 @@ impl Sim {
     fn observe_service(&mut self, service: &ServiceRow, changes: &[Change]) -> Result<(), String> {
         let old = self.disk.rows.services.get(&service.id);
         if let Some(old) = old {
-            let kept = old.generation == service.generation || !old.status.is_live();
+            let kept = old.generation == service.generation;
             if !kept && self.world.living(Owner::Service, service.id.0).next().is_some() {
                 return Err(format!("S-{} begins again while its process lives", service.number));
             }
         }
         let old_status = old.map(|o| o.status);
+        let (old_generation, old_restarts) = old.map_or((0, 0), |o| (o.generation, o.restarts));
+        let was_unused = old_status.is_none_or(|s| !s.is_open());
+        if service.generation > old_generation {
+            self.observe_start(service, old_restarts)?;
+        }
+        if service.status == ServiceStatus::Backoff {
+            self.books.saw("service in backoff");
+        }
+        if service.error_code.as_deref() == Some(CRASH_LOOP) {
+            self.books.saw("service parked");
+        }
+        if service.provider == PROVIDER_ADAPTER {
+            self.books.saw("service reported");
+        }
+        if service.stop_reason.as_deref() == Some("unhealthy") {
+            self.books.saw("service stopped as unhealthy");
+        }
+        if was_unused && service.status == ServiceStatus::Starting && needs(service).len() > 1 {
+            self.books.saw("service with needs");
+        }
         if service.status == ServiceStatus::Running && old_status == Some(ServiceStatus::Starting) {
             self.books.saw(if service.generation > 1 { "service ready again" } else { "service ready" });
         }
@@ -244,12 +280,72 @@ impl Sim {
             self.books.saw("service stopped in use");
         }
         let old = self.disk.rows.services.get(&service.id);
-        let begins =
-            service.status == ServiceStatus::Stopping && old.is_some_and(|o| o.status != ServiceStatus::Stopping);
-        let by_policy = matches!(service.stop_reason.as_deref(), Some("idle" | "unused"));
-        if begins && by_policy && !self.users_after(service.id, changes).is_empty() {
-            return Err(format!("S-{} is stopped as {:?} while it is used", service.number, service.stop_reason));
+        let ends = |s: ServiceStatus| matches!(s, ServiceStatus::Stopping | ServiceStatus::Stopped);
+        let begins = ends(service.status) && old.is_some_and(|o| !ends(o.status));
+        let by_policy = matches!(service.stop_reason.as_deref(), Some("idle" | "unused" | "desired"));
+        if begins && by_policy {
+            if !self.users_after(service.id, changes).is_empty() {
+                return Err(format!("S-{} is stopped as {:?} while it is used", service.number, service.stop_reason));
+            }
+            let after = |s: &ServiceRow| {
+                let changed = changes.iter().find_map(|c| match c {
+                    Change::Put { row: AnyRow::Service(row), .. } if row.id == s.id => Some(&**row),
+                    _ => None,
+                });
+                changed.unwrap_or(s).clone()
+            };
+            let rows: Vec<ServiceRow> = self.disk.rows.services.values().map(after).collect();
+            if let Some(other) = dependents(&rows, service.id).next() {
+                return Err(format!("S-{} is stopped while S-{} needs it", service.number, other.number));
+            }
+            self.books.saw("service stopped by its policy");
         }
+        Ok(())
+    }
+
+    /// A process of a service is intended: everything that it needs runs.
+    fn observe_intended(&self, action: &ActionRow, changes: &[Change]) -> Result<(), String> {
+        let Ok(id) = action.entity_id.parse::<ServiceId>() else { return Ok(()) };
+        let after = |id: ServiceId| {
+            let changed = changes.iter().find_map(|c| match c {
+                Change::Put { row: AnyRow::Service(row), .. } if row.id == id => Some(&**row),
+                _ => None,
+            });
+            changed.or_else(|| self.disk.rows.services.get(&id))
+        };
+        let missing = after(id).map(needs).unwrap_or_default();
+        let missing = missing.into_iter().filter_map(after).find(|need| need.status != ServiceStatus::Running);
+        missing.map_or(Ok(()), |need| {
+            Err(format!(
+                "{id} is started before S-{} {}, which it needs and is {}",
+                need.number, need.name, need.status
+            ))
+        })
+    }
+
+    /// A start: after everything that it needs, and within its budget where nobody asked for it.
+    fn observe_start(&mut self, service: &ServiceRow, old_restarts: i64) -> Result<(), String> {
+        let all = self.books.restarts.entry(service.id).or_default();
+        if service.restarts == 0 {
+            if service.restart_times.is_none() {
+                all.clear();
+            }
+            return Ok(());
+        }
+        if service.restarts != old_restarts + 1 {
+            return Err(format!("S-{} counts {} restarts after {old_restarts}", service.number, service.restarts));
+        }
+        let config: config::ServiceConfig =
+            serde_json::from_value(service.config.clone()).map_err(|e| e.to_string())?;
+        let now = UnixMillis(self.now().0);
+        let all = self.books.restarts.entry(service.id).or_default();
+        all.push(now);
+        let within = i64::try_from(config.restart.within_ms).unwrap_or(i64::MAX);
+        let count = all.iter().filter(|at| **at > now.plus(-within)).count();
+        if count > config.restart.max as usize {
+            return Err(format!("S-{} was restarted {count} times within {within} ms", service.number));
+        }
+        self.books.saw("service restarted");
         Ok(())
     }
 
@@ -295,12 +391,7 @@ impl Sim {
         }
         for id in &effect.keeps_services {
             let before = self.disk.rows.services.get(id).is_some_and(live);
-            let manual = self
-                .disk
-                .rows
-                .services
-                .get(id)
-                .is_some_and(|s| after_last_user(s.lifecycle, s.stop_policy, s.idle_ms) == AfterLastUser::Keep);
+            let manual = self.disk.rows.services.get(id).is_some_and(|s| after_last(s) == AfterLastUser::Keep);
             let kept = manual || !self.users_after(*id, changes).is_empty();
             if kept && before && !service_after(*id).is_some_and(live) {
                 return Err(format!("the preview said that {id} stays, and it stops"));
@@ -372,6 +463,7 @@ impl Sim {
                 return Err(format!("{run} has ended and still uses {service}"));
             }
         }
+        let mut keys: BTreeSet<(String, ProjectId)> = BTreeSet::new();
         for ((owner, id, number), _) in self.world.shims.iter().filter(|(_, s)| s.alive) {
             // One that was given up is about to be ended by force.
             let ending = rows.actions.values().any(|a| {
@@ -390,6 +482,12 @@ impl Sim {
                 }
                 Owner::Operation => rows.operations.contains_key(&OperationId(*id)),
             };
+            if *owner == Owner::Service
+                && let Some(service) = rows.services.get(&ServiceId(*id))
+                && !keys.insert((service.reuse_key.clone().unwrap_or_else(|| service.id.text()), service.project_id))
+            {
+                return Err(format!("two processes of S-{} {} live at once", service.number, service.name));
+            }
             if !known {
                 return Err(format!("{owner:?} {id} {number} lives and no row says so"));
             }
@@ -572,11 +670,29 @@ impl Sim {
         }
         for service in rows.services.values() {
             let alive = self.world.living(Owner::Service, service.id.0).next().is_some();
-            let keeps = after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) == AfterLastUser::Keep;
+            let needed = dependents(rows.services.values(), service.id).next().is_some();
+            let keeps = after_last(service) == AfterLastUser::Keep || needed;
+            if service.provider == PROVIDER_ADAPTER {
+                if service.status.is_open() {
+                    return Err(format!("S-{} was reported by a run that has ended", service.number));
+                }
+                continue;
+            }
+            let off = service.config["disabled"].is_string()
+                || (service.scope_type == ReuseScope::ExecutionWorkspace
+                    && service.scope_id.parse().ok().and_then(|w| rows.workspaces.get(&w)).is_none());
+            let apart = reconcile(service, needed, off);
+            if apart != Does::Nothing {
+                return Err(format!(
+                    "S-{} {} is {} and meant to be {}",
+                    service.number, service.name, service.status, service.desired
+                ));
+            }
             let right = match service.status {
                 ServiceStatus::Starting | ServiceStatus::Stopping => false,
                 ServiceStatus::Running => alive && (keeps || service.started_by_run_id.is_none()),
-                ServiceStatus::Stopped | ServiceStatus::Failed | ServiceStatus::Backoff => !alive,
+                ServiceStatus::Stopped | ServiceStatus::Failed => !alive,
+                ServiceStatus::Backoff => false,
             };
             if !right {
                 let (number, status, by) = (service.number, service.status, service.started_by_run_id);

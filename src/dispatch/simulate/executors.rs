@@ -1,9 +1,8 @@
 //! What executors do with an action, and what processes do by themselves.
 
-use serde_json::Value;
 use wharf_model::shim::EndedBy;
 use wharf_model::{
-    ActionKind, ActionRow, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
+    ActionKind, ActionRow, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
     WorkspaceMode, WorkspaceStrategy,
 };
 
@@ -193,8 +192,8 @@ impl Sim {
                 attempt,
                 seq: 1,
                 message_id: "m1".into(),
-                kind: if self.rng.permille(500) { "comment" } else { "next_action" }.into(),
-                body: Value::String("well".into()),
+                kind: self.rng.pick(&["comment", "next_action", "report_service"]).unwrap_or("comment").into(),
+                body: serde_json::json!({ "text": "well", "name": "theirs", "port": 4000 }),
             };
             let pause = self.rng.range(0, 5_000);
             self.after(pause, Event::Tell { reign: self.reign, fact: Box::new(fact), then: None });
@@ -534,6 +533,7 @@ impl Sim {
                 shim.ready = true;
                 if up && shim.watch.is_some_and(|(watched, _)| watched == reign) {
                     self.tell(Fact::ServiceReady { service: ServiceId(dir.1), generation: dir.2 });
+                    self.falls_ill(dir);
                 }
             }
             _ => {}
@@ -547,6 +547,21 @@ impl Sim {
         shim.exit = Some(exit_frame(shim, how, killed, now));
         self.note(|| format!("ends {dir:?} {how:?}"));
         self.report_end(dir);
+    }
+
+    /// One that was ready answers no more, for a while or for good.
+    fn falls_ill(&mut self, dir: Dir) {
+        if !self.unlucky(150) {
+            return;
+        }
+        let (service, generation, reign) = (ServiceId(dir.1), dir.2, self.reign);
+        let mut at = 0;
+        for health in [Health::Unhealthy, Health::Healthy] {
+            at += self.rng.range(200, 60_000);
+            let evidence = (health == Health::Unhealthy).then(|| "no answer, 3 times".to_owned());
+            let fact = Fact::ServiceHealth { service, generation, health, evidence };
+            self.after(at, Event::Tell { reign, fact: Box::new(fact), then: None });
+        }
     }
 
     /// Tells the end of a shim to whoever watches it in this reign.

@@ -83,6 +83,13 @@ fn every_history_keeps_the_rules() {
         "service failed",
         "service shared",
         "service stopped in use",
+        "service restarted",
+        "service in backoff",
+        "service parked",
+        "service reported",
+        "service stopped as unhealthy",
+        "service with needs",
+        "service stopped by its policy",
         "followed after a loss",
         "late fact",
         "given up",
@@ -176,6 +183,26 @@ fn a_line_that_is_jumped_is_found() {
 #[test]
 fn a_run_that_enters_what_is_being_archived_is_found() {
     is_caught(Mutant::ArchivedInUse);
+}
+
+#[test]
+fn a_service_started_too_early_is_found() {
+    is_caught(Mutant::OrderIgnored);
+}
+
+#[test]
+fn a_service_stopped_in_use_is_found() {
+    is_caught(Mutant::StoppedInUse);
+}
+
+#[test]
+fn a_budget_overdrawn_is_found() {
+    is_caught(Mutant::BudgetIgnored);
+}
+
+#[test]
+fn a_state_that_was_meant_and_forgotten_is_found() {
+    is_caught(Mutant::DesiredForgotten);
 }
 
 #[test]

@@ -17,6 +17,14 @@ pub enum Mutant {
     StopForgotten,
     /// A run begins to work in a workspace that is being archived.
     ArchivedInUse,
+    /// A service is started before what it needs is ready.
+    OrderIgnored,
+    /// A service is stopped by its policy although it is used.
+    StoppedInUse,
+    /// A service is restarted although its restarts are used up.
+    BudgetIgnored,
+    /// Where a service is meant to be is forgotten.
+    DesiredForgotten,
     /// A slot that becomes free is taken by whoever came last.
     LineJumped,
 }

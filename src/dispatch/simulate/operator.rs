@@ -73,6 +73,9 @@ impl Sim {
                 });
             }
             69..=86 => {
+                if self.rng.permille(250) {
+                    return self.ask_of_services(&services);
+                }
                 let service = self.rng.pick(&services).unwrap_or(ServiceId(unknown));
                 let kind =
                     self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.start");
@@ -125,6 +128,27 @@ impl Sim {
         }
         let pause = if self.rng.permille(200) { self.rng.range(0, 40_000) } else { self.rng.range(0, 30) };
         self.after(pause, Event::Wake);
+    }
+
+    /// Where a service is meant to be, or all services of a workspace.
+    fn ask_of_services(&mut self, services: &[ServiceId]) {
+        if self.rng.permille(600) {
+            let Some(service) = self.rng.pick(services) else { return };
+            let desired = self.rng.pick(&["running", "stopped", "manual"]).unwrap_or("manual");
+            self.insert_request("service.set_desired", |r| {
+                r.target_id = Some(service.text());
+                r.args = json!({ "desired": desired });
+            });
+        } else {
+            let workspaces: Vec<_> = self.disk.rows.workspaces.keys().copied().collect();
+            let Some(workspace) = self.rng.pick(&workspaces) else { return };
+            let kind = self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.stop");
+            self.insert_request(kind, |r| {
+                r.target_type = Some("workspace".into());
+                r.target_id = Some(workspace.text());
+            });
+        }
+        self.after(10, Event::Wake);
     }
 
     /// One of the verbs on leases beside their release.

@@ -68,7 +68,8 @@ impl Sim {
         sim.restart()?;
         for key in setup::PROJECTS {
             let row = sim.insert_request("config.accept", |_| {});
-            sim.process(vec![(Input::Request(Box::new(row), setup::prepared(key)), None)])?;
+            let prepared = Prepared::Config(Box::new(setup::lively(key)));
+            sim.process(vec![(Input::Request(Box::new(row), prepared), None)])?;
         }
         sim.crash("setup");
         sim.restart()?;
@@ -187,6 +188,7 @@ impl Sim {
     fn move_the_clock(&mut self) -> Result<(), String> {
         let before = self.left_awake();
         let sleeps = self.rng.permille(300);
+        let at = self.wall + self.mono;
         let moved = if sleeps {
             let slept_ms = self.rng.range(5_001, 40_000_000);
             // Everything else sleeps too.
@@ -206,6 +208,8 @@ impl Sim {
         if self.memory.is_some() && self.reign == reign && before.is_some() && self.left_awake() != before {
             return Err("a clock that moved changed how long is left of a deadline awake".into());
         }
+        let minded = self.memory.is_some() && self.reign == reign;
+        self.books.clock_moved(if minded { self.wall + self.mono - at } else { i64::MAX });
         self.books.saw(if sleeps { "the machine slept" } else { "the clock was set" });
         Ok(())
     }
@@ -221,7 +225,7 @@ impl Sim {
         // The end of an active one is its provider's, by the wall clock.
         let of_leases = of_leases.filter(|l| l.status != wharf_model::LeaseStatus::Active);
         let of_leases = of_leases.flat_map(|l| [l.deadline_at, l.next_try_at]).flatten();
-        let of_services = memory.services.values().filter(|s| s.status.is_live());
+        let of_services = memory.services.values().filter(|s| s.status.is_open());
         let of_services = of_services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]).flatten();
         let of_actions = memory.actions.values().filter(|a| crate::dispatch::decide::is_open(a.status));
         let of_actions = of_actions.filter_map(|a| a.next_try_at);

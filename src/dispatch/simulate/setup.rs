@@ -1,10 +1,11 @@
 //! Projects, agents and services that a simulation begins with.
 
 use serde_json::{Value, json};
+use wharf_model::Desired;
 use wharf_model::config::{
     AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, JobConfig, LeasePolicy, Lifecycle,
-    ProcessConfig, ProjectConfig, ProjectSection, Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig,
-    WorkspaceMode,
+    ProcessConfig, ProjectConfig, ProjectSection, RestartConfig, RestartPolicy, Reuse, ServiceConfig, Stdin,
+    StopPolicy, WorkspaceConfig, WorkspaceMode,
 };
 use wharf_model::{ActorType, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
@@ -20,6 +21,7 @@ fn agent(name: &str, concurrent_runs: u32, timeout_ms: Option<u64>) -> AgentConf
     let services: &[&str] = match name {
         "fixer" => &["web", "once", "tmp"],
         "tester" => &["web", "db", "own"],
+        "builder" => &["api", "flaky"],
         _ => &[],
     };
     agent.services = services.iter().map(|s| (*s).to_owned()).collect();
@@ -35,6 +37,24 @@ fn service(name: &str, lifecycle: Lifecycle, reuse: Reuse, policy: StopPolicy) -
     service.stop.grace_ms = 2_000;
     service.ready.timeout_ms = 10_000;
     service
+}
+
+/// Services that need others, are restarted, or are meant to run.
+fn chained() -> Vec<ServiceConfig> {
+    let restart = |policy| RestartConfig { policy, backoff_ms: 500, max: 3, within_ms: 60_000 };
+    let mut api = service("api", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::IdleTimeout);
+    api.depends_on = vec!["cache".into(), "db".into()];
+    api.restart = restart(RestartPolicy::OnFailure);
+    let mut cache = service("cache", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::OnRunFinish);
+    cache.depends_on = vec!["base".into()];
+    cache.restart = restart(RestartPolicy::Always);
+    let base = service("base", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::IdleTimeout);
+    let mut flaky = service("flaky", Lifecycle::Shared, Reuse::ExecutionWorkspace, StopPolicy::OnRunFinish);
+    flaky.restart = restart(RestartPolicy::Always);
+    let mut kept = service("kept", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::Manual);
+    kept.depends_on = vec!["base".into()];
+    kept.restart = RestartConfig { max: 3, within_ms: 60_000, ..restart(RestartPolicy::Never) };
+    vec![api, cache, base, flaky, kept]
 }
 
 /// Environments beside this machine: few slots, so that runs wait, and policies that keep what was held.
@@ -72,7 +92,9 @@ pub fn config(key: &str) -> ConfigRead {
             let mut pooled = agent("pooled", 3, Some(50_000));
             pooled.environment = Some("pond".into());
             let tester = agent("tester", 1, Some(40_000));
-            vec![agent("fixer", 2, None), tester, agent("plain", 3, None), astray, remote, pooled]
+            services.extend(chained());
+            let builder = agent("builder", 2, Some(60_000));
+            vec![agent("fixer", 2, None), tester, agent("plain", 3, None), astray, remote, pooled, builder]
         }
         "SHARE" => {
             workspace.mode = Some(WorkspaceMode::Shared);
@@ -115,6 +137,15 @@ pub fn config(key: &str) -> ConfigRead {
     }
 }
 
+/// The same with a service that is meant to run, so that it is never quiet.
+pub fn lively(key: &str) -> ConfigRead {
+    let mut read = config(key);
+    for service in read.config.services.iter_mut().filter(|s| s.name == "kept") {
+        service.desired = Desired::Running;
+    }
+    read
+}
+
 /// Keys of the projects.
 pub const PROJECTS: &[&str] = &["SOLO", "SHARE", "CROWD"];
 
@@ -123,7 +154,7 @@ pub const VARIANTS: u64 = 16;
 
 /// The first project's config after its file was changed, in one of the [`VARIANTS`].
 pub fn changed(variant: u64) -> ConfigRead {
-    let mut read = config("SOLO");
+    let mut read = lively("SOLO");
     let has = |bit: u64| variant & (1 << bit) != 0;
     for service in &mut read.config.services {
         match service.name.as_str() {
@@ -131,11 +162,16 @@ pub fn changed(variant: u64) -> ConfigRead {
             "db" if has(1) => service.stop.policy = StopPolicy::IdleTimeout,
             "once" if has(2) => service.disabled = Some("switched off".into()),
             "own" if has(3) => service.command = CommandLine::Shell("other".into()),
+            "kept" if has(0) => service.desired = Desired::Stopped,
+            "base" if has(3) => service.desired = Desired::Running,
             _ => {}
         }
     }
     if has(1) && has(2) {
         read.config.services.retain(|s| s.name != "db");
+        for service in &mut read.config.services {
+            service.depends_on.retain(|name| name != "db");
+        }
     }
     read
 }

@@ -22,7 +22,7 @@ pub use accept::{Change, executable_difference};
 pub use agent::{Adapter, AdapterConfig, AgentConfig, Budget, NoPrompt, ProcessConfig, Prompt, RunLimits, Stdin};
 pub use flat::{flatten, show_bytes, show_duration};
 pub use machine::{Limits, Retention};
-pub use service::{Live, Port, Ready, ReadyCheck, RestartConfig, RestartPolicy, ServiceConfig, StopConfig};
+pub use service::{Live, LiveCheck, Port, Ready, ReadyCheck, RestartConfig, RestartPolicy, ServiceConfig, StopConfig};
 pub use workspace::{Concurrency, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy};
 
 pub use crate::{Desired, Driver, LeasePolicy, Lifecycle, ReuseScope as Reuse, StopPolicy};

@@ -71,6 +71,8 @@ pub enum Field {
     Kind,
     /// Stored error code.
     Error,
+    /// Whether it answers: `healthy`, `unhealthy`, `unknown`.
+    Health,
 }
 
 crate::words! {
@@ -175,6 +177,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("by", "who did it"),
     ("kind", "kind of the entry"),
     ("error", "code of the error"),
+    ("health", "healthy, unhealthy, unknown"),
     ("exit", "exit code"),
     ("cost", ">1, in dollars"),
     ("took", ">10m"),
@@ -308,6 +311,7 @@ fn term(token: &Token) -> Result<Term, FilterError> {
         "by" => named(Field::By)?,
         "kind" => named(Field::Kind)?,
         "error" => named(Field::Error)?,
+        "health" => named(Field::Health)?,
         "since" => Test::Since(when(token)?),
         "until" => Test::Until(when(token)?),
         "cost" => {

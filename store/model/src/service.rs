@@ -21,6 +21,11 @@ impl ServiceStatus {
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Stopping)
     }
+
+    /// Whether it goes on by itself: a process of it may live, or is about to be started again.
+    pub const fn is_open(self) -> bool {
+        self.is_live() || matches!(self, Self::Backoff)
+    }
 }
 
 words! {
@@ -111,9 +116,82 @@ row! {
     }
 }
 
+impl ServiceRow {
+    /// One that has never run: a project's own process, shared, started and stopped by hand.
+    pub fn new(id: ServiceId, number: i64, project: &ProjectRow, name: &str, now: UnixMillis) -> Self {
+        Self {
+            id,
+            number,
+            company_id: project.company_id,
+            project_id: project.id,
+            project_workspace_id: None,
+            execution_workspace_id: None,
+            issue_id: None,
+            owner_agent_id: None,
+            started_by_run_id: None,
+            name: name.to_owned(),
+            scope_type: ReuseScope::ProjectWorkspace,
+            scope_id: project.id.text(),
+            reuse_key: None,
+            lifecycle: Lifecycle::Shared,
+            status: ServiceStatus::Stopped,
+            health: Health::Unknown,
+            desired: Desired::Manual,
+            generation: 0,
+            command: String::new(),
+            cwd: project.path.clone(),
+            port: None,
+            url: None,
+            provider: "local_process".into(),
+            stop_policy: StopPolicy::Manual,
+            idle_ms: None,
+            grace_ms: 10_000,
+            config: Value::Null,
+            process_pid: None,
+            process_start_ticks: None,
+            exit_code: None,
+            signal: None,
+            stop_reason: None,
+            error_code: None,
+            error: None,
+            log_ref: None,
+            log_deleted_generation: None,
+            log_deleted_at: None,
+            log_deleted_reason: None,
+            started_at: None,
+            ready_at: None,
+            stopped_at: None,
+            last_used_at: now,
+            deadline_at: None,
+            idle_deadline_at: None,
+            desired_by: None,
+            restarts: 0,
+            restart_times: None,
+            health_evidence: None,
+            health_since: None,
+            env_fingerprint: None,
+            waits_for: None,
+            provider_ref: None,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 row! {
     /// A run that uses a service.
     append ServiceUserRow in "service_users" {
+        service_id: ServiceId,
+        run_id: RunId,
+        since: UnixMillis,
+        reused: bool,
+    }
+}
+
+row! {
+    /// A run that used a service and has left it; the database writes it when the user's row goes.
+    append ServicePastUserRow in "service_past_users" {
         service_id: ServiceId,
         run_id: RunId,
         since: UnixMillis,

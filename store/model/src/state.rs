@@ -162,7 +162,7 @@ impl State {
         // A service of one run is never found again once that run is gone.
         self.services.retain(|id, s| {
             s.scope_type != ReuseScope::Run
-                || s.status.is_live()
+                || s.status.is_open()
                 || s.scope_id.parse().is_ok_and(|run| runs.contains_key(&run))
                 || users.iter().any(|(service, _)| service == id)
         });

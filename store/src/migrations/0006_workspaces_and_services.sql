@@ -47,3 +47,16 @@ ALTER TABLE workspace_runtime_services ADD COLUMN env_fingerprint TEXT;
 ALTER TABLE workspace_runtime_services ADD COLUMN waits_for TEXT;
 -- The adapter's own id of a service that an adapter keeps.
 ALTER TABLE workspace_runtime_services ADD COLUMN provider_ref TEXT;
+
+-- Runs that have used a service and left it. Rows of users go when they leave, so the database itself remembers them.
+CREATE TABLE service_past_users (
+    service_id TEXT NOT NULL REFERENCES workspace_runtime_services DEFERRABLE INITIALLY DEFERRED,
+    run_id TEXT NOT NULL REFERENCES runs DEFERRABLE INITIALLY DEFERRED,
+    since INTEGER NOT NULL,
+    reused INTEGER NOT NULL CHECK (reused IN (0, 1)),
+    PRIMARY KEY (service_id, run_id)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER service_user_left AFTER DELETE ON service_users BEGIN
+    INSERT OR REPLACE INTO service_past_users (service_id, run_id, since, reused)
+    VALUES (old.service_id, old.run_id, old.since, old.reused);
+END;

@@ -16,6 +16,7 @@ mod retention;
 mod run;
 mod run_detail;
 mod service;
+mod service_detail;
 mod workspace;
 
 pub use activity::*;
@@ -31,6 +32,7 @@ pub use retention::*;
 pub use run::*;
 pub use run_detail::*;
 pub use service::*;
+pub use service_detail::*;
 pub use workspace::*;
 
 use rusqlite::Connection;

@@ -1,4 +1,4 @@
-//! Services with who uses them.
+//! Services with who uses them, what they wait for and who needs them.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -19,6 +19,23 @@ pub struct ServiceItem {
     pub workspace_number: Option<i64>,
     /// Runs that use it.
     pub users: Vec<ServiceUser>,
+    /// Services that it needs, in the order of its config.
+    pub needs: Vec<OtherService>,
+    /// Services that have not ended and need it.
+    pub dependents: Vec<OtherService>,
+}
+
+/// Another service, as one of its kind names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OtherService {
+    /// Identity.
+    pub id: ServiceId,
+    /// `S-` number.
+    pub number: i64,
+    /// Name.
+    pub name: String,
+    /// Where it is in its life.
+    pub status: ServiceStatus,
 }
 
 /// A run that uses a service.
@@ -47,6 +64,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         project: column(row, n)?,
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
+        needs: Vec::new(),
+        dependents: Vec::new(),
     })
 }
 
@@ -68,7 +87,39 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
             })?
             .collect::<Result<_, _>>()?;
     }
+    needs(conn, &mut items)?;
     Ok(items)
+}
+
+/// What they need, and which of those that have not ended need them.
+fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
+    let mut other =
+        conn.prepare_cached("SELECT id, number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
+    for item in items.iter_mut() {
+        for id in wharf_model::rules::service_order::needs(&item.service) {
+            let found = other.query_map([id.text()], other_service)?.next().transpose()?;
+            item.needs.extend(found);
+        }
+    }
+    if items.iter().all(|i| !i.service.status.is_open()) {
+        return Ok(());
+    }
+    let mut needing = conn.prepare_cached(
+        "SELECT id, number, name, status, waits_for FROM workspace_runtime_services \
+         WHERE status IN ('starting', 'running', 'stopping', 'backoff') AND waits_for IS NOT NULL ORDER BY number",
+    )?;
+    let needing: Vec<(OtherService, String)> =
+        needing.query_map([], |row| Ok((other_service(row)?, column(row, 4)?)))?.collect::<Result<_, _>>()?;
+    for item in items.iter_mut().filter(|i| i.service.status.is_open()) {
+        let id = item.service.id.text();
+        let needs = |listed: &str| serde_json::from_str::<Vec<String>>(listed).is_ok_and(|ids| ids.contains(&id));
+        item.dependents = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
+    }
+    Ok(())
+}
+
+fn other_service(row: &rusqlite::Row<'_>) -> rusqlite::Result<OtherService> {
+    Ok(OtherService { id: column(row, 0)?, number: column(row, 1)?, name: column(row, 2)?, status: column(row, 3)? })
 }
 
 /// Services that a run uses.
@@ -89,11 +140,19 @@ pub struct ServiceQuery {
     pub live_only: bool,
 }
 
+impl ServiceItem {
+    /// Services that it waits for before it is started: those of its needs that are not there yet.
+    pub fn waits_for(&self) -> impl Iterator<Item = &OtherService> {
+        let waits = self.service.status == ServiceStatus::Starting && self.service.process_pid.is_none();
+        self.needs.iter().filter(move |o| waits && o.status != ServiceStatus::Running)
+    }
+}
+
 impl ServiceQuery {
     pub(crate) fn rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<ServiceItem>> {
         let mut all = Conditions::default();
         if self.live_only {
-            all.term("t.status IN ('starting', 'running', 'stopping')");
+            all.term("t.status IN ('starting', 'running', 'stopping', 'backoff')");
         }
         all.equal("t.project_id", self.project.as_ref());
         all.equal("t.company_id", self.company.as_ref());

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{some, tab};
+use super::{free, some, tab};
 use crate::app::App;
 use crate::command::{Command, Level, Place};
 use crate::effect::{Effect, Question};
@@ -10,7 +10,7 @@ use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
 use crate::rows::{Expect, ServiceLine};
 use crate::screen::browse::Browse;
-use crate::screen::services::{FACTS, LOG, WHY};
+use crate::screen::services::{FACTS, LOG, RUNS, WHY};
 
 const HERE: &[Place] = &[Place::Services];
 
@@ -40,8 +40,12 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["x"],
         level: Level::Preview,
-        legal: |app| some(&app.services, "service", |s| s.live, "it does not run"),
-        run: |app| end(app, &STOP, |s| s.live),
+        legal: |app| some(&app.services, "service", can_stop, "it does not run, and nobody wants it to"),
+        run: |app| {
+            end(app, &STOP, |s| s.live);
+            // One that is wanted and does not run is wanted no more.
+            want(app, "stopped", |s| !s.live && s.desired == "running");
+        },
     },
     Command {
         name: "service.restart",
@@ -56,51 +60,172 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "service.open",
-        title: "Open the URL of {}",
-        help: "open its URL",
+        title: "Open the URL of {}, or where it is configured",
+        help: "open its URL, or its config when it is not well",
         hint: "open URL",
         places: HERE,
         keys: &["o"],
         level: Level::Free,
         legal: |app| match app.services.service() {
             None => Err("no service is selected".to_owned()),
+            _ if mends(app).is_some() => Ok(()),
             Some(s) if s.url.is_none() => Err("it has no URL".to_owned()),
             Some(s) if !s.live => Err("it does not run".to_owned()),
             Some(_) => Ok(()),
         },
         run: |app| {
-            if let Some(url) = app.services.service().and_then(|s| s.url.clone()) {
+            if let Some((path, line)) = mends(app) {
+                app.outbox.push(Effect::EditFile { path, line });
+            } else if let Some(url) = app.services.service().and_then(|s| s.url.clone()) {
                 app.outbox.push(Effect::OpenUrl(url));
             }
         },
     },
     Command {
-        name: "service.copy-url",
-        title: "Copy the URL of {}",
-        help: "copy its URL",
+        name: "service.config",
+        title: "Edit where {} is configured",
+        help: "edit its config",
         hint: "",
         places: HERE,
-        keys: &["Y l"],
+        keys: &[],
         level: Level::Free,
-        legal: |app| match app.services.service() {
-            Some(s) if s.url.is_some() => Ok(()),
-            _ => Err("it has no URL".to_owned()),
+        legal: |app| match app.services.written() {
+            Some(_) => Ok(()),
+            None => Err("its [[service]] was not found in a wharf.toml".to_owned()),
         },
         run: |app| {
-            if let Some(url) = app.services.service().and_then(|s| s.url.clone()) {
-                app.copy(url);
+            if let Some((path, line)) = app.services.written() {
+                app.outbox.push(Effect::EditFile { path, line });
             }
         },
     },
-    tab("service.log", "Log", HERE, &["t o"], |app| app.services.base_mut().show_tab(LOG)),
-    tab("service.facts", "Facts", HERE, &["t d"], |app| app.services.base_mut().show_tab(FACTS)),
+    Command {
+        name: "service.attach",
+        title: "Attach to the terminal of {}",
+        help: "attach to its terminal",
+        hint: "",
+        places: HERE,
+        keys: &["a"],
+        level: Level::Free,
+        // No service has a terminal: their shims are given pipes.
+        legal: |app| match app.services.service() {
+            None => Err("no service is selected".to_owned()),
+            Some(_) => Err("services have no terminal of their own; Enter reads its log, ! opens a shell there".into()),
+        },
+        run: |_| {},
+    },
+    wanted("service.want-running", "Want {} running, always", "want it running", |app| want(app, "running", |_| true)),
+    wanted("service.want-stopped", "Want {} stopped, whoever asks", "want it stopped", |app| {
+        want(app, "stopped", |_| true);
+    }),
+    wanted("service.want-manual", "Let {} run when it is asked for", "leave it to runs and hands", |app| {
+        want(app, "manual", |_| true);
+    }),
+    Command {
+        legal: |app| copied(app, |s| Some(name(s))).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned()),
+        ..free("service.copy-number", "Copy the number of {}", "its number", HERE, &["Y n"], |app| {
+            copy(app, |s| Some(name(s)))
+        })
+    },
+    Command {
+        legal: |app| {
+            copied(app, |s| Some(s.id.text())).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned())
+        },
+        ..free("service.copy-id", "Copy the UUID of {}", "its UUID", HERE, &["Y u"], |app| {
+            copy(app, |s| Some(s.id.text()))
+        })
+    },
+    Command {
+        legal: |app| {
+            copied(app, |s| Some(s.cwd.clone())).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned())
+        },
+        ..free("service.copy-path", "Copy the directory of {}", "its directory", HERE, &["Y p"], |app| {
+            copy(app, |s| Some(s.cwd.clone()))
+        })
+    },
+    Command {
+        legal: |app| copied(app, |s| s.url.clone()).map(|_| ()).ok_or_else(|| "it has no URL".to_owned()),
+        ..free("service.copy-url", "Copy the URL of {}", "its URL", HERE, &["Y l"], |app| copy(app, |s| s.url.clone()))
+    },
+    Command {
+        legal: |app| {
+            copied(app, |s| Some(format!("wharf show {}", name(s))))
+                .map(|_| ())
+                .ok_or_else(|| "there is nothing to copy".to_owned())
+        },
+        ..free("service.copy-command", "Copy the command that shows {}", "its wharf command", HERE, &["Y c"], |app| {
+            copy(app, |s| Some(format!("wharf show {}", name(s))))
+        })
+    },
+    Command {
+        name: "port.service",
+        title: "To the service of the port",
+        help: "to its service",
+        hint: "its service",
+        places: &[Place::Ports],
+        keys: &["Enter"],
+        level: Level::Free,
+        legal: |app| match app.services.port_service() {
+            Some(_) => Ok(()),
+            None => Err("no port is selected".to_owned()),
+        },
+        run: |app| {
+            if let Some(number) = app.services.port_service() {
+                app.focus(crate::screen::FocusMove::List);
+                let (screen, out) = app.parts();
+                screen.find(&[format!("S-{number}")], out);
+            }
+        },
+    },
+    tab("service.log", "Log", HERE, &["t o"], |app| app.services.show(LOG)),
+    tab("service.facts", "Facts", HERE, &["t d"], |app| app.services.show(FACTS)),
     Command {
         title: "Why {} is as it is",
         help: "why",
         hint: "why",
-        ..tab("service.why", "Why", HERE, &["w", "t w"], |app| app.services.base_mut().show_tab(WHY))
+        ..tab("service.why", "Why", HERE, &["w", "t w"], |app| app.services.show(WHY))
     },
+    tab("service.runs", "Runs that use it", HERE, &["t h"], |app| app.services.show(RUNS)),
 ];
+
+/// Says what is wanted of services; in the palette only.
+const fn wanted(name: &'static str, title: &'static str, help: &'static str, run: fn(&mut App)) -> Command {
+    let legal = |app: &App| some(&app.services, "service", |_| true, "");
+    Command { legal, ..free(name, title, help, HERE, &[], run) }
+}
+
+fn copied(app: &App, what: fn(&ServiceLine) -> Option<String>) -> Option<String> {
+    app.services.service().and_then(what)
+}
+
+fn copy(app: &mut App, what: fn(&ServiceLine) -> Option<String>) {
+    if let Some(words) = copied(app, what) {
+        app.copy(words);
+    }
+}
+
+/// Where the selected service is configured, when it is not well and that may be why.
+fn mends(app: &App) -> Option<(String, u64)> {
+    if app.services.is_well() || app.services.service().is_some_and(|s| s.live && s.url.is_some()) {
+        return None;
+    }
+    app.services.written()
+}
+
+fn can_stop(service: &ServiceLine) -> bool {
+    service.live || service.desired == "running"
+}
+
+/// Asks for a desired state, for each of the chosen ones that it is for.
+fn want(app: &mut App, desired: &'static str, which: fn(&ServiceLine) -> bool) {
+    for service in chosen(app, which).into_iter().filter(|s| s.desired != desired || desired == "running") {
+        let title = format!("Want {} {desired}", name(&service));
+        let target = Some(("service", service.id.text()));
+        let args = json!({ "desired": desired });
+        let expect = vec![Expect { id: service.id.text(), version: service.version }];
+        app.outbox.request(title, "service.set_desired", target, args, expect);
+    }
+}
 
 /// What ends a service, for good or not.
 struct End {
@@ -129,9 +254,12 @@ fn chosen(app: &App, which: fn(&ServiceLine) -> bool) -> Vec<ServiceLine> {
     app.services.chosen().into_iter().filter(|s| which(s)).cloned().collect()
 }
 
-/// At once when no run uses any of them, else after a preview.
+/// At once when no run uses any of them and no service needs any, else after a preview.
 fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool) {
     let services = chosen(app, which);
+    if services.is_empty() {
+        return;
+    }
     let words = (end.verb, end.doing);
     let now = app.env.now;
     let item = |s: &ServiceLine| Item {
@@ -140,7 +268,7 @@ fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool) {
         target: ("service", s.id.text()),
         preview: None,
     };
-    if services.iter().all(|s| s.users.is_empty()) {
+    if services.iter().all(|s| s.users.is_empty() && s.dependents.is_empty()) {
         for service in services {
             let title = format!("{} {}", end.capital, name(&service));
             let target = Some(("service", service.id.text()));

@@ -5,3 +5,4 @@ pub mod output;
 pub mod ownlog;
 pub mod table;
 pub mod timeline;
+pub mod why;

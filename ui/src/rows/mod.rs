@@ -29,7 +29,7 @@ pub use lease::{LeaseDetail, LeaseLine, WaitingLine, lease_state, policy_words};
 pub use output::{Counted, OutputLine, OutputLines, OutputNote, OutputState, SearchHits, Stream};
 pub use preview::{Expect, Preview, PreviewLine, PreviewVerb};
 pub use run::{IssueName, LeaseName, Liveness, RunLine, RunStatus};
-pub use service::ServiceLine;
+pub use service::{PortBoard, ServiceDetail, ServiceFigures, ServiceLine, ServiceRun};
 pub use workspace::{OperationLine, WorkspaceLine};
 
 /// One page of a list.

@@ -10,7 +10,7 @@ use crate::effect::Question;
 use crate::env::{Env, Outbox};
 use crate::format;
 use crate::input::LineEdit;
-use crate::layout::{self, Split, Wish};
+use crate::layout::{self, Lists, Split, Three, Wish};
 use crate::pane::table::{Column, PAGE, Row, Table};
 use crate::rows::Page;
 use crate::text;
@@ -45,6 +45,8 @@ pub struct Listing<R> {
     pub zoom: bool,
     /// The list stands beside its detail where there is room.
     pub beside: bool,
+    /// A second list stands below it: its rows, and whether the focus is in there.
+    pub second: Option<(u16, bool)>,
     share: u16,
     title: &'static str,
     ask: AskPage,
@@ -72,6 +74,7 @@ impl<R: Row> Listing<R> {
             detail: false,
             zoom: false,
             beside,
+            second: None,
             share: 49,
             title,
             ask,
@@ -85,6 +88,15 @@ impl<R: Row> Listing<R> {
 
     /// Where list and detail are now.
     pub fn layout(&self, env: &Env) -> Split {
+        self.three(env).split
+    }
+
+    /// Where the second list is now; empty where there is none.
+    pub fn second(&self, env: &Env) -> Rect {
+        self.three(env).second
+    }
+
+    fn three(&self, env: &Env) -> Three {
         let (columns, rows) = env.size;
         let body = layout::bands(columns, rows, env.banner).map_or(Rect::ZERO, |b| b.body);
         let wish = Wish {
@@ -94,7 +106,11 @@ impl<R: Row> Listing<R> {
             detail: self.detail,
             any: !self.table.rows().is_empty(),
         };
-        layout::split(body, columns, rows, wish)
+        let Some((second, in_second)) = self.second else {
+            return Three { split: layout::split(body, columns, rows, wish), second: Rect::ZERO };
+        };
+        let first = self.table.height_wanted(rows >= 30);
+        layout::three(body, columns, rows, wish, Lists { first, second, in_second })
     }
 
     /// Rows of the list that hold entities.

@@ -1,24 +1,45 @@
-//! Screen 3: what runs beside the runs, how well it is, who uses it and when it stops.
+//! Screen 3: what runs beside the runs, how well it is, who uses it and when it stops; and whose every port is.
 
-use super::ScreenId;
-use super::browse::{Base, Browse, Teaching, distinct, fact, merged, number_in, prose, state_fact};
+use std::collections::HashMap;
+
+use ratatui::layout::Rect;
+use wharf_model::rules::port_board::PortRow;
+use wharf_model::rules::service_why::Case;
+use wharf_model::{ServiceId, UnixMillis};
+
+use super::browse::{Base, Browse, Teaching, distinct, number_in};
+use super::{FocusMove, Motion, ScreenId};
 use crate::command::Place;
+use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
-use crate::env::Env;
-use crate::format;
+use crate::env::{Env, Outbox};
+use crate::format::Zone;
 use crate::glyph::Class;
 use crate::layout::Split;
 use crate::msg::Answer;
-use crate::pane::table::{Cell, Column, Row, longest};
+use crate::pane::table::{Column, Row};
+use crate::pane::why::{self, By};
 use crate::rows::*;
 use crate::theme::Ink;
+
+mod board;
+mod columns;
+mod detail;
+mod words;
+
+pub use words::policy;
 
 /// What it printed.
 pub const LOG: usize = 0;
 /// Every fact.
 pub const FACTS: usize = 1;
-/// Why it is not well.
+/// Why it is as it is.
 pub const WHY: usize = 2;
+/// Runs that use it, and those that have.
+pub const RUNS: usize = 3;
+
+/// Rows of a detail below which the names of its tabs take no row.
+const TABS_FROM: u16 = 9;
 
 impl Row for ServiceLine {
     fn number(&self) -> i64 {
@@ -33,12 +54,38 @@ impl Row for ServiceLine {
 #[derive(Debug, Clone)]
 pub struct Services {
     base: Base<ServiceLine>,
+    /// What is known beside the lines of those that are looked at.
+    details: HashMap<ServiceId, Result<Option<Box<ServiceDetail>>, String>>,
+    /// Those: the selected one, and the first that is not well.
+    wanted: Vec<ServiceId>,
+    /// What process trees take, as last told.
+    figures: HashMap<ServiceId, ServiceFigures>,
+    /// Starts whose trees were asked about.
+    measured: Vec<(ServiceId, u32)>,
+    ports: Option<Result<PortBoard, String>>,
+    /// The focus is on the port board, not in the detail.
+    on_board: bool,
+    port_at: usize,
+    /// When and where it was last looked at.
+    seen: Option<(UnixMillis, Zone)>,
 }
 
 impl Default for Services {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Services { filter, after, limit };
-        Self { base: Base::new("Services", false, ask).ended("STOPPED AND FAILED") }
+        let mut base = Base::new("Services", false, ask).ended("STOPPED AND FAILED");
+        base.list.second = Some((0, false));
+        Self {
+            base,
+            details: HashMap::new(),
+            wanted: Vec::new(),
+            figures: HashMap::new(),
+            measured: Vec::new(),
+            ports: None,
+            on_board: false,
+            port_at: 0,
+            seen: None,
+        }
     }
 }
 
@@ -47,59 +94,69 @@ impl Services {
     pub fn service(&self) -> Option<&ServiceLine> {
         self.base.list.table.selected()
     }
-}
 
-fn name(service: &ServiceLine) -> String {
-    format!("S-{}", service.number)
-}
-
-fn ink(service: &ServiceLine) -> Ink {
-    if service.live { Ink::Text } else { Ink::Dim }
-}
-
-/// Glyph for the health, which has its own words.
-fn health_class(service: &ServiceLine) -> Class {
-    match (service.class, service.health.as_str()) {
-        (_, "healthy") => Class::Good,
-        (_, "unknown") | (Class::Unknown, _) => Class::Unknown,
-        (Class::Bad, _) => Class::Bad,
-        (Class::Doubtful | Class::NeedsPerson, _) => Class::Doubtful,
-        _ => Class::Waits,
+    /// Shows a tab of the detail and gives it the focus.
+    pub fn show(&mut self, tab: usize) {
+        self.step_to_board(false);
+        self.base.show_tab(tab);
     }
-}
 
-/// When it stops by itself, counted down while the clock runs.
-fn stops(service: &ServiceLine, env: &Env) -> (String, bool) {
-    match service.stops_at {
-        Some(at) if service.live => (format!("in {}", format::left(env.now.until(at))), true),
-        _ => (service.stop_policy.clone(), false),
+    /// What is known of a service beside its line.
+    pub fn detail_of(&self, id: ServiceId) -> Option<&ServiceDetail> {
+        self.details.get(&id).and_then(|d| d.as_ref().ok()).and_then(|d| d.as_deref())
     }
-}
 
-/// Restarts so far, of those allowed when that is known.
-fn restarts(service: &ServiceLine, between: &str) -> String {
-    match service.restarts {
-        (0, _) => "0".to_owned(),
-        (so_far, 0) => so_far.to_string(),
-        (so_far, allowed) => format!("{so_far}{between}{allowed}"),
+    /// The one whose trouble is told beside: the selected one, else the first that is not well.
+    fn unwell(&self) -> Option<&ServiceLine> {
+        let is = |s: &&ServiceLine| s.case.is_trouble();
+        self.service().filter(is).or_else(|| self.base.list.table.rows().iter().find(is))
     }
-}
 
-fn used_up(service: &ServiceLine) -> bool {
-    let (so_far, allowed) = service.restarts;
-    allowed > 0 && so_far >= allowed
-}
-
-/// Health in words; nothing for one that does not run and was not judged.
-fn health(service: &ServiceLine) -> &str {
-    match service.health.as_str() {
-        "unknown" if !service.live => "",
-        words => words,
+    fn ports(&self) -> Option<&Result<PortBoard, String>> {
+        self.ports.as_ref()
     }
-}
 
-fn used_by(service: &ServiceLine) -> String {
-    format::plural(service.users.len() as u64, "run")
+    fn port_rows(&self) -> &[PortRow] {
+        self.ports.as_ref().and_then(|p| p.as_ref().ok()).map_or(&[], |board| &board.rows)
+    }
+
+    fn port_at(&self) -> usize {
+        self.port_at.min(self.port_rows().len().saturating_sub(1))
+    }
+
+    /// Whether keys go to the port board.
+    pub const fn on_board(&self) -> bool {
+        self.on_board && self.base.list.detail
+    }
+
+    /// Number of a service that has or wants the port under the board's cursor.
+    pub fn port_service(&self) -> Option<i64> {
+        self.port_rows().get(self.port_at()).filter(|_| self.on_board()).and_then(|r| r.numbers.first().copied())
+    }
+
+    fn step_to_board(&mut self, on: bool) {
+        self.on_board = on;
+        let rows = u16::try_from(self.port_rows().len().max(1)).unwrap_or(u16::MAX);
+        self.base.list.second = Some((rows, on));
+    }
+
+    /// Puts what was measured into the lines.
+    fn tell_figures(&mut self) {
+        let figures = &self.figures;
+        self.base.list.table.each(|line| line.figures = figures.get(&line.id).copied());
+    }
+
+    fn measure(&mut self, env: &Env, out: &mut Outbox) {
+        let height = self.base.list.height(env);
+        let live = self.base.list.table.shown(height).iter().filter(|s| s.live && s.pid.is_some());
+        let shown: Vec<(ServiceId, u32)> = live.map(|s| (s.id, s.generation)).collect();
+        if shown != self.measured {
+            self.measured = shown;
+            if !self.measured.is_empty() {
+                out.ask(Question::ServiceFigures(self.measured.clone()));
+            }
+        }
+    }
 }
 
 impl Browse for Services {
@@ -107,7 +164,7 @@ impl Browse for Services {
     const ID: ScreenId = ScreenId::Services;
     const LIST: &'static [Place] = &[Place::ServicesList, Place::List, Place::Services];
     const OWN: Place = Place::Services;
-    const TABS: &'static [&'static str] = &["Log", "Facts", "Why"];
+    const TABS: &'static [&'static str] = &["Log", "Facts", "Why", "Runs"];
 
     fn base(&self) -> &Base<ServiceLine> {
         &self.base
@@ -121,106 +178,195 @@ impl Browse for Services {
         if let Answer::Services(page) = answer { Some(page) } else { None }
     }
 
-    fn columns(&self, env: &Env, split: &Split) -> Vec<Column<ServiceLine>> {
-        let wide = env.size.0 >= 130;
-        let service = longest(self.base.list.table.rows(), if wide { 5 } else { 4 }, name);
-        let mut columns = vec![
-            Column::new("SVC", service, service, 0, |s: &ServiceLine, _| Cell::Words(name(s), Ink::Text)),
-            Column {
-                grows: !wide,
-                ..Column::new("NAME", 12, 8, 10, |s: &ServiceLine, _| Cell::Words(s.name.clone(), ink(s)))
-            },
-        ];
-        if wide {
-            columns.push(Column::new("SCOPE", 10, 0, 3, |s, _| Cell::Words(s.scope.clone(), Ink::Dim)));
-        }
-        columns.push(Column::status(split.words, 10, |s, env| Cell::state(s.class, &s.word, s.live, env)));
-        columns.push(Column::new("HEALTH", 10, 0, 9, |s, _| {
-            if health(s).is_empty() {
-                return Cell::Words("–".to_owned(), Ink::Dim);
+    fn listed(&mut self, _question: &Question) {
+        self.tell_figures();
+    }
+
+    fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        match (question, answer) {
+            (Question::ServiceDetail(id), Ok(Answer::ServiceDetail(detail))) if self.wanted.contains(id) => {
+                self.details.insert(*id, Ok(detail.clone()));
             }
-            Cell::State(health_class(s), health(s).to_owned(), s.live)
-        }));
-        columns.push(Column::figures("PORT", 5, 8, |s, _| Cell::known(s.port.map(|p| p.to_string()), ink(s))));
-        if wide {
-            let url =
-                |s: &ServiceLine, _: &Env| Cell::Middle(s.url.clone().unwrap_or_else(|| "–".to_owned()), Ink::Dim);
-            columns.push(Column::new("URL", 22, 0, 1, url).grows());
-            columns.push(Column::figures("PID", 7, 2, |s, _| Cell::known(s.pid.map(|p| p.to_string()), Ink::Dim)));
+            (Question::ServiceDetail(id), Err(words)) if self.wanted.contains(id) => {
+                self.details.insert(*id, Err(words.clone()));
+            }
+            (Question::ServiceFigures(_), Ok(Answer::ServiceFigures(figures))) => {
+                self.figures = figures.iter().copied().collect();
+                self.tell_figures();
+            }
+            (Question::Ports, Ok(Answer::Ports(board))) => {
+                // The cursor stays on its port.
+                let port = self.port_rows().get(self.port_at()).map(|r| r.port);
+                self.port_at = board.rows.iter().position(|r| Some(r.port) == port).unwrap_or(self.port_at());
+                self.ports = Some(Ok(board.clone()));
+                self.step_to_board(self.on_board);
+            }
+            (Question::Ports, Err(words)) => self.ports = Some(Err(words.clone())),
+            _ => {}
         }
-        columns.push(Column::figures("UP", 5, 7, |s, env| {
-            let up = s.started_at.filter(|_| s.live).map(|at| format::duration(at.until(env.now)));
-            Cell::known(up, Ink::Dim)
-        }));
-        columns.push(Column::figures("USED BY", 7, 6, |s, _| Cell::Right(used_by(s), ink(s))));
-        if wide {
-            columns.push(Column::new("STOPS", 13, 0, 4, |s, env| {
-                let (words, counts) = stops(s, env);
-                Cell::Words(words, if counts { Ink::Info } else { Ink::Dim })
-            }));
+    }
+
+    fn want(&mut self, env: &Env, out: &mut Outbox) {
+        self.seen = Some((env.now, env.zone));
+        let wide = env.size.0 >= 130;
+        let mut wanted: Vec<ServiceId> = self.service().map(|s| s.id).into_iter().collect();
+        wanted.extend(self.unwell().filter(|_| wide).map(|s| s.id).filter(|id| !wanted.contains(id)));
+        self.details.retain(|id, _| wanted.contains(id));
+        self.wanted = wanted;
+        for id in self.wanted.iter().filter(|id| !self.details.contains_key(id)) {
+            out.ask_once(Question::ServiceDetail(*id));
         }
-        columns.push(Column::figures(if wide { "RESTARTS" } else { "RST" }, if wide { 8 } else { 5 }, 5, |s, env| {
-            let words = restarts(s, if env.size.0 >= 130 { " of " } else { "/" });
-            let ink = match s.restarts.0 {
-                0 => Ink::Dim,
-                _ if used_up(s) => Ink::Bad,
-                _ => Ink::Warn,
-            };
-            Cell::Right(words, ink)
-        }));
-        columns
+        self.measure(env, out);
+        if self.ports.is_none() {
+            out.ask_once(Question::Ports);
+        }
+    }
+
+    fn want_again(&self, out: &mut Outbox) {
+        for id in &self.wanted {
+            out.ask(Question::ServiceDetail(*id));
+        }
+        if !self.measured.is_empty() {
+            out.ask(Question::ServiceFigures(self.measured.clone()));
+        }
+        out.ask(Question::Ports);
+    }
+
+    fn columns(&self, env: &Env, split: &Split) -> Vec<Column<ServiceLine>> {
+        columns::columns(self.base.list.table.rows(), env, split)
     }
 
     fn name(line: &ServiceLine) -> String {
-        name(line)
+        words::name(line)
     }
 
     fn title(&self, line: &ServiceLine, env: &Env) -> (String, String, Ink) {
-        let title = format!("S-{} {} · {}", line.number, line.name, line.scope);
-        let (words, counts) = stops(line, env);
-        let state = match (line.live, line.started_at) {
-            (true, _) if counts => format!("stops {words}"),
-            (true, Some(at)) => format!("{} {}", line.word, format::duration(at.until(env.now))),
-            _ => line.word.clone(),
-        };
-        (title, state, if line.class == Class::Alive { Ink::Ok } else { line.class.ink() })
+        let mut title = format!("S-{} {} · {}", line.number, line.name, line.scope);
+        if !self.has_tab_row(env) && self.base.tab != LOG {
+            title.push_str(&format!(" · {}", Self::TABS[self.base.tab]));
+        }
+        let ink = if line.class == Class::Alive { Ink::Ok } else { line.class.ink() };
+        (title, words::standing(line, env), ink)
     }
 
     fn blocks(&self, line: &ServiceLine, env: &Env) -> Vec<FactBlock> {
-        if self.base.tab == WHY {
-            return why(line, usize::from(self.base.list.layout(env).pane.width.saturating_sub(14)));
+        match self.base.tab {
+            RUNS => detail::runs(self.detail_of(line.id), env),
+            _ => detail::facts(self, line, env),
         }
-        let mut first = vec![
-            fact("SERVICE", name(line), ""),
-            state_fact(line.class, &line.word, ""),
-            fact("wanted", line.desired.clone(), ""),
-            fact("health", if health(line).is_empty() { "–" } else { health(line) }, ""),
-            fact("scope", line.scope.clone(), ""),
-        ];
-        if let Some(pid) = line.pid {
-            first.push(fact("process", format!("pid {pid}"), ""));
+    }
+
+    fn view_content(&self, line: &ServiceLine, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
+        if self.base.tab != WHY {
+            return crate::pane::facts::view(canvas, content, &self.blocks(line, env), self.base.scroll);
         }
-        if let Some(at) = line.started_at {
-            let since = if line.live { format!("up {}", format::duration(at.until(env.now))) } else { String::new() };
-            first.push(fact("started", format::full(at, env.zone), since));
+        match self.details.get(&line.id) {
+            Some(Ok(Some(detail))) => {
+                let lines = self.why_lines(detail, env, content);
+                why::view(canvas, content, &lines, self.base.scroll);
+            }
+            Some(Err(words)) => canvas.trouble(content, words),
+            Some(Ok(None)) => canvas.trouble(content, "there is no such service any more"),
+            None => {
+                let dim = canvas.ink(Ink::Dim);
+                canvas.put(content.x + 1, content.y, content.width.saturating_sub(1), "reading…", dim);
+            }
         }
-        if let Some(port) = line.port {
-            first.push(fact("port", port.to_string(), line.url.clone().unwrap_or_default()));
+    }
+
+    fn clamp(&self, line: &ServiceLine, env: &Env, content: Rect) -> usize {
+        if self.base.tab != WHY {
+            return crate::pane::facts::clamp(self.base.scroll, &self.blocks(line, env), content);
         }
-        if let Some(stranger) = &line.stranger {
-            first.push(Fact { bad: true, ..fact("held by", stranger.clone(), "not ours, it is left alone") });
-        }
-        first.push(fact("restarts", restarts(line, " of "), ""));
-        let users = if line.users.is_empty() { "no run".to_owned() } else { line.users.join(", ") };
-        let (words, counts) = stops(line, env);
-        let policy = if counts { format!("{}: stops {words}", line.stop_policy) } else { line.stop_policy.clone() };
-        let use_block = vec![fact("USED BY", users, ""), fact("stops", policy, "")];
-        let blocks = vec![FactBlock { facts: first }, FactBlock { facts: use_block }];
-        merged(blocks, &line.facts)
+        let lines = self.detail_of(line.id).map_or(0, |d| self.why_lines(d, env, content).len());
+        why::clamp(self.base.scroll, lines, content.height)
+    }
+
+    fn text(&self) -> Option<String> {
+        let (now, zone) = self.seen.filter(|_| self.base.tab == WHY && !self.on_board)?;
+        let detail = self.detail_of(self.service()?.id)?;
+        Some(why::text(&detail.why, now, zone, 100, By::Commands))
     }
 
     fn stream_owner(&self) -> Option<Owner> {
         self.service().filter(|_| self.base.tab == LOG).map(|s| Owner::Service(s.id))
+    }
+
+    fn stream_focused(&self) -> bool {
+        self.stream_owner().is_some() && !self.on_board()
+    }
+
+    fn pane_focused(&self) -> bool {
+        self.base.list.detail && !self.on_board
+    }
+
+    fn pane_clicked(&mut self) {
+        self.step_to_board(false);
+    }
+
+    fn has_tab_row(&self, env: &Env) -> bool {
+        self.base.list.layout(env).pane.height >= TABS_FROM
+    }
+
+    fn detail_place(&self) -> Option<Place> {
+        self.on_board().then_some(Place::Ports)
+    }
+
+    fn moved(&mut self, motion: Motion) -> bool {
+        if !self.on_board() {
+            return false;
+        }
+        let last = self.port_rows().len().saturating_sub(1) as i64;
+        let at = self.port_at() as i64;
+        let to = match motion {
+            Motion::Rows(n) => at.saturating_add(n),
+            Motion::HalfPages(n) => at.saturating_add(n * 5),
+            Motion::Pages(n) => at.saturating_add(n * 10),
+            Motion::First => 0,
+            Motion::Last => last,
+            Motion::Sideways(_) => at,
+        };
+        self.port_at = to.clamp(0, last) as usize;
+        true
+    }
+
+    fn focused(&mut self, to: FocusMove) -> bool {
+        let board = !self.port_rows().is_empty() && !self.base.list.table.rows().is_empty();
+        let (detail, on_board) = (self.base.list.detail, self.on_board());
+        // In reading order: list, board, detail.
+        let (detail, on_board) = match (to, detail, on_board) {
+            (FocusMove::Next, false, _) | (FocusMove::Previous, true, false) if board => (true, true),
+            (FocusMove::Next, true, true) | (FocusMove::Detail, ..) => (true, false),
+            (FocusMove::Next, false, _) | (FocusMove::Previous, false, _) => (true, false),
+            (FocusMove::Next | FocusMove::Previous, true, _) | (FocusMove::List, ..) => (false, false),
+        };
+        self.step_to_board(on_board);
+        self.base.list.focus(if detail { FocusMove::Detail } else { FocusMove::List });
+        true
+    }
+
+    fn view_beside(&self, env: &Env, canvas: &mut Canvas<'_>) {
+        board::view(self, env, canvas);
+    }
+
+    fn clicked_beside(&mut self, x: u16, y: u16, wheel: i64, env: &Env) -> bool {
+        let area = self.base.list.second(env);
+        if !area.contains((x, y).into()) || self.port_rows().is_empty() {
+            return false;
+        }
+        let rows = self.port_rows().len();
+        let height = usize::from(area.height.saturating_sub(2));
+        let first = board::window(self.port_at(), rows, height);
+        if wheel != 0 {
+            self.port_at = (self.port_at() as i64 + wheel).clamp(0, rows as i64 - 1) as usize;
+            return true;
+        }
+        self.base.list.detail = true;
+        self.step_to_board(true);
+        if y >= area.y + 2 {
+            self.port_at = (first + usize::from(y - area.y - 2)).min(rows - 1);
+        }
+        true
     }
 
     fn values(&self, field: &str) -> Vec<String> {
@@ -228,6 +374,8 @@ impl Browse for Services {
         match field {
             "service" => distinct(rows.map(|s| s.name.clone())),
             "run" => distinct(rows.flat_map(|s| s.users.iter().filter_map(|u| number_in(u, 'R')))),
+            "workspace" => distinct(rows.filter_map(|s| number_in(&s.scope, 'W'))),
+            "health" => ["healthy", "unhealthy", "unknown"].map(str::to_owned).to_vec(),
             _ => Vec::new(),
         }
     }
@@ -236,8 +384,14 @@ impl Browse for Services {
         &[
             ("", "No services yet.", ""),
             ("", "", ""),
-            ("", "[[service]] name = \"web\"     ", "in wharf.toml: its command and port"),
-            ("", "", "It starts with the first run that wants it, and by hand with s."),
+            ("", "[[service]]", "                    in wharf.toml: what runs share"),
+            ("", "name = \"web\"", ""),
+            ("", "command = \"npm run dev\"", ""),
+            ("", "port = \"auto\"", "                  wharf chooses one and tells it in PORT"),
+            ("", "", ""),
+            ("", "", "It starts with the first run whose agent names it: services = [\"web\"]"),
+            ("", "wharf service start web", "        starts it by hand; s does it here, once it is known"),
+            ("", "wharf ports", "                    says who listens on every port"),
         ]
     }
 
@@ -245,6 +399,7 @@ impl Browse for Services {
         let Some(service) = self.service() else { return Vec::new() };
         match to {
             ScreenId::Ledger => service.users.iter().filter_map(|u| number_in(u, 'R')).collect(),
+            ScreenId::Services => service.waits_for.iter().filter_map(|s| number_in(s, 'S')).collect(),
             ScreenId::Workspaces => number_in(&service.scope, 'W').into_iter().collect(),
             _ => Vec::new(),
         }
@@ -255,29 +410,18 @@ impl Browse for Services {
     }
 }
 
-/// What is known about a service that is not well.
-fn why(line: &ServiceLine, room: usize) -> Vec<FactBlock> {
-    let name = format!("S-{} {}", line.number, line.name);
-    let mut blocks = Vec::new();
-    match &line.why {
-        Some(words) => blocks.push(FactBlock { facts: prose("REASON", words, room) }),
-        None if line.live && line.health == "healthy" => {
-            blocks.push(FactBlock { facts: prose("", &format!("{name} is healthy."), room) });
-        }
-        None => blocks
-            .push(FactBlock { facts: prose("", &format!("{name} is {}; nothing is wrong with it.", line.word), room) }),
+impl Services {
+    fn why_lines(&self, detail: &ServiceDetail, env: &Env, content: Rect) -> Vec<why::Line> {
+        why::lines(&detail.why, env.now, env.zone, usize::from(content.width.saturating_sub(2)), By::Keys)
     }
-    if let Some(stranger) = &line.stranger {
-        let port = line.port.map_or_else(String::new, |p| format!("port {p} "));
-        let words = format!("{port}is held by {stranger}, which is not ours. It is never stopped from here.");
-        blocks.push(FactBlock { facts: prose("PORT", &words, room) });
+
+    /// File and line at which the selected service is configured.
+    pub fn written(&self) -> Option<(String, u64)> {
+        self.service().and_then(|s| self.detail_of(s.id)).and_then(|d| d.written.clone())
     }
-    if line.restarts.0 > 0 {
-        let mut words = restarts(line, " of ");
-        if used_up(line) {
-            words.push_str(", used up; R restarts it and gives it new ones");
-        }
-        blocks.push(FactBlock { facts: prose("RESTARTS", &words, room) });
+
+    /// Whether the selected service runs as it should, so that there is nothing to mend in its config.
+    pub fn is_well(&self) -> bool {
+        self.service().is_some_and(|s| matches!(s.case, Case::Healthy | Case::Unjudged))
     }
-    blocks
 }

@@ -2,8 +2,11 @@
 
 use super::fact;
 use crate::console::questions::filter::Facts;
+use wharf_model::config::{RestartPolicy, ServiceConfig};
 use wharf_model::filter::{Field, Status};
-use wharf_model::{Desired, Health, Kind, Lifecycle, ReuseScope, ServiceStatus, StopPolicy, UnixMillis};
+use wharf_model::rules::service_desired;
+use wharf_model::rules::service_why::{Around, why};
+use wharf_model::{Health, Kind, Lifecycle, ReuseScope, ServiceRow, ServiceStatus, StopPolicy, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format;
 use wharf_ui::glyph::Class;
@@ -42,16 +45,44 @@ pub fn stop_words(lifecycle: Lifecycle, policy: StopPolicy, idle_ms: Option<i64>
     }
 }
 
+/// How its process ended, in words: `exit 1`, `SIGKILL`.
+fn ending(row: &ServiceRow) -> Option<String> {
+    row.signal.clone().or_else(|| row.exit_code.map(|code| format!("exit {code}")))
+}
+
+/// Health in words; empty for one that does not run and did not fail.
+pub fn health_words(row: &ServiceRow) -> String {
+    match (row.status, row.health) {
+        (ServiceStatus::Starting, _) => "waiting".to_owned(),
+        (ServiceStatus::Running, health) => health.to_string(),
+        (ServiceStatus::Failed | ServiceStatus::Backoff, _) => ending(row).unwrap_or_else(|| "failed".to_owned()),
+        (ServiceStatus::Stopping | ServiceStatus::Stopped, _) => String::new(),
+    }
+}
+
+/// Restarts that count now, and how many may.
+pub fn restarts(row: &ServiceRow) -> (u32, u32) {
+    let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    let restart = serde_json::from_value::<ServiceConfig>(row.config.clone()).map(|c| c.restart).ok();
+    match restart {
+        Some(restart) if restart.policy != RestartPolicy::Never || service_desired::is_kept(row) => {
+            let counted = row.restart_times.as_ref().and_then(|t| t.as_array()).map_or(0, Vec::len);
+            (u32::try_from(counted).unwrap_or(u32::MAX), restart.max)
+        }
+        _ => (count(row.restarts), 0),
+    }
+}
+
+/// When it is started again, for one that is between two starts.
+fn retries_at(row: &ServiceRow) -> Option<UnixMillis> {
+    row.deadline_at.filter(|_| row.status == ServiceStatus::Backoff)
+}
+
 /// A service.
-pub fn service(item: &view::ServiceItem) -> ServiceLine {
+pub fn service(item: &view::ServiceItem, now: UnixMillis) -> ServiceLine {
     let row = &item.service;
     let (class, word) = service_state(row.status, row.health, row.idle_deadline_at.is_some());
-    let why = row.error.clone().or_else(|| row.error_code.as_ref().map(|c| c.replace('_', " ")));
-    let ended = match (&row.signal, row.exit_code) {
-        (Some(signal), _) => Some(signal.clone()),
-        (None, Some(code)) => Some(format!("exit {code}")),
-        (None, None) => None,
-    };
+    let page = why(row, &Around { now, ..Around::default() });
     let scope = match row.scope_type {
         ReuseScope::ProjectWorkspace => item.project.clone(),
         ReuseScope::ExecutionWorkspace => {
@@ -59,33 +90,7 @@ pub fn service(item: &view::ServiceItem) -> ServiceLine {
         }
         other => scope_words(other).to_owned(),
     };
-    let users: Vec<String> = item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect();
-    let facts = vec![
-        FactBlock {
-            facts: vec![
-                fact("SERVICE", Kind::Service.number(row.number), row.id.text()),
-                fact("status", word, ended.clone().unwrap_or_default()),
-                Fact {
-                    bad: row.health == Health::Unhealthy || row.status == ServiceStatus::Failed,
-                    ..fact("health", row.health.as_str(), why.clone().unwrap_or_default())
-                },
-                fact(
-                    "wanted",
-                    row.desired.as_str(),
-                    format!("started {}", format::plural(u64::from(row.generation), "time")),
-                ),
-            ],
-        },
-        FactBlock {
-            facts: vec![
-                fact("COMMAND", row.command.clone(), ""),
-                fact("directory", row.cwd.clone(), ""),
-                fact("scope", scope_words(row.scope_type), format!("{}, {}", row.lifecycle, item.project)),
-                fact("stops", stop_words(row.lifecycle, row.stop_policy, row.idle_ms), ""),
-                fact("used by", if users.is_empty() { "no run".to_owned() } else { users.join(", ") }, ""),
-            ],
-        },
-    ];
+    let config = serde_json::from_value::<ServiceConfig>(row.config.clone()).ok();
     ServiceLine {
         id: row.id,
         number: row.number,
@@ -94,26 +99,70 @@ pub fn service(item: &view::ServiceItem) -> ServiceLine {
         scope,
         class,
         word: word.to_owned(),
-        live: row.status.is_live(),
-        health: row.health.to_string(),
-        why,
-        port: row.port.and_then(|p| u16::try_from(p).ok()),
+        live: row.status.is_open(),
+        health: health_words(row),
+        case: page.case,
+        why: row.error.clone().or_else(|| row.health_evidence.clone()),
+        port: row.port.and_then(|p| u16::try_from(p).ok()).filter(|_| row.status.is_live()),
         url: row.url.clone(),
+        cwd: row.cwd.clone(),
         pid: row.process_pid.and_then(|p| u32::try_from(p).ok()),
+        generation: row.generation,
+        figures: None,
+        ready_ms: config.as_ref().and_then(|c| i64::try_from(c.ready.timeout_ms).ok()),
         started_at: row.started_at.filter(|_| row.status.is_live()),
-        users,
+        users: item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
         stop_policy: stop_words(row.lifecycle, row.stop_policy, row.idle_ms),
+        ends: service_desired::after_last(row),
         stops_at: row.idle_deadline_at,
-        desired: match row.desired {
-            Desired::Running => "running",
-            Desired::Stopped => "stopped",
-            Desired::Manual => "manual",
-        }
-        .to_owned(),
-        restarts: (row.generation.saturating_sub(1), 0),
-        stranger: row.error_code.as_deref().filter(|c| *c == "port_owned_by_other").and(row.error.clone()),
-        facts,
+        retries_at: retries_at(row),
+        stopped_at: row.stopped_at,
+        desired: row.desired.as_str().to_owned(),
+        desired_by: row.desired_by.clone(),
+        waits_for: item.waits_for().map(crate::service::why::named).collect(),
+        dependents: item.dependents.iter().map(crate::service::why::named).collect(),
+        restarts: restarts(row),
+        stranger: None,
+        facts: facts(item, word),
     }
+}
+
+/// Restarts that nobody asked for, since somebody last started it.
+fn restarted(row: &ServiceRow) -> String {
+    match row.restarts {
+        0 => String::new(),
+        n => format!("{} by itself since somebody started it", format::plural(n.unsigned_abs(), "restart")),
+    }
+}
+
+/// What the screen does not say by itself.
+fn facts(item: &view::ServiceItem, word: &str) -> Vec<FactBlock> {
+    let row = &item.service;
+    let unwell = row.health == Health::Unhealthy || row.status == ServiceStatus::Failed;
+    let evidence = row.health_evidence.clone().or_else(|| row.error.clone()).unwrap_or_default();
+    let mut first = vec![
+        fact("SERVICE", Kind::Service.number(row.number), row.id.text()),
+        fact("status", word, ending(row).unwrap_or_default()),
+        Fact { bad: unwell, ..fact("health", row.health.as_str(), if unwell { evidence } else { String::new() }) },
+        fact("starts", row.generation.to_string(), restarted(row)),
+    ];
+    if let Some(hash) = &row.env_fingerprint {
+        first.push(fact("environment", hash.chars().take(12).collect::<String>(), "hash of what it was started with"));
+    }
+    let mut second = vec![
+        fact("COMMAND", row.command.clone(), ""),
+        fact("directory", row.cwd.clone(), ""),
+        fact("scope", scope_words(row.scope_type), format!("{}, {}", row.lifecycle, item.project)),
+    ];
+    if service_desired::is_reported(row) {
+        second.push(fact("kept by", "its adapter", row.provider_ref.clone().unwrap_or_default()));
+    }
+    let needs: Vec<String> =
+        item.needs.iter().map(|o| format!("{} {}", crate::service::why::named(o), o.status)).collect();
+    if !needs.is_empty() {
+        second.push(fact("needs", needs.join(", "), ""));
+    }
+    vec![FactBlock { facts: first }, FactBlock { facts: second }]
 }
 
 /// What a filter compares of a service.
@@ -127,7 +176,7 @@ pub fn service_facts(item: &view::ServiceItem, now: UnixMillis) -> Facts {
         ServiceStatus::Stopped => Status::Stopped,
         ServiceStatus::Failed => Status::Failed,
     };
-    let mut statuses = vec![own, if row.status.is_live() { Status::Live } else { Status::Ended }];
+    let mut statuses = vec![own, if row.status.is_open() { Status::Live } else { Status::Ended }];
     if row.health == Health::Unhealthy {
         statuses.push(Status::Unhealthy);
     }
@@ -138,6 +187,7 @@ pub fn service_facts(item: &view::ServiceItem, now: UnixMillis) -> Facts {
         (Field::Service, row.name.clone()),
         (Field::Service, Kind::Service.number(row.number)),
         (Field::Kind, scope_words(row.scope_type).to_owned()),
+        (Field::Health, row.health.to_string()),
     ];
     fields.extend(item.users.iter().map(|u| (Field::Run, Kind::Run.number(u.run_number))));
     fields.extend(item.workspace_number.map(|n| (Field::Workspace, Kind::Workspace.number(n))));

@@ -1,34 +1,79 @@
 //! Stopping a service, and asking again where nobody has heard.
 
 use serde_json::json;
-use wharf_model::{ActionId, ActionKind, ActionStatus, Kind, ServiceId, ServiceRow, ServiceStatus};
+use wharf_model::rules::service_desired::is_reported;
+use wharf_model::rules::service_restart::{Ending, Rules};
+use wharf_model::{ActionId, ActionKind, ActionStatus, Health, Kind, ServiceId, ServiceRow, ServiceStatus};
 
-use super::{MARGIN_MS, RESTART, START_TIMEOUT, current, fail_waiting};
-use crate::dispatch::decide::{Deciding, hurry, is_open};
+use super::end::{fail_waiting, let_needs_go, stopped};
+use super::find::off;
+use super::start::is_begun;
+use super::{MARGIN_MS, RESTART, START_TIMEOUT, UNHEALTHY, current};
+use crate::dispatch::decide::{Deciding, about, hurry, is_open};
+use crate::dispatch::input::Actor;
 
 /// Stops a service; its users keep their rows and see it go.
 pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
-    let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    if !matches!(service.status, ServiceStatus::Starting | ServiceStatus::Running) {
-        return;
+    let Some(service) = d.tx.get::<ServiceRow>(id).filter(|s| !is_reported(s)).cloned() else { return };
+    match service.status {
+        ServiceStatus::Backoff => return stop_between(d, &service, reason),
+        ServiceStatus::Starting | ServiceStatus::Running => {}
+        ServiceStatus::Stopping | ServiceStatus::Stopped | ServiceStatus::Failed => return,
     }
+    // One that still waits for what it needs has no process that could be stopped.
+    let is_process = service.status == ServiceStatus::Running || is_begun(d, &service);
     let now = d.now();
     d.tx.update::<ServiceRow>(id, |s| {
         s.status = ServiceStatus::Stopping;
         s.stop_reason = Some(reason.to_owned());
-        s.idle_deadline_at = None;
+        if !heals(&service, reason) {
+            s.idle_deadline_at = None;
+        }
         s.deadline_at = Some(now.plus(s.grace_ms + MARGIN_MS));
     });
+    if !is_process {
+        if !heals(&service, reason) && reason != RESTART {
+            fail_waiting(d, id, "service_start_failed", "it was stopped");
+        }
+        if let Some(stopping) = d.tx.get::<ServiceRow>(id).cloned() {
+            stopped(d, &stopping, None);
+        }
+        return;
+    }
     let args = json!({ "reason": reason, "grace_ms": service.grace_ms });
     d.intend(ActionKind::StopShim, "service", &id.text(), service.generation, None, Some(args));
     // One that could not be started yet is not tried again: its executor sees the stop and says so.
     hurry(d, ActionKind::StartService, &id.text());
-    if reason != RESTART {
+    if reason != RESTART && !heals(&service, reason) {
         // Whoever asks for it from now on waits for its next generation.
         let why = if reason == START_TIMEOUT { "it was not ready in time" } else { "it was stopped" };
         let code = if reason == START_TIMEOUT { "service_not_ready" } else { "service_start_failed" };
         fail_waiting(d, id, code, why);
     }
+}
+
+/// Whether a service that is stopped for this reason is to be started again by its policy, as long as its budget
+/// lasts: whoever waits for it goes on waiting.
+fn heals(service: &ServiceRow, reason: &str) -> bool {
+    let before_ready = reason == START_TIMEOUT;
+    let ending = Ending { clean: false, before_ready, may_pass: true };
+    matches!(reason, START_TIMEOUT | UNHEALTHY) && off(service).is_none() && Rules::of(service).again(&ending)
+}
+
+/// Stops a service that waits for its next start.
+fn stop_between(d: &mut Deciding<'_, '_>, service: &ServiceRow, reason: &str) {
+    d.tx.update::<ServiceRow>(service.id, |s| {
+        s.status = ServiceStatus::Stopped;
+        s.stop_reason = Some(reason.to_owned());
+        s.health = Health::Unknown;
+        s.deadline_at = None;
+        s.idle_deadline_at = None;
+    });
+    let details = json!({ "status": "stopped", "reason": reason, "generation": service.generation });
+    d.activity(&Actor::system(), "service.stopped", &about::service(service), Some(details));
+    let why = service.error.as_deref().unwrap_or("it ended");
+    fail_waiting(d, service.id, "service_start_failed", &format!("it was stopped between two starts: {why}"));
+    let_needs_go(d, service);
 }
 
 /// Whether a stop was asked and its end has not been seen in time.

@@ -145,7 +145,9 @@ fn its_services_have_ended_before_it_is_moved() {
     let user = bench.executing("tester", None);
     let service = bench.service("web").id;
     // One that was started for it.
-    bench.state.services.get_mut(&service).unwrap().execution_workspace_id = Some(id);
+    let row = bench.state.services.get_mut(&service).unwrap();
+    row.scope_type = ReuseScope::ExecutionWorkspace;
+    row.scope_id = id.text();
     let row = archive(&mut bench, id);
     assert_eq!(row.status, RequestStatus::Accepted, "{:?}", row.error);
     assert_eq!(bench.state.services[&service].status, ServiceStatus::Stopping);
@@ -160,7 +162,9 @@ fn a_service_that_does_not_end_leaves_the_workspace_where_it_is() {
     let (mut bench, id) = idle();
     bench.executing("tester", None);
     let service = bench.service("web").id;
-    bench.state.services.get_mut(&service).unwrap().execution_workspace_id = Some(id);
+    let row = bench.state.services.get_mut(&service).unwrap();
+    row.scope_type = ReuseScope::ExecutionWorkspace;
+    row.scope_id = id.text();
     let row = archive(&mut bench, id);
     bench.wait(60_000);
     assert_eq!(status(&bench, id), WorkspaceStatus::CleanupFailed);

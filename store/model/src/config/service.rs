@@ -124,12 +124,33 @@ pub enum ReadyCheck {
 /// When a running service is healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
-    /// Address that answers while it is; a template with `{{port}}`.
-    pub http: String,
+    /// What is looked at.
+    pub check: LiveCheck,
     /// Time between two looks.
     pub interval_ms: u64,
     /// Failed looks in a row after which it is unhealthy.
     pub failures: u32,
+    /// Time that one look may take.
+    pub timeout_ms: u64,
+}
+
+impl Live {
+    /// A check with every default.
+    pub fn new(check: LiveCheck) -> Self {
+        Self { check, interval_ms: 10_000, failures: 3, timeout_ms: 2_000 }
+    }
+}
+
+/// What tells that a running service is healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveCheck {
+    /// This address answers; a template with `{{port}}`.
+    Http(String),
+    /// This `host:port` accepts a connection; a template with `{{port}}`.
+    Tcp(String),
+    /// This command ends with 0.
+    Command(CommandLine),
 }
 
 /// What ends a service, and how.

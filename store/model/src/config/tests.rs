@@ -74,6 +74,12 @@ fn executable_hash_changes_with_all_that_executes_and_nothing_else() {
         ("provision", true, |c| c.workspace.provision = Some(CommandLine::Shell("make".into()))),
         ("mode", true, |c| c.workspace.mode = Some(WorkspaceMode::Shared)),
         ("service command", true, |c| c.services[0].command = CommandLine::Shell("x".into())),
+        ("ready command", true, |c| {
+            c.services[0].ready.check = ReadyCheck::Command(CommandLine::Shell("ask".into()));
+        }),
+        ("live command", true, |c| {
+            c.services[0].live = Some(Live::new(LiveCheck::Command(CommandLine::Shell("ask".into()))));
+        }),
         ("service gone", true, |c| c.services.clear()),
         ("service port", true, |c| c.services[0].port = Port::None),
         ("secret", true, |c| drop(c.secrets.insert("shop-key".into(), SecretConfig::File("k".into())))),

@@ -7,10 +7,18 @@ pub mod environment_change;
 pub mod lease;
 pub mod lease_verb;
 pub mod liveness;
+pub mod port_board;
 pub mod queue;
 pub mod reap;
 pub mod release;
 pub mod reuse_key;
+pub mod service_desired;
+pub mod service_order;
+pub mod service_restart;
+pub mod service_why;
 pub mod template;
 pub mod transition;
 pub mod workspace_environment;
+
+#[cfg(test)]
+mod test_rows;

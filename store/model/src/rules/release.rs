@@ -46,7 +46,7 @@ pub struct ReleaseFacts {
     pub lease: LeaseRow,
     /// Its holder.
     pub run: Option<RunRow>,
-    /// Services that the holder uses, each with how many *other* runs use it.
+    /// Services that the holder uses, each with how many *others* use it: runs, and services that need it.
     pub services: Vec<(ServiceRow, usize)>,
     /// Where the holder works.
     pub workspace: Option<WorkspaceRow>,
@@ -215,7 +215,7 @@ pub fn effect(facts: &ReleaseFacts) -> Result<ReleaseEffect, NotReleasable> {
                 out.keeps_services.push(service.id);
                 continue;
             }
-            match after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) {
+            match super::service_desired::after_last(service) {
                 AfterLastUser::Stop => out.stops_services.push(service.id),
                 AfterLastUser::Idle(_) => out.idles_services.push(service.id),
                 AfterLastUser::Keep => out.keeps_services.push(service.id),

@@ -63,7 +63,8 @@ pub const fn service(from: Option<ServiceStatus>, to: ServiceStatus) -> bool {
         (None, Starting | Stopped)
         | (Some(Starting), Starting | Running | Failed | Stopping | Backoff)
         | (Some(Running), Running | Stopping | Backoff | Stopped | Failed)
-        | (Some(Stopping), Stopping | Stopped | Failed)
+        // From stopping to a pause: it was stopped because it did not answer, to be started again.
+        | (Some(Stopping), Stopping | Stopped | Failed | Backoff)
         | (Some(Backoff), Backoff | Starting | Stopped | Failed)
         | (Some(Stopped), Stopped | Starting)
         | (Some(Failed), Failed | Starting) => true,

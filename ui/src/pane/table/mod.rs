@@ -163,6 +163,22 @@ impl<R: Row> Table<R> {
         &self.rows
     }
 
+    /// Changes what rows say beside what orders them.
+    pub fn each(&mut self, change: impl FnMut(&mut R)) {
+        self.rows.iter_mut().for_each(change);
+    }
+
+    /// Rows that all of it takes.
+    pub fn height_wanted(&self, second_heads: bool) -> u16 {
+        u16::try_from(self.entries(second_heads).len()).unwrap_or(u16::MAX)
+    }
+
+    /// Rows that are on the screen, as far as a list of this height has them.
+    pub fn shown(&self, height: usize) -> &[R] {
+        let from = self.top.min(self.rows.len());
+        &self.rows[from..(from + height).min(self.rows.len())]
+    }
+
     /// Forgets all rows, for a new filter; the cursor finds its entity again when it is still there.
     pub fn clear(&mut self) {
         self.rows.clear();

@@ -118,6 +118,30 @@ pub trait Browse {
     fn stream_focused(&self) -> bool {
         self.stream_owner().is_some()
     }
+    /// Whether the detail has the focus, not a list beside it.
+    fn pane_focused(&self) -> bool {
+        self.base().list.detail
+    }
+    /// Whether the names of the tabs are shown, or only that of the one that is on, in the title.
+    fn has_tab_row(&self, env: &Env) -> bool {
+        let _ = env;
+        !Self::TABS.is_empty()
+    }
+    /// The detail was clicked into.
+    fn pane_clicked(&mut self) {}
+    /// What the tab shown says as one text, for copying.
+    fn text(&self) -> Option<String> {
+        None
+    }
+    /// Draws what stands beside list and detail.
+    fn view_beside(&self, env: &Env, canvas: &mut Canvas<'_>) {
+        let _ = (env, canvas);
+    }
+    /// A click or turn of the wheel that is in neither list nor detail; `false` when nothing is there.
+    fn clicked_beside(&mut self, x: u16, y: u16, wheel: i64, env: &Env) -> bool {
+        let _ = (x, y, wheel, env);
+        false
+    }
     /// A further place that is active in the detail.
     fn detail_place(&self) -> Option<Place> {
         None
@@ -194,7 +218,7 @@ pub trait Browse {
     /// Area of the tab's content: below title rule and tabs.
     fn content(&self, env: &Env) -> Rect {
         let pane = self.base().list.layout(env).pane;
-        let above = if Self::TABS.is_empty() { 1 } else { 2 };
+        let above = if self.has_tab_row(env) { 2 } else { 1 };
         Rect::new(pane.x, pane.y + pane.height.min(above), pane.width, pane.height.saturating_sub(above))
     }
 }

@@ -176,6 +176,17 @@ impl<B: Browse> Screen for B {
         let in_pane = split.pane.contains((x, y).into());
         let area = self.stream_area(self.content(env));
         let owner = self.stream_owner();
+        if !in_list && !in_pane {
+            let wheel = match event.kind {
+                MouseEventKind::ScrollUp => -3,
+                MouseEventKind::ScrollDown => 3,
+                MouseEventKind::Down(MouseButton::Left) => 0,
+                _ => return Mouse::Done,
+            };
+            if self.clicked_beside(x, y, wheel, env) {
+                return Mouse::Done;
+            }
+        }
         let drag = |phase, this: &mut Self| {
             owner.and_then(|o| this.base_mut().streams.shown_mut(o)).and_then(|pane| pane.drag(x, y, phase, area))
         };
@@ -210,12 +221,14 @@ impl<B: Browse> Screen for B {
                 }
             }
             MouseEventKind::Down(MouseButton::Left) if in_pane => {
+                let tabs = self.has_tab_row(env);
+                self.pane_clicked();
                 let base = self.base_mut();
                 base.clicked = None;
                 base.list.focus(FocusMove::Detail);
                 let hit = tab_spans(B::TABS, split.pane).into_iter().find(|(_, a, b)| (*a..*b).contains(&x));
                 match hit {
-                    Some((tab, ..)) if y == split.pane.y + 1 => base.show_tab(tab),
+                    Some((tab, ..)) if tabs && y == split.pane.y + 1 => base.show_tab(tab),
                     _ => {
                         drag(Drag::Begin, self);
                     }
@@ -237,6 +250,11 @@ impl<B: Browse> Screen for B {
     fn copy(&self) -> Option<String> {
         if self.base().list.detail
             && let Some(words) = self.stream().and_then(OutputPane::selected_text)
+        {
+            return Some(words);
+        }
+        if self.base().list.detail
+            && let Some(words) = self.text()
         {
             return Some(words);
         }
@@ -312,6 +330,7 @@ impl<B: Browse> Screen for B {
         let split = self.base().list.layout(env);
         let columns = self.columns(env, &split);
         view_pane(self, env, canvas);
+        self.view_beside(env, canvas);
         self.base().list.view(env, canvas, &columns, &|canvas, area| teach(B::teaching(), canvas, area));
     }
 

@@ -37,7 +37,7 @@ pub(super) fn view_pane<B: Browse>(screen: &B, env: &Env, canvas: &mut Canvas<'_
     let head = Rect { height: 1, ..area };
     let Some(line) = screen.selected() else {
         let (title, words) = B::unselected();
-        canvas.title_rule(head, title, &[], base.list.detail);
+        canvas.title_rule(head, title, &[], screen.pane_focused());
         if base.list.table.known && base.list.filter().is_empty() {
             let dim = canvas.ink(Ink::Dim);
             let top = area.y + 11.min(area.height / 3);
@@ -49,8 +49,8 @@ pub(super) fn view_pane<B: Browse>(screen: &B, env: &Env, canvas: &mut Canvas<'_
     };
     let (title, right, ink) = screen.title(line, env);
     let right: Vec<(&str, Ink)> = if right.is_empty() { Vec::new() } else { vec![(&right, ink)] };
-    canvas.title_rule(head, &title, &right, base.list.detail);
-    if !B::TABS.is_empty() && area.height > 2 {
+    canvas.title_rule(head, &title, &right, screen.pane_focused());
+    if screen.has_tab_row(env) && area.height > 2 {
         for (i, x, end) in tab_spans(B::TABS, area) {
             if end > area.right() {
                 break;

@@ -127,18 +127,6 @@ fn the_plan_says_until_when_all_is_kept() {
 }
 
 #[test]
-fn a_directory_belongs_to_a_workspace_only_below_its_root() {
-    let row = workspace();
-    let inside = |cwd: &str| {
-        let root = root(&row).unwrap();
-        cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    assert!(inside("/shop/.wharf/worktrees/SHOP-16/web"));
-    assert!(!inside("/shop/.wharf/worktrees/SHOP-160"));
-    assert!(!inside("/shop"));
-}
-
-#[test]
 fn only_what_is_at_rest_can_be_archived() {
     use WorkspaceStatus::*;
     for (status, can) in [

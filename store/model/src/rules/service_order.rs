@@ -1,0 +1,86 @@
+//! Which services need which others: a service that runs uses what it needs.
+
+use serde_json::Value;
+
+use super::release::Judged;
+use crate::*;
+
+/// Services that this one was started with and needs. They stand in its row from the moment of its start.
+pub fn needs(service: &ServiceRow) -> Vec<ServiceId> {
+    let listed = service.waits_for.as_ref().and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(|id| id.as_str()?.parse().ok()).collect()
+}
+
+/// Needs as they are written to a row; none when there are none.
+pub fn to_row(needs: &[ServiceId]) -> Option<Value> {
+    (!needs.is_empty()).then(|| needs.iter().map(|id| id.text()).collect())
+}
+
+/// Services that need another one now: those that have not ended.
+pub fn dependents<'a>(
+    services: impl IntoIterator<Item = &'a ServiceRow>,
+    of: ServiceId,
+) -> impl Iterator<Item = &'a ServiceRow> {
+    services.into_iter().filter(move |s| s.status.is_open() && needs(s).contains(&of))
+}
+
+/// What a request to stop or restart a service was judged by: its row, and who uses it.
+pub fn judged(
+    service: &ServiceRow,
+    users: impl IntoIterator<Item = RunId>,
+    dependents: impl IntoIterator<Item = ServiceId>,
+) -> Vec<Judged> {
+    let uses = |id: String| Judged { id, version: Judged::USES };
+    std::iter::once(Judged { id: service.id.text(), version: service.version })
+        .chain(users.into_iter().map(|run| uses(run.text())))
+        .chain(dependents.into_iter().map(|other| uses(other.text())))
+        .collect()
+}
+
+/// Whether `cwd` lies in `directory` or is it. Both are absolute.
+pub fn lies_in(cwd: &str, directory: &str) -> bool {
+    let directory = directory.trim_end_matches('/');
+    !directory.is_empty() && cwd.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::test_rows::service;
+
+    #[test]
+    fn who_needs_whom() {
+        let db = service();
+        let id = |n| ServiceId(uuid::Uuid::from_u128(n));
+        let web =
+            |n, status, needs: &[ServiceId]| ServiceRow { id: id(n), status, waits_for: to_row(needs), ..service() };
+        let rows = [
+            web(50, ServiceStatus::Running, &[db.id]),
+            web(51, ServiceStatus::Backoff, &[id(9), db.id]),
+            web(52, ServiceStatus::Stopped, &[db.id]),
+            web(53, ServiceStatus::Running, &[]),
+        ];
+        assert_eq!(needs(&rows[1]), [id(9), db.id]);
+        let found: Vec<_> = dependents(&rows, db.id).map(|s| s.id).collect();
+        assert_eq!(found, [id(50), id(51)]);
+        let judged = judged(&db, [RunId(uuid::Uuid::from_u128(7))], found);
+        assert_eq!(judged.len(), 4);
+        assert_eq!(judged[0], Judged { id: db.id.text(), version: db.version });
+    }
+
+    #[test]
+    fn what_lies_in_a_directory() {
+        let table = [
+            ("/w/a", "/w/a", true),
+            ("/w/a/b", "/w/a", true),
+            ("/w/a/b", "/w/a/", true),
+            ("/w/ab", "/w/a", false),
+            ("/w", "/w/a", false),
+            ("/w/a", "/", false),
+            ("/w/a", "", false),
+        ];
+        for (cwd, directory, expected) in table {
+            assert_eq!(lies_in(cwd, directory), expected, "{cwd} in {directory}");
+        }
+    }
+}

@@ -298,6 +298,7 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
         "environment.delete" => "deleted".to_owned(),
         "service.start" | "service.restart" => "running".to_owned(),
         "service.stop" => "stopped".to_owned(),
+        "service.set_desired" => "written down; it is brought there".to_owned(),
         "config.accept" => "accepted".to_owned(),
         "workspace.archive" => "archived".to_owned(),
         "workspace.snapshot" => match text("snapshot") {

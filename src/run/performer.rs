@@ -13,7 +13,6 @@ use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
 use crate::gc::carry_out;
 use crate::process::idle;
-use crate::process::kill_point::kill_point;
 use crate::service::serve;
 
 /// Logs hashed at one time, and logs compressed or removed at one time: somebody may wait for a hash.
@@ -104,15 +103,10 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
             Ok(()) => Fact::ActionDone { action: action.id },
             Err(error) => Fact::ActionFailed { action: action.id, error },
         },
-        Job::Stop { dir, reason, grace_ms, force: false } => {
-            if action.entity_type == "service" {
-                kill_point("service.stop_intended");
-            }
-            match ctx.keeper.stop(&dir, &reason, grace_ms).await {
-                Ok(()) => Fact::ActionDone { action: action.id },
-                Err(error) => Fact::ActionFailed { action: action.id, error },
-            }
-        }
+        Job::Stop { dir, reason, grace_ms, force: false } => match ctx.keeper.stop(&dir, &reason, grace_ms).await {
+            Ok(()) => Fact::ActionDone { action: action.id },
+            Err(error) => Fact::ActionFailed { action: action.id, error },
+        },
         Job::Backup(to) => {
             let (data, id) = (ctx.keeper.data.clone(), action.id);
             beside(id, move || backup::backup(&data, id, to.as_deref())).await

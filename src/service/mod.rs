@@ -8,6 +8,7 @@ pub mod prestart;
 pub mod probe;
 pub mod readiness;
 pub mod serve;
+pub mod why;
 
 /// A time in words, as exact as is worth reading.
 pub(crate) fn lasting(ms: u64) -> String {
@@ -20,4 +21,3 @@ pub(crate) fn lasting(ms: u64) -> String {
         (0, _, 0) => format!("{ms} ms"),
     }
 }
-pub mod why;

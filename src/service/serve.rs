@@ -30,18 +30,23 @@ use crate::run::{operation::last_chars, output};
 
 /// Most characters of its error output that explain an end.
 const TAIL: usize = 800;
+/// Time after which a service without a check has served, if it has lived so long.
+const UNCHECKED_MS: i64 = 5_000;
 
 /// Keeps one service until its end, and reports it.
 pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let (service, generation) = (job.service.id, job.service.generation);
-    let ended = |exit: Option<Box<ExitFrame>>, code: Option<String>, message: Option<String>| {
-        kill_point("service.stopped");
-        Fact::ServiceEnded { action: action.id, service, generation, exit, code, message }
+    let ended = |exit: Option<Box<ExitFrame>>, code: Option<String>, message: Option<String>| Fact::ServiceEnded {
+        action: action.id,
+        service,
+        generation,
+        exit,
+        code,
+        message,
     };
     let Some(dir) = shim_dir("service", &service.text(), generation) else {
         return ended(None, Some("internal".into()), Some("the service has no directory".into()));
     };
-    kill_point("service.intended");
     let path = ctx.keeper.path(&dir);
     let place = path.clone();
     // One that was started by an earlier reign has its port already. What cannot be judged may live.
@@ -95,6 +100,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let mut tasks = Tasks::default();
     let mut owned: Option<Owned> = None;
     let mut failed: Option<(String, String)> = None;
+    let (mut left, mut child_ended) = (None, false);
     let (mut waits, mut was_ready) = (false, job.service.status == ServiceStatus::Running);
     let end = loop {
         tokio::select! {
@@ -140,12 +146,27 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                     _ => {}
                 }
             }
+            seen = await_optional(&mut tasks.left), if tasks.left.is_some() => {
+                // Whatever answers from now on is none of it: its shim ends what the child has left.
+                tasks.left = None;
+                left = seen;
+                child_ended = true;
+                let _nobody_waits = gone.send(true);
+                if let Some(watching) = tasks.health.take() {
+                    watching.abort();
+                }
+            }
             answer = await_optional(&mut tasks.readiness), if tasks.readiness.is_some() => {
                 tasks.readiness = None;
+                let answer = answer.flatten();
+                // Its end is told when nothing of it lives any more.
+                if child_ended || matches!(answer, Some(Readiness::ChildExited { .. })) {
+                    continue;
+                }
                 match judge(answer, port, owned.clone()).await {
+                    Ok(()) if tasks.left.as_ref().is_none_or(JoinHandle::is_finished) => {}
                     Ok(()) => {
                         ctx.inbox.tell(Fact::ServiceReady { service, generation }).await;
-                        kill_point("service.ready_committed");
                         was_ready = true;
                         if !notes.is_empty() {
                             let (health, evidence) = (Health::Healthy, noted(None, &notes));
@@ -165,7 +186,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                     }
                 }
             }
-            Some(Judged { health, evidence }) = verdicts.recv() => {
+            Some(Judged { health, evidence }) = verdicts.recv(), if !child_ended => {
                 let evidence = noted(Some(evidence), &notes);
                 ctx.inbox.tell(Fact::ServiceHealth { service, generation, health, evidence }).await;
             }
@@ -173,7 +194,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     };
     // The child's end ends the wait at once.
     let _nobody_waits = gone.send(true);
-    let left = tasks.end().await;
+    left = left.or(tasks.end().await);
     if ready.iter().chain(live.iter().map(|(asked, _)| asked)).any(|a| matches!(a, prepare::Asked::Command { .. })) {
         let tag = around.check_tag();
         // What a check has left, also one of an earlier reign. A failed look is logged there.
@@ -182,7 +203,9 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let with_tail = tail(ctx, dir.clone()).await;
     match end {
         End::Exited(exit) => {
-            let daemonised = ended::daemonised(&exit, left.as_ref(), was_ready, port);
+            // Without a check it counts as ready from its first moment.
+            let served = was_ready && (ready.is_some() || exit.ended_ms - exit.started_ms > UNCHECKED_MS);
+            let daemonised = ended::daemonised(&exit, left.as_ref(), served, port);
             let (code, message) = match (failed, &exit.spawn_error, daemonised) {
                 (Some((code, message)), ..) => (Some(code), Some(with_tail(message))),
                 (None, Some(error), _) => (Some(error.code.clone()), Some(error.message.clone())),
@@ -233,9 +256,9 @@ impl Tasks {
     }
 }
 
-async fn await_optional(task: &mut Option<JoinHandle<Option<Readiness>>>) -> Option<Readiness> {
+async fn await_optional<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
     match task {
-        Some(task) => task.await.ok().flatten(),
+        Some(task) => task.await.ok(),
         None => std::future::pending().await,
     }
 }
@@ -314,10 +337,9 @@ async fn judge(answer: Option<Readiness>, port: Option<u16>, owned: Option<Owned
         Some(Readiness::TimedOut { last_error, .. }) => {
             return Err(("service_not_ready".into(), format!("it did not answer in time: {last_error}")));
         }
-        Some(Readiness::ChildExited { .. }) => {
-            return Err(("service_not_ready".into(), "it ended before it answered".into()));
+        Some(Readiness::ChildExited { .. }) | None => {
+            return Err(("internal".into(), "its readiness check broke off".into()));
         }
-        None => return Err(("internal".into(), "its readiness check broke off".into())),
     }
     let (Some(port), Some(owned)) = (port, owned) else { return Ok(()) };
     let settled = tokio::task::spawn_blocking(move || owned.settle(port)).await;

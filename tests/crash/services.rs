@@ -265,3 +265,106 @@ fn an_operator_starts_restarts_and_stops_a_service() {
     assert_eq!((refused.status, refused.error_code.as_deref()), (RequestStatus::Refused, Some("illegal_state")));
     assert_eq!(site.lines("web.starts").len(), 2);
 }
+
+/// A server that is asked for and watched, by hand.
+fn by_hand(more: &str) -> (Site, ServiceId, Orchestrator) {
+    let site = Site::plain(&listener("web", &format!("stop = {{ policy = \"manual\", grace = \"2s\" }}\n{more}")));
+    let it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let id = site.service("web").service.id;
+    (site, id, it)
+}
+
+#[test]
+fn a_service_whose_shim_is_killed_is_lost_with_all_of_it_and_can_be_started_again() {
+    let (site, id, _it) = by_hand("");
+    assert_eq!(site.finished(site.ask_service("start", id)).status, RequestStatus::Done);
+    let before = site.service("web").service;
+    let (dir, _) = site.shims().into_iter().find(|(_, spec)| spec.id == id.text()).unwrap();
+    let shim: wharf_model::shim::IdFile = serde_json::from_slice(&std::fs::read(dir.join("id.json")).unwrap()).unwrap();
+    wharf::process::signal::send(shim.shim, wharf::process::signal::Signal::KILL).unwrap();
+    let lost = site.wait("its end", || Some(site.service("web").service).filter(|s| !s.status.is_live()));
+    assert_eq!((lost.status, lost.error_code.as_deref()), (ServiceStatus::Failed, Some("process_lost")), "{lost:?}");
+    assert_eq!(site.processes_of_service(&before), Vec::<String>::new());
+    assert_eq!(site.finished(site.ask_service("start", id)).status, RequestStatus::Done);
+    let again = site.service("web").service;
+    assert_eq!((again.generation, again.port), (2, before.port), "its port is free");
+    assert_eq!(site.finished(site.ask_service("stop", id)).status, RequestStatus::Done);
+    site.assert_nothing_open("after it");
+}
+
+#[test]
+fn a_service_that_is_killed_says_so() {
+    let (site, id, _it) = by_hand("");
+    assert_eq!(site.finished(site.ask_service("start", id)).status, RequestStatus::Done);
+    let row = site.service("web").service;
+    let process = wharf::process::identity::process(row.process_pid.unwrap()).unwrap().unwrap();
+    wharf::process::signal::send(process, wharf::process::signal::Signal::KILL).unwrap();
+    let ended = site.wait("its end", || Some(site.service("web").service).filter(|s| !s.status.is_live()));
+    assert_eq!((ended.status, ended.signal.as_deref()), (ServiceStatus::Failed, Some("SIGKILL")));
+    assert!(ended.error.as_ref().unwrap().contains("killed by SIGKILL"), "{ended:?}");
+    assert_eq!(site.processes_of_service(&row), Vec::<String>::new());
+}
+
+#[test]
+fn one_that_is_waited_for_when_the_orchestrator_dies_is_waited_for_by_the_next() {
+    let script = "echo begin; while [ ! -e $ROOT/up ]; do sleep 0.05; done; echo it is up; exec sleep 600";
+    let config = format!(
+        "[[service]]\nname = \"web\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\n\
+         ready = {{ log_line = \"it is up\", timeout = \"50s\", interval = \"100ms\" }}\n\
+         stop = {{ policy = \"manual\", grace = \"2s\" }}\n"
+    );
+    let site = Site::plain(&config);
+    let it = site.start();
+    site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+    let id = site.service("web").service.id;
+    let asked = site.ask_service("start", id);
+    let begun = site.wait("its process", || Some(site.service("web").service).filter(|s| s.process_pid.is_some()));
+    it.kill();
+    // It becomes ready while nobody looks.
+    std::fs::write(site.path("up"), "").unwrap();
+    let _second = site.start();
+    assert_eq!(site.finished(asked).status, RequestStatus::Done);
+    let ready = site.service("web").service;
+    assert_eq!((ready.status, ready.generation), (ServiceStatus::Running, 1));
+    assert_eq!(ready.process_pid, begun.process_pid);
+    assert_eq!(site.finished(site.ask_service("stop", id)).status, RequestStatus::Done);
+    assert_eq!(site.processes_of_service(&ready), Vec::<String>::new());
+    site.assert_nothing_open("after it");
+}
+
+#[test]
+fn a_repair_before_a_start_survives_a_death_in_its_midst() {
+    for point in ["service.prestart_planned", "service.prestart_done"] {
+        let site = Site::plain(
+            "[[service]]\nname = \"web\"\ncommand = \"exec sleep 600\"\nstop = { policy = \"manual\", grace = \"2s\" }\n",
+        );
+        let write = |path: &str, text: &str| {
+            let path = site.project.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("pnpm-workspace.yaml", "packages: [web, db]\n");
+        write("web/package.json", "{ \"name\": \"web\", \"dependencies\": { \"db\": \"workspace:*\" } }");
+        write("db/package.json", "{ \"name\": \"db\" }");
+        let link = site.project.join("web/node_modules/db");
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(site.path("home"), &link).unwrap();
+        let mut doomed = site.spawn(&[("WHARF_KILL_POINT", point)]);
+        assert!(doomed.wait_until_reigning());
+        site.finished(site.send("config.accept", None, json!({ "path": site.project })));
+        let id = site.service("web").service.id;
+        let asked = site.ask_service("start", id);
+        doomed.wait_for_end();
+        let _second = site.start();
+        assert_eq!(site.finished(asked).status, RequestStatus::Done, "{point}");
+        assert_eq!(std::fs::read_link(&link).unwrap(), std::path::Path::new("../../db"), "{point}");
+        let query = wharf_store::view::OperationQuery::default();
+        let all = site.ask(|r| r.operations(&query, None, 10)).rows;
+        assert_eq!(all.len(), 1, "{point}: one repair, one row");
+        assert_eq!(all[0].operation.status, OperationStatus::Succeeded, "{point}");
+        assert_eq!(site.service("web").service.generation, 1);
+        assert_eq!(site.finished(site.ask_service("stop", id)).status, RequestStatus::Done);
+        site.assert_nothing_open(point);
+    }
+}

@@ -39,12 +39,13 @@ const CONTRACT: &[(&str, &str)] = &[
     ("lease", "intended provider_called active_committed release_intended provider_released release_committed"),
     (
         "workspace",
-        "intended worktree_added provisioned realised_there committed snapshot_made remove_intended removed \
-         remove_committed trash_recorded trash_held trash_moved trash_parked trash_branch trash_emptying trash_emptied \
+        "intended worktree_added provisioned realised_there committed snapshot_made snapshot_committed \
+         remove_intended commands_run removed remove_committed restore_intended brought_back empty_intended emptied \
+         trash_recorded trash_held trash_moved trash_parked trash_branch trash_emptying trash_emptied \
          restore_branch restore_entry restore_moved restore_kept restore_removed restore_written restore_exchanged \
          restore_file restore_modes",
     ),
-    ("service", "intended port_reserved spawned ready_committed stop_intended stopped"),
+    ("service", "intended prestart_planned prestart_done port_reserved spawned ready_committed stop_intended stopped"),
     ("seal", "hashed compressed verified renamed row_committed old_removed"),
     ("gc", "log_removed"),
     ("store", "backup_made migration_statement migrated set_aside restored"),
@@ -53,11 +54,17 @@ const CONTRACT: &[(&str, &str)] = &[
 ];
 /// Those of steps that are not built yet, and of those that have tests of their own.
 const NOT_HERE: &[&str] = &[
+    // Passed where something stands in a start's way: tests/crash/services.rs.
+    "service.prestart_planned",
+    "service.prestart_done",
     // Passed where a driver leads elsewhere: tests/crash/leases.rs.
     "workspace.realised_there",
     "run.collected",
+    // Of what becomes of workspaces after their runs: tests/crash/workspaces.rs.
     "workspace.snapshot_made",
+    "workspace.snapshot_committed",
     "workspace.remove_intended",
+    "workspace.commands_run",
     "workspace.removed",
     "workspace.remove_committed",
     // Every step of the trash and of a restore: tests/destroy.rs.
@@ -77,6 +84,10 @@ const NOT_HERE: &[&str] = &[
     "workspace.restore_exchanged",
     "workspace.restore_file",
     "workspace.restore_modes",
+    "workspace.restore_intended",
+    "workspace.brought_back",
+    "workspace.empty_intended",
+    "workspace.emptied",
     "store.backup_made",
     "store.migration_statement",
     "store.migrated",

@@ -54,6 +54,8 @@ pub mod screen;
 #[cfg(test)]
 mod screen_tests;
 #[cfg(test)]
+mod service_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

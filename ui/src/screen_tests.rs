@@ -179,17 +179,19 @@ fn the_trail_is_as_drawn() {
 fn the_mouse_selects_opens_and_chooses_tabs() {
     let at = |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
     let click = |column, row| at(MouseEventKind::Down(MouseButton::Left), column, row);
-    let mut bench = Bench::drawn(80, 24);
+    let mut bench = Bench::drawn(80, 45);
     bench.keys("3");
     bench.send(click(10, 6));
     assert_eq!(bench.app.services.service().map(|s| s.number), Some(12));
     assert!(bench.text().contains("━ Services"));
     bench.send(click(10, 6));
     assert!(bench.text().contains("━ S-12 web"), "a second click opens: {}", bench.text());
-    bench.send(click(7, 10));
+    bench.send(click(7, 22));
     assert!(bench.text().contains("[Facts]"), "{}", bench.text());
-    bench.send(click(1, 10));
-    bench.send(at(MouseEventKind::ScrollUp, 20, 16));
+    bench.send(click(20, 15));
+    assert!(bench.text().contains("━ Ports, all worktrees") && bench.text().contains("▸  6006"), "{}", bench.text());
+    bench.send(click(1, 22));
+    bench.send(at(MouseEventKind::ScrollUp, 20, 30));
     assert!(bench.text().contains("G follows"), "{}", bench.text());
     // The header's entries are screens.
     let mut bench = Bench::drawn(160, 45);

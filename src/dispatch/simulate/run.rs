@@ -188,6 +188,7 @@ impl Sim {
     fn move_the_clock(&mut self) -> Result<(), String> {
         let before = self.left_awake();
         let sleeps = self.rng.permille(300);
+        let at = self.wall + self.mono;
         let moved = if sleeps {
             let slept_ms = self.rng.range(5_001, 40_000_000);
             // Everything else sleeps too.
@@ -207,6 +208,8 @@ impl Sim {
         if self.memory.is_some() && self.reign == reign && before.is_some() && self.left_awake() != before {
             return Err("a clock that moved changed how long is left of a deadline awake".into());
         }
+        let minded = self.memory.is_some() && self.reign == reign;
+        self.books.clock_moved(if minded { self.wall + self.mono - at } else { i64::MAX });
         self.books.saw(if sleeps { "the machine slept" } else { "the clock was set" });
         Ok(())
     }
@@ -226,6 +229,8 @@ impl Sim {
         let of_services = of_services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]).flatten();
         let of_actions = memory.actions.values().filter(|a| crate::dispatch::decide::is_open(a.status));
         let of_actions = of_actions.filter_map(|a| a.next_try_at);
+        let of_workspaces = memory.workspaces.values().filter_map(|w| w.deadline_at);
+        let of_actions = of_actions.chain(of_workspaces);
         let all = of_runs.chain(of_steps).chain(of_leases).chain(of_services).chain(of_actions);
         Some(all.map(|at| now.until(at)).collect())
     }
@@ -289,7 +294,7 @@ impl Sim {
                         let later = self.rng.range(0, 60_000);
                         self.after(later, Event::Stale(Box::new(row.clone())));
                     }
-                    let prepared = setup::prepared_for(&row);
+                    let prepared = self.prepared_of(&row);
                     if matches!(prepared, Prepared::Config(_)) {
                         self.books.config_changes();
                     }
@@ -484,6 +489,8 @@ fn dies_with_its_reign(fact: &Fact) -> bool {
             | Fact::LeaseNotExtended { .. }
             | Fact::LeaseObserved { .. }
             | Fact::ActionFailed { .. }
+            | Fact::WorkspaceMoves { .. }
+            | Fact::WorkspaceWorkFailed { .. }
     )
 }
 

@@ -21,7 +21,7 @@ pub struct ServiceItem {
     pub users: Vec<ServiceUser>,
     /// Services that it needs, in the order of its config.
     pub needs: Vec<OtherService>,
-    /// Services that have a process and need it.
+    /// Services that have not ended and need it.
     pub dependents: Vec<OtherService>,
 }
 
@@ -91,7 +91,7 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
     Ok(items)
 }
 
-/// What they need, and which of those that may have a process need them.
+/// What they need, and which of those that have not ended need them.
 fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     let mut other =
         conn.prepare_cached("SELECT id, number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
@@ -106,7 +106,7 @@ fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     }
     let mut needing = conn.prepare_cached(
         "SELECT id, number, name, status, waits_for FROM workspace_runtime_services \
-         WHERE status IN ('starting', 'running', 'stopping') AND waits_for IS NOT NULL ORDER BY number",
+         WHERE status IN ('starting', 'running', 'stopping', 'backoff') AND waits_for IS NOT NULL ORDER BY number",
     )?;
     let needing: Vec<(OtherService, String)> =
         needing.query_map([], |row| Ok((other_service(row)?, column(row, 4)?)))?.collect::<Result<_, _>>()?;
@@ -152,7 +152,7 @@ impl ServiceQuery {
     pub(crate) fn rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<ServiceItem>> {
         let mut all = Conditions::default();
         if self.live_only {
-            all.term("t.status IN ('starting', 'running', 'stopping')");
+            all.term("t.status IN ('starting', 'running', 'stopping', 'backoff')");
         }
         all.equal("t.project_id", self.project.as_ref());
         all.equal("t.company_id", self.company.as_ref());

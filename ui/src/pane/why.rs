@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    const NOW: UnixMillis = UnixMillis(1_763_683_722_000);
+    const NOW: UnixMillis = UnixMillis(1_763_726_922_000);
 
     fn why() -> Why {
         let act = |key, does: &str, remark: &str, command: &str| Action {
@@ -245,7 +245,7 @@ mod tests {
             "S-11 FAILED: the command ended again.\n\
              \n\
              RULE       crash loop: restart budget 5 within 60s (wharf.toml line 58)\n\
-             SINCE      23:52:42Z (16m)         UNTIL  you act\n\
+             SINCE      11:52:42Z (16m)        UNTIL  you act\n\
              EVIDENCE\n  last exit     code 1 after 0.4s\n\
              NOT THE CAUSE\n  its directory is there\n\
              ACTIONS\n  R   restart now                 resets the budget\n  \

@@ -229,9 +229,7 @@ impl Browse for Services {
         if !self.measured.is_empty() {
             out.ask(Question::ServiceFigures(self.measured.clone()));
         }
-        if self.ports.is_some() {
-            out.ask(Question::Ports);
-        }
+        out.ask(Question::Ports);
     }
 
     fn columns(&self, env: &Env, split: &Split) -> Vec<Column<ServiceLine>> {

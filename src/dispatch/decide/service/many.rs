@@ -31,7 +31,6 @@ fn in_workspace(d: &Deciding<'_, '_>, workspace: WorkspaceId) -> Vec<ServiceId> 
 
 /// Stops every service of a workspace, also those that run inside its directory for somebody else, and sees to it
 /// that none is started again because it is meant to run. Gives those that were stopped or are stopping.
-#[allow(dead_code, reason = "called by the archive of a workspace")]
 pub(crate) fn stop_all_of_workspace(d: &mut Deciding<'_, '_>, workspace: WorkspaceId, reason: &str) -> Vec<ServiceId> {
     let mut stopped = Vec::new();
     for id in in_workspace(d, workspace) {

@@ -115,30 +115,17 @@ pub(super) fn carry_on_all(d: &mut Deciding<'_, '_>) {
 fn carry_on(d: &mut Deciding<'_, '_>, id: WorkspaceId) {
     let Some(rows) = gather(d.state(), id) else { return };
     let Some(memory) = remembered::<Archiving>(&rows.workspace, KEY) else { return };
-    let mut waits = false;
-    for row in rows.own_services() {
-        match row.status {
-            ServiceStatus::Starting | ServiceStatus::Running => {
-                service::stop(d, row.id, STOPPED);
-                waits = true;
-            }
-            ServiceStatus::Backoff => {
-                d.tx.update::<ServiceRow>(row.id, |s| {
-                    s.status = ServiceStatus::Stopped;
-                    s.deadline_at = None;
-                    s.stop_reason = Some(STOPPED.to_owned());
-                });
-            }
-            ServiceStatus::Stopping if service::is_overdue(row) => {
-                let why = format!("{} {} has not been seen to end", Kind::Service.number(row.number), row.name);
-                failed(d, id, &why);
-                return;
-            }
-            ServiceStatus::Stopping => waits = true,
-            ServiceStatus::Stopped | ServiceStatus::Failed => {}
-        }
+    if rows.own_services().any(|s| s.status != ServiceStatus::Stopping) {
+        service::stop_all_of_workspace(d, id, STOPPED);
     }
-    if waits {
+    // As they are now: what waited to be started again has stopped at once.
+    let open: Vec<ServiceRow> = gather(d.state(), id).map(|r| r.own_services().cloned().collect()).unwrap_or_default();
+    if let Some(hung) = open.iter().find(|s| service::is_overdue(s)) {
+        let why = format!("{} {} has not been seen to end", Kind::Service.number(hung.number), hung.name);
+        failed(d, id, &why);
+        return;
+    }
+    if !open.is_empty() {
         return;
     }
     let snapshot: wharf_model::SnapshotId = d.id();

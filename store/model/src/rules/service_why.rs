@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::service_desired::{is_kept, is_reported};
 use super::workspace_environment::is_inherited;
-use crate::config::{CommandLine, Port, ReadyCheck, RestartPolicy, ServiceConfig};
+use crate::config::{CommandLine, LiveCheck, Port, ReadyCheck, RestartPolicy, ServiceConfig};
 use crate::{Desired, Kind, ServiceRow, ServiceStatus, UnixMillis};
 
 mod ended;
@@ -340,6 +340,15 @@ impl Seen<'_> {
             Some(ReadyCheck::Command(command)) => format!("command {}", first_words(command)),
             Some(ReadyCheck::LogLine(text)) => format!("a line with {text:?}"),
         }
+    }
+
+    /// What its liveness check looks at.
+    fn liveness(&self) -> Option<String> {
+        Some(match &self.config.as_ref()?.live.as_ref()?.check {
+            LiveCheck::Http(url) => format!("http {}", self.at_port(url)),
+            LiveCheck::Tcp(address) => format!("tcp {}", self.at_port(address)),
+            LiveCheck::Command(command) => format!("command {}", first_words(command)),
+        })
     }
 
     /// A template as far as the port says it.

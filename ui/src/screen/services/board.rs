@@ -70,7 +70,12 @@ fn ports(screen: &Services, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
         Some(_) => format!("{} known", rows.len()),
     };
     let head = Rect { height: 1, ..area };
-    canvas.title_rule(head, "Ports, all worktrees", &[(&known, Ink::Dim)], focused);
+    // A stranger is told of although its row is out of sight.
+    let unseen = rows.iter().enumerate().filter(|(i, r)| !(first..last).contains(i) && r.state == PortState::Stranger);
+    let unseen = crate::format::plural(unseen.count() as u64, "stranger");
+    let warn = if unseen.starts_with("0 ") { None } else { Some((unseen.as_str(), Ink::Warn)) };
+    let right: Vec<(&str, Ink)> = warn.into_iter().chain([(known.as_str(), Ink::Dim)]).collect();
+    canvas.title_rule(head, "Ports, all worktrees", &right, focused);
     let inner = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     if let Some(Err(words)) = screen.ports() {
         canvas.trouble(inner, words);

@@ -55,8 +55,10 @@ pub(super) fn columns(rows: &[ServiceLine], env: &Env, split: &Split) -> Vec<Col
     if wide {
         columns.push(Column::new("SCOPE", 10, 0, 3, |s, _| Cell::Words(s.scope.clone(), Ink::Dim)));
     }
-    columns.push(Column::status(split.words, 10, |s, env| Cell::state(s.class, &s.word, s.live, env)));
-    columns.push(Column::new("HEALTH", if wide { 11 } else { 10 }, 0, 9, |s, _| {
+    let status = longest(rows, 10, |s| format!("● {}", s.word));
+    columns.push(Column::status(split.words, status, |s, env| Cell::state(s.class, &s.word, s.live, env)));
+    let healths = longest(rows, if wide { 11 } else { 10 }, |s| format!("● {}", health(s)));
+    columns.push(Column::new("HEALTH", healths.min(14), 0, 9, |s, _| {
         if health(s).is_empty() {
             return Cell::Words("–".to_owned(), Ink::Dim);
         }
@@ -71,7 +73,7 @@ pub(super) fn columns(rows: &[ServiceLine], env: &Env, split: &Split) -> Vec<Col
         columns.push(Column::figures("PID", 7, 2, |s, _| Cell::known(s.pid.map(|p| p.to_string()), Ink::Dim)));
         columns.push(Column::figures("CPU", 5, 5, cpu));
     }
-    columns.push(Column::figures("MEM", if wide { 7 } else { 6 }, 7, memory));
+    columns.push(Column::figures("MEM", 7, 7, memory));
     columns.push(Column::figures("UP", 5, 8, up));
     columns.push(Column::figures("USED BY", 7, 6, |s, _| Cell::Right(used_by(s), ink(s))));
     if wide {

@@ -5,10 +5,11 @@ use super::words::{health, name, policy, restarts, stops};
 use crate::env::Env;
 use crate::format;
 use crate::rows::{Fact, FactBlock, ServiceDetail, ServiceLine};
-use crate::screen::browse::{fact, merged, state_fact};
+use crate::screen::browse::{Browse, fact, merged, prose, state_fact};
 
 /// Every fact.
 pub(super) fn facts(screen: &Services, line: &ServiceLine, env: &Env) -> Vec<FactBlock> {
+    let room = usize::from(screen.base().list.layout(env).pane.width.saturating_sub(14));
     let wanted = line.desired_by.as_ref().map_or(String::new(), |by| format!("by {by}"));
     let mut first = vec![
         fact("SERVICE", name(line), ""),
@@ -20,9 +21,10 @@ pub(super) fn facts(screen: &Services, line: &ServiceLine, env: &Env) -> Vec<Fac
     if let Some(pid) = line.pid {
         let tree = line.figures.map(|f| {
             let cpu = f.cpu_permille.map_or("– cores".into(), |m| format!("{} cores", format::cores(u64::from(m))));
-            format!("{}, {cpu}, {}", format::plural(u64::from(f.processes), "process"), format::size(f.memory_bytes))
+            let of = if f.processes == 1 { "1 process".to_owned() } else { format!("{} processes", f.processes) };
+            format!("{of}, {cpu}, {}", format::size(f.memory_bytes))
         });
-        first.push(fact("process", format!("pid {pid}"), tree.unwrap_or_default().replace("processs", "processes")));
+        first.push(fact("process", format!("pid {pid}"), tree.unwrap_or_default()));
     }
     if let Some(at) = line.started_at {
         let since = if line.live { format!("up {}", format::duration(at.until(env.now))) } else { String::new() };
@@ -38,7 +40,8 @@ pub(super) fn facts(screen: &Services, line: &ServiceLine, env: &Env) -> Vec<Fac
     let users = if line.users.is_empty() { "no run".to_owned() } else { line.users.join(", ") };
     let (words, counts) = stops(line, env);
     let stop = if counts { format!("{}: stops {words}", line.stop_policy) } else { line.stop_policy.clone() };
-    let mut second = vec![fact("USED BY", users, ""), fact("stops", stop, ""), fact("so", policy(line, env), "")];
+    let mut second = vec![fact("USED BY", users, ""), fact("stops", stop, "")];
+    second.extend(prose("policy", &policy(line, env), room));
     if !line.waits_for.is_empty() {
         second.push(fact("waits for", line.waits_for.join(", "), ""));
     }

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{Around, ClosePlan};
 use crate::config::{CommandLine, Retention, WorkspaceConfig};
 use crate::rules::release::Judged;
+use crate::rules::service_desired::is_reported;
+use crate::rules::service_order::lies_in;
 use crate::{
     Driver, EnvironmentRow, IssueRow, IssueStatus, Kind, LeaseRow, LeaseStatus, OperationPhase, OperationRow,
-    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, ServiceStatus, UnixMillis, WorkspaceMode, WorkspaceRow,
-    WorkspaceStatus, WorkspaceStrategy,
+    OperationStatus, ProjectRow, ReuseScope, RunRow, RunStatus, ServiceRow, UnixMillis, WorkspaceRow, WorkspaceStatus,
+    WorkspaceStrategy,
 };
 
 /// Time that a command may take when config does not say, in milliseconds.
@@ -72,15 +74,13 @@ impl CommandLine {
     }
 }
 
-/// Whether a service runs for a workspace, or in its directory.
+/// Whether a service is kept for a workspace, or runs in its directory. What an adapter keeps is its own to end.
 pub fn is_of(service: &ServiceRow, workspace: &WorkspaceRow) -> bool {
-    let inside = |root: &str| {
-        let root = root.trim_end_matches('/');
-        !root.is_empty() && service.cwd.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
     // One that is about to be started again counts: nothing is left for it to be started in.
-    !matches!(service.status, ServiceStatus::Stopped | ServiceStatus::Failed)
-        && (service.execution_workspace_id == Some(workspace.id) || root(workspace).is_some_and(inside))
+    let kept = service.scope_type == ReuseScope::ExecutionWorkspace && service.scope_id == workspace.id.text();
+    let places = [workspace.cwd.as_deref(), workspace.provider_ref.as_deref()];
+    let inside = places.into_iter().flatten().any(|place| lies_in(&service.cwd, place));
+    service.status.is_open() && !is_reported(service) && (kept || inside)
 }
 
 /// Top of what a workspace is on the disk: of a worktree its root, else where its runs work.
@@ -88,9 +88,9 @@ pub fn root(workspace: &WorkspaceRow) -> Option<&str> {
     workspace.provider_ref.as_deref().or(workspace.cwd.as_deref())
 }
 
-/// Whether nobody in particular has it: the project's own checkout.
+/// Whether nobody in particular has it: the project's own checkout, an agent's home.
 pub fn is_shared(workspace: &WorkspaceRow) -> bool {
-    workspace.mode == WorkspaceMode::SharedWorkspace
+    workspace.strategy_type != WorkspaceStrategy::GitWorktree
 }
 
 impl CloseRows {

@@ -89,6 +89,8 @@ fn failed(seen: &Seen<'_>) -> Why {
         _ if is_parked(seen.row) => parked(seen),
         "service_not_ready" => never_ready(seen),
         "process_lost" => lost(seen),
+        // Nothing of it ran: what kept it from running is the error.
+        _ if seen.last_exit().is_none() => cannot_start(seen),
         "cwd_missing" | "command_not_found" | "command_not_executable" | "exec_failed" => cannot_start(seen),
         _ => ended(seen),
     }
@@ -172,7 +174,7 @@ fn never_ready(seen: &Seen<'_>) -> Why {
 
 fn cannot_start(seen: &Seen<'_>) -> Why {
     let rule = seen.with_place(format!("command: {}", seen.row.command));
-    let mut page = seen.page(Case::CannotStart, "FAILED: its command could not be started.", rule, Until::YouAct);
+    let mut page = seen.page(Case::CannotStart, "FAILED: it could not be started.", rule, Until::YouAct);
     page.since = seen.row.stopped_at;
     page.evidence.push(("directory".into(), seen.row.cwd.clone()));
     seen.remains(&mut page);

@@ -99,7 +99,8 @@ fn unhealthy(seen: &Seen<'_>) -> Why {
     let live = seen.config.as_ref().and_then(|c| c.live.as_ref());
     let rule = match live {
         Some(live) => format!(
-            "liveness: {} failed {} in a row, one each {}",
+            "liveness: {}, {} failed {} in a row, one each {}",
+            seen.liveness().unwrap_or_default(),
             live.failures,
             if live.failures == 1 { "check" } else { "checks" },
             span(super::signed(live.interval_ms))
@@ -142,7 +143,11 @@ fn running(seen: &Seen<'_>) -> Why {
         _ => (Case::Unjudged, "runs; whether it answers is not known yet."),
     };
     let rule = match seen.config.as_ref().and_then(|c| c.live.as_ref()) {
-        Some(live) => format!("liveness: one check each {}", span(super::signed(live.interval_ms))),
+        Some(live) => format!(
+            "liveness: {}, one check each {}",
+            seen.liveness().unwrap_or_default(),
+            span(super::signed(live.interval_ms))
+        ),
         None => format!("ready when: {}; no liveness check is configured", seen.check()),
     };
     let until = match row.idle_deadline_at {

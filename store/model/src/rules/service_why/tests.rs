@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Health;
-use crate::config::{EnvValue, Live, RestartConfig};
+use crate::config::{EnvValue, Live, LiveCheck, RestartConfig};
 use crate::rules::service_restart::CRASH_LOOP;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -69,6 +69,9 @@ fn each_state_has_its_case() {
         ("port taken", Case::PortTaken, |r, _| r.error_code = Some("port_in_use".into())),
         ("never ready", Case::NeverReady, |r, _| r.error_code = Some("service_not_ready".into())),
         ("no directory", Case::CannotStart, |r, _| r.error_code = Some("cwd_missing".into())),
+        ("never ran", Case::CannotStart, |r, _| {
+            (r.exit_code, r.error) = (None, Some("links to another checkout".into()))
+        }),
         ("lost", Case::Lost, |r, _| r.error_code = Some("process_lost".into())),
         ("ended", Case::Ended, |_, _| {}),
         ("parked", Case::Parked, |r, _| r.error_code = Some(CRASH_LOOP.into())),
@@ -125,17 +128,15 @@ fn a_crash_loop_is_told_with_what_it_misses() {
 #[test]
 fn an_unhealthy_one_is_told_with_its_checks_and_what_is_well() {
     let mut config = config();
-    let live = json!({"http": "http://127.0.0.1:{{port}}/", "interval_ms": 10_000, "failures": 3});
-    config.live = serde_json::from_value::<Live>(live).ok();
+    config.live = Some(Live::new(LiveCheck::Http("http://127.0.0.1:{{port}}/".into())));
     let mut row = row(&config);
     (row.status, row.health, row.port, row.process_pid) =
         (ServiceStatus::Running, Health::Unhealthy, Some(3_000), Some(77));
     row.health_evidence = Some("http 503 from http://127.0.0.1:3000/ in 12 ms".into());
     row.health_since = Some(NOW.plus(-60_000));
     let page = why(&row, &Around { users: vec!["R-4".into()], ..around() });
-    if config.live.is_some() {
-        assert!(page.rule[0].starts_with("liveness: 3 failed checks in a row, one each 10s"), "{:?}", page.rule);
-    }
+    let rule = "liveness: http http://127.0.0.1:3000/, 3 failed checks in a row, one each 10s (wharf.toml line 58)";
+    assert_eq!(page.rule, [rule]);
     assert_eq!(page.since, Some(NOW.plus(-60_000)));
     assert_eq!(evidence(&page, "last check"), Some("http 503 from http://127.0.0.1:3000/ in 12 ms"));
     assert_eq!(evidence(&page, "used by"), Some("R-4"));

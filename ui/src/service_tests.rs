@@ -1,0 +1,166 @@
+//! The Services screen: every state, the port board, and what its keys do.
+
+use serde_json::json;
+
+use crate::effect::{Effect, Question, Request};
+use crate::fixtures::service_id;
+use crate::fixtures::services::{every_service, services};
+use crate::msg::Answer;
+use crate::overlay::Overlay;
+use crate::rows::*;
+use crate::testing::Bench;
+
+fn requests(bench: &Bench) -> Vec<Request> {
+    let of = |effect: &Effect| if let Effect::Request(request) = effect { Some(request.clone()) } else { None };
+    bench.effects.iter().filter_map(of).collect()
+}
+
+fn words(bench: &Bench) -> Vec<(String, String, serde_json::Value)> {
+    let target = |r: &Request| r.target.clone().map(|t| t.1).unwrap_or_default();
+    requests(bench).iter().map(|r| (r.kind.clone(), target(r), r.args.clone())).collect()
+}
+
+#[test]
+fn snapshots() {
+    for (columns, rows) in [(80, 24), (160, 45)] {
+        let size = format!("{columns}x{rows}");
+        let mut bench = Bench::drawn(columns, rows);
+        bench.keys("3 j Tab j j j j");
+        insta::assert_snapshot!(format!("services-stranger-{size}"), bench.text());
+        bench.keys("z");
+        insta::assert_snapshot!(format!("services-ports-{size}"), bench.text());
+        bench.keys("z Esc t h");
+        insta::assert_snapshot!(format!("services-runs-{size}"), bench.text());
+        let mut bench = Bench::open(columns, rows, every_service);
+        bench.keys("3 t w");
+        insta::assert_snapshot!(format!("services-every-{size}"), bench.text());
+    }
+}
+
+#[test]
+fn the_focus_goes_from_the_list_to_the_board_to_the_detail_and_back() {
+    let mut bench = Bench::drawn(160, 45);
+    let focused = |bench: &Bench| -> String {
+        let text = bench.text();
+        let line = text.lines().find(|l| l.contains("━ ")).unwrap_or_default().to_owned();
+        line[line.find('━').unwrap()..].chars().take(8).collect()
+    };
+    bench.keys("3");
+    assert_eq!(focused(&bench), "━ Servic");
+    bench.keys("Tab");
+    assert_eq!(focused(&bench), "━ Ports,");
+    bench.keys("Tab");
+    assert_eq!(focused(&bench), "━ S-16 s");
+    bench.keys("Shift-Tab");
+    assert_eq!(focused(&bench), "━ Ports,");
+    // Its rows lead to their services.
+    bench.keys("j j j Enter");
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(15));
+    assert_eq!(focused(&bench), "━ Servic");
+    bench.keys("Tab Tab Tab");
+    assert_eq!(focused(&bench), "━ Servic");
+    bench.keys("Tab Esc");
+    assert_eq!(focused(&bench), "━ Servic");
+}
+
+/// On a terminal without room for three panes the board takes the place of the detail.
+#[test]
+fn the_board_is_reached_where_there_is_no_room_for_it() {
+    for (columns, rows) in [(80, 15), (50, 24), (40, 10)] {
+        let mut bench = Bench::drawn(columns, rows);
+        bench.keys("3");
+        assert!(!bench.text().contains("Ports"), "{}", bench.text());
+        bench.keys("Tab");
+        assert!(bench.text().contains("Ports"), "{columns}x{rows}\n{}", bench.text());
+        bench.keys("Tab");
+        assert!(!bench.text().contains("Ports"), "{columns}x{rows}\n{}", bench.text());
+    }
+}
+
+#[test]
+fn what_is_wanted_of_services_is_asked_by_name() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 j j j j");
+    // One that gave up and is wanted: x wants it no more.
+    bench.keys("x");
+    let worker = service_id(11).text();
+    assert_eq!(words(&bench), [("service.set_desired".into(), worker.clone(), json!({ "desired": "stopped" }))]);
+    assert_eq!(requests(&bench)[0].expect, [Expect { id: worker.clone(), version: 5 }]);
+    // o leads to the line that can mend it.
+    bench.keys("o");
+    let file = Effect::EditFile { path: "/home/ops/src/shop/wharf.toml".into(), line: 58 };
+    assert!(bench.effects.contains(&file), "{:?}", bench.effects);
+    bench.keys("j x");
+    assert!(bench.text().contains("nobody wants it to"), "{}", bench.text());
+    for (command, wanted) in [("want-running", "running"), ("want-manual", "manual")] {
+        bench.keys(":");
+        bench.type_in(&format!("service.{command}"));
+        bench.keys("Enter");
+        let last = words(&bench).pop().unwrap();
+        assert_eq!(last, ("service.set_desired".into(), service_id(10).text(), json!({ "desired": wanted })));
+    }
+    bench.keys("a");
+    assert!(bench.text().contains("services have no terminal"), "{}", bench.text());
+}
+
+#[test]
+fn one_that_others_need_wants_a_preview_and_marked_ones_share_it() {
+    fn needed(question: &Question) -> Option<Result<Answer, String>> {
+        let Question::Services { .. } = question else { return crate::testing::drawing(question) };
+        let mut rows = services();
+        rows[0].dependents = vec!["S-15 docs-preview".into()];
+        Some(Ok(Answer::Services(Page { total: 6, rows, ..Page::default() })))
+    }
+    let mut bench = Bench::open(80, 24, needed);
+    bench.keys("3 x");
+    assert!(matches!(bench.app.overlay, Some(Overlay::Confirm(_))), "{}", bench.text());
+    bench.keys("Esc space space x");
+    assert!(bench.text().contains("Stop 2 marked"), "{}", bench.text());
+    assert!(requests(&bench).is_empty());
+}
+
+#[test]
+fn parts_of_a_service_are_copied_and_so_is_the_page_that_says_why() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 j Y n Y u Y p Y l Y c");
+    let copied = |bench: &Bench| -> Vec<String> {
+        bench
+            .effects
+            .iter()
+            .filter_map(|e| if let Effect::Copy(words) = e { Some(words.clone()) } else { None })
+            .collect()
+    };
+    let id = service_id(15).text();
+    let all = ["S-15", id.as_str(), "/home/ops/src/shop", "http://localhost:3007", "wharf show S-15"];
+    assert_eq!(copied(&bench), all);
+    bench.keys("w y");
+    let page = copied(&bench).pop().unwrap();
+    assert!(page.starts_with("S-15 is STARTING") && page.contains("wharf service logs S-15"), "{page}");
+}
+
+/// Figures are asked for what is on the screen only, and stand in the rows.
+#[test]
+fn what_is_on_the_screen_is_measured() {
+    let mut bench = Bench::open(160, 45, |question| match question {
+        Question::ServiceFigures(_) => None,
+        other => crate::testing::drawing(other),
+    });
+    let effects = bench.app.update(crate::Msg::Key(crate::testing::event("3")));
+    let listed = effects.iter().find_map(|e| match e {
+        Effect::Ask(question @ Question::Services { .. }) => Some(question.clone()),
+        _ => None,
+    });
+    let question = listed.unwrap();
+    let answer = crate::testing::drawing(&question).unwrap();
+    let effects = bench.app.update(crate::Msg::Rows { question, answer });
+    let measured: Vec<_> = effects
+        .iter()
+        .filter_map(|e| if let Effect::Ask(Question::ServiceFigures(shown)) = e { Some(shown.clone()) } else { None })
+        .collect();
+    let live = [16, 15, 14, 12].map(|n| (service_id(n), 3)).to_vec();
+    assert_eq!(measured, [live.clone()]);
+    let figures = ServiceFigures { cpu_permille: None, memory_bytes: 5_000_000_000, processes: 1 };
+    let answer = Ok(Answer::ServiceFigures(vec![(service_id(12), figures)]));
+    bench.send(crate::Msg::Rows { question: Question::ServiceFigures(live), answer });
+    assert!(bench.text().contains("5.0 GB"), "{}", bench.text());
+}

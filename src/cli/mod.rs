@@ -37,6 +37,7 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -119,7 +120,12 @@ enum Command {
         /// Also those that were archived
         #[arg(long)]
         archived: bool,
+        #[command(flatten)]
+        reap: workspace::ReapArgs,
     },
+    /// Archive, keep and bring back workspaces, and run jobs in them
+    #[command(subcommand)]
+    Workspace(workspace::WorkspaceCommand),
     /// List agents
     #[command(after_help = lists::AGENTS.help("wharf agents status:running"))]
     Agents(list::ListArgs),
@@ -270,7 +276,9 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
         Command::Service(command) => service::service(context, command),
-        Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),
+        Command::Workspaces { reap, .. } if reap.reap => workspace::reap(context, reap),
+        Command::Workspaces { list, archived, .. } => lists::workspaces(context, list, *archived),
+        Command::Workspace(command) => workspace::workspace(context, command),
         Command::Agents(args) => lists::agents(context, args),
         Command::Issues(args) => lists::issues(context, args),
         Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),

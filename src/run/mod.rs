@@ -20,6 +20,7 @@ pub mod performer;
 pub mod place;
 pub mod probe;
 pub mod realise;
+pub mod resting;
 pub mod restore;
 #[cfg(test)]
 mod scripted;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;

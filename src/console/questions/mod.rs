@@ -11,7 +11,7 @@ mod lists;
 pub(crate) mod places;
 pub(crate) mod preview;
 pub(crate) mod rows;
-mod workspaces;
+pub(crate) mod workspaces;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

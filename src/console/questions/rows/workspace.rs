@@ -30,7 +30,7 @@ pub const fn workspace_state(status: WorkspaceStatus, used: bool, shared: bool) 
 }
 
 /// Whether many work in it: the project's own checkout.
-fn is_shared(row: &WorkspaceRow) -> bool {
+pub fn is_shared(row: &WorkspaceRow) -> bool {
     row.strategy_type == WorkspaceStrategy::ProjectPrimary || row.mode == WorkspaceMode::SharedWorkspace
 }
 

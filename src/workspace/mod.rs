@@ -14,6 +14,7 @@ pub mod config_paths;
 pub mod containment;
 mod error;
 pub mod facts;
+mod git_run;
 pub mod inspect;
 pub mod inventory;
 pub mod keep_error;

@@ -1,14 +1,25 @@
 //! The ways back: a directory out of the trash, a snapshot into a workspace, a snapshot into a new worktree.
 
-use std::path::PathBuf;
+mod apply;
+mod back;
+mod fresh;
+mod hands;
+mod target;
 
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use git2::{Oid, Repository};
+use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, SnapshotId, UnixMillis, WorkspaceId};
 
+use super::close::{open_files, place, repository};
 use super::keep_error::KeepError;
 use super::mark::Mark;
-use super::snapshot::{Snapshot, SnapshotLimits};
+use super::snapshot::{self, Snapshot, SnapshotAsk, SnapshotLimits};
 use super::trash::Record;
 use super::worktree::Git;
+use target::Target;
 
 /// What to bring back out of the trash.
 #[derive(Debug, Clone)]
@@ -45,7 +56,7 @@ pub struct Returned {
 /// A path that is taken (with one that is free), a damaged record, a branch that is checked out elsewhere: the
 /// directory then stays in the trash.
 pub fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
-    Err(KeepError::Gone { path: ask.trash_path.clone() })
+    back::bring_back(ask)
 }
 
 /// A snapshot that is to be put into a workspace which is there.
@@ -90,7 +101,89 @@ pub struct Applied {
 /// # Errors
 /// Something in the way that no snapshot holds, no such snapshot, not ours, something under way.
 pub fn into_workspace(ask: &IntoAsk) -> Result<Applied, KeepError> {
-    Err(KeepError::Gone { path: ask.path.clone() })
+    let ours = place::judge(&ask.path, ask.project, ask.workspace, &[]).map_err(|place| refused(&ask.path, *place))?;
+    let root = ours.path;
+    let repo = snapshot::open(&root)?;
+    let wanted = wanted(&repo, &root, ask.id)?;
+    if let Some(what) = repository::under_way(&repo) {
+        let why = format!("a {what} is under way; end or abort it first");
+        return Err(KeepError::Busy { path: root, why });
+    }
+    if repo.path().join("index.lock").exists() {
+        return Err(KeepError::Busy { path: root, why: "git holds the lock of its index".to_owned() });
+    }
+    // What they write after their file was replaced would be nowhere.
+    let writers = open_files::look(&root, DESCRIPTORS_MAX, Instant::now() + OPEN_FILES_TIME);
+    if let Some((pid, file)) = writers.writing.first() {
+        let why = format!("process {pid} has {} open for writing", file.display());
+        return Err(KeepError::Busy { path: root, why });
+    }
+    let before = snapshot::take(&SnapshotAsk {
+        id: ask.before,
+        workspace: ask.workspace,
+        path: root.clone(),
+        reason: format!("before snapshot {} was restored", ask.id),
+        at: ask.at,
+        limits: ask.limits,
+    })?;
+    let (target, kept) = (read(&repo, &root, &wanted)?, read(&repo, &root, &before)?);
+    let done = apply::apply(&repo, &root, &target, Some(&kept), ask.limits)?;
+    let notes = notes(&repo, &wanted)?;
+    Ok(Applied {
+        path: root,
+        before: Some(before),
+        snapshot: wanted,
+        written: done.written,
+        removed: done.removed,
+        notes,
+    })
+}
+
+/// Most open files that are looked at, and how long.
+const DESCRIPTORS_MAX: usize = 200_000;
+const OPEN_FILES_TIME: Duration = Duration::from_secs(5);
+
+fn refused(path: &Path, place: Place) -> KeepError {
+    match place {
+        Place::Gone => KeepError::Gone { path: path.to_owned() },
+        Place::NotOurs(why) | Place::Unknown(why) => KeepError::NotOurs { path: path.to_owned(), why },
+        Place::Ours => KeepError::NotOurs { path: path.to_owned(), why: "it was not looked at".to_owned() },
+    }
+}
+
+fn wanted(repo: &Repository, at: &Path, id: SnapshotId) -> Result<Snapshot, KeepError> {
+    snapshot::find_in(repo, id)?.ok_or_else(|| KeepError::NoSnapshot { id: id.to_string(), path: at.to_owned() })
+}
+
+fn read(repo: &Repository, at: &Path, snapshot: &Snapshot) -> Result<Target, KeepError> {
+    let id: Oid = snapshot.commit.parse().map_err(KeepError::git("read the snapshot", at))?;
+    let commit = repo.find_commit(id).map_err(KeepError::git("read the snapshot", at))?;
+    Target::read(repo, &commit)
+}
+
+/// What is not as it was when the snapshot was made.
+fn notes(repo: &Repository, snapshot: &Snapshot) -> Result<Vec<String>, KeepError> {
+    let (head, branch) = repository::head(repo).map_err(KeepError::git("read HEAD", repo.path()))?;
+    let mut notes = Vec::new();
+    let name = |branch: Option<&String>| branch.map_or_else(|| "no branch".to_owned(), |b| format!("branch {b}"));
+    if branch != snapshot.branch {
+        notes.push(format!("it was on {}, and is on {}", name(snapshot.branch.as_ref()), name(branch.as_ref())));
+    }
+    let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
+    let head = head.map(|h| h.to_string());
+    if head != snapshot.head {
+        let words = |id: Option<&String>| id.map_or_else(|| "no commit".to_owned(), |id| short(id));
+        let (was, is) = (words(snapshot.head.as_ref()), words(head.as_ref()));
+        notes.push(format!("HEAD was at {was} and is at {is}: the files show the difference as changes"));
+    }
+    if let Some(what) = &snapshot.under_way {
+        notes.push(format!("a {what} was under way, which a snapshot does not bring back"));
+    }
+    if !snapshot.left_out.is_empty() {
+        let (count, names) = (snapshot.left_out.count, snapshot.left_out.names.join(", "));
+        notes.push(format!("not in the snapshot ({count}): {names}"));
+    }
+    Ok(notes)
 }
 
 /// A snapshot that is to become a worktree again.
@@ -113,6 +206,5 @@ pub struct FreshAsk {
 /// # Errors
 /// A path that is taken, no such snapshot, what git reports.
 pub fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError> {
-    let _ = git;
-    Err(KeepError::Gone { path: ask.path.clone() })
+    fresh::into_fresh(ask, git)
 }

@@ -504,8 +504,8 @@ pub enum Fact {
     WorkspaceRestored { action: ActionId, workspace: WorkspaceId, back: Box<RestoredWorkspace> },
     /// What was asked of a workspace could not be done, and trying again would not help.
     WorkspaceWorkFailed { action: ActionId, workspace: WorkspaceId, message: String },
-    /// Whether the directory of a resting workspace is there, which is certain either way.
-    WorkspaceSeen { workspace: WorkspaceId, path: String, there: bool },
+    /// Whether the directory of a resting workspace is there, which is certain either way; of the row in this version.
+    WorkspaceSeen { workspace: WorkspaceId, version: i64, there: bool },
     /// What was kept for a while is removed for good.
     TrashEmptied { action: ActionId },
     /// Hashes of a run's log.

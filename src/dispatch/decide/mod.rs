@@ -317,7 +317,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::WorkspaceWorkFailed { action, workspace, message } => {
             workspace::work_failed(d, *action, *workspace, message);
         }
-        Fact::WorkspaceSeen { workspace, path, there } => workspace::seen(d, *workspace, path, *there),
+        Fact::WorkspaceSeen { workspace, version, there } => workspace::seen(d, *workspace, *version, *there),
         Fact::TrashEmptied { action } => workspace::emptied(d, *action),
         Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
             let hashes =

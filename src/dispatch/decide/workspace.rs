@@ -353,3 +353,6 @@ pub(crate) fn given_up(d: &mut Deciding<'_, '_>, workspace: WorkspaceId, by: Run
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

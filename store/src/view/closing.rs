@@ -121,7 +121,7 @@ impl Reader {
         self.read(|conn| {
             rows(
                 conn,
-                "WHERE status IN ('idle', 'in_review', 'failed') AND mode <> 'shared_workspace' \
+                "WHERE status IN ('idle', 'in_review', 'failed') AND strategy_type = 'git_worktree' \
                  AND (?1 IS NULL OR project_id = ?1) ORDER BY number",
                 [project.map(ProjectId::text)],
             )

@@ -94,13 +94,14 @@ pub(crate) fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, id: Workspa
 }
 
 /// The directory of a resting workspace is certainly there, or certainly not.
-pub(crate) fn seen(d: &mut Deciding<'_, '_>, id: WorkspaceId, path: &str, there: bool) {
+pub(crate) fn seen(d: &mut Deciding<'_, '_>, id: WorkspaceId, version: i64, there: bool) {
     const KEY: &str = "missing_since";
     let Some(row) = d.tx.get::<WorkspaceRow>(id).cloned() else { return };
     // It was moved, or is used again: what was looked at is another one.
-    if wharf_model::rules::close_check::root(&row) != Some(path) {
+    if row.version != version {
         return;
     }
+    let path = wharf_model::rules::close_check::root(&row).unwrap_or_default();
     let now = d.now();
     match (row.status, there) {
         (WorkspaceStatus::Idle, false) => {

@@ -72,6 +72,15 @@ pub(super) fn is_at(state: &State, id: WorkspaceId, kind: ActionKind) -> bool {
 pub(crate) fn closed_to_runs(state: &State, id: WorkspaceId) -> Option<String> {
     let workspace = state.workspaces.get(&id)?;
     let number = Kind::Workspace.number(workspace.number);
+    if mutant!(ArchivedInUse) {
+        return None;
+    }
+    if workspace.status == WorkspaceStatus::CleanupFailed {
+        let why = workspace.failure_reason.as_deref().unwrap_or("its clean-up failed");
+        return Some(format!(
+            "archiving {number} has failed ({why}); `wharf workspace archive {number}` goes on with it"
+        ));
+    }
     if workspace.status == WorkspaceStatus::Archiving {
         return Some(format!("{number} is being archived; start this run again when that has ended"));
     }

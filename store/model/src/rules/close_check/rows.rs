@@ -7,7 +7,7 @@ use crate::config::{CommandLine, Retention, WorkspaceConfig};
 use crate::rules::release::Judged;
 use crate::{
     Driver, EnvironmentRow, IssueRow, IssueStatus, Kind, LeaseRow, LeaseStatus, OperationPhase, OperationRow,
-    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, ServiceStatus, UnixMillis, WorkspaceMode, WorkspaceRow,
+    OperationStatus, ProjectRow, RunRow, RunStatus, ServiceRow, ServiceStatus, UnixMillis, WorkspaceRow,
     WorkspaceStatus, WorkspaceStrategy,
 };
 
@@ -88,9 +88,9 @@ pub fn root(workspace: &WorkspaceRow) -> Option<&str> {
     workspace.provider_ref.as_deref().or(workspace.cwd.as_deref())
 }
 
-/// Whether nobody in particular has it: the project's own checkout.
+/// Whether nobody in particular has it: the project's own checkout, an agent's home.
 pub fn is_shared(workspace: &WorkspaceRow) -> bool {
-    workspace.mode == WorkspaceMode::SharedWorkspace
+    workspace.strategy_type != WorkspaceStrategy::GitWorktree
 }
 
 impl CloseRows {

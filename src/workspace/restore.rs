@@ -4,6 +4,7 @@ mod apply;
 mod back;
 mod fresh;
 mod hands;
+mod missing;
 mod target;
 
 use std::path::{Path, PathBuf};

@@ -139,8 +139,8 @@ mod tests {
         let (dir, mut writer, mut state) = make::store();
         let mut tx = Tx::new(&mut state, UnixMillis(50));
         tx.put(make::run(1, 42));
-        tx.put(workspace(7, WorkspaceStatus::Active));
-        tx.put(workspace(8, WorkspaceStatus::Active));
+        tx.put(workspace(7, WorkspaceStatus::Realising));
+        tx.put(workspace(8, WorkspaceStatus::Realising));
         tx.put(snapshot(71, 7, 1, SnapshotStatus::Kept));
         tx.put(snapshot(72, 7, 2, SnapshotStatus::Kept));
         tx.put(snapshot(81, 8, 1, SnapshotStatus::Kept));

@@ -136,6 +136,9 @@ enum Command {
         /// Also those that were archived
         #[arg(long)]
         archived: bool,
+        /// Look into their directories: what changed, what is merged, how large; takes a minute at most
+        #[arg(long, conflicts_with = "reap")]
+        inventory: bool,
         #[command(flatten)]
         reap: workspace::ReapArgs,
     },
@@ -299,7 +302,9 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Ports(args) => lists::ports(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { reap, .. } if reap.reap => workspace::reap(context, reap),
-        Command::Workspaces { list, archived, .. } => lists::workspaces(context, list, *archived),
+        Command::Workspaces { list, archived, inventory, .. } => {
+            lists::workspaces(context, list, *archived, *inventory)
+        }
         Command::Workspace(command) => workspace::workspace(context, command),
         Command::Agents(args) => lists::agents(context, args),
         Command::Issues(args) => lists::issues(context, args),

@@ -23,6 +23,9 @@ pub use reap::{ReapArgs, reap};
 /// `wharf workspace …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum WorkspaceCommand {
+    /// Show one workspace: why it is as it is, its operations, what is kept of it
+    #[command(after_help = "Example:\n  wharf workspace show W-7")]
+    Show(ShowArgs),
     /// Archive workspaces: their commands, a snapshot of all of it, then the directory into the trash beside it
     #[command(after_help = "Example:\n  wharf workspace archive W-7 --dry-run\n\n\
         Everything is kept as long as [retention] in the user's own file says, and wharf workspace restore brings it\n\
@@ -42,6 +45,13 @@ pub enum WorkspaceCommand {
     Job(job::JobArgs),
 }
 
+/// Options of `wharf workspace show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The workspace: W-7, its id or a part of it
+    pub workspace: String,
+}
+
 /// Which workspaces, and how they are asked about.
 #[derive(Debug, Clone, Args)]
 pub struct Asked {
@@ -56,6 +66,10 @@ pub struct Asked {
 /// Carries out one of them.
 pub fn workspace(context: &Context, command: &WorkspaceCommand) -> Result<u8> {
     match command {
+        WorkspaceCommand::Show(args) => {
+            let reader = context.reader_for(&args.workspace)?;
+            super::show::workspace(context, &reader, named(&reader, &args.workspace)?)
+        }
         WorkspaceCommand::Archive(args) => archive::archive(context, args),
         WorkspaceCommand::Snapshot(args) => keep::snapshot(context, args),
         WorkspaceCommand::Restore(args) => keep::restore(context, args),

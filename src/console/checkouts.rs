@@ -48,6 +48,20 @@ pub struct Checkout {
     pub into: Option<String>,
 }
 
+impl Checkout {
+    /// What is asked of its whole directory; the look takes this long at most.
+    pub fn ask(&self, never: Vec<PathBuf>, time: Duration) -> StockAsk {
+        StockAsk {
+            project: self.project,
+            workspace: self.workspace,
+            path: self.root.clone(),
+            base: self.into.clone(),
+            never,
+            limits: Limits { time, ..Limits::default() },
+        }
+    }
+}
+
 /// What git said of a checkout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
@@ -240,7 +254,7 @@ fn take_stock(shared: &Shared, events: &Sender) {
             };
             let Some(checkout) = next else { break };
             let begun = Instant::now();
-            let stock = stock(&ask(&checkout, never));
+            let stock = stock(&checkout.ask(never, STOCK_TIME));
             let unpushed = unpushed(&checkout.path, facts::MAX_DISTANCE);
             let taken = Taken { stock, unpushed, at: Instant::now(), cost: begun.elapsed(), stale: false };
             let mut state = shared.state();
@@ -254,17 +268,6 @@ fn take_stock(shared: &Shared, events: &Sender) {
                 return;
             }
         }
-    }
-}
-
-fn ask(checkout: &Checkout, never: Vec<PathBuf>) -> StockAsk {
-    StockAsk {
-        project: checkout.project,
-        workspace: checkout.workspace,
-        path: checkout.root.clone(),
-        base: checkout.into.clone(),
-        never,
-        limits: Limits { time: STOCK_TIME, ..Limits::default() },
     }
 }
 
@@ -340,18 +343,16 @@ mod tests {
     #[test]
     fn a_whole_directory_is_the_longer_not_looked_at_again_the_more_it_cost() {
         let now = Instant::now();
+        let nowhere = Checkout {
+            project: ProjectId::NIL,
+            workspace: WorkspaceId::NIL,
+            path: PathBuf::new(),
+            root: PathBuf::new(),
+            base: None,
+            into: None,
+        };
         let taken = |ago: u64, cost: u64, stale: bool| Taken {
-            stock: stock(&ask(
-                &Checkout {
-                    project: ProjectId::NIL,
-                    workspace: WorkspaceId::NIL,
-                    path: PathBuf::new(),
-                    root: PathBuf::new(),
-                    base: None,
-                    into: None,
-                },
-                Vec::new(),
-            )),
+            stock: stock(&nowhere.ask(Vec::new(), STOCK_TIME)),
             at: now.checked_sub(Duration::from_secs(ago)).unwrap(),
             unpushed: None,
             cost: Duration::from_secs(cost),

@@ -12,7 +12,7 @@ pub(crate) mod places;
 pub(crate) mod preview;
 pub(crate) mod rows;
 mod services;
-mod workspaces;
+pub(crate) mod workspaces;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wharf_model::filter::{Field, Filter, Status, Test};
 use wharf_model::rules::close_check::{CloseRows, root};
 use wharf_model::rules::reap;
 use wharf_model::{
-    IssueStatus, Kind, RunStatus, SnapshotId, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
+    IssueStatus, Kind, RunStatus, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
 };
-use wharf_store::StoreError;
 use wharf_store::view::{RunFilter, RunQuery, WorkspaceQuery};
-use wharf_ui::format;
+use wharf_store::{Reader, StoreError};
+use wharf_ui::format::{self, Zone};
 use wharf_ui::rows::{CloseCheck, Expect, Page, Preview, PreviewLine, PreviewVerb, WorkspaceDetail, WorkspaceLine};
 
 use super::lists::{LOOK, finish};
@@ -20,6 +21,7 @@ use super::{Asking, rows};
 use crate::console::checkouts::{Checkout, Known};
 use crate::dispatch::closing::{self, Reapable};
 use crate::dispatch::prepare;
+use crate::workspace::inventory::{self, Stock};
 
 /// Newest runs that are told of a workspace.
 const RUNS: usize = 4;
@@ -44,6 +46,62 @@ fn checkout(row: &WorkspaceRow) -> Option<Checkout> {
         base: row.base_commit.clone(),
         into: row.base_ref.clone().or_else(|| row.base_commit.clone()),
     })
+}
+
+/// What is known of a workspace beside its row; none when there is no such workspace.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn detail(
+    reader: &Reader,
+    id: WorkspaceId,
+    known: &Known,
+    now: UnixMillis,
+    zone: Zone,
+) -> Result<Option<WorkspaceDetail>, StoreError> {
+    let Some(item) = reader.workspace(id)? else { return Ok(None) };
+    let Some(around) = reader.close_rows(id)? else { return Ok(None) };
+    let filter = RunFilter { workspace: Some(id), ..RunFilter::default() };
+    let runs = reader.runs(&RunQuery { company: None, project: None, filter }, None, RUNS)?.rows;
+    let reaping = reaping(&around, now);
+    let explained = rows::Explained { item: &item, runs: &runs, reaping: reaping.as_ref(), known, now, zone };
+    Ok(Some(WorkspaceDetail {
+        why: rows::why(&explained),
+        issues: around
+            .issues
+            .iter()
+            .map(|i| format!("{} {}, {}", i.identifier, i.title, i.status.as_str().replace('_', " ")))
+            .collect(),
+        runs: runs.iter().map(run_words).collect(),
+        services: around.own_services().map(|s| format!("{} {}", Kind::Service.number(s.number), s.name)).collect(),
+    }))
+}
+
+/// `R-1033 ✓ plan only`.
+fn run_words(run: &wharf_store::view::RunLine) -> String {
+    let line = rows::run(run);
+    let (class, word) = line.state();
+    let word = line.outcome.as_deref().filter(|_| run.status == RunStatus::Succeeded).unwrap_or(word);
+    format!("{} {} {word}", Kind::Run.number(run.number), class.glyph())
+}
+
+/// Whether one that rests goes by itself.
+fn reaping(around: &CloseRows, now: UnixMillis) -> Option<rows::Reaping> {
+    let row = &around.workspace;
+    let rests = matches!(row.status, WorkspaceStatus::Idle | WorkspaceStatus::InReview | WorkspaceStatus::Failed);
+    if !rests || row.mode == WorkspaceMode::SharedWorkspace {
+        return None;
+    }
+    Some(prepare::retention().map(|retention| reap::due(&closing::candidate(around, &retention), now)))
+}
+
+/// What the directory of a workspace holds; none for one that has none, or was archived. Takes this long at most.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn stock(reader: &Reader, row: &WorkspaceRow, time: Duration) -> Result<Option<Stock>, StoreError> {
+    let Some(checkout) = checkout(row).filter(|_| row.status != WorkspaceStatus::Archived) else { return Ok(None) };
+    Ok(Some(inventory::stock(&checkout.ask(closing::never(reader)?, time))))
 }
 
 impl Asking<'_> {
@@ -87,48 +145,7 @@ impl Asking<'_> {
 
     /// What is known of one beside its line.
     pub(super) fn workspace_detail(&self, id: WorkspaceId) -> Result<Option<WorkspaceDetail>, StoreError> {
-        let Some(item) = self.reader.workspace(id)? else { return Ok(None) };
-        let Some(around) = self.reader.close_rows(id)? else { return Ok(None) };
-        let filter = RunFilter { workspace: Some(id), ..RunFilter::default() };
-        let runs = self.reader.runs(&RunQuery { company: None, project: None, filter }, None, RUNS)?.rows;
-        let reaping = self.reaping(&around);
-        let explained = rows::Explained {
-            item: &item,
-            runs: &runs,
-            reaping: reaping.as_ref(),
-            known: &self.scope.checkouts.of(id),
-            now: self.now,
-            zone: self.scope.zone,
-        };
-        Ok(Some(WorkspaceDetail {
-            why: rows::why(&explained),
-            issues: around
-                .issues
-                .iter()
-                .map(|i| format!("{} {}, {}", i.identifier, i.title, i.status.as_str().replace('_', " ")))
-                .collect(),
-            runs: runs
-                .iter()
-                .map(|run| {
-                    let line = rows::run(run);
-                    let (class, word) = line.state();
-                    let word = line.outcome.as_deref().filter(|_| run.status == RunStatus::Succeeded).unwrap_or(word);
-                    format!("{} {} {word}", Kind::Run.number(run.number), class.glyph())
-                })
-                .collect(),
-            services: around.own_services().map(|s| format!("{} {}", Kind::Service.number(s.number), s.name)).collect(),
-        }))
-    }
-
-    /// Whether one that rests goes by itself.
-    fn reaping(&self, around: &CloseRows) -> Option<rows::Reaping> {
-        let row = &around.workspace;
-        let rests = matches!(row.status, WorkspaceStatus::Idle | WorkspaceStatus::InReview | WorkspaceStatus::Failed);
-        if !rests || row.mode == WorkspaceMode::SharedWorkspace {
-            return None;
-        }
-        let judged = prepare::retention().map(|retention| reap::due(&closing::candidate(around, &retention), self.now));
-        Some(judged)
+        detail(self.reader, id, &self.scope.checkouts.of(id), self.now, self.scope.zone)
     }
 
     /// The close check, and what archiving would do: looks into the directory.

@@ -49,6 +49,8 @@ pub struct Listing<R> {
     pub left_out: &'static str,
     /// A second list stands below it: its rows, and whether the focus is in there.
     pub second: Option<(u16, bool)>,
+    /// How those are shown, where nothing else is: `/ status:archived shows them`.
+    pub left_out_how: &'static str,
     share: u16,
     title: &'static str,
     ask: AskPage,
@@ -78,6 +80,7 @@ impl<R: Row> Listing<R> {
             beside,
             left_out: "hidden",
             second: None,
+            left_out_how: "",
             share: 49,
             title,
             ask,
@@ -425,7 +428,11 @@ impl<R: Row> Listing<R> {
         if let Some(words) = &self.error {
             canvas.trouble(inner, words);
         } else if self.table.rows().is_empty() {
-            if self.table.known && self.filter.is_empty() {
+            if self.table.known && self.filter.is_empty() && self.table.hidden > 0 && !self.left_out_how.is_empty() {
+                let dim = canvas.ink(Ink::Dim);
+                let words = format!("{} {}; {}.", format::count(self.table.hidden), self.left_out, self.left_out_how);
+                canvas.put(inner.x + 1, inner.y, inner.width - 1, &words, dim);
+            } else if self.table.known && self.filter.is_empty() {
                 empty(canvas, inner);
             } else if self.table.known {
                 let dim = canvas.ink(Ink::Dim);

@@ -127,7 +127,7 @@ fn right(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<FactBlock>
 
 /// `09:37:18  ✓ provision npm ci  0.97s`, the oldest first, with a head.
 fn operations(screen: &Workspaces, env: &Env) -> Vec<Fact> {
-    let words = |o: &OperationLine| format!("{} {} {}", o.class.glyph(), o.phase, o.command).trim_end().to_owned();
+    let words = |o: &OperationLine| format!("{} {}", o.class.glyph(), o.words());
     let one = |o: &OperationLine, width: usize| {
         let at = o.started_at.map_or_else(|| "–".to_owned(), |at| snapshots::day_or_clock(at, env));
         let bad = o.class == crate::glyph::Class::Bad;

@@ -164,6 +164,7 @@ pub fn exit_of(code: &str) -> u8 {
         "request_expired" | "orchestrator_absent" | "timeout" => exit::NO_ANSWER,
         "service_start_failed"
         | "service_not_ready"
+        | "service_crash_loop"
         | "port_in_use"
         | "lease_release_failed"
         | "lease_acquire_failed"

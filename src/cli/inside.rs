@@ -1,4 +1,4 @@
-//! What `wharf` can say inside a run, through the socket of its shim: `comment` and `next-action`.
+//! What `wharf` can say inside a run, through the socket of its shim: `comment`, `next-action`, `report-service`.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -24,23 +24,61 @@ pub struct SayArgs {
     pub text: String,
 }
 
+/// A service that the run's adapter keeps.
+#[derive(Debug, Clone, Args)]
+pub struct ReportServiceArgs {
+    /// Its name
+    pub name: String,
+    /// What it is: running, starting, stopping, stopped, failed
+    #[arg(long, default_value = "running", value_parser = ["running", "starting", "stopping", "stopped", "failed"])]
+    pub status: String,
+    /// How it is; else as its status says
+    #[arg(long, value_parser = ["healthy", "unhealthy", "unknown"])]
+    pub health: Option<String>,
+    /// Where it is reached
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Its port
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// For whom it is there; it ends with the run when that is the run
+    #[arg(long, default_value = "run", value_parser = ["run", "agent", "execution_workspace", "project_workspace"])]
+    pub scope: String,
+    /// Its id: the same one again is the same service
+    #[arg(long)]
+    pub id: Option<String>,
+    /// The adapter's own name for it
+    #[arg(long)]
+    pub provider_ref: Option<String>,
+    /// What runs
+    #[arg(long)]
+    pub command: Option<String>,
+}
+
+/// Tells that the run's adapter keeps a service, or how it goes with one.
+pub fn report_service(context: &Context, args: &ReportServiceArgs) -> Result<u8> {
+    let cwd = std::env::current_dir().ok().map(|d| d.display().to_string());
+    let body = json!({
+        "name": args.name, "status": args.status, "health": args.health, "url": args.url, "port": args.port,
+        "scope": args.scope, "id": args.id, "provider_ref": args.provider_ref, "command": args.command, "cwd": cwd,
+    });
+    send(context, "report_service", body)
+}
+
 /// Sends a text of a kind and waits until it is stored.
 pub fn tell(context: &Context, kind: &str, args: &SayArgs) -> Result<u8> {
+    send(context, kind, json!({ "text": text(&args.text)? }))
+}
+
+fn send(context: &Context, kind: &str, body: serde_json::Value) -> Result<u8> {
     let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     let (Some(socket), Some(token)) = (set("WHARF_AGENT_SOCKET"), set("WHARF_TOKEN")) else {
         return Err(CliError::new(exit::REFUSED, "permission_denied", "this works only inside a run")
             .cause("WHARF_AGENT_SOCKET and WHARF_TOKEN are not set")
             .next("start it from an agent's command"));
     };
-    let text = text(&args.text)?;
     let message_id = uuid::Uuid::now_v7().hyphenated().to_string();
-    let message = AgentMessage {
-        v: 1,
-        token,
-        message_id: message_id.clone(),
-        kind: kind.to_owned(),
-        body: json!({ "text": text }),
-    };
+    let message = AgentMessage { v: 1, token, message_id: message_id.clone(), kind: kind.to_owned(), body };
     AgentClient::connect(Path::new(&socket), LIMIT)
         .and_then(|mut client| client.send(&message))
         .map_err(|e| failed(&e))?;

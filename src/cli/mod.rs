@@ -179,6 +179,9 @@ enum Command {
     /// Inside a run: name what is to be done next
     #[command(after_help = "Example:\n  wharf next-action 'review the diff'")]
     NextAction(inside::SayArgs),
+    /// Inside a run: tell of a service that its adapter keeps
+    #[command(after_help = "Example:\n  wharf report-service preview --url http://127.0.0.1:4000/ --port 4000")]
+    ReportService(inside::ReportServiceArgs),
 }
 
 /// Runs the command line of this process.
@@ -291,5 +294,6 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Serve(args) => serve::serve(context, args),
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),
+        Command::ReportService(args) => inside::report_service(context, args),
     }
 }

@@ -1,4 +1,8 @@
-//! `wharf service start`, `stop`, `restart` and `logs`.
+//! `wharf service start`, `stop`, `restart`, `desired`, `show`, `why` and `logs`.
+
+mod desired;
+mod many;
+mod why;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
+use wharf_model::rules::service_restart::is_parked;
 use wharf_model::{Kind, ServiceId, ServiceRow};
 use wharf_store::Reader;
 use wharf_store::view::{EntityKind, ServiceItem, ServiceQuery};
@@ -27,15 +32,24 @@ const LOOKED_THROUGH: usize = 1_000;
 /// `wharf service …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum ServiceCommand {
-    /// Start a service of the current project and wait until it answers
-    #[command(after_help = "Example:\n  wharf service start web")]
-    Start(ServiceArgs),
+    /// Start a service of the current project, after those it needs, and wait until it answers
+    #[command(after_help = "Example:\n  wharf service start web\n  wharf service start --workspace W-7")]
+    Start(VerbArgs),
     /// Stop a service and wait until it is gone
-    #[command(after_help = "Example:\n  wharf service stop S-12")]
-    Stop(ServiceArgs),
-    /// Stop a service, if it runs, and start it again
+    #[command(after_help = "Example:\n  wharf service stop S-12\n  wharf service stop web --dry-run")]
+    Stop(StopArgs),
+    /// Stop a service, if it runs, and start it again; its restarts count anew
     #[command(after_help = "Example:\n  wharf service restart web")]
-    Restart(ServiceArgs),
+    Restart(VerbArgs),
+    /// Say where a service is meant to be: running, stopped, or as it happens to be
+    #[command(after_help = "Example:\n  wharf service desired web running")]
+    Desired(desired::DesiredArgs),
+    /// Show everything that is known of a service
+    #[command(after_help = "Example:\n  wharf service show web")]
+    Show(ServiceArgs),
+    /// Say why a service is as it is, and what can be done
+    #[command(after_help = "Example:\n  wharf service why web")]
+    Why(ServiceArgs),
     /// Print what a service printed
     #[command(after_help = "Example:\n  wharf service logs web -f")]
     Logs(LogsArgs),
@@ -48,6 +62,27 @@ pub struct ServiceArgs {
     pub service: String,
 }
 
+/// Which service, or all of which workspace.
+#[derive(Debug, Clone, Args)]
+pub struct VerbArgs {
+    /// Its name in the current project, S-2, its id or a part of it
+    #[arg(required_unless_present = "workspace")]
+    pub service: Option<String>,
+    /// All services of this workspace, or the one that is named: W-7
+    #[arg(long, value_name = "W-N")]
+    pub workspace: Option<String>,
+}
+
+/// What is stopped.
+#[derive(Debug, Clone, Args)]
+pub struct StopArgs {
+    #[command(flatten)]
+    which: VerbArgs,
+    /// Only say what it would do, and who uses it
+    #[arg(long, conflicts_with = "workspace")]
+    dry_run: bool,
+}
+
 #[derive(Serialize)]
 struct Document {
     schema: &'static str,
@@ -57,10 +92,29 @@ struct Document {
 /// Carries out one of them.
 pub fn service(context: &Context, command: &ServiceCommand) -> Result<u8> {
     match command {
-        ServiceCommand::Start(args) => start(context, &args.service),
-        ServiceCommand::Stop(args) => change(context, &args.service, "service.stop"),
-        ServiceCommand::Restart(args) => change(context, &args.service, "service.restart"),
+        ServiceCommand::Start(args) => verb(context, args, "service.start"),
+        ServiceCommand::Stop(args) if args.dry_run => {
+            many::would_stop(context, args.which.service.as_deref().unwrap_or_default())
+        }
+        ServiceCommand::Stop(args) => verb(context, &args.which, "service.stop"),
+        ServiceCommand::Restart(args) => verb(context, args, "service.restart"),
+        ServiceCommand::Desired(args) => desired::desired(context, args),
+        ServiceCommand::Show(args) => {
+            let reader = context.reader_for(&args.service)?;
+            let item = named(context, &reader, &args.service)?;
+            super::show::show(context, &super::show::ShowArgs { id: Kind::Service.number(item.service.number) })
+        }
+        ServiceCommand::Why(args) => why::why(context, &args.service),
         ServiceCommand::Logs(args) => logs(context, args),
+    }
+}
+
+fn verb(context: &Context, args: &VerbArgs, kind: &'static str) -> Result<u8> {
+    match (&args.workspace, &args.service) {
+        (Some(workspace), name) => many::of_workspace(context, workspace, name.as_deref(), kind),
+        (None, Some(text)) if kind == "service.start" => start(context, text),
+        (None, Some(text)) => change(context, text, kind),
+        (None, None) => Err(CliError::usage("no service was named").next("wharf services")),
     }
 }
 
@@ -156,6 +210,11 @@ fn change(context: &Context, text: &str, kind: &'static str) -> Result<u8> {
     let reader = context.reader_for(text)?;
     let item = named(context, &reader, text)?;
     let id = item.service.id;
+    if kind == "service.stop" {
+        for line in many::losers(&item) {
+            context.remark(&line);
+        }
+    }
     let ask = Ask { kind, target_type: "service", target_id: Some(id.text()), args: json!({}), expect: None };
     carry_out(context, text, ask, Some(id))
 }
@@ -184,12 +243,7 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
             .entity(number)),
             Err(error) if error.code == CUT_OFF => Err(error),
             // It was accepted and then failed: the thing itself is not as wanted.
-            Err(error) => {
-                let mut error = error;
-                error.message = format!("{number} {} failed: {}", item.service.name, error.message);
-                error.exit = exit::THING_FAILED;
-                Err(error.next(format!("wharf service logs {number}    wharf show {number}")).entity(number))
-            }
+            Err(error) => Err(failed(error, &item.service)),
         }
     })();
     desk.close();
@@ -197,18 +251,36 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
     if context.global.json {
         context.document(&Document { schema: "wharf.service/1", service: ServiceDoc::new(&item) })?;
     } else {
-        let (class, word) = service_state(&item.service);
-        let url = item.service.url.as_ref().filter(|_| item.service.status.is_live());
-        let url = url.map_or_else(String::new, |u| format!("  {u}"));
-        let line = format!(
-            "{}  {}  {} {word}{url}",
-            Kind::Service.number(item.service.number),
-            item.service.name,
-            class.glyph()
-        );
-        print(format!("{}\n", super::table::tidy(&line, context.global.ascii)).as_bytes())?;
+        print_line(context, &item)?;
     }
     Ok(exit::DONE)
+}
+
+/// A service in one line.
+fn print_line(context: &Context, item: &ServiceItem) -> Result<()> {
+    let (class, word) = service_state(&item.service);
+    let url = item.service.url.as_ref().filter(|_| item.service.status.is_live());
+    let url = url.map_or_else(String::new, |u| format!("  {u}"));
+    let line =
+        format!("{}  {}  {} {word}{url}", Kind::Service.number(item.service.number), item.service.name, class.glyph());
+    print(format!("{}\n", super::table::tidy(&line, context.global.ascii)).as_bytes())
+}
+
+/// What was asked for was accepted, and came to nothing.
+fn failed(mut error: CliError, service: &ServiceRow) -> CliError {
+    let number = Kind::Service.number(service.number);
+    // What came first is the reason, what follows are its circumstances.
+    let (what, more) = match error.message.split_once("; ") {
+        Some((what, more)) => (what.to_owned(), Some(more.to_owned())),
+        None => (error.message.clone(), None),
+    };
+    error.message = format!("{number} {} failed: {what}", service.name);
+    error.exit = exit::THING_FAILED;
+    if let (Some(more), None) = (more, &error.cause) {
+        error = error.cause(more);
+    }
+    let again = if is_parked(service) { format!("    wharf service restart {number}") } else { String::new() };
+    error.next(format!("wharf service logs {number}    wharf service why {number}{again}")).entity(number)
 }
 
 fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {

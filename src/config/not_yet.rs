@@ -13,8 +13,6 @@ pub(super) enum Refused {
     AllBut(&'static [&'static str]),
     /// This word.
     Only(&'static str),
-    /// A list or table with something in it.
-    Filled,
 }
 
 /// Section, key, refused values, and what they stand for.
@@ -34,9 +32,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("agent", "silence", Refused::Any, "a verdict on silent runs"),
     ("agent", "wake_on_demand", Refused::AllBut(&["true"]), "an agent that cannot be woken by hand"),
     ("agent", "budget", Refused::Any, "a budget"),
-    ("service", "desired", Refused::AllBut(&["manual"]), "a service that is kept in a state by itself"),
-    ("service", "depends_on", Refused::Filled, "the order of services"),
-    ("service.restart", "policy", Refused::AllBut(&["never"]), "restarting a service by itself"),
 ];
 
 /// What a value stands for that this version does not do; `None` when it does.
@@ -51,11 +46,6 @@ pub(super) fn not_yet(section: &str, key: &str, value: &DeValue<'_>) -> Option<&
         Refused::Any => true,
         Refused::AllBut(words) => !words.iter().any(|word| is(word)),
         Refused::Only(word) => is(word),
-        Refused::Filled => match value {
-            DeValue::Array(items) => !items.is_empty(),
-            DeValue::Table(table) => !table.is_empty(),
-            _ => false,
-        },
     };
     is_refused.then_some(*what)
 }
@@ -68,7 +58,7 @@ pub(super) fn instead(section: &str, key: &str) -> Option<String> {
             let written = |w: &&str| if *w == "true" { (*w).to_owned() } else { format!("{w:?}") };
             Some(words.iter().map(written).collect::<Vec<_>>().join(", "))
         }
-        Refused::Any | Refused::Only(_) | Refused::Filled => None,
+        Refused::Any | Refused::Only(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use wharf_model::config::Retention;
 use wharf_model::rules::checkout;
-use wharf_model::{ProjectId, RequestKind, RequestRow};
+use wharf_model::{Kind, ProjectId, RequestKind, RequestRow, ServiceId};
 use wharf_store::Reader;
 
 use super::event_loop::Prepare;
@@ -28,12 +28,33 @@ impl Prepare for ReadFiles {
         if RequestKind::parse(&row.kind) == Some(RequestKind::GcRun) {
             return removable(&self.data);
         }
-        let Some(path) = row.args.get("path").and_then(Value::as_str) else { return Prepared::Nothing };
+        let Some(path) = row.args.get("path").and_then(Value::as_str) else {
+            return without_directory(&self.data, row).unwrap_or(Prepared::Nothing);
+        };
         match read(&self.remembered, Path::new(path), known) {
             Ok(read) => Prepared::Config(Box::new(read)),
             Err((code, message)) => Prepared::Failed { code: code.to_owned(), message },
         }
     }
+}
+
+/// Why a service that is named by its id cannot be started: the directory that it runs in is not there. One that
+/// runs is not stopped for a start that cannot be.
+fn without_directory(data: &Path, row: &RequestRow) -> Option<Prepared> {
+    let starts = matches!(RequestKind::parse(&row.kind), Some(RequestKind::ServiceStart | RequestKind::ServiceRestart));
+    let id = row.target_id.as_deref().filter(|_| starts)?.parse::<ServiceId>().ok()?;
+    // What cannot be read is judged by whoever starts it.
+    let service = Reader::open(data).ok()?.service(id).ok()??.service;
+    let gone = !service.cwd.is_empty() && Path::new(&service.cwd).try_exists().is_ok_and(|there| !there);
+    gone.then(|| Prepared::Failed {
+        code: "cwd_missing".to_owned(),
+        message: format!(
+            "{} {} cannot be started: its directory {} is not there any more; what runs of it can still be stopped",
+            Kind::Service.number(service.number),
+            service.name,
+            service.cwd
+        ),
+    })
 }
 
 /// What may be removed now by the operator's own config.

@@ -28,6 +28,7 @@ mod lease_verb;
 mod limits;
 pub mod occurrence;
 pub(crate) mod place;
+mod ready_comment;
 pub mod release;
 pub mod request;
 pub mod resolve;

@@ -1,6 +1,7 @@
 //! What happens to a reign itself: how it began, what it found, how its clocks moved.
 
 use serde_json::{Value, json};
+use wharf_model::rules::service_restart;
 use wharf_model::{
     ActionId, ActionRow, DeadlineKind, LeaseId, LeaseRow, LeaseStatus, OperationId, OperationRow, RequestId,
     RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, StepId, StepRow,
@@ -59,6 +60,7 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     let accepted = |r: &&RequestRow| r.status == RequestStatus::Accepted;
     let waiting: Vec<RequestId> = s.requests.values().filter(accepted).map(|r| r.id).collect();
     let services: Vec<ServiceId> = s.services.values().filter(|v| v.status.is_open()).map(|v| v.id).collect();
+    let restarted: Vec<ServiceId> = s.services.values().filter(|v| v.restart_times.is_some()).map(|v| v.id).collect();
     let operations: Vec<OperationId> = s.operations.values().map(|o| o.id).collect();
     let actions: Vec<ActionId> = s.actions.values().filter(|a| is_open(a.status)).map(|a| a.id).collect();
     for id in runs {
@@ -95,6 +97,14 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
         d.tx.update::<ServiceRow>(id, |v| {
             later(&mut v.deadline_at);
             later(&mut v.idle_deadline_at);
+        });
+    }
+    // Their budgets count time awake too, also while they do not run.
+    for id in restarted {
+        d.tx.update::<ServiceRow>(id, |v| {
+            let mut times = service_restart::times(v.restart_times.as_ref());
+            times.iter_mut().for_each(|at| *at = at.plus(gap));
+            v.restart_times = service_restart::to_row(&times);
         });
     }
     for id in operations {

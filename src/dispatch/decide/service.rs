@@ -195,14 +195,15 @@ fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
 pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
     let now = d.now();
     let due = |at: Option<UnixMillis>| at.is_some_and(|at| at <= now);
-    let rows: Vec<ServiceRow> = d.state().services.values().filter(|s| s.status.is_open()).cloned().collect();
-    for s in rows {
-        // One before it may have changed it.
-        let Some(s) = d.tx.get::<ServiceRow>(s.id).filter(|s| s.status.is_open()).cloned() else { continue };
-        if due(s.idle_deadline_at) && s.status != ServiceStatus::Stopping {
-            idle_over(d, &s);
-        } else if due(s.deadline_at) {
-            deadline_over(d, &s);
+    let open: Vec<ServiceId> = d.state().services.values().filter(|s| s.status.is_open()).map(|s| s.id).collect();
+    for id in open {
+        // Each is looked at as those before it have left it.
+        let at = |d: &Deciding<'_, '_>| d.tx.get::<ServiceRow>(id).filter(|s| s.status.is_open()).cloned();
+        if let Some(service) = at(d).filter(|s| due(s.idle_deadline_at)) {
+            idle_over(d, &service);
+        }
+        if let Some(service) = at(d).filter(|s| due(s.deadline_at)) {
+            deadline_over(d, &service);
         }
     }
 }
@@ -210,7 +211,8 @@ pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
 /// The idle time of a service is over. One that nobody waits for any more is not started to its end either.
 fn idle_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let idles = matches!(after_last(service), AfterLastUser::Idle(_));
-    if idles && (!in_use(d, service.id) || mutant!(StoppedInUse)) {
+    let stops = service.status != ServiceStatus::Stopping;
+    if idles && stops && (!in_use(d, service.id) || mutant!(StoppedInUse)) {
         return stop(d, service.id, "idle");
     }
     // It is meant to run since, or used by one that needs it.

@@ -8,7 +8,7 @@ use wharf_model::{
     RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
 };
 
-use super::{Deciding, about, environment, finish, lease, resolve, service};
+use super::{Deciding, about, environment, finish, lease, ready_comment, resolve, service};
 use crate::dispatch::input::Actor;
 
 /// The run when it is running this attempt; a fact about any other is late and changes nothing.
@@ -194,6 +194,7 @@ pub(crate) fn target_ready(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let outcome = if used == 0 { place.to_owned() } else { format!("{place}, {used} services") };
     end(d, run_id, Step::Target, StepStatus::Succeeded, outcome);
     write_context(d, run_id);
+    ready_comment::tell(d, run_id);
     begin(d, run_id, Step::Execute, None);
     d.intend(ActionKind::SpawnShim, "run", &run_id.text(), run.attempt, run.fence, None);
 }

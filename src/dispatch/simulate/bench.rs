@@ -169,6 +169,23 @@ impl Bench {
         run
     }
 
+    /// The same for an agent whose services need others; they become ready in this order.
+    pub fn executing_with(&mut self, agent: &str, order: &[&str]) -> RunId {
+        let run = self.start(agent, None);
+        self.grant(run);
+        let cwd = format!("/w/{run}");
+        self.make_workspace(run, &cwd);
+        for name in order {
+            let (service, generation) = (self.service(name).id, self.service(name).generation);
+            self.fact(Fact::ServiceReady { service, generation });
+        }
+        assert_eq!(self.run(run).step, Some(Step::Execute));
+        let child = ChildRef { pid: 7, start_ticks: 7, pgid: 7, sid: 7 };
+        let at = self.now;
+        self.fact(Fact::RunStarted { run, attempt: 1, child, boot_id: "b".into(), at, adopted: None, limits: None });
+        run
+    }
+
     /// Every service that starts becomes ready.
     pub fn ready_all(&mut self) {
         let starting: Vec<(ServiceId, u32)> = self

@@ -46,6 +46,14 @@ impl Books {
         self.saw("config changed");
     }
 
+    /// The wall clock moved by so much, and the rows with it; or nobody was there to mind it.
+    pub fn clock_moved(&mut self, gap: i64) {
+        if gap == i64::MAX {
+            return self.restarts.clear();
+        }
+        self.restarts.values_mut().flatten().for_each(|at| *at = at.plus(gap));
+    }
+
     pub fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }

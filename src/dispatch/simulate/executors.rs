@@ -1,6 +1,5 @@
 //! What executors do with an action, and what processes do by themselves.
 
-use serde_json::Value;
 use wharf_model::shim::EndedBy;
 use wharf_model::{
     ActionKind, ActionRow, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,

@@ -188,6 +188,7 @@ impl Sim {
     fn move_the_clock(&mut self) -> Result<(), String> {
         let before = self.left_awake();
         let sleeps = self.rng.permille(300);
+        let at = self.wall + self.mono;
         let moved = if sleeps {
             let slept_ms = self.rng.range(5_001, 40_000_000);
             // Everything else sleeps too.
@@ -207,6 +208,8 @@ impl Sim {
         if self.memory.is_some() && self.reign == reign && before.is_some() && self.left_awake() != before {
             return Err("a clock that moved changed how long is left of a deadline awake".into());
         }
+        let minded = self.memory.is_some() && self.reign == reign;
+        self.books.clock_moved(if minded { self.wall + self.mono - at } else { i64::MAX });
         self.books.saw(if sleeps { "the machine slept" } else { "the clock was set" });
         Ok(())
     }

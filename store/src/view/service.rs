@@ -21,8 +21,8 @@ pub struct ServiceItem {
     pub users: Vec<ServiceUser>,
     /// Services that it needs, in the order of its config.
     pub needs: Vec<OtherService>,
-    /// Services that have a process and need it.
-    pub dependents: Vec<OtherService>,
+    /// Services that have not ended and need it.
+    pub needed_by: Vec<OtherService>,
 }
 
 /// Another service, as one of its kind names it.
@@ -65,7 +65,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
         needs: Vec::new(),
-        dependents: Vec::new(),
+        needed_by: Vec::new(),
     })
 }
 
@@ -106,14 +106,14 @@ fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     }
     let mut needing = conn.prepare_cached(
         "SELECT id, number, name, status, waits_for FROM workspace_runtime_services \
-         WHERE status IN ('starting', 'running', 'stopping') AND waits_for IS NOT NULL ORDER BY number",
+         WHERE status IN ('starting', 'running', 'stopping', 'backoff') AND waits_for IS NOT NULL ORDER BY number",
     )?;
     let needing: Vec<(OtherService, String)> =
         needing.query_map([], |row| Ok((other_service(row)?, column(row, 4)?)))?.collect::<Result<_, _>>()?;
     for item in items.iter_mut().filter(|i| i.service.status.is_open()) {
         let id = item.service.id.text();
         let needs = |listed: &str| serde_json::from_str::<Vec<String>>(listed).is_ok_and(|ids| ids.contains(&id));
-        item.dependents = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
+        item.needed_by = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ pub struct ServiceQuery {
     pub company: Option<CompanyId>,
     /// Of this project.
     pub project: Option<ProjectId>,
-    /// Only those that may have a process.
+    /// Only those that may have a process, or are about to be started again.
     pub live_only: bool,
 }
 
@@ -152,7 +152,7 @@ impl ServiceQuery {
     pub(crate) fn rows(&self, conn: &Connection, below: i64, limit: i64) -> rusqlite::Result<Vec<ServiceItem>> {
         let mut all = Conditions::default();
         if self.live_only {
-            all.term("t.status IN ('starting', 'running', 'stopping')");
+            all.term("t.status IN ('starting', 'running', 'stopping', 'backoff')");
         }
         all.equal("t.project_id", self.project.as_ref());
         all.equal("t.company_id", self.company.as_ref());

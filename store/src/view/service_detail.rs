@@ -145,12 +145,12 @@ impl Reader {
         let sql = select::<ServiceRow>(", p.key, w.number", joins);
         let mut ports: Vec<ServicePort> = self.read(|conn| {
             let mut live = Conditions::default();
-            live.term("t.status IN ('starting', 'running', 'stopping')");
+            live.term("t.status IN ('starting', 'running', 'stopping', 'backoff')");
             let mut found = live.run(conn, &sql, "ORDER BY t.number DESC", with_port)?;
             let mut newest = Conditions::default();
             newest.with("t.number < ?", [Cell::Int(i64::MAX)]);
             let more = newest.run(conn, &sql, &format!("ORDER BY t.number DESC LIMIT {PORTS_MAX}"), with_port)?;
-            found.extend(more.into_iter().filter(|s| !s.status.is_live()));
+            found.extend(more.into_iter().filter(|s| !s.status.is_open()));
             Ok(found)
         })?;
         ports.retain(|s| s.port.is_some() || s.fixed.is_some());
@@ -194,7 +194,7 @@ mod tests {
         let detail = reader.service_detail(db).unwrap().unwrap();
         assert_eq!(names(&detail), [(2, true), (1, true)]);
         assert_eq!(detail.project_path.as_deref(), Some("/shop"));
-        assert_eq!(detail.item.dependents.iter().map(|o| o.number).collect::<Vec<_>>(), [2]);
+        assert_eq!(detail.item.needed_by.iter().map(|o| o.number).collect::<Vec<_>>(), [2]);
         let waiting = reader.service(api).unwrap().unwrap();
         assert_eq!(waiting.waits_for().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["db"]);
 
@@ -252,9 +252,9 @@ mod tests {
         let reader = Reader::open(dir.path()).unwrap();
         for (sql, index) in [
             (
-                "SELECT number FROM workspace_runtime_services WHERE status IN ('starting', 'running', 'stopping') \
+                "SELECT number FROM workspace_runtime_services WHERE status IN ('starting', 'running', 'stopping', 'backoff') \
                  AND waits_for IS NOT NULL ORDER BY number",
-                "services_live",
+                "services_open",
             ),
             ("SELECT 1 FROM service_past_users WHERE service_id = ?1", "PRIMARY KEY"),
             ("SELECT 1 FROM service_users WHERE service_id = ?1", "PRIMARY KEY"),

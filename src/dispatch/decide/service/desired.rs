@@ -81,6 +81,13 @@ pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
     }
 }
 
+/// The same for one service, where what follows depends on it.
+pub(super) fn settle_one(d: &mut Deciding<'_, '_>, id: ServiceId) {
+    if d.tx.get::<ServiceRow>(id).is_some_and(|s| does(d, s) == Does::Start) {
+        begin(d, id, Cause::Desired, &Actor::system());
+    }
+}
+
 fn does(d: &Deciding<'_, '_>, service: &ServiceRow) -> Does {
     let startable = matches!(service.status, ServiceStatus::Stopped | ServiceStatus::Failed);
     let off =

@@ -8,6 +8,7 @@ use wharf_model::{
     ActionId, ActionStatus, Health, Kind, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus, Step,
 };
 
+use super::desired::settle_one;
 use super::find::{fail_target, off};
 use super::start::{Cause, begin, waiting_for};
 use super::stop::end_stop_actions;
@@ -165,6 +166,8 @@ fn over(d: &mut Deciding<'_, '_>, service: &ServiceRow, end: End<'_>) {
         let code = code.unwrap_or_else(|| "service_start_failed".into());
         fail_waiting(d, id, &code, error.as_deref().unwrap_or(&said));
     }
+    // One that is meant to run begins again before what it needs is given up.
+    settle_one(d, id);
     let_needs_go(d, service);
 }
 

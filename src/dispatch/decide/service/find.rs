@@ -283,7 +283,11 @@ fn identify(
     // A project's service runs in the project's own checkout, whichever run asked first.
     let base = if scope.kind == ReuseScope::ProjectWorkspace { &wanted.project.path } else { &wanted.base };
     let cwd = if config.cwd == "." { base.clone() } else { format!("{}/{}", base.trim_end_matches('/'), config.cwd) };
-    let env: BTreeMap<String, String> = config
+    let explicit_port = match config.port {
+        Port::Fixed { port, .. } => Some(port),
+        Port::None | Port::Auto { .. } => None,
+    };
+    let written: BTreeMap<String, String> = config
         .env
         .iter()
         .map(|(name, value)| {
@@ -294,6 +298,7 @@ fn identify(
             (name.clone(), text)
         })
         .collect();
+    let env = reuse_key::key_env(&written, explicit_port);
     let identity = reuse_key::ServiceIdentity {
         scope: &scope,
         name: &config.name,
@@ -302,10 +307,7 @@ fn identify(
             CommandLine::Argv(args) => reuse_key::CommandLine::Argv(args),
         },
         cwd: &cwd,
-        explicit_port: match config.port {
-            Port::Fixed { port, .. } => Some(port),
-            Port::None | Port::Auto { .. } => None,
-        },
+        explicit_port,
         env: &env,
     };
     let key = reuse_key::reuse_key(lifecycle, &identity);

@@ -7,8 +7,8 @@ use wharf_model::rules::reuse_key::stable_json;
 use wharf_model::rules::service_desired::{PROVIDER_ADAPTER, is_reported};
 use wharf_model::rules::transition;
 use wharf_model::{
-    AgentId, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus,
-    StopPolicy, UnixMillis,
+    AgentId, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
+    ServiceStatus, StopPolicy, UnixMillis,
 };
 
 use super::end::fail_waiting;
@@ -147,6 +147,9 @@ fn derived(identity: &Value) -> Uuid {
 /// # Errors
 /// What is wrong with the report, in words.
 pub(crate) fn reported(d: &mut Deciding<'_, '_>, run: &RunRow, body: &Value, actor: &Actor) -> Result<String, String> {
+    if d.tx.get::<RunRow>(run.id).is_none_or(|r| r.status != RunStatus::Running) {
+        return Err("its run has ended".into());
+    }
     let project = d.tx.get::<ProjectRow>(run.project_id).cloned().ok_or("its project is gone")?;
     let said = read(d, run, &project, body)?;
     let now = d.now();

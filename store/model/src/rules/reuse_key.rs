@@ -125,6 +125,26 @@ pub fn reuse_key(written_lifecycle: Option<Lifecycle>, service: &ServiceIdentity
     }))))
 }
 
+/// The written environment as it counts for the key: `{{port}}` is the explicit port, and nothing where the port is
+/// chosen at each start. Other placeholders stay as they are written.
+pub fn key_env(written: &BTreeMap<String, String>, explicit_port: Option<u16>) -> BTreeMap<String, String> {
+    let port = explicit_port.map(|port| port.to_string()).unwrap_or_default();
+    written.iter().map(|(name, text)| (name.clone(), with_port(text, &port))).collect()
+}
+
+fn with_port(text: &str, port: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(begin) = rest.find("{{") {
+        let Some(length) = rest[begin..].find("}}") else { break };
+        let end = begin + length + 2;
+        out.push_str(&rest[..begin]);
+        out.push_str(if rest[begin + 2..end - 2].trim() == "port" { port } else { &rest[begin..end] });
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Hash of a rendered environment: 64 hex digits. Values cannot be read back from it, so it may
 /// be stored and shown where the values may not.
 pub fn env_fingerprint(env: &BTreeMap<String, String>) -> String {
@@ -247,6 +267,59 @@ mod tests {
         let expected = "227d060e27e7f2e19711caeb99ed20f28d2d816a9c36881f724f71b0a4a82423";
         assert_eq!(key(|_, _| {}, None, "/w"), expected);
         assert_eq!(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn keys_of_each_kind_are_fixed_forever() {
+        // Scope, port, command, written environment; computed from the sorted JSON elsewhere.
+        let npm = CommandLine::Shell("npm run dev");
+        let argv = ["npm".to_owned(), "run dev".to_owned()];
+        let url = ("URL", "http://127.0.0.1:{{port}}/");
+        let table = [
+            (
+                (ReuseScope::ProjectWorkspace, "p1", None, npm.clone(), None),
+                "8fbeddae5643451c79109c4d9ab313e62019bf5d876de27260462aacf2dda7b9",
+            ),
+            (
+                (ReuseScope::ExecutionWorkspace, "/w/a", Some(4173), npm.clone(), Some(url)),
+                "5c2648ac550840a89c569ccac5bce1df0c0e839482d61b90a591d5380f4e3e10",
+            ),
+            // A port that is chosen at each start is none: the key stays the same.
+            (
+                (ReuseScope::Run, "r", None, npm, Some(url)),
+                "276f5ab3118a5d6a3d5ba51cfcbbf17be4350328dc3a191bf7cd13df3fc30a40",
+            ),
+            (
+                (ReuseScope::Agent, "é \"q\"\n", Some(65_535), CommandLine::Argv(&argv), Some(("TEXT", "ä\t\u{1}"))),
+                "5eaf7db320aab5ff0869a370d1438b1369eac73f20d11dfde70be5207b9092b9",
+            ),
+        ];
+        for ((kind, id, explicit_port, command, env), expected) in table {
+            let scope = Scope { kind, id: id.to_owned() };
+            let written: BTreeMap<_, _> = env.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            let env = key_env(&written, explicit_port);
+            let service = ServiceIdentity { scope: &scope, name: "web", command, cwd: "/w", explicit_port, env: &env };
+            // A lifecycle that is not written means shared, for the scope as for the key.
+            assert_eq!(reuse_key(None, &service).as_deref(), Some(expected), "{kind}");
+            assert_eq!(reuse_key(Some(Lifecycle::Shared), &service).as_deref(), Some(expected), "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_the_explicit_port_is_put_in() {
+        let table = [
+            ("{{port}}", Some(80), "80"),
+            ("a{{ port }}b{{port}}", Some(80), "a80b80"),
+            ("http://h:{{port}}/", None, "http://h:/"),
+            ("{{issue.id}}-{{port}}", Some(1), "{{issue.id}}-1"),
+            ("{{port", Some(1), "{{port"),
+            ("}}{{", Some(1), "}}{{"),
+            ("plain", Some(1), "plain"),
+        ];
+        for (written, port, expected) in table {
+            let env = BTreeMap::from([("A".to_owned(), written.to_owned())]);
+            assert_eq!(key_env(&env, port)["A"], expected, "{written}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub fn around(detail: &ServiceDetail, stranger: Option<(u16, String)>, now: Unix
         now,
         config: written(detail),
         waits_for: item.waits_for().map(other).collect(),
-        dependents: item.needed_by.iter().map(other).collect(),
+        dependents: item.dependents.iter().map(other).collect(),
         stranger,
         users: item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
         last_line: None,

@@ -100,7 +100,7 @@ impl ServiceDoc {
             users: item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
             needs: numbers(&item.needs),
             waits_for: numbers(item.waits_for()),
-            needed_by: numbers(&item.needed_by),
+            needed_by: numbers(&item.dependents),
             stop_policy: s.stop_policy.to_string(),
             idle_ms: s.idle_ms,
             idle_stop_at: time(s.idle_deadline_at),

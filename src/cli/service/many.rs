@@ -72,7 +72,7 @@ pub fn losers(item: &ServiceItem) -> Vec<String> {
         let agent = user.agent.as_ref().map_or_else(String::new, |agent| format!(" {agent}"));
         format!("{run}{agent} uses {number} {} and goes on without it", item.service.name)
     });
-    let services = item.needed_by.iter().map(|other| {
+    let services = item.dependents.iter().map(|other| {
         let other = format!("{} {}", Kind::Service.number(other.number), other.name);
         format!("{other} needs {number} {} and goes on without it", item.service.name)
     });
@@ -92,11 +92,10 @@ pub fn would_stop(context: &Context, text: &str) -> Result<u8> {
     }
     let losers = losers(&item);
     if context.global.json {
-        let names = |all: Vec<String>| all;
         context.document(&json!({
             "schema": "wharf.service_stop/1", "service": number, "stops": true,
-            "users": names(item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect()),
-            "needed_by": names(item.needed_by.iter().map(|s| Kind::Service.number(s.number)).collect()),
+            "users": item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect::<Vec<_>>(),
+            "needed_by": item.dependents.iter().map(|s| Kind::Service.number(s.number)).collect::<Vec<_>>(),
         }))?;
         return Ok(exit::DONE);
     }

@@ -22,7 +22,7 @@ pub struct ServiceItem {
     /// Services that it needs, in the order of its config.
     pub needs: Vec<OtherService>,
     /// Services that have not ended and need it.
-    pub needed_by: Vec<OtherService>,
+    pub dependents: Vec<OtherService>,
 }
 
 /// Another service, as one of its kind names it.
@@ -65,7 +65,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         workspace_number: column(row, n + 1)?,
         users: Vec::new(),
         needs: Vec::new(),
-        needed_by: Vec::new(),
+        dependents: Vec::new(),
     })
 }
 
@@ -91,7 +91,7 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
     Ok(items)
 }
 
-/// What they need, and which of those that may have a process need them.
+/// What they need, and which of those that have not ended need them.
 fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     let mut other =
         conn.prepare_cached("SELECT id, number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
@@ -113,7 +113,7 @@ fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     for item in items.iter_mut().filter(|i| i.service.status.is_open()) {
         let id = item.service.id.text();
         let needs = |listed: &str| serde_json::from_str::<Vec<String>>(listed).is_ok_and(|ids| ids.contains(&id));
-        item.needed_by = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
+        item.dependents = needing.iter().filter(|(_, listed)| needs(listed)).map(|(other, _)| other.clone()).collect();
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ pub struct ServiceQuery {
     pub company: Option<CompanyId>,
     /// Of this project.
     pub project: Option<ProjectId>,
-    /// Only those that may have a process, or are about to be started again.
+    /// Only those that may have a process.
     pub live_only: bool,
 }
 

@@ -194,7 +194,7 @@ mod tests {
         let detail = reader.service_detail(db).unwrap().unwrap();
         assert_eq!(names(&detail), [(2, true), (1, true)]);
         assert_eq!(detail.project_path.as_deref(), Some("/shop"));
-        assert_eq!(detail.item.needed_by.iter().map(|o| o.number).collect::<Vec<_>>(), [2]);
+        assert_eq!(detail.item.dependents.iter().map(|o| o.number).collect::<Vec<_>>(), [2]);
         let waiting = reader.service(api).unwrap().unwrap();
         assert_eq!(waiting.waits_for().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["db"]);
 

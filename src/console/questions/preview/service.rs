@@ -32,7 +32,7 @@ pub fn stop(reader: &Reader, id: ServiceId, at: UnixMillis) -> Result<Preview, S
     if row.desired == Desired::Running {
         lines.push(line(PreviewVerb::Records, "wanted stopped", "it was wanted running"));
     }
-    let note = match (item.users.is_empty(), item.needed_by.is_empty()) {
+    let note = match (item.users.is_empty(), item.dependents.is_empty()) {
         (true, true) => "No run uses it, and no service needs it.",
         (false, true) => "Runs that use it go on, and see it go.",
         (true, false) => "Services that need it go on, and see it go.",
@@ -62,7 +62,7 @@ fn around(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
         let what = user.agent.as_ref().map_or(name.clone(), |agent| format!("{name} {agent}"));
         lines.push(line(PreviewVerb::Keeps, what, "uses it, and loses it meanwhile"));
     }
-    for other in &item.needed_by {
+    for other in &item.dependents {
         let what = crate::service::why::named(other);
         lines.push(line(PreviewVerb::Keeps, what, format!("{}, needs it and loses it meanwhile", other.status)));
     }
@@ -71,6 +71,6 @@ fn around(item: &ServiceItem, lines: &mut Vec<PreviewLine>) {
 /// What it was judged by, as the acceptance judges it.
 fn own(item: &ServiceItem) -> Vec<Expect> {
     let users = item.users.iter().map(|u| u.run_id);
-    let judged = service_order::judged(&item.service, users, item.needed_by.iter().map(|o| o.id));
+    let judged = service_order::judged(&item.service, users, item.dependents.iter().map(|o| o.id));
     judged.into_iter().map(|j| Expect { id: j.id, version: j.version }).collect()
 }

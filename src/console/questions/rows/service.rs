@@ -120,7 +120,7 @@ pub fn service(item: &view::ServiceItem, now: UnixMillis) -> ServiceLine {
         desired: row.desired.as_str().to_owned(),
         desired_by: row.desired_by.clone(),
         waits_for: item.waits_for().map(crate::service::why::named).collect(),
-        dependents: item.needed_by.iter().map(crate::service::why::named).collect(),
+        dependents: item.dependents.iter().map(crate::service::why::named).collect(),
         restarts: restarts(row),
         stranger: None,
         facts: facts(item, word),

@@ -1,7 +1,7 @@
 //! `wharf run`: starts a run, and follows it to its end when asked.
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -25,6 +25,7 @@ use super::signals::CUT_OFF;
 use crate::clock;
 use crate::dispatch::event_loop::Reign;
 use crate::dispatch::perform::shim_dir;
+use crate::why;
 
 /// Longest prompt, in bytes.
 const PROMPT_MAX: u64 = 1 << 20;
@@ -343,11 +344,12 @@ impl Follower {
         })?;
         let failed = Arc::new(AtomicBool::new(false));
         let (seen, fails) = (Arc::clone(&stop), Arc::clone(&failed));
+        let data_at = context.data.clone();
         let thread = std::thread::Builder::new()
             .name("follow".into())
             .spawn(move || match directory.flatten() {
                 Some(directory) => {
-                    follow(directory, &seen, quiet).inspect_err(|_| fails.store(true, Ordering::Release))
+                    follow(&data_at, id, directory, &seen, quiet).inspect_err(|_| fails.store(true, Ordering::Release))
                 }
                 None => Ok(()),
             })
@@ -370,7 +372,7 @@ impl Follower {
     }
 }
 
-fn follow(directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> {
+fn follow(data: &Path, id: RunId, directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let mut following = loop {
         let asked = stop.load(Ordering::Acquire);
         if let Some(following) = Following::open(&directory)? {
@@ -382,6 +384,11 @@ fn follow(directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> {
         // Only until the shim has made its first file, a few milliseconds after its start.
         std::thread::sleep(LOG_APPEARS);
     };
+    // Before its first line, since that is where it would be looked for.
+    if let Some(words) = wharf_store::Reader::open(data).ok().filter(|_| !quiet).and_then(|r| why::place_words(&r, id))
+    {
+        say(&words);
+    }
     following.run(&directory, stop, |frame| print_frame(frame, quiet))?;
     Ok(())
 }

@@ -20,7 +20,11 @@ pub(super) fn of(around: &Around<'_>) -> Why {
         _ => ("FAILED", "its process ended with another exit code than 0, or its adapter said so"),
     };
     let mut why = Why {
-        verdict: if run.status == RunStatus::Succeeded { format!("{name} {word}.") } else { format!("{name} {word}{because}") },
+        verdict: if run.status == RunStatus::Succeeded {
+            format!("{name} {word}.")
+        } else {
+            format!("{name} {word}{because}")
+        },
         rule: rule.to_owned(),
         since: run.finished_at,
         ..Why::default()
@@ -48,7 +52,11 @@ pub(super) fn of(around: &Around<'_>) -> Why {
         let row = &item.operation;
         let label = format!("{} {}", Kind::Operation.number(row.number), row.phase.as_str().replace('_', " "));
         why.evidence.push(Line::new(label, row.error.clone().unwrap_or_default(), ""));
-        why.can_do.push(Line::new(format!("wharf logs {}", Kind::Operation.number(row.number)), "read what it printed", ""));
+        why.can_do.push(Line::new(
+            format!("wharf logs {}", Kind::Operation.number(row.number)),
+            "read what it printed",
+            "",
+        ));
     }
     let after = detail.chain.iter().filter(|c| c.number > run.number).map(|c| Kind::Run.number(c.number));
     let after: Vec<String> = after.collect();

@@ -19,6 +19,7 @@ mod rng;
 mod run;
 pub mod setup;
 mod tables;
+mod work_place;
 mod world;
 
 use std::collections::BTreeMap;

@@ -89,6 +89,9 @@ pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
         context.remark(&format!("{} has printed nothing{status}", args.run));
         return nothing(context, args);
     };
+    if let Some(words) = crate::why::place_words(&reader, id) {
+        context.remark(&words);
+    }
     print_log(context, args, &directory)
 }
 

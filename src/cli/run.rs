@@ -1,7 +1,7 @@
 //! `wharf run`: starts a run, and follows it to its end when asked.
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -25,6 +25,7 @@ use super::signals::CUT_OFF;
 use crate::clock;
 use crate::dispatch::event_loop::Reign;
 use crate::dispatch::perform::shim_dir;
+use crate::why;
 
 /// Longest prompt, in bytes.
 const PROMPT_MAX: u64 = 1 << 20;
@@ -343,11 +344,14 @@ impl Follower {
         })?;
         let failed = Arc::new(AtomicBool::new(false));
         let (seen, fails) = (Arc::clone(&stop), Arc::clone(&failed));
+        let data_at = context.data.clone();
+        // Before its first line, since that is where it would be looked for.
+        let place = move || wharf_store::Reader::open(&data_at).ok().and_then(|reader| why::place_words(&reader, id));
         let thread = std::thread::Builder::new()
             .name("follow".into())
             .spawn(move || match directory.flatten() {
                 Some(directory) => {
-                    follow(directory, &seen, quiet).inspect_err(|_| fails.store(true, Ordering::Release))
+                    follow(directory, &seen, quiet, place).inspect_err(|_| fails.store(true, Ordering::Release))
                 }
                 None => Ok(()),
             })
@@ -370,8 +374,14 @@ impl Follower {
     }
 }
 
-/// Prints what a shim's child prints, from its start until `stop` is set and nothing more is there.
-pub fn follow(directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> {
+/// Prints what a shim's child prints, from its start until `stop` is set and nothing more is there; before its first
+/// line what `first` says.
+pub fn follow(
+    directory: PathBuf,
+    stop: &AtomicBool,
+    quiet: bool,
+    first: impl FnOnce() -> Option<String>,
+) -> Result<()> {
     let mut following = loop {
         let asked = stop.load(Ordering::Acquire);
         if let Some(following) = Following::open(&directory)? {
@@ -383,6 +393,10 @@ pub fn follow(directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> 
         // Only until the shim has made its first file, a few milliseconds after its start.
         std::thread::sleep(LOG_APPEARS);
     };
+    // Before its first line, since that is where it would be looked for.
+    if let Some(words) = Some(()).filter(|()| !quiet).and_then(|()| first()) {
+        say(&words);
+    }
     following.run(&directory, stop, |frame| print_frame(frame, quiet))?;
     Ok(())
 }

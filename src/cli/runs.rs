@@ -13,6 +13,7 @@ use super::list::{self, ListArgs, Listed, collect, wrong_cursor};
 use super::run_doc::{RunDoc, shown};
 use super::table::{Cell, Table};
 use crate::clock;
+use crate::why;
 
 /// What the list can be asked for.
 pub const KNOWS: Knows = Knows {
@@ -151,8 +152,9 @@ fn stored(status: Status) -> &'static [RunStatus] {
 pub fn runs(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &KNOWS)?;
     let after = args.after.as_deref().map(cursor).transpose()?;
-    let listed = match context.reader()? {
-        Some(reader) => listed(&reader, &ready, after, args.limit())?,
+    let reader = context.reader()?;
+    let listed = match &reader {
+        Some(reader) => listed(reader, &ready, after, args.limit())?,
         None => Listed::none(),
     };
     let now = clock::now();
@@ -163,7 +165,7 @@ pub fn runs(context: &Context, args: &ListArgs) -> Result<u8> {
         "the filter",
         &listed,
         |row| RunDoc::new(&context.data, row, now),
-        |rows| table(context, rows, now),
+        |rows| table(context, reader.as_ref(), rows, now),
     )
 }
 
@@ -179,10 +181,11 @@ fn listed(reader: &Reader, ready: &Ready, after: Option<RunCursor>, limit: usize
     Ok(listed)
 }
 
-fn table(context: &Context, rows: &[RunLine], now: UnixMillis) -> Table {
+fn table(context: &Context, reader: Option<&Reader>, rows: &[RunLine], now: UnixMillis) -> Table {
     let mut table = Table::new(&["RUN", "STATUS", "AGENT", "ISSUE", "ENV", "OUTCOME", "TOOK", "ENDED"]);
     for row in rows {
-        let line = shown(&context.data, row);
+        let mut line = shown(&context.data, row);
+        line.doing = reader.and_then(|r| why::doing(r, &context.data, row).ok()?).map(|(words, _)| words);
         let (class, word) = line.state();
         let outcome = if line.is_live() { line.now_words(now, context.zone()) } else { line.outcome_words().0 };
         table.row(vec![

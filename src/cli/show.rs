@@ -213,7 +213,8 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     }
     let zone = context.zone();
     let (run, line) = (&detail.run, &detail.line);
-    let words = shown(&context.data, line);
+    let mut words = shown(&context.data, line);
+    words.doing = crate::why::doing(reader, &context.data, line)?.map(|(words, _)| words);
     let (class, word) = words.state();
     let number = Kind::Run.number(run.number);
     let after = words.took_ms().map_or_else(String::new, |ms| format!(" after {}", format::took(ms)));
@@ -261,6 +262,9 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     if let Some(limits) = &limits {
         let cost = limits.killed_words().map_or_else(String::new, |words| format!("; {words}"));
         out.push_str(&format!("limits     {}{cost}\n", limits.words()));
+    }
+    if let Some(remark) = crate::why::remark(&detail.steps) {
+        out.push_str(&format!("place      {}\n", one_line(&remark)));
     }
     out.push_str(&terminal.unwrap_or_default());
     out.push_str(&halted.unwrap_or_default());

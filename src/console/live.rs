@@ -34,6 +34,8 @@ const READS: usize = 256;
 pub struct LiveRuns {
     data: PathBuf,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Logs of operations that tell how far they are, each with when it was written to.
+    logs: Arc<Mutex<Vec<(PathBuf, Option<UnixMillis>)>>>,
 }
 
 /// What is seen of a live run beside its row.
@@ -83,7 +85,7 @@ impl Seen {
 impl LiveRuns {
     /// None yet.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), seen: Arc::default() }
+        Self { data: data.to_owned(), seen: Arc::default(), logs: Arc::default() }
     }
 
     /// Says which runs are shown, each with its attempt; gives what is seen of them.
@@ -104,9 +106,16 @@ impl LiveRuns {
         sights
     }
 
+    /// Says which operations are shown with how far they are, by the directories of their logs.
+    pub fn show_operations(&self, logs: Vec<PathBuf>) {
+        let found = logs.into_iter().take(RUNS_MAX).map(|dir| (last_output(&dir), dir)).map(|(at, dir)| (dir, at));
+        *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
+    }
+
     /// Looks again; whether one of them has printed, was stopped or let go since it was shown.
     pub fn changed(&self) -> bool {
-        self.seen().iter().any(|s| s.look() != s.sight)
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.seen().iter().any(|s| s.look() != s.sight) || logs.iter().any(|(dir, at)| last_output(dir) != *at)
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -277,6 +286,19 @@ mod tests {
         live.show(&[]);
         assert!(!live.changed(), "what is not shown is not looked at");
     }
+
+    #[test]
+    fn an_operation_that_goes_on_is_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = LiveRuns::new(dir.path());
+        live.show_operations(vec![dir.path().to_owned()]);
+        assert!(!live.changed());
+        std::fs::write(dir.path().join("out.000001.wlog"), "a").unwrap();
+        assert!(live.changed());
+        live.show_operations(Vec::new());
+        assert!(!live.changed());
+    }
+
     #[test]
     fn a_process_that_is_stopped_and_let_go_is_a_change() {
         use crate::process::signal::{self, Signal};

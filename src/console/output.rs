@@ -14,6 +14,7 @@ use wharf_ui::{ansi, format};
 use super::live::Growth;
 use crate::dispatch::perform::shim_dir;
 use crate::once_there::once_there;
+use crate::why;
 
 /// Logs kept open by each thread.
 const OPEN_MAX: usize = 4;
@@ -56,6 +57,8 @@ pub struct Place {
     pub started_at: Option<UnixMillis>,
     /// Which start of a service it is of; 0 where there is one only.
     pub generation: u32,
+    /// What is said before its first line.
+    pub remark: Option<String>,
 }
 
 impl Outputs {
@@ -332,6 +335,7 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
                 state: gone.unwrap_or(state),
                 started_at: run.started_at,
                 generation: 0,
+                remark: why::place_words(reader, id),
             })
         }
         Owner::Service(id) => reader.service(id)?.and_then(|item| {
@@ -346,7 +350,15 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let why = row.log_deleted_reason.clone().unwrap_or_default();
             let removed = removed.map(|at| OutputState::Removed { at, why });
             let state = removed.filter(|_| !live && !dir.is_dir()).unwrap_or(state);
-            Some(Place { dir, name: Kind::Service.number(row.number), live, state, started_at, generation })
+            Some(Place {
+                dir,
+                name: Kind::Service.number(row.number),
+                live,
+                state,
+                started_at,
+                generation,
+                remark: None,
+            })
         }),
         Owner::Operation(id) => reader.operation(id)?.map(|item| item.operation).and_then(|row| {
             let live = row.finished_at.is_none();
@@ -358,7 +370,7 @@ pub fn place(reader: &Reader, data: &Path, owner: Owner) -> Result<Option<Place>
             let why = row.log_deleted_reason.clone().unwrap_or_default();
             let removed = row.log_deleted_at.map(|at| OutputState::Removed { at, why });
             let state = removed.filter(|_| !dir.is_dir()).unwrap_or(state);
-            Some(Place { dir, name, live, state, started_at: Some(row.started_at), generation: 0 })
+            Some(Place { dir, name, live, state, started_at: Some(row.started_at), generation: 0, remark: None })
         }),
         Owner::Lease(_) | Owner::Workspace(_) => None,
     })
@@ -372,8 +384,11 @@ fn removed(reader: &Reader, id: RunId) -> Result<Option<OutputState>, StoreError
     }))
 }
 
-/// A word about the log of the start before, when it is still there.
+/// A word before the first line: why a run works where it does, or that the log of a service's start before is there.
 fn earlier(place: &Place, data: &Path) -> Option<OutputNote> {
+    if let Some(text) = place.remark.clone() {
+        return Some(OutputNote { before: LinePlace::default(), text });
+    }
     let before = place.generation.checked_sub(1).filter(|n| *n > 0)?;
     let dir = place.dir.parent()?.join(format!("g{before}"));
     let shown = dir.strip_prefix(data).unwrap_or(&dir).display().to_string();

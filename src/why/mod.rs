@@ -17,7 +17,7 @@ use wharf_store::{Reader, StoreError};
 use crate::dispatch::election;
 use crate::dispatch::orchestrator::MachineLimits;
 
-pub use workspace::{progress, remark};
+pub use workspace::{doing, place_words, remark};
 
 /// One row of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -67,15 +67,14 @@ struct Around<'a> {
     detail: &'a RunDetail,
     reader: &'a Reader,
     data: &'a Path,
-    now: UnixMillis,
 }
 
 /// The account of a run.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn of(reader: &Reader, data: &Path, detail: &RunDetail, now: UnixMillis) -> Result<Why, StoreError> {
-    let around = Around { detail, reader, data, now };
+pub fn of(reader: &Reader, data: &Path, detail: &RunDetail) -> Result<Why, StoreError> {
+    let around = Around { detail, reader, data };
     let mut why = match detail.run.status {
         RunStatus::Queued | RunStatus::ScheduledRetry => queued::of(&around)?,
         RunStatus::Running => running::of(&around)?,

@@ -1,8 +1,10 @@
 //! Where a run works, and why there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use wharf_model::{Kind, OperationStatus, Step, StepRow, WorkspaceSource};
+use wharf_model::{Kind, OperationStatus, RunId, RunStatus, Step, StepRow, WorkspaceSource};
+use wharf_store::view::{OperationQuery, RunLine};
+use wharf_store::{Reader, StoreError};
 
 use super::{Around, Line};
 use crate::run::output;
@@ -14,8 +16,33 @@ pub fn remark(steps: &[StepRow]) -> Option<String> {
     step.detail.as_ref()?["remark"].as_str().map(str::to_owned)
 }
 
+/// The same in a sentence with the run's number, for before the first line of its output.
+pub fn place_words(reader: &Reader, id: RunId) -> Option<String> {
+    let detail = reader.run_detail(id).ok()??;
+    Some(format!("{}: {}", Kind::Run.number(detail.run.number), remark(&detail.steps)?))
+}
+
+/// What a run does that is made ready at this moment, and how far that is: `realising W-12 files 31,204 of 50,118`; and the
+/// directory of the log that tells it. None for every other run.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn doing(reader: &Reader, data: &Path, line: &RunLine) -> Result<Option<(String, PathBuf)>, StoreError> {
+    if line.status != RunStatus::Running || line.step != Some(Step::Realise) || line.stop_requested_at.is_some() {
+        return Ok(None);
+    }
+    let query = OperationQuery { run: Some(line.id), ..OperationQuery::default() };
+    let newest = reader.operations(&query, None, 1)?.rows.pop().map(|item| item.operation);
+    let Some(log) = newest.filter(|o| o.status == OperationStatus::Running).and_then(|o| o.log_ref) else {
+        return Ok(None);
+    };
+    let Some(far) = progress(data, &log) else { return Ok(None) };
+    let workspace = line.workspace_number.map_or_else(String::new, |n| format!("{} ", Kind::Workspace.number(n)));
+    Ok(Some((format!("realising {workspace}{far}"), data.join(log))))
+}
+
 /// How far the operation is whose log this is.
-pub fn progress(data: &Path, log_ref: &str) -> Option<Progress> {
+fn progress(data: &Path, log_ref: &str) -> Option<Progress> {
     git::last(output::gather(data, log_ref, None).stderr_excerpt.as_deref()?)
 }
 

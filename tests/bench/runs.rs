@@ -34,10 +34,17 @@ pub struct Reigning {
 impl Reigning {
     /// Begins a reign for `at_once` runs; every agent runs `command`.
     pub fn begin(at_once: i64, command: &[&str]) -> Self {
+        let workspace = "mode = \"shared_workspace\"\nconcurrency = \"allow\"";
+        Self::begin_in(at_once, command, workspace, |_| {})
+    }
+
+    /// The same in a project that is made so, with this `[workspace]`.
+    pub fn begin_in(at_once: i64, command: &[&str], workspace: &str, make: impl FnOnce(&Path)) -> Self {
         let root = directory();
         let project = root.path().join("project");
         std::fs::create_dir(&project).unwrap();
-        std::fs::write(project.join("wharf.toml"), config(command)).unwrap();
+        std::fs::write(project.join("wharf.toml"), config(command, workspace)).unwrap();
+        make(&project);
         let data = root.path().join("data");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let limits = MachineLimits { concurrent_runs: at_once, log_quota: None, on_quota: OnQuota::Block };
@@ -45,6 +52,16 @@ impl Reigning {
         let Begun::Reigning(dispatcher) = begun else { panic!("a fresh directory has an orchestrator") };
         let (sender, reader) = (RequestSender::open(&data).unwrap(), Reader::open(&data).unwrap());
         Self { root, runtime, dispatcher: Some(dispatcher), sender, reader, first: true }
+    }
+
+    /// The project.
+    pub fn project(&self) -> PathBuf {
+        self.root.path().join("project")
+    }
+
+    /// Steps of a run.
+    pub fn steps(&self, run: RunId) -> Vec<wharf_model::StepRow> {
+        self.reader.run_detail(run).unwrap().unwrap().steps
     }
 
     /// The data directory.
@@ -145,11 +162,9 @@ impl Drop for Reigning {
     }
 }
 
-fn config(command: &[&str]) -> String {
+fn config(command: &[&str], workspace: &str) -> String {
     use std::fmt::Write as _;
-    let mut text = "[project]\nkey = \"BENCH\"\nname = \"bench\"\n[workspace]\nmode = \"shared_workspace\"\n\
-                    concurrency = \"allow\"\n"
-        .to_owned();
+    let mut text = format!("[project]\nkey = \"BENCH\"\nname = \"bench\"\n[workspace]\n{workspace}\n");
     let words: Vec<String> = command[1..].iter().map(|w| format!("{w:?}")).collect();
     for agent in 0..AGENTS {
         write!(

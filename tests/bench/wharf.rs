@@ -15,6 +15,7 @@ mod pty;
 mod runs;
 mod screen;
 mod shim;
+mod worktrees;
 
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ const GROUPS: &[Group] = &[
     (&["t3", "p1"], runs::one_at_a_time),
     (&["t4", "p2"], runs::many),
     (&["t8"], runs::inserted),
+    (&["w1"], worktrees::large),
     (&["p13"], screen::frames),
     (&["t14"], screen::size),
     (&["t1"], console::first_frame),

@@ -35,7 +35,8 @@ impl Bench {
         let (sender, _mailbox) = mailbox();
         let outputs = Outputs { data: data.path().to_owned(), growth: Growth::start(sender).unwrap() };
         let ended = OutputState::Ended { at: UnixMillis(9), how: "exit 0".into() };
-        let place = Place { dir, name: "R-1".into(), live: false, state: ended, started_at: None, generation: 0 };
+        let place =
+            Place { dir, name: "R-1".into(), live: false, state: ended, started_at: None, generation: 0, remark: None };
         Self { _data: data, desk: outputs.reader(), place }
     }
 

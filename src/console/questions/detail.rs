@@ -9,9 +9,10 @@ use wharf_ui::format::{self, Zone};
 use wharf_ui::rows::{ActivityLine, DeadlineLine, Fact, FactBlock, RunDetail, RunLine, SpanLine, StepLine};
 
 use super::rows::{self, fact, phase_words, step_words};
+use crate::why::{self, Line, Why};
 
 /// Everything known of a run.
-pub fn run(detail: &view::RunDetail, data: &Path, now: UnixMillis, zone: Zone) -> RunDetail {
+pub fn run(detail: &view::RunDetail, why: &Why, data: &Path, now: UnixMillis, zone: Zone) -> RunDetail {
     let mut line = rows::run(&detail.line);
     line.halted = rows::halted_now(data, &detail.line);
     line.terminal = rows::has_terminal_now(data, &detail.line);
@@ -21,9 +22,43 @@ pub fn run(detail: &view::RunDetail, data: &Path, now: UnixMillis, zone: Zone) -
         line,
         steps: detail.steps.iter().map(|s| step(s, detail)).collect(),
         spans: spans(detail),
+        why: account(why, now, zone),
         deadlines: deadlines(detail),
         activity: detail.activity.iter().rev().map(event).collect(),
     }
+}
+
+/// Why it stands as it does, in blocks.
+fn account(why: &Why, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
+    // What is said at length goes on in the rows below.
+    let whole = |label: &str, value: &str| Fact { bad: true, ..fact(label, value.to_owned(), "") };
+    let lines = |title: &str, lines: &[Line]| {
+        let row = |(at, line): (usize, &Line)| {
+            let label = if at == 0 { title.to_owned() } else { String::new() };
+            match line.label == title {
+                true => fact(&label, line.value.clone(), line.remark.clone()),
+                false => fact(&label, format!("{}: {}", line.label, line.value), line.remark.clone()),
+            }
+        };
+        FactBlock { facts: lines.iter().enumerate().map(row).collect() }
+    };
+    let mut rule = vec![fact("RULE", why.rule.clone(), "")];
+    if let Some(at) = why.since {
+        rule.push(fact("since", format::moment(at, now, zone), format::duration(at.until(now))));
+    }
+    if let Some((at, what)) = &why.until {
+        rule.push(fact("until", format::moment(*at, now, zone), what.clone()));
+    }
+    let blocks = [
+        FactBlock { facts: vec![whole("", &why.verdict)] },
+        FactBlock { facts: rule },
+        lines("EVIDENCE", &why.evidence),
+        lines("NOT CAUSE", &why.not_the_cause),
+        lines("WORKSPACE", &why.workspace),
+        lines("ENVIRONMENT", &why.environment),
+        lines("YOU CAN", &why.can_do),
+    ];
+    blocks.into_iter().filter(|b| !b.facts.is_empty()).collect()
 }
 
 /// An entry of the run's own trail: what was done belongs to its words.
@@ -242,6 +277,9 @@ fn place(detail: &view::RunDetail, zone: Zone) -> Vec<Fact> {
         let branch = row.branch_name.clone().unwrap_or_default();
         out.push(fact("workspace", Kind::Workspace.number(row.number), branch));
         out.push(fact("directory", row.cwd.clone().unwrap_or_default(), ""));
+        if let Some(remark) = why::remark(&detail.steps) {
+            out.push(Fact { bad: true, ..fact("works there", remark, "") });
+        }
     }
     for item in &detail.services {
         let state = rows::service_state(item.service.status, item.service.health, false).1;

@@ -10,6 +10,7 @@ use wharf_ui::rows::{LeaseName, Page, RunLine};
 
 use super::filter::{Facts, narrow, passes};
 use super::{Asking, rows};
+use crate::why;
 
 /// Rows looked at for one page of a filtered list, at most.
 const LOOKED_AT: usize = 20_000;
@@ -71,6 +72,7 @@ impl Asking<'_> {
     fn around(&self, found: &[wharf_store::view::RunLine], lines: &mut [RunLine]) -> Result<(), StoreError> {
         if found.iter().all(|r| r.status.is_terminal()) {
             self.scope.live.show(&[]);
+            self.scope.live.show_operations(Vec::new());
             return Ok(());
         }
         let leases = self.reader.leases(&LeaseQuery { open: Some(true), ..LeaseQuery::default() }, None, LOOK)?;
@@ -83,6 +85,7 @@ impl Asking<'_> {
         let running: Vec<(RunId, u32)> =
             found.iter().filter(|r| r.status == RunStatus::Running).map(|r| (r.id, r.attempt)).collect();
         let mut sights = self.scope.live.show(&running);
+        let mut logs = Vec::new();
         for (row, line) in found.iter().zip(lines).filter(|(row, _)| !row.status.is_terminal()) {
             line.lease = row.lease_id.and_then(|id| leases.get(&id).copied());
             line.services = services.remove(&row.id).unwrap_or_default();
@@ -90,7 +93,12 @@ impl Asking<'_> {
             line.last_output_at = sight.printed.max(line.last_output_at);
             line.halted = sight.halted.map(rows::halted_words);
             line.terminal = sight.terminal;
+            if let Some((words, log)) = why::doing(self.reader, &self.scope.data, row)? {
+                line.doing = Some(words);
+                logs.push(log);
+            }
         }
+        self.scope.live.show_operations(logs);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ use super::output::Outputs;
 use super::service_looks::ServiceLooks;
 use crate::clock;
 use crate::once_there::once_there;
+use crate::why;
 
 /// Names in the quit dialog.
 const NAMED: usize = 12;
@@ -181,8 +182,10 @@ impl Asking<'_> {
             Question::Header => Answer::Header(self.header()?),
             Question::Runs { filter, after, limit } => Answer::Runs(self.runs(filter, *after, *limit as usize)?),
             Question::RunDetail(id) => {
+                let (data, zone) = (&self.scope.data, self.scope.zone);
                 let found = reader.run_detail(*id)?;
-                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &self.scope.data, now, self.scope.zone))))
+                let why = found.as_ref().map(|d| why::of(reader, data, d)).transpose()?.unwrap_or_default();
+                Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &why, data, now, zone))))
             }
             Question::Leases { filter, after, limit } => {
                 Answer::Leases(self.leases(filter, *after, *limit as usize)?)

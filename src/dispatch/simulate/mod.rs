@@ -20,6 +20,7 @@ mod run;
 pub mod setup;
 mod tables;
 pub mod workspaces;
+mod work_place;
 mod world;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
 use crate::rows::RunLine;
 use crate::screen::browse::Browse;
-use crate::screen::ledger::{DETAIL, OUTPUT, TIMELINE};
+use crate::screen::ledger::{DETAIL, OUTPUT, TIMELINE, WHY};
 
 const HERE: &[Place] = &[Place::Ledger];
 
@@ -84,6 +84,7 @@ pub const COMMANDS: &[Command] = &[
     tab("tab.output", "Output", HERE, &["t o"], |app| app.ledger.base_mut().show_tab(OUTPUT)),
     tab("tab.timeline", "Timeline", HERE, &["t l"], |app| app.ledger.base_mut().show_tab(TIMELINE)),
     tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
+    tab("tab.why", "Why", HERE, &["t w"], |app| app.ledger.base_mut().show_tab(WHY)),
 ];
 
 /// Decides about what cannot be judged, after a preview.

@@ -15,6 +15,8 @@ pub struct RunDetail {
     pub spans: Vec<SpanLine>,
     /// Blocks of facts in the order in which they are shown; a blank row between blocks.
     pub facts: Vec<FactBlock>,
+    /// Why it stands as it does, in blocks: verdict, rule, evidence, what is well, what can be done, where it works.
+    pub why: Vec<FactBlock>,
     /// Deadlines that are open.
     pub deadlines: Vec<DeadlineLine>,
     /// Newest last.

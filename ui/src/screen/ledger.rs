@@ -25,6 +25,8 @@ pub const OUTPUT: usize = 0;
 pub const TIMELINE: usize = 1;
 /// Every fact.
 pub const DETAIL: usize = 2;
+/// Why it stands as it does.
+pub const WHY: usize = 3;
 
 impl Row for RunLine {
     fn number(&self) -> i64 {
@@ -99,7 +101,7 @@ impl Browse for Ledger {
     const ID: ScreenId = ScreenId::Ledger;
     const LIST: &'static [Place] = &[Place::LedgerList, Place::List, Place::Ledger];
     const OWN: Place = Place::Ledger;
-    const TABS: &'static [&'static str] = &["Output", "Timeline", "Detail"];
+    const TABS: &'static [&'static str] = &["Output", "Timeline", "Detail", "Why"];
 
     fn base(&self) -> &Base<RunLine> {
         &self.base
@@ -204,6 +206,9 @@ impl Browse for Ledger {
 
     fn blocks(&self, line: &RunLine, env: &Env) -> Vec<FactBlock> {
         let Some(Ok(detail)) = &self.detail else { return Vec::new() };
+        if self.base.tab == WHY {
+            return detail.why.clone();
+        }
         let run = &detail.line;
         let (class, word) = run.state();
         let moment = |at| format::full(at, env.zone);

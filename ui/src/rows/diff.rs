@@ -25,6 +25,8 @@ pub struct DiffListing {
     pub root: Option<String>,
     /// Files that differ.
     pub files: Vec<DiffFile>,
+    /// Why nothing can be compared, in words.
+    pub refused: Option<String>,
 }
 
 /// A file that differs.

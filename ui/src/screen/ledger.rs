@@ -321,6 +321,10 @@ impl Browse for Ledger {
         self.diff.shown_mut().filter(|_| shown)
     }
 
+    fn comes_back(&mut self) {
+        self.diff.leave();
+    }
+
     fn drop_inner(&mut self) -> bool {
         self.changes_mut().is_some_and(DiffPane::drop_one) || self.compared.take().is_some()
     }

@@ -125,15 +125,17 @@ impl DiffPane {
 
     /// Reads again, unless that is under way.
     pub fn again(&mut self, env: &Env, out: &mut Outbox) {
-        self.asked_at = Some(env.now);
+        if self.listing.is_some() || self.asked_at.is_none() {
+            self.asked_at = Some(env.now);
+        }
         out.ask_once(Question::Diff(self.of));
     }
 
     /// Asks for what is missing, and again for what is being changed; fits cursor and windows into the area.
     pub fn settle(&mut self, live: bool, env: &Env, out: &mut Outbox, area: Rect) {
         let due = match (&self.listing, self.asked_at) {
-            (_, None) => true,
-            (None, Some(_)) => false,
+            // While it is open it is not asked once more, and it may have given way to another.
+            (_, None) | (None, _) => true,
             (Some(known), Some(asked)) => {
                 let took = known.as_ref().map_or(0, |l| l.took_ms);
                 live && asked.until(env.now) >= PACE_MS.max(took.saturating_mul(PACE_TIMES))
@@ -186,6 +188,10 @@ impl DiffPane {
     }
 
     fn take(&mut self, listing: &Arc<DiffListing>) {
+        if let Some(words) = &listing.refused {
+            self.listing = Some(Err(words.clone()));
+            return self.rebuild();
+        }
         let path = self.path().map(str::to_owned);
         let known: BTreeSet<&String> = listing.files.iter().map(|f| &f.path).collect();
         self.unfolded.retain(|p| known.contains(p));

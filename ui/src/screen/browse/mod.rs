@@ -135,6 +135,8 @@ pub trait Browse {
     fn detail_place(&self) -> Option<Place> {
         None
     }
+    /// The screen is shown after another one was.
+    fn comes_back(&mut self) {}
     /// Asks for more than the list when it has become visible.
     fn want(&mut self, env: &Env, out: &mut Outbox) {
         let _ = (env, out);

@@ -83,6 +83,7 @@ impl<B: Browse> Screen for B {
 
     fn comes_to_front(&mut self) {
         self.base_mut().streams.leave();
+        self.comes_back();
     }
 
     fn motion(&mut self, motion: Motion, env: &Env, out: &mut Outbox) {

@@ -1,14 +1,16 @@
 //! The rows of documents. Every key is always there; moments are RFC 3339 in UTC.
 
 mod lease;
+mod workspace;
 
 use serde::Serialize;
 use serde_json::Value;
 use wharf_model::*;
-use wharf_store::view::{AgentItem, IssueItem, ServiceItem, WorkspaceItem};
+use wharf_store::view::{AgentItem, IssueItem, ServiceItem};
 use wharf_ui::glyph::Class;
 
 pub use self::lease::{LeaseDoc, lease_state};
+pub use self::workspace::{OperationDoc, SnapshotDoc, WorkspaceDoc, workspace_state};
 use super::run_doc::{class_word, time};
 
 /// A state in the words of the screens.
@@ -24,21 +26,6 @@ pub fn service_state(service: &ServiceRow) -> State {
         ServiceStatus::Backoff => (Class::Clock, "waits to retry"),
         ServiceStatus::Stopped => (Class::Chosen, "stopped"),
         ServiceStatus::Failed => (Class::Bad, "failed"),
-    }
-}
-
-/// State of a workspace.
-pub fn workspace_state(workspace: &WorkspaceRow) -> State {
-    match workspace.status {
-        WorkspaceStatus::Realising => (Class::Waits, "realising"),
-        WorkspaceStatus::Active => (Class::Alive, "in use"),
-        WorkspaceStatus::Idle => (Class::Waits, "idle"),
-        WorkspaceStatus::InReview => (Class::NeedsPerson, "in review"),
-        WorkspaceStatus::Archiving => (Class::Ending, "archiving"),
-        WorkspaceStatus::Archived => (Class::Chosen, "archived"),
-        WorkspaceStatus::CleanupFailed => (Class::Bad, "cleanup failed"),
-        WorkspaceStatus::Failed => (Class::Bad, "failed"),
-        WorkspaceStatus::Missing => (Class::Unknown, "missing"),
     }
 }
 
@@ -144,66 +131,6 @@ impl ServiceDoc {
             error_code: s.error_code.clone(),
             error: s.error.clone(),
             version: s.version,
-        }
-    }
-}
-
-/// A workspace in a document.
-#[derive(Debug, Serialize)]
-pub struct WorkspaceDoc {
-    id: String,
-    number: String,
-    name: String,
-    status: String,
-    class: &'static str,
-    since: Option<String>,
-    until: Option<String>,
-    project: Option<String>,
-    issue: Option<String>,
-    environment: Option<String>,
-    mode: String,
-    strategy: String,
-    cwd: Option<String>,
-    branch: Option<String>,
-    base_ref: Option<String>,
-    base_commit: Option<String>,
-    created_by_wharf: bool,
-    last_run: Option<String>,
-    operations_running: i64,
-    last_used_at: Option<String>,
-    closed_at: Option<String>,
-    failure_reason: Option<String>,
-    version: i64,
-}
-
-impl WorkspaceDoc {
-    /// The document of a workspace.
-    pub fn new(item: &WorkspaceItem) -> Self {
-        let w = &item.workspace;
-        Self {
-            id: w.id.text(),
-            number: Kind::Workspace.number(w.number),
-            name: w.name.clone(),
-            status: w.status.to_string(),
-            class: class_word(workspace_state(w).0),
-            since: time(w.closed_at.or(Some(w.last_used_at))),
-            until: time(w.deadline_at.or(w.cleanup_eligible_at)),
-            project: item.project.clone(),
-            issue: item.issue.clone(),
-            environment: item.environment.clone(),
-            mode: w.mode.to_string(),
-            strategy: w.strategy_type.to_string(),
-            cwd: w.cwd.clone(),
-            branch: w.branch_name.clone(),
-            base_ref: w.base_ref.clone(),
-            base_commit: w.base_commit.clone(),
-            created_by_wharf: w.created_by_runtime,
-            last_run: item.last_run_number.map(|n| Kind::Run.number(n)),
-            operations_running: item.operations_running,
-            last_used_at: time(Some(w.last_used_at)),
-            closed_at: time(w.closed_at),
-            failure_reason: w.failure_reason.clone(),
-            version: w.version,
         }
     }
 }

@@ -168,6 +168,9 @@ pub fn exit_of(code: &str) -> u8 {
         | "lease_release_failed"
         | "lease_acquire_failed"
         | "lease_cleanup_failed"
+        | "workspace_cleanup_failed"
+        | "workspace_snapshot_failed"
+        | "workspace_restore_failed"
         | "probe_failed" => exit::THING_FAILED,
         code if code.starts_with("store_") => exit::STORE,
         code if code.ends_with("_not_found") => exit::NOT_FOUND,

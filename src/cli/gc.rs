@@ -13,7 +13,7 @@ use super::desk::{Ask, Desk};
 use super::doctor::holder_pid;
 use super::error::{CliError, Result, exit};
 use crate::clock;
-use crate::dispatch::input::GcPlan;
+use crate::dispatch::input::{GcPlan, KeptOf};
 use crate::dispatch::prepare;
 use crate::gc::plan;
 use crate::process::cgroup;
@@ -38,6 +38,9 @@ struct GcDoc {
     /// How long logs are kept; null = for ever.
     keep_ms: Option<u64>,
     logs: Vec<LogDoc>,
+    /// Directories of archived workspaces, and snapshots of workspaces, whose time is over.
+    kept: Vec<KeptDoc>,
+    /// Bytes of the logs.
     bytes: u64,
     cache: Vec<String>,
     orphans: Vec<String>,
@@ -45,6 +48,19 @@ struct GcDoc {
     groups: Vec<String>,
     /// More is due than is listed here.
     more: bool,
+}
+
+#[derive(Serialize)]
+struct KeptDoc {
+    id: String,
+    /// `W-7`, or `W-7.2` for a snapshot.
+    number: String,
+    /// `trash` or `snapshot`.
+    entity: String,
+    /// Directory in the trash, or the snapshot's ref.
+    place: String,
+    /// Null where they were not counted.
+    bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -73,7 +89,7 @@ pub fn gc(context: &Context, args: &GcArgs) -> Result<u8> {
 fn listed(context: &Context) -> Result<GcDoc> {
     let reader = context.store()?;
     let retention = prepare::retention().map_err(wrong_config)?;
-    let GcPlan { keep_ms, logs, cache, orphans, more, .. } =
+    let GcPlan { keep_ms, logs, kept, cache, orphans, more, .. } =
         plan::plan(&context.data, &reader, clock::now(), retention.run_logs_ms)?;
     let bytes = logs.iter().map(|l| l.bytes).sum();
     let logs = logs
@@ -86,10 +102,20 @@ fn listed(context: &Context) -> Result<GcDoc> {
             bytes: l.bytes,
         })
         .collect();
+    let kept = kept
+        .into_iter()
+        .map(|k| {
+            let (entity, id) = match k.of {
+                KeptOf::Trash(id) => ("trash", id.text()),
+                KeptOf::Snapshot(id) => ("snapshot", id.text()),
+            };
+            KeptDoc { id, number: k.number, entity: entity.to_owned(), place: k.place, bytes: k.bytes }
+        })
+        .collect();
     let left = cgroup::leftovers(holder_pid(&context.data), &context.data.join("live"));
     let empty = left.iter().filter(|group| group.processes == Some(0));
     let groups = empty.map(|group| group.dir.display().to_string()).collect();
-    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, bytes, cache, orphans, groups, more })
+    Ok(GcDoc { schema: "wharf.gc/1", dry_run: true, keep_ms, logs, kept, bytes, cache, orphans, groups, more })
 }
 
 fn wrong_config(message: String) -> CliError {
@@ -137,6 +163,7 @@ const fn nothing_yet() -> GcDoc {
         dry_run: false,
         keep_ms: None,
         logs: Vec::new(),
+        kept: Vec::new(),
         bytes: 0,
         cache: Vec::new(),
         orphans: Vec::new(),
@@ -163,6 +190,15 @@ fn take(all: &mut GcDoc, result: &Value) {
         });
         all.bytes += bytes;
     }
+    for kept in result["kept"].as_array().into_iter().flatten() {
+        all.kept.push(KeptDoc {
+            id: text(kept, "id"),
+            number: text(kept, "number"),
+            entity: text(kept, "entity"),
+            place: text(kept, "place"),
+            bytes: kept["bytes"].as_u64(),
+        });
+    }
     all.keep_ms = result["keep_ms"].as_u64();
     all.cache.extend(texts("cache"));
     all.orphans = texts("orphans");
@@ -175,6 +211,11 @@ fn words(done: &GcDoc) -> String {
     for log in &done.logs {
         let which = log.start.map_or_else(String::new, |start| format!(" start {start}"));
         out.push_str(&format!("{:<14} {:>9}  {verb}\n", format!("{}{which}", log.number), format::size(log.bytes)));
+    }
+    for kept in &done.kept {
+        let size = kept.bytes.map_or_else(|| "–".to_owned(), format::size);
+        let what = if kept.entity == "trash" { "its directory in the trash" } else { "a snapshot" };
+        out.push_str(&format!("{:<14} {size:>9}  {verb}: {what}, kept long enough\n", kept.number));
     }
     for file in &done.cache {
         out.push_str(&format!("{file}  {verb}: its log is not there\n"));

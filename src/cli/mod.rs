@@ -38,6 +38,7 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 mod vacant;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -127,7 +128,15 @@ enum Command {
         /// Also those that were archived
         #[arg(long)]
         archived: bool,
+        /// Look into their directories: what changed, what is merged, how large; takes a minute at most
+        #[arg(long, conflicts_with = "reap")]
+        inventory: bool,
+        #[command(flatten)]
+        reap: workspace::ReapArgs,
     },
+    /// Archive, keep and bring back workspaces, and run jobs in them
+    #[command(subcommand)]
+    Workspace(workspace::WorkspaceCommand),
     /// List agents
     #[command(after_help = lists::AGENTS.help("wharf agents status:running"))]
     Agents(list::ListArgs),
@@ -163,10 +172,11 @@ enum Command {
         after_help = "Example:\n  wharf restore ~/.local/share/wharf/backups/wharf-20260101T120000.000Z-asked.db"
     )]
     Restore(backup::RestoreArgs),
-    /// Remove the logs of runs that ended long ago
+    /// Remove what is kept no longer: old logs, directories in the trash, snapshots
     #[command(
         after_help = "Example:\n  wharf gc --dry-run\n\nThe logs of ended runs are kept as long as [retention] run_logs says in the user's\n\
-        own file, 30 days by default and for ever with \"0s\". The rows of the runs stay."
+        own file, 30 days by default and for ever with \"0s\". The rows of the runs stay. So it is with snapshots of\n\
+        workspaces (snapshots, 30 days) and the directories of archived ones (workspaces_after_close, 7 days)."
     )]
     Gc(gc::GcArgs),
     /// Make a small project whose agents do real work, and open the console on it
@@ -278,7 +288,11 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Env(command) => env::env(context, command),
         Command::Services(args) => lists::services(context, args),
         Command::Service(command) => service::service(context, command),
-        Command::Workspaces { list, archived } => lists::workspaces(context, list, *archived),
+        Command::Workspaces { reap, .. } if reap.reap => workspace::reap(context, reap),
+        Command::Workspaces { list, archived, inventory, .. } => {
+            lists::workspaces(context, list, *archived, *inventory)
+        }
+        Command::Workspace(command) => workspace::workspace(context, command),
         Command::Agents(args) => lists::agents(context, args),
         Command::Issues(args) => lists::issues(context, args),
         Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),

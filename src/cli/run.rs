@@ -370,7 +370,8 @@ impl Follower {
     }
 }
 
-fn follow(directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> {
+/// Prints what a shim's child prints, from its start until `stop` is set and nothing more is there.
+pub fn follow(directory: PathBuf, stop: &AtomicBool, quiet: bool) -> Result<()> {
     let mut following = loop {
         let asked = stop.load(Ordering::Acquire);
         if let Some(following) = Following::open(&directory)? {

@@ -1,6 +1,9 @@
 //! `wharf show`: one thing with everything around it.
 
 mod lease;
+mod workspace;
+
+pub use workspace::show as workspace;
 
 use clap::Args;
 use serde::Serialize;
@@ -51,18 +54,7 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
             let next = [format!("wharf service logs {}", found.label)];
             facts(context, "service", &found.label, Some(service_state(&item.service)), &ServiceDoc::new(&item), &next)
         }
-        EntityKind::Workspace => {
-            let item = reader.workspace(WorkspaceId(found.id))?.ok_or_else(gone)?;
-            let next = [format!("wharf shell {}", found.label)];
-            facts(
-                context,
-                "workspace",
-                &found.label,
-                Some(workspace_state(&item.workspace)),
-                &WorkspaceDoc::new(&item),
-                &next,
-            )
-        }
+        EntityKind::Workspace => workspace(context, &reader, WorkspaceId(found.id)),
         EntityKind::Issue => issue(context, &reader, IssueId(found.id)),
         EntityKind::Agent => {
             let item = reader.agents(None)?.into_iter().find(|a| a.agent.id.0 == found.id).ok_or_else(gone)?;

@@ -19,13 +19,8 @@ pub(super) enum Refused {
 
 /// Section, key, refused values, and what they stand for.
 const NOT_YET: &[(&str, &str, Refused, &str)] = &[
-    ("", "job", Refused::Any, "jobs"),
     ("", "notify", Refused::Any, "notifications"),
-    ("retention", "snapshots", Refused::Any, "snapshots of workspaces"),
-    ("retention", "workspaces_after_close", Refused::Any, "removing workspaces by itself"),
     ("workspace", "mode", Refused::AllBut(&["isolated_workspace", "shared_workspace"]), "this workspace mode"),
-    ("workspace", "teardown", Refused::Any, "a teardown command"),
-    ("workspace", "cleanup", Refused::Any, "a clean-up command"),
     ("workspace", "repo_url", Refused::Any, "a project without a local checkout"),
     ("workspace", "concurrency", Refused::Only("refuse"), "refusing a second run in a shared checkout"),
     ("agent", "adapter", Refused::AllBut(&["process"]), "this adapter"),

@@ -11,7 +11,7 @@ use wharf_model::rules::checkout;
 
 use super::agent::agent;
 use super::environment::environment;
-use super::parts::{command, directory, needed_command, template};
+use super::parts::{command, directory, env, needed_command, template};
 use super::reader::{Reader, Section, filled, strings};
 use super::service::service;
 use super::text;
@@ -53,7 +53,7 @@ pub(super) fn project<'t>(reader: &mut Reader<'t>, directory: &str, mut root: Se
     let services: Vec<_> =
         services.into_iter().filter_map(|(name, s)| service(reader, name, s, &mut references)).collect();
     let jobs = reader.named_tables(r, "job");
-    let jobs = jobs.into_iter().filter_map(|(name, s)| job(reader, name, s)).collect();
+    let jobs = jobs.into_iter().filter_map(|(name, s)| job(reader, name, s, &mut references)).collect();
     let secrets = secrets(reader, r);
     for key in ["limits", "retention", "ui", "keys", "notify"] {
         if r.has(key)
@@ -128,12 +128,19 @@ pub(super) fn workspace_section<'t>(
     reader.close(table);
 }
 
-fn job<'t>(reader: &mut Reader<'t>, name: String, mut table: Section<'_, 't>) -> Option<JobConfig> {
+fn job<'t>(
+    reader: &mut Reader<'t>,
+    name: String,
+    mut table: Section<'_, 't>,
+    references: &mut References,
+) -> Option<JobConfig> {
     let command = needed_command(reader, &mut table, "command");
+    let cwd = directory(reader, &mut table, "cwd").unwrap_or_else(|| ".".to_owned());
+    let env = env(reader, &mut table, references);
     let mut timeout_ms = Some(300_000);
     reader.limit(&mut table, "timeout", &mut timeout_ms);
     reader.close(table);
-    command.map(|command| JobConfig { name, command, timeout_ms })
+    command.map(|command| JobConfig { name, command, cwd, env, timeout_ms })
 }
 
 fn secrets<'t>(reader: &mut Reader<'t>, root: &mut Section<'_, 't>) -> BTreeMap<String, SecretConfig> {

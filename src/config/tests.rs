@@ -162,7 +162,7 @@ fn each_key_refuses_a_wrong_type_an_unknown_neighbour_and_a_second_value() {
                 "disabled",
             ],
         ),
-        (job, &["command", "timeout"]),
+        (job, &["command", "cwd", "env", "timeout"]),
         ("[secret.k]\n", &["env", "file", "command"]),
         ("", &["project", "workspace", "agent", "environment", "service", "job", "secret"]),
     ];

@@ -197,7 +197,13 @@ pub fn editor(tmp: &Path, text: &str) -> Result<(Command, PathBuf), String> {
 /// The operator's editor on a file of theirs, at a line.
 pub fn edit_at(path: &str, line: u64) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "exec ${VISUAL:-${EDITOR:-vi}} \"$@\"", "sh"]).arg(format!("+{line}")).arg(path);
+    command.args(["-c", "exec ${VISUAL:-${EDITOR:-vi}} \"$@\"", "sh"]);
+    // A directory has no lines; whoever works in it wants to be there.
+    if Path::new(path).is_dir() {
+        command.arg(".").current_dir(path);
+    } else {
+        command.arg(format!("+{line}")).arg(path);
+    }
     command
 }
 

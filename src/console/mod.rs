@@ -28,11 +28,19 @@ mod signals;
 mod terminal;
 
 pub(crate) use questions::preview::lease as lease_preview;
+pub(crate) use questions::preview::workspace as workspace_preview;
 
 /// What is known of a lease, in the operator's words.
 pub(crate) mod lease_facts {
     pub(crate) use super::questions::places::without_secrets;
     pub(crate) use super::questions::rows::{lease, lease_detail, realisation, waits};
+}
+
+/// What is known of a workspace, in the operator's words.
+pub(crate) mod workspace_facts {
+    pub(crate) use super::checkouts::Known;
+    pub(crate) use super::questions::rows::{is_shared, phase_words, workspace_state};
+    pub(crate) use super::questions::workspaces::{detail, stock};
 }
 pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};
 use std::path::PathBuf;

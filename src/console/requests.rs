@@ -264,8 +264,24 @@ fn probed(row: &RequestRow) -> String {
     if warned == 0 { format!("{checks} checks, all ok") } else { format!("{checks} checks, {warned} with a remark") }
 }
 
+/// What is not as it was, in sentences; the first of them.
+fn notes(row: &RequestRow) -> Vec<String> {
+    let notes = row.result.as_ref().and_then(|r| r["notes"].as_array()).into_iter().flatten();
+    notes.filter_map(Value::as_str).take(3).map(str::to_owned).collect()
+}
+
+/// How many were archived, and how many that were to be stay.
+fn reaped(row: &RequestRow) -> String {
+    let count = |key: &str| row.result.as_ref().and_then(|r| r[key].as_array()).map_or(0, Vec::len);
+    match (count("archived"), count("stays")) {
+        (gone, 0) => format!("{gone} archived"),
+        (gone, stay) => format!("{gone} archived, {stay} kept after all"),
+    }
+}
+
 /// What was made or changed, in words.
 fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
+    let text = |key: &str| row.result.as_ref().and_then(|r| r[key].as_str());
     match kind {
         "run.start" => run.map_or_else(|| "queued".to_owned(), |r| format!("R-{} is {}", r.number, r.status)),
         "run.cancel" => "cancelled by operator".to_owned(),
@@ -283,6 +299,16 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
         "service.start" | "service.restart" => "running".to_owned(),
         "service.stop" => "stopped".to_owned(),
         "config.accept" => "accepted".to_owned(),
+        "workspace.archive" => "archived".to_owned(),
+        "workspace.snapshot" => match text("snapshot") {
+            Some(name) => format!("kept as {name}"),
+            None => "kept".to_owned(),
+        },
+        "workspace.restore" => {
+            let is = text("snapshot").map_or_else(|| "is back".to_owned(), |name| format!("is as {name} was"));
+            std::iter::once(is).chain(notes(row)).collect::<Vec<_>>().join("; ")
+        }
+        "workspace.reap" => reaped(row),
         "issue.create" => {
             let name = row.result.as_ref().and_then(|r| r.get("issue")).and_then(Value::as_str);
             name.map_or_else(|| "made".to_owned(), |n| format!("{n} is there"))

@@ -42,6 +42,7 @@ fn points(change: &Change) -> Vec<&'static str> {
                 _ => Vec::new(),
             },
             AnyRow::Workspace(w) if w.status == WorkspaceStatus::Active => vec!["workspace.committed"],
+            AnyRow::Workspace(w) if w.status == WorkspaceStatus::Archived => vec!["workspace.remove_committed"],
             AnyRow::Service(s) => match s.status {
                 ServiceStatus::Running => vec!["service.ready_committed"],
                 ServiceStatus::Stopped | ServiceStatus::Failed if s.generation > 0 => vec!["service.stopped"],

@@ -1,11 +1,12 @@
 //! What dispatch decides about: requests, facts, the passing of time.
 
 use serde_json::Value;
-use wharf_model::config::ProjectConfig;
+use wharf_model::config::{ProjectConfig, Retention};
+use wharf_model::rules::close_check;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{
     ActionId, ActorType, CheckoutMoment, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId,
-    RequestId, RequestRow, RunId, ServiceId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
+    RequestId, RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
 };
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
@@ -109,6 +110,12 @@ pub enum Prepared {
     Config(Box<ConfigRead>),
     /// What a pass over old logs may remove.
     Gc(Box<GcPlan>),
+    /// What was found in a workspace that is to be archived.
+    Close(Box<CloseRead>),
+    /// What was found in workspaces that may be archived by themselves.
+    Reap(Box<ReapRead>),
+    /// How long things are kept, by the operator's own config.
+    Kept(Retention),
     /// Reading failed; the request is refused with this.
     Failed {
         /// Error code.
@@ -116,6 +123,67 @@ pub enum Prepared {
         /// In words.
         message: String,
     },
+}
+
+/// A workspace as it was found, and how long things are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CloseRead {
+    /// What is in its directory.
+    pub found: close_check::Found,
+    /// The operator's own config.
+    pub retention: Retention,
+}
+
+/// Workspaces as they were found, and how long things are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReapRead {
+    /// Every workspace that nobody shares or uses.
+    pub candidates: Vec<ReapCandidate>,
+    /// The operator's own config.
+    pub retention: Retention,
+}
+
+/// One workspace that may be archived by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReapCandidate {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// Version of the row that was judged.
+    pub version: i64,
+    /// When the last of its issues was closed.
+    pub closed_at: Option<UnixMillis>,
+    /// From when on it may go.
+    pub eligible_at: Option<UnixMillis>,
+    /// What is in its directory; none where time alone keeps it.
+    pub found: Option<close_check::Found>,
+    /// Why it stays; none when it is due.
+    pub stays: Option<String>,
+}
+
+/// A directory of the trash, or a snapshot, whose time is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcKept {
+    /// The workspace, or its snapshot.
+    pub of: KeptOf,
+    /// Its number: `W-7`, `W-7.2`.
+    pub number: String,
+    /// Where it lies.
+    pub place: String,
+    /// Where its repository can be opened.
+    pub repo: String,
+    /// Bytes of it, where they were counted.
+    pub bytes: Option<u64>,
+    /// When its time was over.
+    pub due_at: UnixMillis,
+}
+
+/// What of a workspace is kept for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptOf {
+    /// Its directory, in the trash.
+    Trash(WorkspaceId),
+    /// A snapshot of it.
+    Snapshot(SnapshotId),
 }
 
 /// What may be removed at a moment.
@@ -127,6 +195,8 @@ pub struct GcPlan {
     pub reason: String,
     /// Logs of ended runs, the oldest first.
     pub logs: Vec<GcLog>,
+    /// Directories in the trash, and snapshots, whose time is over.
+    pub kept: Vec<GcKept>,
     /// Files of the cache, relative to the data directory.
     pub cache: Vec<String>,
     /// Directories that no row knows; they are reported and stay.
@@ -426,6 +496,20 @@ pub enum Fact {
     RunNoted { run: RunId, attempt: u32, note: Option<String> },
     /// At which commit the checkout stood that it works in, when it began or when it had ended; none before the first.
     RunCheckout { run: RunId, attempt: u32, moment: CheckoutMoment, head: Option<String> },
+    /// The state of a workspace was kept.
+    SnapshotTaken { action: ActionId, workspace: WorkspaceId, snapshot: Box<TakenSnapshot> },
+    /// A workspace is about to be moved. It changes no row; the answer says whether it still may be.
+    WorkspaceMoves { action: ActionId, workspace: WorkspaceId },
+    /// A workspace was archived: its directory lies in the trash, or was gone before.
+    WorkspaceArchived { action: ActionId, workspace: WorkspaceId, gone: Box<ArchivedWorkspace> },
+    /// A workspace was brought back, or a snapshot was put into it.
+    WorkspaceRestored { action: ActionId, workspace: WorkspaceId, back: Box<RestoredWorkspace> },
+    /// What was asked of a workspace could not be done, and trying again would not help.
+    WorkspaceWorkFailed { action: ActionId, workspace: WorkspaceId, message: String },
+    /// Whether the directory of a resting workspace is there, which is certain either way; of the row in this version.
+    WorkspaceSeen { workspace: WorkspaceId, version: i64, there: bool },
+    /// What was kept for a while is removed for good.
+    TrashEmptied { action: ActionId },
     /// Hashes of a run's log.
     LogSealed {
         action: ActionId,
@@ -482,6 +566,55 @@ pub enum Fact {
     ActionDone { action: ActionId },
     /// An action failed and may be tried again.
     ActionFailed { action: ActionId, error: String },
+}
+
+/// A snapshot that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TakenSnapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Why it was made.
+    pub reason: String,
+    /// Full name of its ref.
+    pub ref_name: String,
+    /// The commit of the work tree.
+    pub commit: String,
+    /// Commit that HEAD was at.
+    pub head: Option<String>,
+    /// Branch that was checked out.
+    pub branch: Option<String>,
+    /// Files in it.
+    pub files: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// What is not in it, and what git was in the middle of.
+    pub metadata: Value,
+}
+
+/// What became of a workspace that was archived.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ArchivedWorkspace {
+    /// Where its directory lies; none when it was gone.
+    pub trash_path: Option<String>,
+    /// Bytes of that, where they were counted.
+    pub bytes: Option<u64>,
+    /// Whether its branch was removed.
+    pub branch_deleted: bool,
+    /// What is worth knowing: commands that failed, why its branch was kept.
+    pub notes: Vec<String>,
+}
+
+/// How a workspace came back.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RestoredWorkspace {
+    /// Root of its directory.
+    pub path: String,
+    /// Branch that is checked out.
+    pub branch: Option<String>,
+    /// The snapshot that it was made of; none from the trash.
+    pub snapshot: Option<SnapshotId>,
+    /// What is not as it was.
+    pub notes: Vec<String>,
 }
 
 /// What a provider says of a lease.

@@ -4,6 +4,7 @@
 //! loop on a thread of its own takes requests and facts, commits what was decided, and only then
 //! lets the actions be performed.
 
+pub mod closing;
 mod committed;
 pub mod decide;
 pub mod election;

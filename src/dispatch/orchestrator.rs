@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use wharf_model::shim::OnQuota;
 use wharf_store::StoreError;
 
 use super::election::{self, Elected, Election, Holder};
-use super::event_loop::{Dispatcher, Setup};
+use super::event_loop::{Dispatcher, Reign, Setup};
 use super::input::Occurrence;
 use super::prepare::ReadFiles;
 use super::take_over::{self, TakeOverError};
@@ -17,6 +18,7 @@ use crate::gc::timer;
 use crate::run::context::Context;
 use crate::run::keep::Keeper;
 use crate::run::performer::Performer;
+use crate::run::resting;
 
 /// What the operator's own config says about this machine.
 #[derive(Debug, Clone)]
@@ -139,10 +141,10 @@ fn reign(
         };
         Performer::new(ctx, runtime)
     })?;
-    let mut reign = dispatcher.reign.clone();
     // An error says that the loop has gone without a word.
-    let over = async move { drop(reign.wait_for(|r| r.ended.is_some()).await) };
-    tokio::spawn(timer::daily(kept, over));
+    let over = |mut reign: watch::Receiver<Reign>| async move { drop(reign.wait_for(|r| r.ended.is_some()).await) };
+    tokio::spawn(resting::watch(kept.clone(), dispatcher.inbox.clone(), over(dispatcher.reign.clone())));
+    tokio::spawn(timer::daily(kept, over(dispatcher.reign.clone())));
     Ok(dispatcher)
 }
 

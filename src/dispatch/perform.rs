@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use wharf_model::rules::close_check::CloseRows;
 use wharf_model::state::State;
 use wharf_model::{
     ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow,
-    ProjectRow, RunId, RunRow, ServiceId, ServiceRow, UnixMillis, WorkspaceRow,
+    ProjectId, ProjectRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow, UnixMillis, WorkspaceId,
+    WorkspaceRow,
 };
+
+use super::decide::workspace;
 
 /// Performs actions beside the loop and reports facts.
 pub trait Perform: Send + 'static {
@@ -61,9 +65,53 @@ pub struct LeaseJob {
     pub project: Option<ProjectRow>,
 }
 
+/// A workspace with everything around it, as of the commit that intended the action.
+#[derive(Debug, Clone)]
+pub struct WorkspaceJob {
+    /// Its rows.
+    pub rows: CloseRows,
+    /// Operations of this action that are under way: an earlier reign began them, or the acceptance wrote them.
+    pub operations: Vec<OperationRow>,
+    /// Directories that are never removed.
+    pub never: Vec<PathBuf>,
+    /// The snapshot that the action names, where that is known already.
+    pub snapshot: Option<SnapshotRow>,
+}
+
+/// What is to be removed for good.
+#[derive(Debug, Clone)]
+pub enum EmptyJob {
+    /// A directory in the trash.
+    Trash {
+        /// Where it lies.
+        path: PathBuf,
+        /// Whose it must be.
+        project: ProjectId,
+        /// Whose it must be.
+        workspace: WorkspaceId,
+    },
+    /// A snapshot.
+    Snapshot {
+        /// Which.
+        id: SnapshotId,
+        /// Where its repository can be opened.
+        repo: PathBuf,
+    },
+}
+
 /// What is to be done, and on what.
 #[derive(Debug, Clone)]
 pub enum Job {
+    /// Archive a workspace: its commands, its snapshot, its way into the trash.
+    Archive(Box<WorkspaceJob>),
+    /// Keep the state of a workspace.
+    Snapshot(Box<WorkspaceJob>),
+    /// Bring a workspace back.
+    Restore(Box<WorkspaceJob>),
+    /// Run a job of the project's config in a workspace.
+    Command(Box<WorkspaceJob>),
+    /// Remove what is kept no longer.
+    Empty(EmptyJob),
     /// Start a run's adapter, or find it again, and keep watch until it has ended.
     Execute(Box<RunJob>),
     /// Make a run's workspace.
@@ -194,11 +242,11 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             let project = state.projects.get(&service.project_id)?.clone();
             Some(Job::Serve(Box::new(ServiceJob { service, project })))
         }
-        ActionKind::RemoveWorkspace
-        | ActionKind::SnapshotWorkspace
-        | ActionKind::RestoreWorkspace
-        | ActionKind::RunJob
-        | ActionKind::EmptyTrash => None,
+        ActionKind::RemoveWorkspace => workspace_job(state, action).map(Job::Archive),
+        ActionKind::SnapshotWorkspace => workspace_job(state, action).map(Job::Snapshot),
+        ActionKind::RestoreWorkspace => workspace_job(state, action).map(Job::Restore),
+        ActionKind::RunJob => workspace_job(state, action).map(Job::Command),
+        ActionKind::EmptyTrash => empty_job(state, action).map(Job::Empty),
         ActionKind::BackupStore => {
             let to = action.args.as_ref().and_then(|a| a["to"].as_str()).map(PathBuf::from);
             Some(Job::Backup(to))
@@ -218,6 +266,33 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
             })
         }
     }
+}
+
+fn workspace_job(state: &State, action: &ActionRow) -> Option<Box<WorkspaceJob>> {
+    let rows = workspace::gather(state, action.entity_id.parse().ok()?)?;
+    let own = |o: &&OperationRow| {
+        let of = o.metadata.as_ref().and_then(|m| m["action"].as_str()).and_then(|t| t.parse().ok());
+        of == Some(action.id)
+    };
+    let args = action.args.as_ref();
+    let named = args.and_then(|a| a["snapshot"].as_str()).and_then(|t| t.parse::<SnapshotId>().ok());
+    Some(Box::new(WorkspaceJob {
+        operations: rows.operations.iter().filter(own).cloned().collect(),
+        never: state.projects.values().filter(|p| p.removed_at.is_none()).map(|p| PathBuf::from(&p.path)).collect(),
+        snapshot: named.and_then(|id| state.snapshots.get(&id)).cloned(),
+        rows,
+    }))
+}
+
+fn empty_job(state: &State, action: &ActionRow) -> Option<EmptyJob> {
+    let args = action.args.as_ref()?;
+    let text = |key: &str| args[key].as_str().map(PathBuf::from);
+    if action.entity_type == "snapshot" {
+        let id = action.entity_id.parse().ok()?;
+        return Some(EmptyJob::Snapshot { id, repo: text("repo")? });
+    }
+    let workspace = state.workspaces.get(&action.entity_id.parse().ok()?)?;
+    Some(EmptyJob::Trash { path: text("place")?, project: workspace.project_id, workspace: workspace.id })
 }
 
 fn lease_job(state: &State, action: &ActionRow) -> Option<Box<LeaseJob>> {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use wharf_model::config::Retention;
 use wharf_model::rules::checkout;
-use wharf_model::{ProjectId, RequestKind, RequestRow};
-use wharf_store::Reader;
+use wharf_model::{ProjectId, RequestKind, RequestRow, WorkspaceId};
+use wharf_store::{Reader, StoreError};
 
+use super::closing;
 use super::event_loop::Prepare;
-use super::input::{ConfigRead, Known, Prepared};
+use super::input::{CloseRead, ConfigRead, Known, Prepared, ReapCandidate, ReapRead};
 use crate::clock;
 use crate::config::{self, Overrides, Remembered};
 use crate::gc::plan;
@@ -25,8 +26,14 @@ pub struct ReadFiles {
 
 impl Prepare for ReadFiles {
     fn prepare(&self, row: &RequestRow, known: &BTreeMap<ProjectId, Known>) -> Prepared {
-        if RequestKind::parse(&row.kind) == Some(RequestKind::GcRun) {
-            return removable(&self.data);
+        match RequestKind::parse(&row.kind) {
+            Some(RequestKind::GcRun) => return removable(&self.data),
+            Some(RequestKind::WorkspaceArchive) => return with_retention(|kept| close(&self.data, row, kept)),
+            Some(RequestKind::WorkspaceReap) => return with_retention(|kept| reap(&self.data, row, kept)),
+            Some(RequestKind::WorkspaceSnapshot | RequestKind::WorkspaceRestore) => {
+                return with_retention(|kept| Ok(Prepared::Kept(kept)));
+            }
+            _ => {}
         }
         let Some(path) = row.args.get("path").and_then(Value::as_str) else { return Prepared::Nothing };
         match read(&self.remembered, Path::new(path), known) {
@@ -48,6 +55,46 @@ fn removable(data: &Path) -> Prepared {
         Ok(plan) => Prepared::Gc(Box::new(plan)),
         Err(error) => Prepared::Failed { code: "internal".to_owned(), message: error.to_string() },
     }
+}
+
+/// Reads something together with how long things are kept.
+fn with_retention(read: impl FnOnce(Retention) -> Result<Prepared, StoreError>) -> Prepared {
+    let retention = match retention() {
+        Ok(retention) => retention,
+        // Never by another rule than the one that was meant.
+        Err(message) => return Prepared::Failed { code: "config_invalid".to_owned(), message },
+    };
+    read(retention).unwrap_or_else(|error| Prepared::Failed { code: "internal".to_owned(), message: error.to_string() })
+}
+
+/// What is in the workspace that a request wants archived.
+fn close(data: &Path, row: &RequestRow, retention: Retention) -> Result<Prepared, StoreError> {
+    let id = row.target_id.as_deref().and_then(|t| t.parse::<WorkspaceId>().ok());
+    let reader = Reader::open(data)?;
+    let Some(rows) = id.map(|id| reader.close_rows(id)).transpose()?.flatten() else {
+        // Refused by the decision, in its own words.
+        return Ok(Prepared::Nothing);
+    };
+    let found = closing::look(&rows, closing::never(&reader)?);
+    Ok(Prepared::Close(Box::new(CloseRead { found, retention })))
+}
+
+/// What may be archived by itself: in the project that was named, or in all.
+fn reap(data: &Path, row: &RequestRow, retention: Retention) -> Result<Prepared, StoreError> {
+    let project = row.args.get("project").and_then(Value::as_str).and_then(|p| p.parse().ok());
+    let judged = closing::reapable(&Reader::open(data)?, project, &retention, clock::now())?;
+    let candidates = judged
+        .into_iter()
+        .map(|one| ReapCandidate {
+            workspace: one.rows.workspace.id,
+            version: one.rows.workspace.version,
+            closed_at: one.closed_at,
+            eligible_at: one.eligible_at,
+            found: one.found,
+            stays: one.stays,
+        })
+        .collect();
+    Ok(Prepared::Reap(Box::new(ReapRead { candidates, retention })))
 }
 
 /// How long things are kept on this machine.

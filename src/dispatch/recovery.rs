@@ -44,8 +44,11 @@ impl Recovering {
         }
         let mut judged = BTreeMap::new();
         for row in state.operations.values().filter(|o| o.status == OperationStatus::Running) {
+            // A run's is looked at by whoever makes its workspace, another one by the action that it belongs to.
+            let own = row.metadata.as_ref().and_then(|m| m["action"].as_str());
             let kept = state.actions.values().any(|a| {
                 a.kind == ActionKind::RealiseWorkspace && row.run_id.is_some_and(|run| a.entity_id == run.text())
+                    || own.is_some_and(|own| a.id.text() == own)
             });
             let words = if kept { "not judged yet" } else { "its run has ended: it ends with its deadline" };
             let (entity, id) = ("operation", row.id.text());

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use wharf_model::{Kind, UnixMillis};
-use wharf_store::view::EndedStarts;
+use wharf_store::view::{EndedStarts, OldSnapshot, OldTrash};
 use wharf_store::{Reader, StoreError};
 use wharf_ui::format;
 
-use crate::dispatch::input::{GcLog, GcPlan, LogOwner};
+use crate::dispatch::input::{GcKept, GcLog, GcPlan, KeptOf, LogOwner};
 use crate::dispatch::perform::shim_dir;
 use crate::process::lock::{self, LockState};
 use crate::process::shim_dir::names;
 
 /// Logs of one pass; what is left is for the next one.
 pub const LOGS_MAX: usize = 256;
+/// Directories in the trash of one pass, and snapshots of one pass.
+const KEPT_MAX: usize = 100;
 /// Files of the cache of one pass.
 const CACHE_MAX: usize = 4096;
 /// Directories looked at for ones without a row, and how many of these are named.
@@ -55,11 +57,40 @@ pub fn plan(data: &Path, reader: &Reader, now: UnixMillis, keep_ms: Option<u64>)
         plan.logs.truncate(LOGS_MAX);
         plan.reason = format!("older than {}", format::duration(keep));
     }
+    let (trash, more) = reader.trash_due(now, KEPT_MAX)?;
+    plan.more |= more;
+    let (snapshots, more) = reader.snapshots_due(now, KEPT_MAX)?;
+    plan.more |= more;
+    plan.kept = trash.into_iter().filter_map(of_trash).chain(snapshots.into_iter().map(of_snapshot)).collect();
     plan.cache = cache(data, &plan.logs);
     plan.more |= plan.cache.len() > CACHE_MAX;
     plan.cache.truncate(CACHE_MAX);
     plan.orphans = orphans(data, reader)?;
     Ok(plan)
+}
+
+fn of_trash(old: OldTrash) -> Option<GcKept> {
+    let row = old.workspace;
+    Some(GcKept {
+        of: KeptOf::Trash(row.id),
+        number: Kind::Workspace.number(row.number),
+        place: row.trash_path?,
+        repo: old.project_path,
+        bytes: row.trash_bytes.and_then(|b| u64::try_from(b).ok()),
+        due_at: row.trash_until?,
+    })
+}
+
+fn of_snapshot(old: OldSnapshot) -> GcKept {
+    let row = old.snapshot;
+    GcKept {
+        of: KeptOf::Snapshot(row.id),
+        number: format!("{}.{}", Kind::Workspace.number(old.workspace_number), row.ordinal),
+        place: row.ref_name,
+        repo: old.project_path,
+        bytes: u64::try_from(row.bytes).ok(),
+        due_at: row.expires_at.unwrap_or(row.created_at),
+    }
 }
 
 /// Everything that is kept of the output of a run or an operation, relative to the data directory.

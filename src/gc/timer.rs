@@ -24,7 +24,7 @@ pub async fn daily(data: PathBuf, over: impl Future<Output = ()>) {
             let data = data.clone();
             let asked = tokio::task::spawn_blocking(move || ask(&data, clock::now())).await;
             if let Ok(Err(error)) = asked {
-                tracing::warn!(%error, "the daily removal of old logs could not be asked for");
+                tracing::warn!(%error, "the daily removal of what is kept no longer could not be asked for");
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -35,10 +35,19 @@ pub async fn daily(data: PathBuf, over: impl Future<Output = ()>) {
     }
 }
 
-/// Asks for the pass of a day; asked again on the same day it stays the same request.
+/// Asks for the passes of a day; asked again on the same day they stay the same requests. What is archived today
+/// goes from the trash on a later one.
 fn ask(data: &Path, now: UnixMillis) -> Result<(), StoreError> {
-    let request = NewRequest {
-        kind: "gc.run".to_owned(),
+    let mut sender = RequestSender::open(data)?;
+    for (kind, short) in [("gc.run", "gc"), ("workspace.reap", "reap")] {
+        sender.send(&of_the_day(kind, short, now))?;
+    }
+    Ok(())
+}
+
+fn of_the_day(kind: &str, short: &str, now: UnixMillis) -> NewRequest {
+    NewRequest {
+        kind: kind.to_owned(),
         target_type: None,
         target_id: None,
         args: json!({}),
@@ -46,11 +55,10 @@ fn ask(data: &Path, now: UnixMillis) -> Result<(), StoreError> {
         actor_type: ActorType::System,
         actor_id: "timer".to_owned(),
         origin: RequestOrigin::Timer,
-        idempotency_key: Some(format!("gc-{}", now.0.div_euclid(DAY_MS))),
+        idempotency_key: Some(format!("{short}-{}", now.0.div_euclid(DAY_MS))),
         now,
         expires_at: now.plus(EXPIRES_MS),
-    };
-    RequestSender::open(data)?.send(&request).map(drop)
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +74,6 @@ mod tests {
             ask(data.path(), UnixMillis(at)).unwrap();
         }
         let writer = wharf_store::Writer::open(data.path()).unwrap();
-        assert_eq!(writer.load_state().unwrap().requests.len(), 2);
+        assert_eq!(writer.load_state().unwrap().requests.len(), 4);
     }
 }

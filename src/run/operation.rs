@@ -1,6 +1,7 @@
 //! Carrying out one workspace operation through a shim, with its row and its log.
 
 mod end;
+pub mod own;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use wharf_model::{ActionId, ActionKind, ActionRow};
 
 use super::context::Context;
-use super::{backup, execute, lease, probe, realise, seal};
+use super::{archive, backup, execute, job, lease, probe, realise, restore, seal, snapshot};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
 use crate::gc::carry_out;
@@ -18,16 +18,25 @@ use crate::service::serve;
 /// Logs hashed at one time, and logs compressed or removed at one time: somebody may wait for a hash.
 const SEALS: usize = 1;
 
-/// Turns for work on logs.
+/// Workspaces that are moved or kept at one time.
+const MOVES: usize = 2;
+
+/// Turns for work on logs, and on whole workspaces.
 #[derive(Clone)]
 struct Seals {
     hashing: Arc<Semaphore>,
     packing: Arc<Semaphore>,
+    /// Workspaces that are moved or kept: each reads a whole tree.
+    moving: Arc<Semaphore>,
 }
 
 impl Default for Seals {
     fn default() -> Self {
-        Self { hashing: Arc::new(Semaphore::new(SEALS)), packing: Arc::new(Semaphore::new(SEALS)) }
+        Self {
+            hashing: Arc::new(Semaphore::new(SEALS)),
+            packing: Arc::new(Semaphore::new(SEALS)),
+            moving: Arc::new(Semaphore::new(MOVES)),
+        }
     }
 }
 
@@ -101,6 +110,23 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
         Job::Backup(to) => {
             let (data, id) = (ctx.keeper.data.clone(), action.id);
             beside(id, move || backup::backup(&data, id, to.as_deref())).await
+        }
+        Job::Command(work) => job::run(&ctx, &action, &work).await,
+        Job::Archive(job) => {
+            let Ok(_turn) = seals.moving.acquire().await else { return Fact::ActionDone { action: action.id } };
+            archive::archive(&ctx, &action, &job).await
+        }
+        Job::Snapshot(job) => {
+            let Ok(_turn) = seals.moving.acquire().await else { return Fact::ActionDone { action: action.id } };
+            snapshot::snapshot(&ctx, &action, &job).await
+        }
+        Job::Restore(job) => {
+            let Ok(_turn) = seals.moving.acquire().await else { return Fact::ActionDone { action: action.id } };
+            restore::restore(&ctx, &action, &job).await
+        }
+        Job::Empty(what) => {
+            let Ok(_turn) = seals.moving.acquire().await else { return Fact::ActionDone { action: action.id } };
+            restore::empty(&action, what).await
         }
         Job::Delete { dirs, files } => {
             let Ok(_turn) = seals.packing.acquire().await else { return Fact::ActionDone { action: action.id } };

@@ -9,12 +9,16 @@
 
 pub mod base_ref;
 pub mod choose;
+pub mod close;
 pub mod config_paths;
 pub mod containment;
 pub mod diff;
 mod error;
 pub mod facts;
+mod git_run;
 pub mod inspect;
+pub mod inventory;
+pub mod keep_error;
 pub mod lock;
 pub mod mark;
 pub mod parent;
@@ -22,6 +26,11 @@ pub mod plan;
 pub mod project_id;
 pub mod provision;
 pub mod realise;
+pub mod restore;
+pub mod snapshot;
+mod survey;
+pub mod trash;
+pub mod unpushed;
 pub mod worktree;
 
 #[cfg(test)]
@@ -30,4 +39,5 @@ mod scratch;
 mod tests;
 
 pub use error::{CODE, WorkspaceError};
+pub use keep_error::KeepError;
 pub use plan::{Plan, Wanted, facts_for};

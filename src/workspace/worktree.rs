@@ -81,6 +81,24 @@ impl LockReason {
     }
 }
 
+/// What a worktree without files starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// A branch that exists.
+    Branch(String),
+    /// A branch that is made at a commit.
+    NewBranch {
+        /// Its name.
+        branch: String,
+        /// The commit.
+        commit: String,
+    },
+    /// A commit and no branch.
+    Detached(String),
+    /// A branch that has no commit yet.
+    Unborn(String),
+}
+
 /// Builds commands for one repository, run from its main checkout.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -164,6 +182,31 @@ impl Git {
         words.splice(1..1, force(over_missing));
         words.push("--");
         self.worktree(&words, &[path.as_os_str(), branch.as_ref()])
+    }
+
+    /// Makes a locked worktree without its files and its index.
+    pub fn add_without_files(&self, path: &Path, lock: LockReason, start: &Start) -> CommandSpec {
+        let reason = lock.text();
+        let mut words = vec!["add", "--no-checkout", "--lock", "--reason", &reason];
+        let mut last = vec![path.as_os_str()];
+        match start {
+            Start::Branch(branch) => last.push(branch.as_ref()),
+            Start::NewBranch { branch, commit } => {
+                words.extend(["--no-track", "-b", branch]);
+                last.push(commit.as_ref());
+            }
+            Start::Detached(commit) => {
+                words.push("--detach");
+                last.push(commit.as_ref());
+            }
+            Start::Unborn(branch) => {
+                // Without a commit there is nothing to check out anyway.
+                words.remove(1);
+                words.extend(["--orphan", "-b", branch]);
+            }
+        }
+        words.push("--");
+        self.worktree(&words, &last)
     }
 
     /// Removes a worktree; `locked` when it may be locked, and then changes in it are no obstacle

@@ -39,8 +39,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("lease", "intended provider_called active_committed release_intended provider_released release_committed"),
     (
         "workspace",
-        "intended worktree_added provisioned realised_there committed snapshot_made remove_intended removed \
-         remove_committed",
+        "intended worktree_added provisioned realised_there committed snapshot_made snapshot_committed \
+         remove_intended commands_run removed remove_committed restore_intended brought_back empty_intended emptied",
     ),
     ("service", "intended port_reserved spawned ready_committed stop_intended stopped"),
     ("seal", "hashed compressed verified renamed row_committed old_removed"),
@@ -54,10 +54,17 @@ const NOT_HERE: &[&str] = &[
     // Passed where a driver leads elsewhere: tests/crash/leases.rs.
     "workspace.realised_there",
     "run.collected",
+    // Of what becomes of workspaces after their runs: tests/crash/workspaces.rs.
     "workspace.snapshot_made",
+    "workspace.snapshot_committed",
     "workspace.remove_intended",
+    "workspace.commands_run",
     "workspace.removed",
     "workspace.remove_committed",
+    "workspace.restore_intended",
+    "workspace.brought_back",
+    "workspace.empty_intended",
+    "workspace.emptied",
     "store.backup_made",
     "store.migration_statement",
     "store.migrated",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use wharf_model::filter::Filter;
-use wharf_model::{EnvironmentId, LeaseId, OperationId, RunId, ServiceId, UnixMillis, WorkspaceId};
+use wharf_model::{EnvironmentId, LeaseId, OperationId, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId};
 
 use crate::rows::Expect;
 
@@ -275,6 +275,8 @@ pub enum Question {
         /// Most ended rows wanted.
         limit: u32,
     },
+    /// What is known of a workspace beside its line.
+    WorkspaceDetail(WorkspaceId),
     /// Operations of a workspace, newest first.
     Operations {
         /// Whose.
@@ -282,6 +284,19 @@ pub enum Question {
         /// Most wanted.
         limit: u32,
     },
+    /// Snapshots of a workspace, newest first.
+    Snapshots {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Most wanted.
+        limit: u32,
+    },
+    /// The close check of a workspace, and what archiving it would do: looks at its directory.
+    CloseCheck(WorkspaceId),
+    /// What bringing a workspace back would do: to this snapshot, else to how it was archived.
+    RestorePreview(WorkspaceId, Option<SnapshotId>),
+    /// Which workspaces of finished issues would be archived, and which are kept and why.
+    ReapPreview,
     /// The audit trail, newest first.
     Activity {
         /// Which.

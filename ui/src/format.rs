@@ -112,6 +112,11 @@ pub fn moment(at: UnixMillis, now: UnixMillis, zone: Zone) -> String {
     }
 }
 
+/// A day that may be far away: `21 Dec 2026`.
+pub fn day(at: UnixMillis, zone: Zone) -> String {
+    zone.at(at).format("%-d %b %Y").to_string()
+}
+
 /// The whole moment: `2026-11-21 12:04:29.877 +01:00`.
 pub fn full(at: UnixMillis, zone: Zone) -> String {
     let t = zone.at(at);
@@ -238,6 +243,7 @@ mod tests {
         assert_eq!(moment(now.plus(-2 * DAY), now, BERLIN), "Nov 19 12:08");
         assert_eq!(moment(now.plus(-400 * DAY), now, BERLIN), "2025-10-17");
         assert_eq!(since_start(247_310), "   +4:07.310");
+        assert_eq!(day(now, BERLIN), "21 Nov 2026");
     }
 
     #[test]

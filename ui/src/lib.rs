@@ -61,6 +61,8 @@ pub mod text;
 pub mod theme;
 #[cfg(test)]
 mod trust_tests;
+#[cfg(test)]
+mod workspace_tests;
 
 pub use app::{App, Settings};
 pub use effect::Effect;

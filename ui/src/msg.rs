@@ -109,8 +109,14 @@ pub enum Answer {
     Services(Page<ServiceLine>),
     /// Workspaces.
     Workspaces(Page<WorkspaceLine>),
+    /// One workspace; none when there is no such workspace.
+    WorkspaceDetail(Option<Box<WorkspaceDetail>>),
     /// Operations.
     Operations(Vec<OperationLine>),
+    /// Snapshots.
+    Snapshots(Vec<SnapshotLine>),
+    /// The close check of a workspace.
+    CloseCheck(Box<CloseCheck>),
     /// Activity.
     Activity(Page<ActivityLine>),
     /// Diagnostics.

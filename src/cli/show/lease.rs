@@ -124,7 +124,7 @@ fn section(out: &mut String, title: &str, blocks: &[FactBlock]) {
 }
 
 /// Facts one below the other, blocks apart.
-fn facts(out: &mut String, blocks: &[FactBlock]) {
+pub(super) fn facts(out: &mut String, blocks: &[FactBlock]) {
     for block in blocks.iter().filter(|b| !b.facts.is_empty()) {
         for fact in &block.facts {
             let words = format!("{:<12}  {}", fact.label.to_lowercase(), one_line(&fact.value));

@@ -51,5 +51,7 @@ const fn replaceable(question: &Question) -> bool {
             | Question::Services { after: None, .. }
             | Question::Workspaces { after: None, .. }
             | Question::Activity { after: None, .. }
+            | Question::WorkspaceDetail(_)
+            | Question::ReapPreview
     )
 }

@@ -1,12 +1,11 @@
 //! Pages of the lists: live rows all, ended ones as many as are wanted.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use wharf_model::filter::Filter;
 use wharf_model::{Kind, RunId, RunStatus};
 use wharf_store::StoreError;
-use wharf_store::view::{ActivityQuery, LeaseQuery, RunCursor, RunQuery, ServiceQuery, WorkspaceQuery};
+use wharf_store::view::{ActivityQuery, LeaseQuery, RunCursor, RunQuery, ServiceQuery};
 use wharf_ui::rows::{LeaseName, Page, RunLine};
 
 use super::filter::{Facts, narrow, passes};
@@ -15,13 +14,13 @@ use super::{Asking, rows};
 /// Rows looked at for one page of a filtered list, at most.
 const LOOKED_AT: usize = 20_000;
 /// Rows of one look.
-const LOOK: usize = 500;
+pub(super) const LOOK: usize = 500;
 
 /// Rows of a list in which live ones come first.
-struct Gathered<T> {
-    rows: Vec<T>,
-    more: bool,
-    hidden: u64,
+pub(super) struct Gathered<T> {
+    pub rows: Vec<T>,
+    pub more: bool,
+    pub hidden: u64,
 }
 
 impl Asking<'_> {
@@ -110,7 +109,7 @@ impl Asking<'_> {
 
     /// Gathers rows that pass: with no cursor all live ones and the newest ended ones, else ended
     /// ones below it. `page` gives live rows alone when asked so, else those of both kinds.
-    fn gather<T>(
+    pub(super) fn gather<T>(
         &self,
         filter: &Filter,
         after: Option<i64>,
@@ -201,41 +200,6 @@ impl Asking<'_> {
         Ok(finish(gathered, rows::service))
     }
 
-    pub(super) fn workspaces(
-        &self,
-        filter: &Filter,
-        after: Option<i64>,
-        limit: usize,
-    ) -> Result<Page<wharf_ui::rows::WorkspaceLine>, StoreError> {
-        let company = self.company()?;
-        let query = |live: bool| WorkspaceQuery { company, archived: !live, ..WorkspaceQuery::default() };
-        let gathered = self.gather(
-            filter,
-            after,
-            limit,
-            |below, live| self.reader.workspaces(&query(live), below, LOOK).map(|p| (p.rows, p.next)),
-            |item| item.workspace.status != wharf_model::WorkspaceStatus::Archived,
-            |item| rows::workspace_facts(item, self.now),
-        )?;
-        let (numbers, checkouts): (Vec<i64>, Vec<_>) = gathered
-            .rows
-            .iter()
-            .map(|item| &item.workspace)
-            .filter(|row| row.status != wharf_model::WorkspaceStatus::Archived)
-            .filter_map(|row| Some((row.number, (PathBuf::from(row.cwd.clone()?), row.base_commit.clone()))))
-            .unzip();
-        let mut page = finish(gathered, rows::workspace);
-        if after.is_none() {
-            let found: HashMap<_, _> = numbers.into_iter().zip(self.scope.checkouts.show(&checkouts)).collect();
-            for line in page.rows.iter_mut().filter(|l| l.live) {
-                let figures = found.get(&line.number).copied().flatten().unwrap_or_default();
-                (line.dirty, line.untracked) = (figures.dirty, figures.untracked);
-                (line.ahead, line.behind) = (figures.ahead, figures.behind);
-            }
-        }
-        Ok(page)
-    }
-
     pub(super) fn activity(
         &self,
         filter: &Filter,
@@ -272,7 +236,7 @@ impl Asking<'_> {
     }
 }
 
-fn finish<T, L>(gathered: Gathered<T>, line: impl Fn(&T) -> L) -> Page<L> {
+pub(super) fn finish<T, L>(gathered: Gathered<T>, line: impl Fn(&T) -> L) -> Page<L> {
     let rows: Vec<L> = gathered.rows.iter().map(line).collect();
     Page { total: rows.len() as u64, rows, hidden: gathered.hidden, more: gathered.more }
 }

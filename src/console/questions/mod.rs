@@ -1,5 +1,6 @@
 //! Questions of the screens, answered beside them: rows by one thread, logs by another, searches by
-//! a third, what was changed by a fourth, so that none waits for what the operator does not look at.
+//! a third, looks into directories by a fourth, what was changed by a fifth, so that none waits for what the operator
+//! does not look at.
 
 mod config;
 mod detail;
@@ -12,6 +13,7 @@ mod lists;
 pub(crate) mod places;
 pub(crate) mod preview;
 pub(crate) mod rows;
+pub(crate) mod workspaces;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -77,6 +79,8 @@ pub struct Questions {
     logs: Arc<Line>,
     searches: Arc<Line>,
     diffs: Arc<Line>,
+    /// Questions that look into directories.
+    looks: Arc<Line>,
     events: Sender,
 }
 
@@ -87,9 +91,11 @@ impl Questions {
     /// No thread could be had.
     pub fn start(scope: &Scope, outputs: &Outputs, events: Sender) -> std::io::Result<Self> {
         let line = Arc::<Line>::default;
-        let questions = Self { rows: line(), logs: line(), searches: line(), diffs: line(), events };
+        let questions = Self { rows: line(), logs: line(), searches: line(), looks: line(), diffs: line(), events };
         let mut desk = Desk { scope: scope.clone(), reader: None };
         questions.serve("rows", &questions.rows, move |q| desk.answer(q))?;
+        let mut desk = Desk { scope: scope.clone(), reader: None };
+        questions.serve("looks", &questions.looks, move |q| desk.answer(q))?;
         let mut logs = outputs.reader();
         questions.serve("logs", &questions.logs, move |q| logs.answer(q))?;
         let mut searches = outputs.reader();
@@ -128,6 +134,7 @@ impl Questions {
             Question::Output { .. } | Question::Count { .. } => self.logs.put(question),
             Question::Search { .. } => self.searches.put(question),
             Question::Diff(_) | Question::DiffFile { .. } => self.diffs.put(question),
+            Question::CloseCheck(_) | Question::RestorePreview(..) | Question::ReapPreview => self.looks.put(question),
             _ => self.rows.put(question),
         }
     }
@@ -191,6 +198,14 @@ impl Asking<'_> {
             Question::Workspaces { filter, after, limit } => {
                 Answer::Workspaces(self.workspaces(filter, *after, *limit as usize)?)
             }
+            Question::WorkspaceDetail(id) => Answer::WorkspaceDetail(self.workspace_detail(*id)?.map(Box::new)),
+            Question::Snapshots { workspace, limit } => {
+                let found = reader.snapshots(*workspace, *limit as usize)?;
+                Answer::Snapshots(found.iter().map(rows::snapshot).collect())
+            }
+            Question::CloseCheck(id) => Answer::CloseCheck(Box::new(self.close_check(*id)?)),
+            Question::RestorePreview(id, snapshot) => Answer::Preview(self.restore_preview(*id, *snapshot)?),
+            Question::ReapPreview => Answer::Preview(self.reap_preview()?),
             Question::Operations { workspace, limit } => {
                 let query = OperationQuery { workspace: Some(*workspace), run: None };
                 let page = reader.operations(&query, None, *limit as usize)?;

@@ -1,6 +1,7 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
 pub(crate) mod lease;
+pub(crate) mod workspace;
 
 use wharf_model::rules::release::Judged;
 use wharf_model::rules::release::{AfterLastUser, after_last_user};

@@ -43,13 +43,14 @@ pub(crate) fn accept(
         logs.push(json!({ "id": id, "number": log.number, "entity": entity, "start": start, "bytes": log.bytes }));
         bytes += log.bytes;
     }
+    let kept = super::workspace::empty(d, row, &plan.kept);
     let result = json!({
-        "logs": logs, "bytes": bytes, "cache": plan.cache, "orphans": plan.orphans, "more": plan.more,
+        "logs": logs, "kept": kept, "bytes": bytes, "cache": plan.cache, "orphans": plan.orphans, "more": plan.more,
         "keep_ms": plan.keep_ms,
     });
     if let Some(company) = d.state().companies.keys().next().copied() {
         let details = json!({
-            "logs": logs.len(), "bytes": bytes, "cacheFiles": plan.cache.len(), "orphans": plan.orphans,
+            "logs": logs.len(), "kept": kept, "bytes": bytes, "cacheFiles": plan.cache.len(), "orphans": plan.orphans,
             "reason": plan.reason,
         });
         d.activity(actor, "store.collected", &about::request(row, company), Some(details));

@@ -211,6 +211,7 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
     // Whoever waits for a slot comes before those who are only about to ask for one.
     lease::promote(&mut d);
     claim::claim_ready(&mut d);
+    workspace::carry_on(&mut d);
     request::settle(&mut d);
     done(d)
 }
@@ -273,8 +274,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         // Told beside the rows: what a start has found, what waits for the disk.
         Fact::OperationObserved { .. } | Fact::DiskWaited { .. } => {}
         Fact::OperationEnded { operation, end } => {
-            // What was skipped has no log.
-            if end.status != wharf_model::OperationStatus::Skipped {
+            // What was skipped, and what needs no process, has no log.
+            let has_log = |o: &wharf_model::OperationRow| o.log_ref.is_some();
+            if end.status != wharf_model::OperationStatus::Skipped && d.tx.get(*operation).is_none_or(has_log) {
                 seal::ended(d, "operation", &operation.text(), workspace::OPERATION_ATTEMPT);
             }
             workspace::operation_ended(d, *operation, end);
@@ -311,6 +313,16 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             run_checkout::told(d, *run, *attempt, *moment, head.as_deref());
         }
         Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),
+        Fact::SnapshotTaken { action, workspace, snapshot } => workspace::taken(d, *action, *workspace, snapshot),
+        // Only the answer counts: whether it still may.
+        Fact::WorkspaceMoves { .. } => {}
+        Fact::WorkspaceArchived { action, workspace, gone } => workspace::archived(d, *action, *workspace, gone),
+        Fact::WorkspaceRestored { action, workspace, back } => workspace::restored(d, *action, *workspace, back),
+        Fact::WorkspaceWorkFailed { action, workspace, message } => {
+            workspace::work_failed(d, *action, *workspace, message);
+        }
+        Fact::WorkspaceSeen { workspace, version, there } => workspace::seen(d, *workspace, *version, *there),
+        Fact::TrashEmptied { action } => workspace::emptied(d, *action),
         Fact::LogSealed { action, run, log_sha256, stdout_sha256, stderr_sha256, log_bytes } => {
             let hashes =
                 seal::Hashes { log: log_sha256, stdout: stdout_sha256, stderr: stderr_sha256, bytes: *log_bytes };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::{
     ActionId, ActionRow, DeadlineKind, LeaseId, LeaseRow, LeaseStatus, OperationId, OperationRow, RequestId,
-    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, StepId, StepRow,
+    RequestRow, RequestStatus, RunId, RunRow, ServiceId, ServiceRow, StepId, StepRow, WorkspaceId, WorkspaceRow,
 };
 
 use super::{About, Deciding, is_open};
@@ -60,6 +60,8 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     let waiting: Vec<RequestId> = s.requests.values().filter(accepted).map(|r| r.id).collect();
     let services: Vec<ServiceId> = s.services.values().filter(|v| v.status.is_live()).map(|v| v.id).collect();
     let operations: Vec<OperationId> = s.operations.values().map(|o| o.id).collect();
+    let workspaces: Vec<WorkspaceId> =
+        s.workspaces.values().filter(|w| w.deadline_at.is_some()).map(|w| w.id).collect();
     let actions: Vec<ActionId> = s.actions.values().filter(|a| is_open(a.status)).map(|a| a.id).collect();
     for id in runs {
         d.tx.update::<RunRow>(id, |r| {
@@ -99,6 +101,9 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     }
     for id in operations {
         d.tx.update::<OperationRow>(id, |o| later(&mut o.deadline_at));
+    }
+    for id in workspaces {
+        d.tx.update::<WorkspaceRow>(id, |w| later(&mut w.deadline_at));
     }
     for id in actions {
         d.tx.update::<ActionRow>(id, |a| later(&mut a.next_try_at));

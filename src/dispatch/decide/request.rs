@@ -9,6 +9,7 @@ use wharf_model::{
 
 use super::{
     Deciding, about, cancel, config, environment, gc, lease_verb, release, resolve, run_start, service, store,
+    workspace,
 };
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
@@ -87,13 +88,12 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::StoreBackup => store::back_up(d, row),
         RequestKind::GcRun => gc::accept(d, row, prepared, &actor)?,
         RequestKind::OrchestratorStop => json!({ "stopping": true }),
-        RequestKind::ServiceSetDesired
-        | RequestKind::WorkspaceArchive
+        RequestKind::WorkspaceArchive
         | RequestKind::WorkspaceSnapshot
         | RequestKind::WorkspaceRestore
         | RequestKind::WorkspaceRunJob
-        | RequestKind::WorkspaceReap
-        | RequestKind::IssueUpdate => {
+        | RequestKind::WorkspaceReap => workspace::accept(d, row, kind, prepared, &actor)?,
+        RequestKind::ServiceSetDesired | RequestKind::IssueUpdate => {
             return Err(Refusal::new("illegal_state", format!("{} is not carried out by this version", row.kind)));
         }
         RequestKind::AgentComment | RequestKind::AgentNextAction | RequestKind::AgentReportService => {
@@ -241,6 +241,7 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 .actions
                 .values()
                 .any(|a| a.kind == ActionKind::DeleteLog && a.entity_id == id && super::is_open(a.status));
+            let at_work = at_work || workspace::has_action(d.state(), row);
             if at_work { None } else { done }
         }
         Some(
@@ -295,6 +296,7 @@ fn reached(d: &Deciding<'_, '_>, row: &RequestRow) -> Option<Reached> {
                 service.is_some_and(|s| s.status.is_live() && stopped.is_none_or(|g| u64::from(s.generation) <= g));
             if live { None } else { done }
         }
+        Some(kind) if workspace::settles(kind) => workspace::reached(d, row, kind),
         // Ended by whoever carries them out.
         Some(kind) if environment::settles(kind) => None,
         // Finished together with its action.

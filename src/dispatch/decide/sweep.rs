@@ -5,7 +5,7 @@ use wharf_model::state::State;
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, LeaseEnd, LeaseId, LeaseRow, LeaseStatus, OperationId,
     OperationStatus, RequestId, RequestRow, RequestStatus, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
-    ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis,
+    ServiceStatus, Step, StepRow, StepStatus, StopReason, UnixMillis, WorkspaceId,
 };
 
 use super::{
@@ -52,7 +52,7 @@ pub(crate) fn action_failed(d: &mut Deciding<'_, '_>, id: ActionId, error: &str)
     }
     let mut delay = 250_i64 << action.tries.clamp(0, 7);
     if action.tries >= TRIES_MAX {
-        let late = matches!(action.kind, ActionKind::SealLog | ActionKind::DeleteLog);
+        let late = matches!(action.kind, ActionKind::SealLog | ActionKind::DeleteLog | ActionKind::EmptyTrash);
         let over = !late || action.tries >= TRIES_MAX + LATE_TRIES;
         if over && action.kind != ActionKind::BackupStore {
             d.end_action(id, ActionStatus::Failed, Some(error.to_owned()));
@@ -105,15 +105,15 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         // Asked again by the next renewal; a probe and a test answer with what stood in their way.
-        ActionKind::ObserveLease
-        | ActionKind::Probe
-        | ActionKind::TestEnvironment
-        | ActionKind::SealLog
-        | ActionKind::RemoveWorkspace
+        ActionKind::ObserveLease | ActionKind::Probe | ActionKind::TestEnvironment | ActionKind::SealLog => {}
+        ActionKind::RemoveWorkspace
         | ActionKind::SnapshotWorkspace
         | ActionKind::RestoreWorkspace
-        | ActionKind::RunJob
-        | ActionKind::EmptyTrash => {}
+        | ActionKind::RunJob => {
+            if let Ok(id) = action.entity_id.parse::<WorkspaceId>() {
+                workspace::work_given_up(d, action, id, error);
+            }
+        }
         ActionKind::ReleaseLease | ActionKind::DestroyLease => {
             if let Ok(id) = action.entity_id.parse::<LeaseId>() {
                 lease::park(d, id, error);
@@ -131,9 +131,10 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
             }
         }
         ActionKind::BackupStore => store::not_backed_up(d, action.id, "internal", error),
-        ActionKind::DeleteLog => {
-            // The rows say already that they are gone; what is left of them is told to who asked.
-            if let Ok(request) = action.entity_id.parse::<RequestId>() {
+        ActionKind::DeleteLog | ActionKind::EmptyTrash => {
+            // What is left is told to who asked, and goes as soon as it can.
+            let asked = action.args.as_ref().and_then(|a| a["request"].as_str());
+            if let Ok(request) = asked.unwrap_or(&action.entity_id).parse::<RequestId>() {
                 let now = d.now();
                 d.tx.update::<RequestRow>(request, |r| {
                     if r.status == RequestStatus::Accepted {
@@ -157,6 +158,7 @@ pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
     leases(d);
     services(d);
     operations(d);
+    workspace::overdue(d);
 }
 
 fn due(at: Option<UnixMillis>, now: UnixMillis) -> bool {
@@ -334,5 +336,7 @@ pub fn next_deadline(state: &State) -> Option<UnixMillis> {
     let services = state.services.values().filter(|s| s.status.is_live());
     let services = services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]);
     let operations = state.operations.values().filter(|o| o.status == OperationStatus::Running).map(|o| o.deadline_at);
-    requests.chain(actions).chain(steps).chain(runs).chain(leases).chain(services).chain(operations).flatten().min()
+    let workspaces = workspace::deadlines(state);
+    let all = requests.chain(actions).chain(steps).chain(runs).chain(leases).chain(services);
+    all.chain(operations).chain(workspaces).flatten().min()
 }

@@ -1,5 +1,14 @@
 //! Execution workspaces: one row for each, found again by their directory.
 
+mod archive;
+mod job;
+mod life;
+mod reap;
+mod restore;
+mod rows;
+mod snapshot;
+mod trash;
+
 use serde_json::{Value, json};
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
@@ -10,6 +19,16 @@ use wharf_model::{
 use super::{Deciding, about, cancel, finish, lease, place, steps};
 use crate::dispatch::input::{Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation};
 
+pub(crate) use archive::archived;
+use life::judged;
+pub(crate) use life::{
+    accept, carry_on, deadlines, given_up as work_given_up, has_action, overdue, reached, seen, settles, work_failed,
+};
+pub(crate) use restore::restored;
+pub(crate) use rows::{closed_to_runs, gather};
+pub(crate) use snapshot::taken;
+pub(crate) use trash::{emptied, empty};
+
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
     let Some(run) = steps::current(d, run_id, attempt) else { return };
@@ -18,7 +37,8 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
         .state()
         .workspaces
         .values()
-        .filter(|w| w.project_id == run.project_id && w.mode == plan.mode)
+        // What was archived stays as it is, with what the trash has of it: who works there again has a row of its own.
+        .filter(|w| w.project_id == run.project_id && w.mode == plan.mode && w.status != WorkspaceStatus::Archived)
         // By its root as well: one of before the project's place in it was heeded is the same workspace.
         .find(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree)
         .map(|w| (w.id, w.status));
@@ -31,6 +51,10 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
             "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",
             plan.cwd
         );
+        finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &message, Value::Null);
+        return;
+    }
+    if let Some(message) = known.and_then(|(id, _)| closed_to_runs(d.state(), id)) {
         finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &message, Value::Null);
         return;
     }
@@ -329,3 +353,6 @@ pub(crate) fn given_up(d: &mut Deciding<'_, '_>, workspace: WorkspaceId, by: Run
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

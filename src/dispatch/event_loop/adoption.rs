@@ -72,6 +72,12 @@ impl Loop {
             | Fact::RunLost { action, .. }
             | Fact::LogSealed { action, .. }
             | Fact::LogCompressed { action, .. }
+            | Fact::SnapshotTaken { action, .. }
+            | Fact::WorkspaceMoves { action, .. }
+            | Fact::WorkspaceArchived { action, .. }
+            | Fact::WorkspaceRestored { action, .. }
+            | Fact::WorkspaceWorkFailed { action, .. }
+            | Fact::TrashEmptied { action }
             | Fact::StoreBackedUp { action, .. }
             | Fact::StoreNotBackedUp { action, .. }
             | Fact::ServiceEnded { action, .. }
@@ -83,6 +89,7 @@ impl Loop {
             | Fact::OperationEnded { .. }
             | Fact::ServiceReady { .. }
             | Fact::ServiceHealth { .. }
+            | Fact::WorkspaceSeen { .. }
             | Fact::AgentSaid { .. }
             | Fact::RunCheckout { .. }
             | Fact::StoreDamageFound { .. } => Vec::new(),

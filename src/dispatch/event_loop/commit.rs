@@ -15,8 +15,8 @@ use wharf_store::{ApplyError, StoreError};
 use super::{Loop, Told};
 use crate::clock;
 use crate::dispatch::committed;
-use crate::dispatch::decide::{decide, sweep};
-use crate::dispatch::input::{Fact, Input, Refusal};
+use crate::dispatch::decide::{self, decide, sweep};
+use crate::dispatch::input::{Fact, Input, OperationOwner, Refusal};
 use crate::dispatch::perform::job;
 
 /// Least time between two commits, in which other processes can take the write lock.
@@ -72,6 +72,14 @@ impl Loop {
                 let row = self.state.runs.get(run).filter(|r| r.attempt == *attempt && !r.status.is_terminal());
                 let over = row.is_none_or(|r| r.stop_requested_at.is_some());
                 Told { workspace: None, over, ended: row.is_none() }
+            }
+            Input::Fact(
+                Fact::OwnOperationPlanned { owner: OperationOwner { action, .. }, .. }
+                | Fact::SnapshotTaken { action, .. }
+                | Fact::WorkspaceMoves { action, .. },
+            ) => {
+                let open = self.state.actions.get(action).is_some_and(|a| decide::is_open(a.status));
+                Told { over: !open, ..Told::default() }
             }
             Input::Fact(Fact::LeaseQueued { lease, .. } | Fact::LeasePlaceGone { lease }) => {
                 let waits = |l: &LeaseRow| l.status == LeaseStatus::Acquiring && l.end_reason.is_none();

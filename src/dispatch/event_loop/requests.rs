@@ -37,7 +37,16 @@ impl Loop {
                 RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
             )
         ) && row.args.get("path").is_some()
-            || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun);
+            || matches!(
+                RequestKind::parse(&row.kind),
+                Some(
+                    RequestKind::GcRun
+                        | RequestKind::WorkspaceArchive
+                        | RequestKind::WorkspaceSnapshot
+                        | RequestKind::WorkspaceRestore
+                        | RequestKind::WorkspaceReap
+                )
+            );
         if needs {
             self.preparing.insert(row.id);
             // Known from now on, so that the sweep lets it expire when its files cannot be read in time.
@@ -94,6 +103,7 @@ impl Loop {
             "run" => id.parse().is_ok_and(|id| self.state.runs.contains_key(&id)),
             "lease" => id.parse().is_ok_and(|id| self.state.leases.contains_key(&id)),
             "issue" => id.parse().is_ok_and(|id| self.state.issues.contains_key(&id)),
+            "workspace" => id.parse().is_ok_and(|id| self.state.workspaces.contains_key(&id)),
             _ => true,
         };
         if !here && let Some(row) = self.writer.load_entity(kind, id)? {

@@ -430,7 +430,12 @@ impl Sim {
         for workspace in rows.workspaces.values().filter(|w| w.status == WorkspaceStatus::Realising) {
             // Its run's step keeps the time; a second run may come to it later.
             let made = running.iter().any(|r| r.workspace_id == Some(workspace.id) && r.step == Some(Step::Realise));
-            if !made {
+            let restores = |a: &ActionRow| {
+                a.kind == ActionKind::RestoreWorkspace
+                    && a.entity_id == workspace.id.text()
+                    && matches!(a.status, ActionStatus::Pending | ActionStatus::Performing)
+            };
+            if !made && !rows.actions.values().any(restores) {
                 return Err(format!("W-{} is realising and no run makes it", workspace.number));
             }
         }
@@ -451,6 +456,8 @@ impl Sim {
                 "operation" => {
                     rows.operations.get(&OperationId(id)).is_none_or(|o| o.status != OperationStatus::Running)
                 }
+                "workspace" => !rows.workspaces.contains_key(&WorkspaceId(id)),
+                "snapshot" => rows.snapshots.get(&SnapshotId(id)).is_none_or(|s| s.status != SnapshotStatus::Kept),
                 _ => true,
             };
             // What is stopped by force is what the ended one has left.
@@ -460,6 +467,7 @@ impl Sim {
             }
         }
         let mut releases: BTreeSet<&str> = BTreeSet::new();
+        self.check_workspaces()?;
         for action in rows.actions.values().filter(|a| a.kind == ActionKind::ReleaseLease) {
             let open = matches!(action.status, ActionStatus::Pending | ActionStatus::Performing);
             if open && !releases.insert(&action.entity_id) {
@@ -530,6 +538,7 @@ impl Sim {
             }
         }
         self.check_places()?;
+        self.check_workspaces_at_rest()?;
         if let Some(request) = rows.requests.values().find(|r| !r.status.is_terminal()) {
             return Err(format!("request {} {} is {} for ever", request.number, request.kind, request.status));
         }

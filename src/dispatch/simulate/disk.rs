@@ -144,6 +144,7 @@ pub fn difference(memory: &State, disk: &State) -> Option<String> {
         .or_else(|| of::<LeaseRow>("lease", memory, disk))
         .or_else(|| of::<WorkspaceRow>("workspace", memory, disk))
         .or_else(|| of::<OperationRow>("operation", memory, disk))
+        .or_else(|| of::<SnapshotRow>("snapshot", memory, disk))
         .or_else(|| of::<ServiceRow>("service", memory, disk))
         .or_else(|| of::<IssueRow>("issue", memory, disk))
         .or_else(|| of::<WakeupRow>("wakeup", memory, disk))

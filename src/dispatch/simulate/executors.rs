@@ -8,7 +8,7 @@ use wharf_model::{
 };
 
 use super::run::Sim;
-use super::world::{Dir, Event, How, Owner, Shim, Stage, Stop, Task, exit_frame, spawn_failed, text};
+use super::world::{Dir, Event, How, Owner, Shim, Stage, Stop, Task, WorkspaceStage, exit_frame, spawn_failed, text};
 use crate::dispatch::input::{Fact, OperationEnd, PlannedOperation, PlannedWorkspace, RunOutput};
 use crate::dispatch::perform::SealPart;
 
@@ -57,14 +57,12 @@ impl Sim {
                     .is_some_and(|s| s.status == ServiceStatus::Stopping),
             }),
             // Nobody asks for one in a simulation.
-            ActionKind::BackupStore
-            | ActionKind::Probe
-            | ActionKind::TestEnvironment
-            | ActionKind::RemoveWorkspace
+            ActionKind::BackupStore | ActionKind::Probe | ActionKind::TestEnvironment => None,
+            ActionKind::RemoveWorkspace
             | ActionKind::SnapshotWorkspace
             | ActionKind::RestoreWorkspace
             | ActionKind::RunJob
-            | ActionKind::EmptyTrash => None,
+            | ActionKind::EmptyTrash => Some(Task::Workspace { action: action.id, stage: WorkspaceStage::Begin }),
             ActionKind::DeleteLog => Some(Task::Delete { action: action.id }),
             ActionKind::SealLog if action.entity_type != "run" => Some(Task::Pack { action: action.id }),
             ActionKind::SealLog => run.map(|run| Task::Seal { action: action.id, run, part: SealPart::of(action) }),
@@ -102,6 +100,7 @@ impl Sim {
             Task::Stop { action, dir, reason, grace_ms, force: false } => self.stop(action, dir, reason, grace_ms),
             Task::Realise { action, run, attempt, stage } => self.realise(action, run, attempt, stage),
             Task::Serve { action, service, generation, stopping } => self.serve(action, service, generation, stopping),
+            Task::Workspace { action, stage } => self.of_workspace(action, stage),
             Task::Delete { action } => self.tell(Fact::ActionDone { action }),
             Task::Pack { action } => {
                 let fact = if self.unlucky(100) {
@@ -134,7 +133,7 @@ impl Sim {
         }
     }
 
-    fn new_shim(&mut self, action: wharf_model::ActionId) -> Shim {
+    pub(super) fn new_shim(&mut self, action: wharf_model::ActionId) -> Shim {
         Shim {
             alive: true,
             deaf: self.rng.permille(250),
@@ -203,7 +202,7 @@ impl Sim {
     }
 
     /// How a child would end if nobody stops it.
-    fn fate(&mut self, dir: Dir, shim: &mut Shim) {
+    pub(super) fn fate(&mut self, dir: Dir, shim: &mut Shim) {
         if self.chaos && self.rng.permille(120) {
             return; // Never by itself.
         }
@@ -551,7 +550,7 @@ impl Sim {
     }
 
     /// Tells the end of a shim to whoever watches it in this reign.
-    fn report_end(&mut self, dir: Dir) {
+    pub(super) fn report_end(&mut self, dir: Dir) {
         if self.memory.is_none() {
             return;
         }
@@ -596,6 +595,8 @@ impl Sim {
                     attempt,
                     stage: if code == Some(0) { Stage::Done } else { Stage::Failed },
                 });
+                // One that prepares nothing is a job.
+                let then = then.or(Some(Task::Workspace { action, stage: WorkspaceStage::Done }));
                 self.operation_ended(OperationId(dir.1), code, then);
             }
         }

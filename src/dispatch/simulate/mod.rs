@@ -19,6 +19,7 @@ mod rng;
 mod run;
 pub mod setup;
 mod tables;
+pub mod workspaces;
 mod world;
 
 use std::collections::BTreeMap;
@@ -96,6 +97,10 @@ fn every_history_keeps_the_rules() {
         "extension refused",
         "waited in line",
         "verb on a lease",
+        "verb on a workspace",
+        "workspace moved",
+        "workspace brought back",
+        "job run",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -166,6 +171,11 @@ fn an_end_overwritten_is_found() {
 #[test]
 fn a_line_that_is_jumped_is_found() {
     is_caught(Mutant::LineJumped);
+}
+
+#[test]
+fn a_run_that_enters_what_is_being_archived_is_found() {
+    is_caught(Mutant::ArchivedInUse);
 }
 
 #[test]

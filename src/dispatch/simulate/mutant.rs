@@ -15,6 +15,8 @@ pub enum Mutant {
     ClockIgnored,
     /// An order to stop that was given up is never given again.
     StopForgotten,
+    /// A run begins to work in a workspace that is being archived.
+    ArchivedInUse,
     /// A slot that becomes free is taken by whoever came last.
     LineJumped,
 }

@@ -12,6 +12,9 @@ use crate::dispatch::decide::release::facts;
 impl Sim {
     /// Inserts one request and wakes the dispatcher, now or later.
     pub fn ask(&mut self) {
+        if self.rng.permille(120) {
+            return self.ask_of_workspace();
+        }
         let rows = &self.disk.rows;
         let agents: Vec<_> = rows.agents.keys().copied().collect();
         let all_runs: Vec<RunId> = rows.runs.keys().copied().collect();

@@ -225,6 +225,8 @@ impl Sim {
         let of_services = of_services.flat_map(|s| [s.deadline_at, s.idle_deadline_at]).flatten();
         let of_actions = memory.actions.values().filter(|a| crate::dispatch::decide::is_open(a.status));
         let of_actions = of_actions.filter_map(|a| a.next_try_at);
+        let of_workspaces = memory.workspaces.values().filter_map(|w| w.deadline_at);
+        let of_actions = of_actions.chain(of_workspaces);
         let all = of_runs.chain(of_steps).chain(of_leases).chain(of_services).chain(of_actions);
         Some(all.map(|at| now.until(at)).collect())
     }
@@ -288,7 +290,7 @@ impl Sim {
                         let later = self.rng.range(0, 60_000);
                         self.after(later, Event::Stale(Box::new(row.clone())));
                     }
-                    let prepared = setup::prepared_for(&row);
+                    let prepared = self.prepared_of(&row);
                     if matches!(prepared, Prepared::Config(_)) {
                         self.books.config_changes();
                     }
@@ -483,6 +485,8 @@ fn dies_with_its_reign(fact: &Fact) -> bool {
             | Fact::LeaseNotExtended { .. }
             | Fact::LeaseObserved { .. }
             | Fact::ActionFailed { .. }
+            | Fact::WorkspaceMoves { .. }
+            | Fact::WorkspaceWorkFailed { .. }
     )
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wharf_model::config::{
-    AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, LeasePolicy, Lifecycle,
+    AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, JobConfig, LeasePolicy, Lifecycle,
     ProcessConfig, ProjectConfig, ProjectSection, Reuse, ServiceConfig, Stdin, StopPolicy, WorkspaceConfig,
     WorkspaceMode,
 };
@@ -103,7 +103,13 @@ pub fn config(key: &str) -> ConfigRead {
             agents,
             environments: if key == "SOLO" { environments() } else { Vec::new() },
             services,
-            jobs: Vec::new(),
+            jobs: vec![JobConfig {
+                name: "migrate".into(),
+                command: CommandLine::Shell("./migrate".into()),
+                cwd: ".".into(),
+                env: std::collections::BTreeMap::new(),
+                timeout_ms: Some(super::workspaces::JOB_MS),
+            }],
             secrets: std::collections::BTreeMap::new(),
         },
     }

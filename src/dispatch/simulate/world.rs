@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use uuid::Uuid;
 use wharf_model::shim::{ChildRef, EndedBy, ExitFrame, SpawnError, StopReport, Usage};
-use wharf_model::{ActionId, LeaseId, OperationId, RequestRow, RunId, ServiceId};
+use wharf_model::{ActionId, LeaseId, OperationId, RequestRow, RunId, ServiceId, WorkspaceId};
 
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::SealPart;
@@ -85,6 +85,17 @@ pub enum Task {
     Delete { action: ActionId },
     Pack { action: ActionId },
     Seal { action: ActionId, run: RunId, part: SealPart },
+    Workspace { action: ActionId, stage: WorkspaceStage },
+}
+
+/// Where work on a workspace is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkspaceStage {
+    Begin,
+    Ask,
+    Answer,
+    Move,
+    Done,
 }
 
 /// Where the making of a workspace is.
@@ -136,6 +147,10 @@ pub struct World {
     pub pids: i32,
     /// What providers hold, by its id: the lease that it was acquired for.
     pub places: BTreeMap<String, LeaseId>,
+    /// Where the directories of workspaces lie that were moved to the trash.
+    pub trash: BTreeMap<WorkspaceId, String>,
+    /// What an executor saw that must never be.
+    pub wrong: Option<String>,
 }
 
 impl World {

@@ -26,16 +26,25 @@ struct Level {
 /// # Errors
 /// What the system says.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
+    remove_tree_while(path, &mut || true).map(drop)
+}
+
+/// The same for as long as `go_on` says so, asked before each entry; false when something is left for another call.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_tree_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> io::Result<bool> {
     let meta = match path.symlink_metadata() {
         Ok(meta) => meta,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     };
     if !meta.is_dir() {
-        return gone(fs::remove_file(path));
+        return gone(fs::remove_file(path)).map(|()| true);
     }
-    let Some(fd) = enter(CWD, path.as_os_str())? else { return Ok(()) };
-    let mut levels = vec![Level { rest: clear(&fd)?, name: OsString::new(), fd }];
+    let Some(fd) = enter(CWD, path.as_os_str())? else { return Ok(true) };
+    let Some(rest) = clear(&fd, go_on)? else { return Ok(false) };
+    let mut levels = vec![Level { rest, name: OsString::new(), fd }];
     while let Some(level) = levels.last_mut() {
         let Some(name) = level.rest.pop() else {
             let done = levels.pop();
@@ -46,7 +55,8 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
         };
         let Some(fd) = enter(&level.fd, &name)? else { continue };
         if levels.len() < LEVELS_MAX {
-            levels.push(Level { rest: clear(&fd)?, name, fd });
+            let Some(rest) = clear(&fd, go_on)? else { return Ok(false) };
+            levels.push(Level { rest, name, fd });
             continue;
         }
         let aside = OsString::from(format!(".{}", uuid::Uuid::now_v7()));
@@ -57,7 +67,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    gone(fs::remove_dir(path))
+    gone(fs::remove_dir(path)).map(|()| true)
 }
 
 fn gone(removed: io::Result<()>) -> io::Result<()> {
@@ -96,17 +106,20 @@ fn enter(at: impl rustix::fd::AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>>
     }
 }
 
-/// Removes everything in a directory but other directories, which it names.
-fn clear(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+/// Removes everything in a directory but other directories, which it names; none when it is not to go on.
+fn clear(dir: &OwnedFd, go_on: &mut dyn FnMut() -> bool) -> io::Result<Option<Vec<OsString>>> {
     let mut rest = Vec::new();
     for (name, kind) in walk::entries(dir)? {
+        if !go_on() {
+            return Ok(None);
+        }
         if kind == FileType::Directory {
             rest.push(name);
         } else {
             gone(unlinkat(dir, &name, AtFlags::empty()).map_err(io::Error::from))?;
         }
     }
-    Ok(rest)
+    Ok(Some(rest))
 }
 
 #[cfg(test)]

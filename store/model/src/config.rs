@@ -112,8 +112,22 @@ pub struct JobConfig {
     pub name: String,
     /// What runs.
     pub command: CommandLine,
+    /// Where, inside the workspace.
+    #[serde(default = "here", skip_serializing_if = "is_here")]
+    pub cwd: String,
+    /// Its own variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, EnvValue>,
     /// Time it may take; `None` = no limit.
     pub timeout_ms: Option<u64>,
+}
+
+fn here() -> String {
+    ".".to_owned()
+}
+
+fn is_here(cwd: &str) -> bool {
+    cwd == "."
 }
 
 /// Where a secret's value comes from.

@@ -3,6 +3,7 @@
 //! Lists page by key, newest first; every page is a transaction of its own.
 
 mod activity;
+mod closing;
 mod diff;
 mod environment;
 mod header;
@@ -16,9 +17,11 @@ mod retention;
 mod run;
 mod run_detail;
 mod service;
+mod snapshot;
 mod workspace;
 
 pub use activity::*;
+pub use closing::*;
 pub use diff::*;
 pub use header::*;
 pub use issue::*;
@@ -31,6 +34,7 @@ pub use retention::*;
 pub use run::*;
 pub use run_detail::*;
 pub use service::*;
+pub use snapshot::*;
 pub use workspace::*;
 
 use rusqlite::Connection;

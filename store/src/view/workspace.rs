@@ -17,6 +17,10 @@ pub struct WorkspaceItem {
     pub project: Option<String>,
     /// Identifier of the issue it was made for.
     pub issue: Option<String>,
+    /// Title of that issue.
+    pub issue_title: Option<String>,
+    /// Where that issue stands.
+    pub issue_status: Option<IssueStatus>,
     /// Name of its environment.
     pub environment: Option<String>,
     /// Number of the newest run in it.
@@ -25,6 +29,10 @@ pub struct WorkspaceItem {
     pub last_run_status: Option<RunStatus>,
     /// Operations under way.
     pub operations_running: i64,
+    /// Number of the newest run that works in it now.
+    pub live_run_number: Option<i64>,
+    /// Snapshots that are kept of it.
+    pub snapshots_kept: i64,
 }
 
 /// An operation with the numbers around it.
@@ -38,10 +46,12 @@ pub struct OperationItem {
     pub workspace_number: Option<i64>,
 }
 
-const MORE: &str = ", p.key, i.identifier, e.name, \
+const MORE: &str = ", p.key, i.identifier, i.title, i.status, e.name, \
     (SELECT r.number FROM runs r WHERE r.workspace_id = t.id ORDER BY r.number DESC LIMIT 1), \
     (SELECT r.status FROM runs r WHERE r.workspace_id = t.id ORDER BY r.number DESC LIMIT 1), \
-    (SELECT count(*) FROM workspace_operations o WHERE o.execution_workspace_id = t.id AND o.status = 'running')";
+    (SELECT count(*) FROM workspace_operations o WHERE o.execution_workspace_id = t.id AND o.status = 'running'), \
+    (SELECT r.number FROM runs r WHERE r.workspace_id = t.id AND r.status = 'running' ORDER BY r.number DESC LIMIT 1), \
+    (SELECT count(*) FROM workspace_snapshots s WHERE s.workspace_id = t.id AND s.status = 'kept')";
 const JOINS: &str = "LEFT JOIN projects p ON p.id = t.project_id LEFT JOIN issues i ON i.id = t.source_issue_id \
     LEFT JOIN environments e ON e.id = t.environment_id";
 
@@ -51,10 +61,14 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<WorkspaceItem> {
         workspace: first(row)?,
         project: column(row, n)?,
         issue: column(row, n + 1)?,
-        environment: column(row, n + 2)?,
-        last_run_number: column(row, n + 3)?,
-        last_run_status: column(row, n + 4)?,
-        operations_running: column(row, n + 5)?,
+        issue_title: column(row, n + 2)?,
+        issue_status: column(row, n + 3)?,
+        environment: column(row, n + 4)?,
+        last_run_number: column(row, n + 5)?,
+        last_run_status: column(row, n + 6)?,
+        operations_running: column(row, n + 7)?,
+        live_run_number: column(row, n + 8)?,
+        snapshots_kept: column(row, n + 9)?,
     })
 }
 
@@ -132,6 +146,16 @@ impl Reader {
     ) -> Result<Page<WorkspaceItem, i64>, StoreError> {
         let rows = self.read(|conn| query.rows(conn, below.unwrap_or(i64::MAX), one_more(limit)))?;
         Ok(page(rows, limit, |w| w.workspace.number))
+    }
+
+    /// How many workspaces of a company were archived.
+    pub fn archived_workspaces(&self, company: Option<CompanyId>) -> Result<i64, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT count(*) FROM execution_workspaces WHERE status = 'archived' AND (?1 IS NULL OR company_id = ?1)",
+            )?
+            .query_row([company.map(CompanyId::text)], |row| row.get(0))
+        })
     }
 
     /// One workspace.

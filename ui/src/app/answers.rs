@@ -70,6 +70,11 @@ impl App {
                 }
             }
             RequestOutcome::Done { words, run } => {
+                let archived = confirmed.as_ref().filter(|c| c.kind == crate::commands::workspaces::ARCHIVE);
+                let words = if archived.is_some() { format!("{words}; u undoes") } else { words };
+                for item in archived.into_iter().flat_map(|c| &c.items) {
+                    self.workspaces.was_archived(&item.target.1);
+                }
                 self.say(Tone::Good, format!("{title}: {words}"));
                 // Whoever starts a run and waits for it wants to see what it does.
                 if let (Some(run), true) = (run, self.started == Some(tag) && self.screen == ScreenId::Ledger) {

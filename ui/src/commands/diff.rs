@@ -22,6 +22,20 @@ fn shown(app: &App) -> Result<(), String> {
     app.current().diff().map(|_| ()).ok_or_else(|| "no diff is shown".to_owned())
 }
 
+/// Whether keys go to a diff.
+pub(super) fn has_focus(app: &App) -> bool {
+    app.places().contains(&Place::Diff)
+}
+
+/// Opens the file under the diff's cursor in the operator's editor, or says why not.
+pub(super) fn open_file(app: &mut App) {
+    match app.current().diff().map(DiffPane::open) {
+        Some(Ok(effect)) => app.outbox.push(effect),
+        Some(Err(why)) => app.say(Tone::Info, format!("Cannot open it: {why}")),
+        None => {}
+    }
+}
+
 fn with(app: &mut App, act: impl FnOnce(&mut DiffPane)) {
     if let Some(pane) = app.parts().0.diff_mut() {
         act(pane);
@@ -47,12 +61,10 @@ pub const COMMANDS: &[Command] = &[
     Command { hint: "hunk", ..diff("section.next", "To the next hunk", "next hunk", &[")"], |app| hunk(app, false)) },
     Command {
         hint: "editor",
-        ..diff("open.outside", "Open the file in $EDITOR", "open in $EDITOR", &["o"], |app| {
-            match app.current().diff().map(DiffPane::open) {
-                Some(Ok(effect)) => app.outbox.push(effect),
-                Some(Err(why)) => app.say(Tone::Info, format!("Cannot open it: {why}")),
-                None => {}
-            }
-        })
+        places: &[Place::Ledger],
+        legal: |app| {
+            if has_focus(app) { Ok(()) } else { Err("no diff has the focus; t f shows it".to_owned()) }
+        },
+        ..diff("open.outside", "Open the file of the diff in $EDITOR", "open in $EDITOR", &["o"], open_file)
     },
 ];

@@ -9,7 +9,7 @@ use crate::pane::output::OutputPane;
 use crate::screen::{FocusMove, Motion};
 
 /// Lists in which something can be done to marked rows.
-const MARKED: &[Place] = &[Place::LedgerList, Place::LeasesList, Place::ServicesList];
+const MARKED: &[Place] = &[Place::LedgerList, Place::LeasesList, Place::ServicesList, Place::WorkspacesList];
 const BOTH: &[Place] = &[Place::List, Place::Text];
 
 /// Where lines can be searched and scrolled to the side.

@@ -18,6 +18,10 @@ use crate::rows::{Preview, PreviewVerb};
 use crate::text;
 use crate::theme::{Ground, Ink};
 
+mod close;
+
+pub use close::Close;
+
 /// Keys pressed sooner after the preview's appearance are dropped: nobody has read it yet.
 pub const READ_MS: i64 = 150;
 
@@ -28,7 +32,7 @@ pub struct Item {
     pub question: Question,
     /// Name of the thing: `R-1042`.
     pub name: String,
-    /// Type and id for the request.
+    /// Type and id for the request; an empty id for what concerns no single thing.
     pub target: (&'static str, String),
     /// What would happen, once known.
     pub preview: Option<Result<Preview, String>>,
@@ -53,6 +57,10 @@ pub struct Confirm {
     pub said: String,
     /// What is to be typed instead of `y`, since it removes what cannot be brought back: a number, a count.
     pub typed: Option<String>,
+    /// How many things it removes is to be typed, which the preview tells.
+    pub counted: bool,
+    /// Close checks of workspaces, which are shown before what would happen.
+    pub close: Option<Close>,
     written: String,
     /// The lines as they were before things changed.
     before: Vec<(&'static str, String, String)>,
@@ -119,6 +127,8 @@ impl Confirm {
             items,
             said: String::new(),
             typed: None,
+            counted: false,
+            close: None,
             written: String::new(),
             before: Vec::new(),
             shown_at: None,
@@ -137,9 +147,18 @@ impl Confirm {
         self
     }
 
+    /// Wants the number of things typed that it removes, as the preview counts them.
+    #[must_use]
+    pub fn wants_count(self) -> Self {
+        Self { counted: true, ..self }
+    }
+
     /// Asks again, because what it showed has changed meanwhile.
     pub fn again(&mut self, now: UnixMillis, out: &mut Outbox) {
         self.before = self.lines();
+        if let Some(close) = &mut self.close {
+            close.again();
+        }
         self.written.clear();
         self.shown_at = None;
         self.asked_at = now;
@@ -154,6 +173,13 @@ impl Confirm {
     pub fn answer(&mut self, question: &Question, answer: &Result<Answer, String>, now: UnixMillis) {
         let preview = match answer {
             Ok(Answer::Preview(preview)) => Ok(preview.clone()),
+            Ok(Answer::CloseCheck(check)) if self.close.is_some() => {
+                let mine = self.items.iter().position(|i| i.question == *question);
+                if let (Some(close), Some(at)) = (&mut self.close, mine) {
+                    close.take(at, check);
+                }
+                Ok(check.preview.clone())
+            }
             Ok(_) => return,
             Err(words) => Err(words.clone()),
         };
@@ -166,6 +192,11 @@ impl Confirm {
         }
         if self.shown_at.is_none() && self.items.iter().all(|i| i.preview.is_some()) {
             self.shown_at = Some(now);
+            if self.counted {
+                let lines = self.doable().flat_map(|(_, preview)| &preview.lines);
+                self.typed = Some(lines.filter(|l| l.verb == PreviewVerb::Removes).count().to_string());
+                self.written.clear();
+            }
         }
     }
 
@@ -198,10 +229,23 @@ impl Confirm {
         match key.code {
             KeyCode::Esc | KeyCode::Char('n') => return After::Closes,
             KeyCode::Down => {
-                let measured = self.measure(app.env.size);
-                self.scroll = (self.scroll + 1).min(measured.rows.len().saturating_sub(measured.space));
+                let (rows, space) = match &self.close {
+                    Some(close) => close.extent(self, app),
+                    None => {
+                        let measured = self.measure(app.env.size);
+                        (measured.rows.len(), measured.space)
+                    }
+                };
+                self.scroll = (self.scroll + 1).min(rows.saturating_sub(space));
             }
             KeyCode::Up => self.scroll = self.scroll.saturating_sub(1),
+            KeyCode::Char('Y') if self.close.is_some() => {
+                if let Some(close) = &self.close {
+                    let words = close.text(self, app);
+                    app.copy(words);
+                }
+            }
+            KeyCode::Enter | KeyCode::Char('v') if self.close.is_some() => return close::follow(self, key.code, app),
             KeyCode::Char('Y') => {
                 let words: Vec<String> =
                     self.lines().into_iter().map(|(verb, what, how)| format!("{verb:<9} {what}  {how}")).collect();
@@ -216,7 +260,7 @@ impl Confirm {
     /// Sends one request for each that can be done.
     fn confirm(&self, app: &mut App) -> After {
         let todo: Vec<(Item, Preview)> = self.doable().map(|(i, p)| (i.clone(), p.clone())).collect();
-        if todo.is_empty() {
+        if todo.is_empty() || self.typed.as_deref() == Some("0") {
             return After::Stays;
         }
         let capital = capital(self.verb);
@@ -230,10 +274,12 @@ impl Confirm {
                 let shown = preview.args.iter().map(|(k, v)| ((*k).to_owned(), Value::String(v.clone())));
                 args.extend(shown);
             }
-            let target = Some(item.target.clone());
+            // What is asked of everything has no target.
+            let target = Some(item.target.clone()).filter(|(_, id)| !id.is_empty());
             let tag = app.outbox.request(title.clone(), self.kind, target, args, preview.expect.clone());
-            let mut alone = Self { items: vec![item], title, ..self.clone() };
-            if alone.typed.is_some() {
+            let close = self.close.as_ref().map(|close| close.only(&item, &self.items));
+            let mut alone = Self { items: vec![item], title, close, ..self.clone() };
+            if alone.typed.is_some() && !alone.counted {
                 alone = alone.wants_typing();
             }
             app.confirmed(tag, alone);
@@ -248,8 +294,11 @@ impl Confirm {
                 None => lines.push(("", format!("reading {}…", item.name), String::new())),
                 Some(Err(words)) => lines.push(("", item.name.clone(), words.clone())),
                 Some(Ok(preview)) => match &preview.refused {
-                    Some(why) => lines.push((PreviewVerb::Leaves.word(), item.name.clone(), why.clone())),
-                    None => lines.extend(preview.lines.iter().map(|l| (l.verb.word(), l.what.clone(), l.how.clone()))),
+                    // Of what is kept, and why, is told where nothing else can be done.
+                    Some(why) if !self.counted => {
+                        lines.push((PreviewVerb::Leaves.word(), item.name.clone(), why.clone()));
+                    }
+                    _ => lines.extend(preview.lines.iter().map(|l| (l.verb.word(), l.what.clone(), l.how.clone()))),
                 },
             }
         }
@@ -283,6 +332,10 @@ impl Confirm {
             }
         }
         let mut notes: Vec<&str> = Vec::new();
+        if self.counted {
+            let refused = self.items.iter().filter_map(|i| i.preview.as_ref()?.as_ref().ok()?.refused.as_deref());
+            notes.extend(refused);
+        }
         for (_, preview) in self.doable() {
             if !preview.note.is_empty() && !notes.contains(&preview.note.as_str()) {
                 notes.push(&preview.note);
@@ -299,6 +352,9 @@ impl Confirm {
 
     /// Draws.
     pub fn view(&self, app: &App, canvas: &mut Canvas<'_>) {
+        if let Some(close) = &self.close {
+            return close.view(self, app, canvas);
+        }
         let Measured { area, rows: lines, notes: note_rows, space, first } = self.measure(app.env.size);
         let read = self.shown_at.map_or_else(
             || format!("reading since {}", format::duration(self.asked_at.until(app.env.now))),

@@ -1,5 +1,6 @@
 //! Parts that screens are made of.
 
+pub mod close;
 pub mod diff;
 pub mod facts;
 pub mod output;

@@ -32,7 +32,7 @@ pub use output::{Counted, OutputLine, OutputLines, OutputNote, OutputState, Sear
 pub use preview::{Expect, Preview, PreviewLine, PreviewVerb};
 pub use run::{IssueName, LeaseName, Liveness, RunLine, RunStatus};
 pub use service::ServiceLine;
-pub use workspace::{OperationLine, WorkspaceLine};
+pub use workspace::{CloseCheck, CloseItem, OperationLine, SnapshotLine, WorkspaceDetail, WorkspaceLine, close_class};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]

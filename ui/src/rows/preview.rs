@@ -23,6 +23,10 @@ pub enum PreviewVerb {
     Waits,
     /// Begins something that may fail.
     Tries,
+    /// Starts a command.
+    Runs,
+    /// Brings something back.
+    Restores,
     /// Goes on with the words of the row above.
     More,
 }
@@ -40,6 +44,8 @@ impl PreviewVerb {
             Self::Changes => "changes",
             Self::Waits => "waits",
             Self::Tries => "tries",
+            Self::Runs => "runs",
+            Self::Restores => "restores",
             Self::More => "",
         }
     }

@@ -45,6 +45,8 @@ pub struct Listing<R> {
     pub zoom: bool,
     /// The list stands beside its detail where there is room.
     pub beside: bool,
+    /// What is said of hidden rows while nothing is filtered: `archived hidden`.
+    pub left_out: &'static str,
     share: u16,
     title: &'static str,
     ask: AskPage,
@@ -72,6 +74,7 @@ impl<R: Row> Listing<R> {
             detail: false,
             zoom: false,
             beside,
+            left_out: "hidden",
             share: 49,
             title,
             ask,
@@ -398,7 +401,8 @@ impl<R: Row> Listing<R> {
         } else if !self.filter_text.is_empty() {
             title.push_str(&format!("  {}", self.filter_text));
         }
-        let range = self.table.range_words(height, split.second_heads);
+        let hidden = if self.filter.is_empty() { self.left_out } else { "hidden" };
+        let range = self.table.range_words(height, split.second_heads, hidden);
         let focused = !self.detail;
         canvas.title_rule(Rect { height: 1, ..area }, &title, &[(&range, Ink::Dim)], focused);
         let inner = Rect::new(area.x, area.y + 1, area.width, area.height - 1);

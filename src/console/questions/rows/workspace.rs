@@ -1,21 +1,26 @@
 //! Workspaces and operations: their lines, and what filters ask of them.
 
 use super::fact;
+use crate::console::checkouts::Known;
 use crate::console::questions::filter::Facts;
 use wharf_model::filter::{Field, Status};
-use wharf_model::{Kind, OperationPhase, OperationStatus, UnixMillis, WorkspaceStatus};
+use wharf_model::{
+    Kind, OperationPhase, OperationStatus, SnapshotStatus, UnixMillis, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
+    WorkspaceStrategy,
+};
 use wharf_store::view;
 use wharf_ui::glyph::Class;
-use wharf_ui::rows::{Fact, FactBlock, OperationLine, WorkspaceLine};
+use wharf_ui::rows::{FactBlock, OperationLine, SnapshotLine, WorkspaceLine};
 
-/// Class and word of a workspace's state.
-pub const fn workspace_state(status: WorkspaceStatus, used: bool) -> (Class, &'static str) {
+/// Class and word of a workspace's state, as far as its row says.
+pub const fn workspace_state(status: WorkspaceStatus, used: bool, shared: bool) -> (Class, &'static str) {
     match status {
         WorkspaceStatus::Realising => (Class::Waits, "realising"),
-        WorkspaceStatus::Active if used => (Class::Alive, "in use"),
+        WorkspaceStatus::Active | WorkspaceStatus::Idle if used => (Class::Alive, "in use"),
+        WorkspaceStatus::Active | WorkspaceStatus::Idle if shared => (Class::Alive, "shared"),
         WorkspaceStatus::Active => (Class::Alive, "active"),
         WorkspaceStatus::Idle => (Class::Waits, "idle"),
-        WorkspaceStatus::InReview => (Class::Clock, "in review"),
+        WorkspaceStatus::InReview => (Class::NeedsPerson, "in review"),
         WorkspaceStatus::Archiving => (Class::Ending, "archiving"),
         WorkspaceStatus::Archived => (Class::Chosen, "archived"),
         WorkspaceStatus::CleanupFailed => (Class::Bad, "cleanup failed"),
@@ -24,47 +29,41 @@ pub const fn workspace_state(status: WorkspaceStatus, used: bool) -> (Class, &'s
     }
 }
 
-/// A workspace, without what only its directory knows.
-pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
+/// Whether many work in it: the project's own checkout.
+pub fn is_shared(row: &WorkspaceRow) -> bool {
+    row.strategy_type == WorkspaceStrategy::ProjectPrimary || row.mode == WorkspaceMode::SharedWorkspace
+}
+
+/// A workspace with what was found in its directory.
+pub fn workspace(item: &view::WorkspaceItem, known: &Known) -> WorkspaceLine {
     let row = &item.workspace;
-    let used = item.last_run_status.is_some_and(|s| !s.is_terminal());
-    let (class, word) = workspace_state(row.status, used);
+    let used = item.live_run_number.is_some();
+    let (class, word) = seen(item, known);
     let base = match (&row.base_ref, &row.base_commit) {
         (Some(name), Some(commit)) => Some(format!("{name}@{}", commit.get(..7).unwrap_or(commit))),
         (Some(name), None) => Some(name.clone()),
         (None, Some(commit)) => Some(commit.get(..7).unwrap_or(commit).to_owned()),
         (None, None) => None,
     };
-    let mut about = vec![
-        fact("WORKSPACE", Kind::Workspace.number(row.number), row.id.text()),
-        Fact {
-            bad: row.failure_reason.is_some(),
-            ..fact("status", word, row.failure_reason.clone().unwrap_or_default())
-        },
-        fact("mode", row.mode.as_str().replace('_', " "), row.strategy_type.as_str().replace('_', " ")),
-        fact("directory", row.cwd.clone().unwrap_or_else(|| "–".to_owned()), ""),
-    ];
-    if let Some(branch) = &row.branch_name {
+    let mut about = vec![fact("id", row.id.text(), "")];
+    if row.branch_name.is_some() {
         let made = if row.branch_created_by_runtime { "made by wharf" } else { "was there before" };
-        about.push(fact("branch", branch.clone(), made));
-    }
-    if let Some(base) = &base {
-        about.push(fact("base", base.clone(), ""));
-    }
-    if let Some(n) = item.last_run_number {
-        let status = item.last_run_status.map(|s| s.to_string()).unwrap_or_default();
-        about.push(fact("last run", Kind::Run.number(n), status));
+        about.push(fact("its branch", made, ""));
     }
     let mode = match row.strategy_type {
-        wharf_model::WorkspaceStrategy::GitWorktree => "worktree",
-        wharf_model::WorkspaceStrategy::ProjectPrimary => "shared",
-        wharf_model::WorkspaceStrategy::AdapterManaged => "the agent's own",
-        wharf_model::WorkspaceStrategy::CloudSandbox => "sandbox",
+        WorkspaceStrategy::GitWorktree => "worktree",
+        WorkspaceStrategy::ProjectPrimary => "shared",
+        WorkspaceStrategy::AdapterManaged => "the agent's own",
+        WorkspaceStrategy::CloudSandbox => "sandbox",
     };
     let last_run = item.last_run_number.map(|n| {
         let status = item.last_run_status.map(|s| s.as_str().replace('_', " ")).unwrap_or_default();
         format!("{} {status}", Kind::Run.number(n)).trim_end().to_owned()
     });
+    let live = row.status != WorkspaceStatus::Archived;
+    let figures = known.figures.unwrap_or_default();
+    let stock = known.stock.as_ref().map(|(stock, _)| stock);
+    let trashed = row.trash_bytes.filter(|_| row.trash_path.is_some()).and_then(|n| u64::try_from(n).ok());
     WorkspaceLine {
         id: row.id,
         mode: mode.to_owned(),
@@ -73,21 +72,64 @@ pub fn workspace(item: &view::WorkspaceItem) -> WorkspaceLine {
         version: row.version,
         class,
         word: word.to_owned(),
-        live: row.status != WorkspaceStatus::Archived,
+        live,
         issue: item.issue.clone(),
         branch: row.branch_name.clone(),
         base,
         path: row.cwd.clone().unwrap_or_default(),
-        dirty: None,
-        untracked: None,
-        ahead: None,
-        behind: None,
-        size_bytes: None,
+        dirty: figures.dirty,
+        untracked: figures.untracked,
+        ahead: figures.ahead,
+        behind: figures.behind,
+        unpushed: known.unpushed,
+        merged: stock.and_then(|s| s.merged),
+        size_bytes: if live { stock.and_then(|s| s.bytes) } else { trashed },
+        ours: row.created_by_runtime,
         created_at: row.created_at,
         used_at: Some(row.last_used_at),
-        holder: item.last_run_number.filter(|_| used).map(|n| Kind::Run.number(n)),
+        holder: item.live_run_number.filter(|_| used).map(|n| Kind::Run.number(n)),
         environment: item.environment.clone(),
-        facts: vec![FactBlock { facts: about }],
+        facts: vec![FactBlock::default(), FactBlock { facts: about }],
+    }
+}
+
+/// Its state, with what was seen of its directory: one that rests may be merged, gone, or not to be judged.
+fn seen(item: &view::WorkspaceItem, known: &Known) -> (Class, &'static str) {
+    let row = &item.workspace;
+    let used = item.live_run_number.is_some();
+    let state = workspace_state(row.status, used, is_shared(row));
+    if !matches!(row.status, WorkspaceStatus::Active | WorkspaceStatus::Idle | WorkspaceStatus::InReview) {
+        return state;
+    }
+    match known.trouble() {
+        Some((true, _)) => return (Class::Bad, "missing"),
+        Some((false, _)) => return (Class::Unknown, "unknown"),
+        None => {}
+    }
+    let Some((stock, _)) = &known.stock else { return state };
+    let nothing_loose = stock.changed == Some(0) && stock.untracked == Some(0);
+    // What has no commit of its own has merged nothing.
+    let worked = stock.head.is_some() && stock.head != row.base_commit;
+    let rests = row.status == WorkspaceStatus::Idle && !used && !is_shared(row);
+    if rests && worked && nothing_loose && stock.merged == Some(true) { (Class::Good, "merged") } else { state }
+}
+
+/// A snapshot.
+pub fn snapshot(item: &view::SnapshotItem) -> SnapshotLine {
+    let row = &item.snapshot;
+    let counted = |n: i64| u64::try_from(n).unwrap_or(0);
+    SnapshotLine {
+        id: row.id,
+        ordinal: row.ordinal,
+        at: row.created_at,
+        files: counted(row.files),
+        bytes: counted(row.bytes),
+        reason: row.reason.clone(),
+        run: item.run_number.map(|n| Kind::Run.number(n)),
+        branch: row.branch_name.clone(),
+        until: row.expires_at,
+        removed_at: row.removed_at.or((row.status == SnapshotStatus::Removed).then_some(row.updated_at)),
+        restored_at: row.restored_at,
     }
 }
 

@@ -3,7 +3,13 @@
 //! [`Found`] is what was read from the disk, beside the decision; [`Around`] is what the store knows. Both are
 //! judged by one pure rule, for the preview and for the acceptance alike.
 
+mod judge;
+mod rows;
+
 use serde::{Deserialize, Serialize};
+
+pub use judge::{AskedBy, CloseCheck, CloseEffect, CloseItem, ClosePlan, CloseVerb, CloseVerdict, Level, judge};
+pub use rows::{CloseCommand, CloseRows, is_of, is_shared, root};
 
 /// Most names kept of one list: the rest is a count.
 pub const NAMES_MAX: usize = 20;

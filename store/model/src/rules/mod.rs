@@ -8,6 +8,7 @@ pub mod lease;
 pub mod lease_verb;
 pub mod liveness;
 pub mod queue;
+pub mod reap;
 pub mod release;
 pub mod reuse_key;
 pub mod template;

@@ -76,7 +76,8 @@ pub const fn workspace(from: Option<WorkspaceStatus>, to: WorkspaceStatus) -> bo
     use WorkspaceStatus::*;
     match (from, to) {
         (None, Realising)
-        | (Some(Realising), Realising | Active | Failed)
+        // Brought back it rests; what could not be brought back is where it was.
+        | (Some(Realising), Realising | Active | Failed | Idle | Archived | Missing)
         | (Some(Active), Active | Idle | Missing | InReview | Archiving | Realising)
         | (Some(Idle), Idle | Active | InReview | Archiving | Missing | Realising)
         | (Some(InReview), InReview | Idle | Archiving)
@@ -84,7 +85,8 @@ pub const fn workspace(from: Option<WorkspaceStatus>, to: WorkspaceStatus) -> bo
         // Back where it was: it was used again before anything was moved.
         | (Some(Archiving), Archiving | Archived | CleanupFailed | Idle)
         | (Some(CleanupFailed), CleanupFailed | Archiving)
-        | (Some(Missing), Missing | Realising | Archived)
+        // What git has of a directory that is gone is removed by the same action; and it may come back by itself.
+        | (Some(Missing), Missing | Realising | Archiving | Archived | Idle)
         | (Some(Archived), Archived | Realising) => true,
         _ => false,
     }

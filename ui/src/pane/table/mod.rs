@@ -307,7 +307,8 @@ impl<R: Row> Table<R> {
     }
 
     /// `1–40 of 1,042`, with what is new above and marked.
-    pub fn range_words(&self, height: usize, second_heads: bool) -> String {
+    /// `hidden` says what the filter hides, or what is left out without one.
+    pub fn range_words(&self, height: usize, second_heads: bool, hidden: &str) -> String {
         if self.rows.is_empty() {
             return if self.known { "0".to_owned() } else { "reading".to_owned() };
         }
@@ -336,7 +337,7 @@ impl<R: Row> Table<R> {
         let total = crate::format::count(self.total.max(self.rows.len() as u64));
         words.push_str(&format!("{first}–{last} of {total}{at_least}"));
         if self.hidden > 0 {
-            words.push_str(&format!(" · {} hidden", crate::format::count(self.hidden)));
+            words.push_str(&format!(" · {} {hidden}", crate::format::count(self.hidden)));
         }
         words
     }

@@ -74,7 +74,7 @@ fn there_is_more_behind_a_page_whose_rows_were_not_counted() {
     table.first_page(uncounted(&[(9, true), (8, false), (7, false)], true));
     table.end(true);
     assert_eq!(table.wants_more(10), Some(7));
-    assert!(table.range_words(10, false).ends_with("of 3+"), "{}", table.range_words(10, false));
+    assert!(table.range_words(10, false, "hidden").ends_with("of 3+"), "{}", table.range_words(10, false, "hidden"));
     table.further_page(uncounted(&[(6, false), (5, false)], false));
     assert_eq!(table.wants_more(10), None, "the end has been seen");
     table.first_page(uncounted(&[(10, true), (9, false), (8, false)], true));
@@ -89,10 +89,10 @@ fn the_view_keeps_two_rows_from_the_edge() {
         table.step(1);
         table.settle(10, false);
     }
-    assert_eq!(table.range_words(10, false), "4–13 of 50");
+    assert_eq!(table.range_words(10, false, "hidden"), "4–13 of 50");
     table.scroll(20, 10, false);
     table.settle(10, false);
-    assert_eq!(table.range_words(10, false), "24–33 of 50");
+    assert_eq!(table.range_words(10, false, "hidden"), "24–33 of 50");
     assert_eq!(table.at(0, false), Some(27));
 }
 

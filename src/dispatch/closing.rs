@@ -1,0 +1,147 @@
+//! What a close check needs from store and disk: the same for the preview that somebody reads, for the acceptance
+//! of what they asked, and for the look just before a directory is moved.
+
+use std::path::{Path, PathBuf};
+
+use wharf_model::WorkspaceId;
+use wharf_model::config::Retention;
+use wharf_model::rules::close_check::{AskedBy, CloseCheck, CloseRows, Found, Place, judge, root};
+use wharf_model::rules::reap::{self, Candidate};
+use wharf_model::{ProjectId, UnixMillis};
+use wharf_store::{Reader, StoreError};
+
+use crate::workspace::close::{self, Limits, LookAsk};
+
+/// A close check with what it was made from.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The rows.
+    pub rows: CloseRows,
+    /// What was found on the disk.
+    pub found: Found,
+    /// The judgement.
+    pub check: CloseCheck,
+}
+
+/// What to look at for a workspace.
+pub fn look_ask(rows: &CloseRows, never: Vec<PathBuf>) -> Option<LookAsk> {
+    let workspace = &rows.workspace;
+    Some(LookAsk {
+        project: workspace.project_id,
+        workspace: workspace.id,
+        path: PathBuf::from(root(workspace)?),
+        base: workspace.base_ref.clone().or_else(|| workspace.base_commit.clone()),
+        never,
+        limits: Limits::default(),
+    })
+}
+
+/// Looks at the directory of a workspace. Takes as long as its limits allow; blocks.
+pub fn look(rows: &CloseRows, never: Vec<PathBuf>) -> Found {
+    look_ask(rows, never).map_or_else(nowhere, |ask| close::look(&ask))
+}
+
+/// What is found of a workspace that never had a directory.
+fn nowhere() -> Found {
+    let nothing = Path::new("");
+    let ask = LookAsk {
+        project: ProjectId::NIL,
+        workspace: WorkspaceId::NIL,
+        path: nothing.to_owned(),
+        base: None,
+        never: Vec::new(),
+        limits: Limits::default(),
+    };
+    Found { place: Place::Gone, unknown: Vec::new(), ..close::look(&ask) }
+}
+
+/// Directories that are never removed: those of all projects.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn never(reader: &Reader) -> Result<Vec<PathBuf>, StoreError> {
+    Ok(reader.project_paths()?.into_iter().map(PathBuf::from).collect())
+}
+
+/// Makes the close check of one workspace; none when there is no such workspace. Blocks.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn check(
+    reader: &Reader,
+    id: WorkspaceId,
+    retention: &Retention,
+    asked: AskedBy,
+    now: UnixMillis,
+) -> Result<Option<Checked>, StoreError> {
+    let Some(rows) = reader.close_rows(id)? else { return Ok(None) };
+    let found = look(&rows, never(reader)?);
+    let check = judge(&found, &rows.around(), &rows.plan(retention, now), asked);
+    Ok(Some(Checked { rows, found, check }))
+}
+
+/// A workspace of a finished issue, and whether it goes by itself.
+#[derive(Debug, Clone)]
+pub struct Reapable {
+    /// The rows that were judged.
+    pub rows: CloseRows,
+    /// When the last of its issues was closed.
+    pub closed_at: Option<UnixMillis>,
+    /// From when on it may go; none when that is never.
+    pub eligible_at: Option<UnixMillis>,
+    /// What was found; none where time alone keeps it, so that nothing was looked at.
+    pub found: Option<Found>,
+    /// The judgement of that.
+    pub check: Option<CloseCheck>,
+    /// Why it stays; none when it goes.
+    pub stays: Option<String>,
+}
+
+/// Judges every workspace that might be archived by itself. Directories of those that are not due are not looked
+/// at. Blocks.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn reapable(
+    reader: &Reader,
+    project: Option<ProjectId>,
+    retention: &Retention,
+    now: UnixMillis,
+) -> Result<Vec<Reapable>, StoreError> {
+    let never = never(reader)?;
+    let mut all = Vec::new();
+    for workspace in reader.reap_candidates(project)? {
+        let Some(rows) = reader.close_rows(workspace.id)? else { continue };
+        all.push(one(rows, never.clone(), retention, now));
+    }
+    Ok(all)
+}
+
+/// What decides whether a workspace is due.
+pub fn candidate(rows: &CloseRows, retention: &Retention) -> Candidate {
+    let (closed_at, open_issue) = reap::closed(&rows.issues);
+    Candidate {
+        status: rows.workspace.status,
+        shared: rows.around().shared,
+        closed_at,
+        open_issue,
+        cool_down_ms: retention.workspaces_after_close_ms,
+    }
+}
+
+fn one(rows: CloseRows, never: Vec<PathBuf>, retention: &Retention, now: UnixMillis) -> Reapable {
+    let candidate = candidate(&rows, retention);
+    let closed_at = candidate.closed_at;
+    match reap::due(&candidate, now) {
+        Ok(eligible) => {
+            let found = look(&rows, never);
+            let check = judge(&found, &rows.around(), &rows.plan(retention, now), AskedBy::Reaper);
+            let stays = reap::allows(&check).err();
+            Reapable { rows, closed_at, eligible_at: Some(eligible), found: Some(found), check: Some(check), stays }
+        }
+        Err(why) => {
+            let eligible_at = if let reap::NotDue::CoolsDown(at) = why { Some(at) } else { None };
+            Reapable { rows, closed_at, eligible_at, found: None, check: None, stays: Some(why.to_string()) }
+        }
+    }
+}

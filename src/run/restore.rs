@@ -1,0 +1,152 @@
+//! Bringing workspaces back, and removing for good what is kept no longer.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wharf_model::rules::close_check::root;
+use wharf_model::{ActionRow, OperationPhase};
+
+use super::archive::{blocking, git};
+use super::context::Context;
+use super::operation::own::{self, Over};
+use super::snapshot::{named, owner, text, told};
+use crate::clock;
+use crate::dispatch::input::{Fact, RestoredWorkspace};
+use crate::dispatch::perform::{EmptyJob, WorkspaceJob};
+use crate::process::kill_point::kill_point;
+use crate::workspace::mark::Mark;
+use crate::workspace::restore::{self, Applied, BringBack, FreshAsk, IntoAsk};
+use crate::workspace::snapshot::{self, SnapshotLimits};
+use crate::workspace::trash::{self, EmptyAsk};
+
+/// Longest pass over a directory of the trash; what is left is done by the next one.
+const PASS: Duration = Duration::from_mins(5);
+/// Most passes of one try.
+const PASSES: usize = 100;
+
+/// Carries out `workspace.restore`.
+pub async fn restore(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact {
+    let workspace = job.rows.workspace.id;
+    kill_point("workspace.restore_intended");
+    match bring(ctx, action, job).await {
+        Ok(Ok(back)) => {
+            kill_point("workspace.brought_back");
+            Fact::WorkspaceRestored { action: action.id, workspace, back: Box::new(back) }
+        }
+        Ok(Err(message)) => Fact::WorkspaceWorkFailed { action: action.id, workspace, message },
+        Err(Over) => Fact::ActionDone { action: action.id },
+    }
+}
+
+async fn bring(
+    ctx: &Context,
+    action: &ActionRow,
+    job: &WorkspaceJob,
+) -> Result<Result<RestoredWorkspace, String>, Over> {
+    let number = job.rows.number();
+    let shown = match &job.snapshot {
+        Some(snapshot) => format!("restore {number}.{}", snapshot.ordinal),
+        None => format!("restore {number} from the trash"),
+    };
+    let cwd = root(&job.rows.workspace).unwrap_or_default();
+    let step = (OperationPhase::WorkspaceRestore, &*shown);
+    let work = async {
+        match text(action, "from") {
+            Some("trash") => out_of_the_trash(action, job).await.map(|back| (back, None)),
+            Some("fresh") => fresh(ctx, action, job).await.map(applied),
+            _ => into(action, job).await.map(applied),
+        }
+    };
+    let result = own::step(ctx, &owner(action, job), &job.operations, step, cwd, work).await?;
+    let (back, before) = match result {
+        Ok(done) => done,
+        Err(message) => return Ok(Err(message)),
+    };
+    // What was there before is kept in a row of its own, so that this can be undone.
+    if let Some(before) = before {
+        let workspace = job.rows.workspace.id;
+        let snapshot = Box::new(told(&before, &format!("before {shown}")));
+        ctx.inbox.tell(Fact::SnapshotTaken { action: action.id, workspace, snapshot }).await;
+    }
+    Ok(Ok(back))
+}
+
+fn applied(done: Applied) -> (RestoredWorkspace, Option<snapshot::Snapshot>) {
+    let back = RestoredWorkspace {
+        path: done.path.display().to_string(),
+        branch: done.snapshot.branch.clone(),
+        snapshot: Some(done.snapshot.id),
+        notes: done.notes,
+    };
+    (back, done.before)
+}
+
+async fn out_of_the_trash(action: &ActionRow, job: &WorkspaceJob) -> Result<RestoredWorkspace, String> {
+    let place = text(action, "trash_path").ok_or("the action names no place in the trash")?;
+    let workspace = &job.rows.workspace;
+    let ask = BringBack {
+        trash_path: PathBuf::from(place),
+        project: workspace.project_id,
+        workspace: workspace.id,
+        to: None,
+    };
+    let returned = blocking(move || restore::bring_back(&ask).map_err(|e| e.to_string())).await?;
+    Ok(RestoredWorkspace {
+        path: returned.path.display().to_string(),
+        branch: returned.branch,
+        snapshot: None,
+        notes: returned.notes,
+    })
+}
+
+async fn fresh(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<Applied, String> {
+    let id = named(action, "snapshot").ok_or("the action names no snapshot")?;
+    let workspace = &job.rows.workspace;
+    let path = root(workspace).map(PathBuf::from).ok_or("it never had a directory")?;
+    let mut mark = Mark::new(workspace.project_id, workspace.id, None, clock::now());
+    mark.branch.clone_from(&workspace.branch_name);
+    mark.created_branch = workspace.branch_created_by_runtime;
+    let ask = FreshAsk { id, path, repo: PathBuf::from(&job.rows.project.path), mark };
+    let git = git(ctx, job);
+    blocking(move || restore::into_fresh(&ask, &git).map_err(|e| e.to_string())).await
+}
+
+async fn into(action: &ActionRow, job: &WorkspaceJob) -> Result<Applied, String> {
+    let (id, before) = named(action, "snapshot").zip(named(action, "before")).ok_or("the action names no snapshot")?;
+    let workspace = &job.rows.workspace;
+    let path = root(workspace).map(PathBuf::from).ok_or("it never had a directory")?;
+    let ask = IntoAsk {
+        id,
+        before,
+        project: workspace.project_id,
+        workspace: workspace.id,
+        path,
+        at: clock::now(),
+        limits: SnapshotLimits::default(),
+    };
+    blocking(move || restore::into_workspace(&ask).map_err(|e| e.to_string())).await
+}
+
+/// Removes for good what is kept no longer.
+pub async fn empty(action: &ActionRow, what: EmptyJob) -> Fact {
+    kill_point("workspace.empty_intended");
+    let work = move || match what {
+        EmptyJob::Snapshot { id, repo } => snapshot::forget(&repo, id).map(drop).map_err(|e| e.to_string()),
+        EmptyJob::Trash { path, project, workspace } => {
+            let ask = EmptyAsk { trash_path: path, project, workspace, time: PASS };
+            for _ in 0..PASSES {
+                if trash::empty(&ask).map_err(|e| e.to_string())?.done {
+                    return Ok(());
+                }
+            }
+            Err("much of it is left; it goes on".to_owned())
+        }
+    };
+    match blocking(work).await {
+        Ok(()) => {
+            kill_point("workspace.emptied");
+            Fact::TrashEmptied { action: action.id }
+        }
+        Err(error) => Fact::ActionFailed { action: action.id, error },
+    }
+}

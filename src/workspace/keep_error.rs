@@ -1,0 +1,162 @@
+//! Why a workspace cannot be kept, moved away or brought back.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::WorkspaceError;
+
+/// Nothing was lost when one of these is answered: each names the place, the cause and a way out.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The directory is not ours to touch.
+    #[error("{} is left alone: {why}", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+    /// The directory is certainly not there.
+    #[error("{} is not there; restore it from its trash or from a snapshot", path.display())]
+    Gone {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A snapshot needs a repository.
+    #[error("{} is in no git repository, so no snapshot of it can be made; its trash keeps all of it", path.display())]
+    NoRepository {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Something else has the name.
+    #[error("{} is taken by something else; {}", path.display(), offer_text(offer.as_deref()))]
+    Taken {
+        /// What is taken.
+        path: PathBuf,
+        /// A path that is free.
+        offer: Option<PathBuf>,
+    },
+    /// In use in a way that the system does not let go.
+    #[error("{} is in use ({why}); end what uses it, then try again", path.display())]
+    Busy {
+        /// What is in use.
+        path: PathBuf,
+        /// By what, or the system's word.
+        why: String,
+    },
+    /// The trash would lie on another file system: then a move is a copy and no longer one step.
+    #[error("{} and its trash {} are on different file systems, so it cannot be moved in one step; unmount it, or move it yourself", path.display(), trash.display())]
+    OtherFileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// Where it was to go.
+        trash: PathBuf,
+    },
+    /// A right is missing.
+    #[error("cannot {what} {}: {source}; make it writable for you, then try again", path.display())]
+    Denied {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// More than the limits allow.
+    #[error("{} is too large for a snapshot ({why}); have git ignore what need not be kept, or keep it by its trash alone", path.display())]
+    TooLarge {
+        /// The directory.
+        path: PathBuf,
+        /// Which limit.
+        why: String,
+    },
+    /// Something changed between two steps, so that going on would be a guess.
+    #[error("{} changed meanwhile: {why}; look again and repeat", path.display())]
+    Changed {
+        /// What.
+        path: PathBuf,
+        /// How.
+        why: String,
+    },
+    /// No snapshot with this id.
+    #[error("snapshot {id} is not in {}; it was removed, or the repository is another one", path.display())]
+    NoSnapshot {
+        /// Its id.
+        id: String,
+        /// The repository.
+        path: PathBuf,
+    },
+    /// A record of the trash that is missing or damaged.
+    #[error("trash record {} cannot be used: {why}; wharf leaves what it stands for alone", path.display())]
+    BadRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A command of git failed.
+    #[error("`{command}` failed in {}: {message}", path.display())]
+    Command {
+        /// As typed.
+        command: String,
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
+    /// Something in the way of a restore that no snapshot holds.
+    #[error("{} stands in the way and is in no snapshot ({what}); move it, then try again", path.display())]
+    InTheWay {
+        /// What stands there.
+        path: PathBuf,
+        /// What it is: `ignored`, `a nested repository`.
+        what: &'static str,
+    },
+    /// As for making a workspace.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+}
+
+fn offer_text(offer: Option<&Path>) -> String {
+    match offer {
+        Some(free) => format!("{} is free", free.display()),
+        None => "move it, then try again".to_owned(),
+    }
+}
+
+impl KeepError {
+    /// The stored error code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotOurs { .. } | Self::Gone { .. } | Self::NoRepository { .. } => "illegal_state",
+            Self::Changed { .. } => "changed_since_preview",
+            Self::Workspace(WorkspaceError::Io { source, .. }) | Self::Denied { source, .. }
+                if source.kind() == ErrorKind::StorageFull =>
+            {
+                "disk_full"
+            }
+            _ => super::CODE,
+        }
+    }
+
+    /// Whether trying again may help without anybody doing anything: a lock or a busy file.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Workspace(WorkspaceError::LockBusy { .. }))
+    }
+
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            ErrorKind::ResourceBusy => Self::Busy { path: path.clone(), why: source.to_string() },
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Self::Denied { what, path: path.clone(), source }
+            }
+            _ => Self::Workspace(WorkspaceError::Io { what, path: path.clone(), source }),
+        }
+    }
+
+    pub(crate) fn git(what: &'static str, path: &Path) -> impl Fn(git2::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| Self::Workspace(WorkspaceError::git(what, &path)(error))
+    }
+}

@@ -1,0 +1,85 @@
+//! A snapshot as a new worktree.
+
+use git2::{BranchType, Repository};
+
+use super::{Applied, FreshAsk, apply, notes, read, wanted};
+use crate::workspace::git_run;
+use crate::workspace::inspect::{self, AtPath, MarkState, RepositoryFacts};
+use crate::workspace::keep_error::KeepError;
+use crate::workspace::lock::WorktreeLock;
+use crate::workspace::mark::{self, WORKTREE_FILE};
+use crate::workspace::parent;
+use crate::workspace::snapshot::{self, Snapshot, SnapshotLimits};
+use crate::workspace::trash::LOCK_WAIT;
+use crate::workspace::worktree::{Git, LockReason, Start};
+
+pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError> {
+    let repo = snapshot::open(&ask.repo)?;
+    let snapshot = wanted(&repo, &ask.repo, ask.id)?;
+    if snapshot.workspace != ask.mark.workspace {
+        let why = format!("snapshot {} is of workspace {}", ask.id, snapshot.workspace);
+        return Err(KeepError::NotOurs { path: ask.path.clone(), why });
+    }
+    let facts = match inspect::inspect(&ask.repo)? {
+        inspect::Place::Repository(facts) => *facts,
+        inspect::Place::Plain(path) => return Err(KeepError::NoRepository { path }),
+    };
+    let holder = format!("restore of snapshot {}", ask.id);
+    let lock = WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &holder)?;
+    if !is_begun(ask, &facts)? {
+        let taken = || KeepError::Taken { path: ask.path.clone(), offer: Some(super::back::free(&ask.path)) };
+        match inspect::at_path(&ask.path)? {
+            AtPath::Free | AtPath::EmptyDirectory => {}
+            _ => return Err(taken()),
+        }
+        if let Some(dir) = ask.path.parent() {
+            parent::prepare(dir, facts.root().unwrap_or(&facts.common_dir))?;
+        }
+        let (start, new_branch) = start(&repo, &facts, &snapshot)?;
+        let reason = LockReason { workspace: ask.mark.workspace, new_branch };
+        git_run::run(&git.add_without_files(&ask.path, reason, &start))?;
+    }
+    let made = snapshot::open(&ask.path)?;
+    drop(lock);
+    let target = read(&made, &ask.path, &snapshot)?;
+    let done = apply::apply(&made, &ask.path, &target, None, SnapshotLimits::default())?;
+    let mut marked = ask.mark.clone();
+    if marked.branch.is_none() {
+        marked.branch = crate::workspace::close::repository::head(&made).ok().and_then(|(_, branch)| branch);
+    }
+    if let Some(reason) = entry(ask, &facts)?.and_then(|e| LockReason::of(&e)) {
+        marked.created_branch |= reason.new_branch;
+    }
+    mark::write(&made.path().join(WORKTREE_FILE), &marked)?;
+    let notes = notes(&made, &snapshot)?;
+    Ok(Applied { path: ask.path.clone(), before: None, snapshot, written: done.written, removed: done.removed, notes })
+}
+
+fn entry(ask: &FreshAsk, facts: &RepositoryFacts) -> Result<Option<inspect::WorktreeEntry>, KeepError> {
+    let path = crate::workspace::containment::resolve(&ask.path)?;
+    Ok(inspect::worktrees(facts)?.into_iter().find(|w| w.path == path && !w.missing))
+}
+
+/// Whether an earlier attempt made the worktree.
+fn is_begun(ask: &FreshAsk, facts: &RepositoryFacts) -> Result<bool, KeepError> {
+    let Some(entry) = entry(ask, facts)? else { return Ok(false) };
+    let marked = matches!(&entry.mark, MarkState::Present(mark) if mark.workspace == ask.mark.workspace);
+    Ok(marked || LockReason::of(&entry).is_some_and(|reason| reason.workspace == ask.mark.workspace))
+}
+
+/// What the worktree starts with, and whether its branch is made with it.
+fn start(repo: &Repository, facts: &RepositoryFacts, snapshot: &Snapshot) -> Result<(Start, bool), KeepError> {
+    let free = |branch: &str| -> Result<bool, KeepError> {
+        Ok(!inspect::worktrees(facts)?.iter().any(|w| w.branch.as_deref() == Some(branch)))
+    };
+    Ok(match (&snapshot.branch, &snapshot.head) {
+        (Some(branch), Some(head)) => match repo.find_branch(branch, BranchType::Local) {
+            Ok(_) if free(branch)? => (Start::Branch(branch.clone()), false),
+            // It is checked out elsewhere.
+            Ok(_) => (Start::Detached(head.clone()), false),
+            Err(_) => (Start::NewBranch { branch: branch.clone(), commit: head.clone() }, true),
+        },
+        (None, Some(head)) => (Start::Detached(head.clone()), false),
+        (branch, None) => (Start::Unborn(branch.clone().unwrap_or_else(|| "main".to_owned())), true),
+    })
+}

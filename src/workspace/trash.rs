@@ -1,0 +1,473 @@
+//! Moving a workspace's directory away, whole, in one step; and really removing it later.
+//!
+//! `<parent>/SHOP-1` becomes `<parent>/.trash/<uuid>`, with the record `<parent>/.trash/<uuid>.json` beside it. The
+//! worktree's entry (its index, HEAD, log, what is under way, its submodules' repositories) is moved to
+//! `<common git dir>/wharf/trash/<uuid>`, so that git knows the worktree no more and nothing of it is gone; what
+//! only the entry reached is held by `refs/wharf/trash/<uuid>`. Every step can be repeated after a crash.
+
+pub(crate) mod held;
+pub(crate) mod record;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use git2::Repository;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use wharf_model::rules::close_check::Place;
+use wharf_model::{ProjectId, UnixMillis, WorkspaceId};
+
+use super::close::place::{self, Ours};
+use super::close::repository;
+use super::git_run;
+use super::keep_error::KeepError;
+use super::lock::{OUR_DIR, WorktreeLock, our_dir};
+use super::mark::{self, Mark, WORKTREE_FILE};
+use super::snapshot::objects::sync_dir;
+use super::worktree::Git;
+use crate::environment::sandbox::tree;
+use crate::process::kill_point::kill_point;
+
+/// Name of the trash beside the directories it takes.
+pub const DIRECTORY: &str = ".trash";
+/// Refs that hold what only a worktree in the trash reached.
+pub const REFS: &str = "refs/wharf/trash/";
+
+/// What to move away.
+#[derive(Debug, Clone)]
+pub struct TrashAsk {
+    /// Names the place in the trash; the same id goes on after a crash.
+    pub id: Uuid,
+    /// The project that the directory was made for.
+    pub project: ProjectId,
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Root of the worktree, or of the plain directory.
+    pub path: PathBuf,
+    /// Directories that must never be moved: the checkout of every project.
+    pub never: Vec<PathBuf>,
+    /// Whether the branch may go when we made it and it is merged.
+    pub delete_branch: bool,
+    /// Now.
+    pub at: UnixMillis,
+}
+
+/// What became of the branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is", content = "why")]
+pub enum BranchFate {
+    /// Deleted: it was made for this workspace and everything of it is merged.
+    Deleted,
+    /// Kept: the reason.
+    Kept(String),
+    /// There was none.
+    None,
+}
+
+/// What stands beside a directory in the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Format; 1.
+    pub version: u32,
+    /// Names the directory in the trash.
+    pub id: Uuid,
+    /// The project.
+    pub project: ProjectId,
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Where the directory was.
+    pub path: PathBuf,
+    /// Where it is in the trash.
+    pub trash_path: PathBuf,
+    /// Git directory that the worktrees share; none for a plain directory.
+    pub common_dir: Option<PathBuf>,
+    /// Name of the worktree's entry.
+    pub entry: Option<String>,
+    /// Branch that was checked out.
+    pub branch: Option<String>,
+    /// Commit that HEAD was at.
+    pub head: Option<String>,
+    /// Our mark, as it was.
+    pub mark: Mark,
+    /// Reason of the worktree's lock.
+    pub locked: Option<String>,
+    /// Settings of the branch (`branch.<name>.*`), which go with it.
+    pub branch_config: Vec<(String, String)>,
+    /// Mode of the directory.
+    pub mode: u32,
+    /// Its number in its file system, by which it is known again under another name.
+    pub inode: u64,
+    /// When it was moved.
+    pub at: UnixMillis,
+    /// What became of the branch; none before that was decided.
+    pub branch_fate: Option<BranchFate>,
+    /// Whether all steps were done.
+    pub complete: bool,
+    /// Whether it is being removed for good: its mark may be gone already.
+    #[serde(default)]
+    pub emptying: bool,
+}
+
+/// How long the repository's lock is waited for.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// What the branch's log is called while it is in the trash with the entry.
+pub(crate) const BRANCH_LOG: &str = "wharf-branch-log";
+
+impl Record {
+    /// Where the worktree's entry lies meanwhile.
+    pub(crate) fn parked(&self) -> Option<PathBuf> {
+        Some(self.common_dir.as_ref()?.join(OUR_DIR).join("trash").join(self.id.to_string()))
+    }
+
+    /// Where the worktree's entry belongs.
+    pub(crate) fn entry_dir(&self) -> Option<PathBuf> {
+        Some(self.common_dir.as_ref()?.join("worktrees").join(self.entry.as_ref()?))
+    }
+
+    /// Whether a directory is the one that this is of.
+    pub(crate) fn is_at(&self, path: &Path) -> Result<bool, KeepError> {
+        match path.symlink_metadata() {
+            Ok(meta) => Ok(meta.is_dir() && meta.ino() == self.inode),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(e) => Err(KeepError::io("look at", path)(e)),
+        }
+    }
+
+    /// Checks whose it is.
+    pub(crate) fn check(&self, project: ProjectId, workspace: WorkspaceId) -> Result<(), KeepError> {
+        if self.project == project && self.workspace == workspace {
+            return Ok(());
+        }
+        let why = format!("it is of workspace {} of project {}", self.workspace, self.project);
+        Err(KeepError::BadRecord { path: record::file(&self.trash_path), why })
+    }
+}
+
+/// Moves a directory to the trash, or goes on where an earlier call with this id was cut off. Takes the
+/// repository's worktree lock. Blocks the thread, so not for async tasks.
+///
+/// # Errors
+/// Not ours, in use, other file system, no right, name taken: the directory is then where it was. An error after
+/// the move leaves it in the trash, and a repeated call goes on.
+pub fn move_away(ask: &TrashAsk, git: &Git) -> Result<Record, KeepError> {
+    let parent = ask
+        .path
+        .parent()
+        .ok_or_else(|| KeepError::NotOurs { path: ask.path.clone(), why: "it is the root of everything".to_owned() })?;
+    let parent = match parent.canonicalize() {
+        Ok(parent) => parent,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Err(KeepError::Gone { path: ask.path.clone() }),
+        Err(e) => return Err(KeepError::io("resolve", parent)(e)),
+    };
+    let trash_path = parent.join(DIRECTORY).join(ask.id.to_string());
+    let record = match record::read(&trash_path)? {
+        Some(record) => {
+            record.check(ask.project, ask.workspace)?;
+            record
+        }
+        None => begin(ask, &trash_path)?,
+    };
+    kill_point("workspace.trash_recorded");
+    if record.complete {
+        return Ok(record);
+    }
+    finish(ask, git, record)
+}
+
+/// The record, written before anything moves.
+fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
+    let ours = place::judge(&ask.path, ask.project, ask.workspace, &ask.never).map_err(|place| match *place {
+        Place::Gone => KeepError::Gone { path: ask.path.clone() },
+        Place::NotOurs(why) | Place::Unknown(why) => KeepError::NotOurs { path: ask.path.clone(), why },
+        Place::Ours => KeepError::NotOurs { path: ask.path.clone(), why: "it was not looked at".to_owned() },
+    })?;
+    if trash_path.symlink_metadata().is_ok() {
+        return Err(KeepError::Taken { path: trash_path.to_owned(), offer: None });
+    }
+    if let Some(trash) = trash_path.parent() {
+        record::prepare(trash)?;
+    }
+    let Ours { path, mark, inode, mode, git } = ours;
+    let (mut head, mut branch, mut branch_config) = (None, None, Vec::new());
+    if git.is_some() {
+        let fail = KeepError::git("read HEAD", &path);
+        let repo = Repository::open(&path).map_err(&fail)?;
+        let (commit, name) = repository::head(&repo).map_err(&fail)?;
+        head = commit.map(|c| c.to_string());
+        branch = name;
+        branch_config = settings_of(&repo, branch.as_deref().or(mark.branch.as_deref()))?;
+    }
+    let record = Record {
+        version: record::VERSION,
+        id: ask.id,
+        project: ask.project,
+        workspace: ask.workspace,
+        path,
+        trash_path: trash_path.to_owned(),
+        common_dir: git.as_ref().map(|g| g.common_dir.clone()),
+        entry: git.as_ref().map(|g| g.entry.clone()),
+        branch,
+        head,
+        mark,
+        locked: git.and_then(|g| g.locked),
+        branch_config,
+        mode,
+        inode,
+        at: ask.at,
+        branch_fate: None,
+        complete: false,
+        emptying: false,
+    };
+    record::write(&record)?;
+    Ok(record)
+}
+
+/// `branch.<name>.*`, which git removes with the branch.
+fn settings_of(repo: &Repository, branch: Option<&str>) -> Result<Vec<(String, String)>, KeepError> {
+    let Some(branch) = branch else { return Ok(Vec::new()) };
+    let fail = KeepError::git("read the branch's settings", repo.path());
+    let config = repo.config().and_then(|mut c| c.snapshot()).map_err(&fail)?;
+    let prefix = format!("branch.{branch}.");
+    let mut all = Vec::new();
+    let mut entries = config.entries(None).map_err(&fail)?;
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(&fail)?;
+        if let (Ok(name), Ok(value)) = (entry.name(), entry.value())
+            && name.starts_with(&prefix)
+        {
+            all.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(all)
+}
+
+/// Every step looks first whether it was done.
+fn finish(ask: &TrashAsk, git: &Git, mut record: Record) -> Result<Record, KeepError> {
+    let lock = match &record.common_dir {
+        Some(common) => Some(WorktreeLock::acquire(common, LOCK_WAIT, &format!("trash {}", record.id))?),
+        None => None,
+    };
+    if record.is_at(&record.trash_path)? {
+        if let Some(dir) = record.trash_path.parent() {
+            sync_dir(dir)?;
+        }
+    } else if record.is_at(&record.path)? {
+        if let (Some(entry), Some(common)) = (record.entry_dir(), &record.common_dir) {
+            keep_branch_log(common, &entry, record.mark.branch.as_deref())?;
+            let repo = Repository::open(&record.path).map_err(KeepError::git("open", &record.path))?;
+            held::hold(&repo, &entry, record.id, record.at)?;
+            kill_point("workspace.trash_held");
+        }
+        rename(&record)?;
+    } else {
+        // Neither here nor there: whoever moved it has it.
+        return Err(KeepError::Gone { path: record.path.clone() });
+    }
+    kill_point("workspace.trash_moved");
+    park(&record)?;
+    kill_point("workspace.trash_parked");
+    drop(lock);
+    if record.branch_fate.is_none() {
+        record.branch_fate = Some(branch_fate(ask, git, &record));
+        kill_point("workspace.trash_branch");
+    }
+    record.complete = true;
+    record::write(&record)?;
+    Ok(record)
+}
+
+/// The whole directory in one step.
+fn rename(record: &Record) -> Result<(), KeepError> {
+    let (from, to) = (&record.path, &record.trash_path);
+    // To move a directory to another parent its owner must be able to write in it.
+    let closed = record.mode & 0o700 != 0o700;
+    let set = |at: &Path, mode: u32| {
+        fs::set_permissions(at, fs::Permissions::from_mode(mode)).map_err(KeepError::io("set the mode of", at))
+    };
+    if closed {
+        set(from, record.mode | 0o700)?;
+    }
+    let moved = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+    if let Err(e) = moved {
+        if closed {
+            set(from, record.mode)?;
+        }
+        return Err(match e {
+            Errno::XDEV => KeepError::OtherFileSystem { path: from.clone(), trash: to.clone() },
+            Errno::BUSY => KeepError::Busy { path: from.clone(), why: "something is mounted on it".to_owned() },
+            Errno::EXIST | Errno::NOTEMPTY => KeepError::Taken { path: to.clone(), offer: None },
+            other => KeepError::io("move", from)(other.into()),
+        });
+    }
+    if closed {
+        set(to, record.mode)?;
+    }
+    for dir in [to.parent(), from.parent()].into_iter().flatten() {
+        sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Takes the worktree's entry out of git's list, whole.
+fn park(record: &Record) -> Result<(), KeepError> {
+    let (Some(common), Some(entry), Some(parked)) = (&record.common_dir, record.entry_dir(), record.parked()) else {
+        return Ok(());
+    };
+    if parked.exists() {
+        return Ok(());
+    }
+    let mark = mark::read(&entry.join(WORKTREE_FILE))?;
+    if mark.as_ref() != Some(&record.mark) {
+        let why = "its entry in git's list of worktrees is another one by now".to_owned();
+        return Err(KeepError::Changed { path: entry, why });
+    }
+    let dir = our_dir(common)?.join("trash");
+    fs::create_dir_all(&dir).map_err(KeepError::io("make", &dir))?;
+    renameat_with(CWD, &entry, CWD, &parked, RenameFlags::NOREPLACE)
+        .map_err(|e| KeepError::io("move the worktree's entry", &entry)(e.into()))?;
+    sync_dir(&dir)?;
+    sync_dir(&common.join("worktrees"))
+}
+
+/// The branch's log goes with the branch; a copy of it goes with the entry.
+fn keep_branch_log(common: &Path, entry: &Path, branch: Option<&str>) -> Result<(), KeepError> {
+    let Some(branch) = branch else { return Ok(()) };
+    let log = common.join("logs/refs/heads").join(branch);
+    let copy = entry.join(BRANCH_LOG);
+    match fs::copy(&log, &copy) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(KeepError::io("copy", &log)(e)),
+    }
+}
+
+/// Lets git delete the branch if it was made for this workspace; git itself refuses when it is not merged.
+fn branch_fate(ask: &TrashAsk, git: &Git, record: &Record) -> BranchFate {
+    let (Some(branch), Some(parked)) = (&record.mark.branch, record.parked()) else { return BranchFate::None };
+    let kept = |why: &str| BranchFate::Kept(why.to_owned());
+    if !ask.delete_branch {
+        return kept("it was asked to stay");
+    }
+    if !record.mark.created_branch {
+        return kept("it was not made for this workspace");
+    }
+    if record.branch.as_ref() != Some(branch) {
+        return kept("another branch, or none, was checked out");
+    }
+    let under_way = ["rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG"];
+    if under_way.iter().any(|name| parked.join(name).exists()) {
+        return kept("git was in the middle of something on it");
+    }
+    match git_run::run(&git.delete_merged_branch(branch)) {
+        Ok(()) => BranchFate::Deleted,
+        // A repeated call finds it gone.
+        Err(KeepError::Command { message, .. }) if message.contains("not found") => BranchFate::Deleted,
+        Err(KeepError::Command { message, .. }) => kept(message.lines().next().unwrap_or("git refused")),
+        Err(e) => BranchFate::Kept(e.to_string()),
+    }
+}
+
+/// Reads the record of a directory in the trash (`<parent>/.trash/<uuid>`); none when there is none.
+///
+/// # Errors
+/// A record that is damaged or stands for something else.
+pub fn record(trash_path: &Path) -> Result<Option<Record>, KeepError> {
+    record::read(trash_path)
+}
+
+/// What to remove for good.
+#[derive(Debug, Clone)]
+pub struct EmptyAsk {
+    /// `<parent>/.trash/<uuid>`: a row's `trash_path`.
+    pub trash_path: PathBuf,
+    /// The project whose it must be.
+    pub project: ProjectId,
+    /// The workspace whose it must be.
+    pub workspace: WorkspaceId,
+    /// Longest time of one pass.
+    pub time: Duration,
+}
+
+/// What a pass removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emptied {
+    /// Whether nothing is left; else another pass goes on.
+    pub done: bool,
+    /// Entries that this pass removed.
+    pub removed: u64,
+}
+
+/// Removes a directory of the trash for good, with its record, its worktree entry and the ref that held it. Never
+/// follows a link, and removes nothing that does not carry our mark. What is gone already is fine.
+///
+/// # Errors
+/// A record that is damaged or of another workspace; what the system says.
+pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
+    let Some(mut record) = record::read(&ask.trash_path)? else {
+        return match ask.trash_path.symlink_metadata() {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Emptied { done: true, removed: 0 }),
+            Err(e) => Err(KeepError::io("look at", &ask.trash_path)(e)),
+            Ok(_) => {
+                let (path, why) = (record::file(&ask.trash_path), "it is not there".to_owned());
+                Err(KeepError::BadRecord { path, why })
+            }
+        };
+    };
+    record.check(ask.project, ask.workspace)?;
+    let there = record.trash_path.symlink_metadata().is_ok();
+    if there && !record.is_at(&record.trash_path)? {
+        let why = "what lies there is another directory than the one that was moved".to_owned();
+        return Err(KeepError::BadRecord { path: record::file(&ask.trash_path), why });
+    }
+    if !record.emptying {
+        check_before_emptying(&record, there)?;
+        record.emptying = true;
+        record::write(&record)?;
+        kill_point("workspace.trash_emptying");
+    }
+    let until = Instant::now() + ask.time;
+    let mut removed = 0;
+    let mut go_on = || {
+        removed += 1;
+        Instant::now() < until
+    };
+    let done =
+        tree::remove_tree_while(&record.trash_path, &mut go_on).map_err(KeepError::io("remove", &record.trash_path))?;
+    if !done {
+        return Ok(Emptied { done: false, removed });
+    }
+    kill_point("workspace.trash_emptied");
+    if let (Some(common), Some(parked)) = (&record.common_dir, record.parked()) {
+        if parked.exists() && !tree::remove_tree_while(&parked, &mut go_on).map_err(KeepError::io("remove", &parked))? {
+            return Ok(Emptied { done: false, removed });
+        }
+        // A repository that is gone holds nothing any more.
+        if common.exists() {
+            let repo = Repository::open(common).map_err(KeepError::git("open the repository", common))?;
+            held::release(&repo, record.id)?;
+        }
+    }
+    record::remove(&record.trash_path)?;
+    Ok(Emptied { done: true, removed })
+}
+
+/// A move that was cut off is finished first, and the mark must be the record's.
+fn check_before_emptying(record: &Record, there: bool) -> Result<(), KeepError> {
+    let bad = |why: &str| KeepError::BadRecord { path: record::file(&record.trash_path), why: why.to_owned() };
+    if !record.complete {
+        return Err(bad("the move was not finished; finish it first"));
+    }
+    let mark = match (record.parked(), &record.common_dir) {
+        // Without its repository it has no mark to show; the directory is known by its number.
+        (Some(_), Some(common)) if !common.exists() => return Ok(()),
+        (Some(parked), _) => mark::read(&parked.join(WORKTREE_FILE))?,
+        (None, _) if !there => return Ok(()),
+        (None, _) => mark::read(&mark::plain_file(&record.trash_path))?,
+    };
+    if mark.as_ref() == Some(&record.mark) { Ok(()) } else { Err(bad("what lies there does not carry its mark")) }
+}

@@ -1,0 +1,120 @@
+//! A crash after every step, by a process that kills itself there; then the same call again, and the same end.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use uuid::Uuid;
+use wharf::process::kill_point::{LOG_VARIABLE, VARIABLE};
+use wharf::workspace::trash;
+
+use super::rich::{all, fill, fill_more, git_says};
+use super::trash::{ask, back, empty};
+use super::workspace_common::{Place, same};
+
+const ROOT: &str = "WHARF_TEST_DESTROY_ROOT";
+const WHAT: &str = "WHARF_TEST_DESTROY_WHAT";
+const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_00ff);
+
+fn trash_path(p: &Place) -> PathBuf {
+    p.tree.with_file_name(".trash").join(ID.to_string())
+}
+
+fn act(p: &Place, what: &str) {
+    match what {
+        "away" => drop(trash::move_away(&ask(p, ID), &p.builder()).unwrap()),
+        "back" => drop(back(p, &trash_path(p)).unwrap()),
+        "empty" => assert!(empty(p, &trash_path(p)).unwrap().done),
+        other => panic!("{other} is nothing to do"),
+    }
+}
+
+/// No test of its own: the process that is killed.
+#[test]
+fn victim() {
+    let (Some(root), Ok(what)) = (std::env::var_os(ROOT), std::env::var(WHAT)) else { return };
+    act(&Place::at(root.as_ref()), &what);
+}
+
+/// Runs a step in another process that dies at a point; says which points it passed.
+fn run(p: &Place, what: &str, point: Option<&str>) -> Vec<String> {
+    let log = p.root.join(format!("points-{what}"));
+    let _ = std::fs::remove_file(&log);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "crash::victim", "--nocapture"]);
+    command.env(ROOT, &p.root).env(WHAT, what).env(LOG_VARIABLE, &log);
+    if let Some(point) = point {
+        command.env(VARIABLE, point);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(
+        output.status.success(),
+        point.is_none(),
+        "{what} at {point:?}: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let passed = std::fs::read_to_string(&log).unwrap_or_default();
+    passed.lines().map(str::to_owned).filter(|l| l.starts_with("workspace.")).collect()
+}
+
+fn points(p: &Place, what: &str, least: usize) -> Vec<String> {
+    let points = run(p, what, None);
+    assert!(points.len() >= least, "{points:?}");
+    points
+}
+
+#[test]
+fn a_crash_at_every_step_of_the_way_there_loses_nothing() {
+    let p = Place::new();
+    for point in points(&p, "away", 5) {
+        let p = Place::new();
+        fill(&p);
+        fill_more(&p);
+        let (before, says) = (all(&p), git_says(&p));
+        run(&p, "away", Some(&point));
+        // What git does to worktrees that it does not find.
+        p.git(&p.repo, &["worktree", "prune", "--expire=now"]);
+        p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+        act(&p, "away");
+        assert!(!p.tree.exists(), "{point}");
+        assert!(!p.git(&p.repo, &["worktree", "list"]).contains("worktrees/work"), "{point}");
+        act(&p, "back");
+        same(&before, &all(&p));
+        assert_eq!(says, git_says(&p), "{point}");
+    }
+}
+
+#[test]
+fn a_crash_at_every_step_of_the_way_back_loses_nothing() {
+    let p = Place::new();
+    act(&p, "away");
+    for point in points(&p, "back", 3) {
+        let p = Place::new();
+        fill(&p);
+        fill_more(&p);
+        let (before, says) = (all(&p), git_says(&p));
+        act(&p, "away");
+        run(&p, "back", Some(&point));
+        p.git(&p.repo, &["worktree", "prune", "--expire=now"]);
+        p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+        act(&p, "back");
+        same(&before, &all(&p));
+        assert_eq!(says, git_says(&p), "{point}");
+        act(&p, "back");
+        act(&p, "away");
+    }
+}
+
+#[test]
+fn a_crash_while_emptying_is_finished_by_the_next() {
+    let p = Place::new();
+    act(&p, "away");
+    for point in points(&p, "empty", 2) {
+        let p = Place::new();
+        fill(&p);
+        act(&p, "away");
+        run(&p, "empty", Some(&point));
+        act(&p, "empty");
+        assert!(!trash_path(&p).exists(), "{point}");
+        assert_eq!(p.git(&p.repo, &["for-each-ref", "refs/wharf"]), "");
+    }
+}

@@ -52,6 +52,8 @@ pub enum End {
         commit: String,
         /// What it is: `snapshot W-7.2`.
         what: String,
+        /// HEAD at that time, where the commit itself is a snapshot and none of the work's own.
+        head: Option<String>,
     },
 }
 
@@ -84,7 +86,7 @@ pub(super) fn find(repo: &Repository, directory: &Path, wanted: &Base, end: &End
             let words = if let End::Named(what) = end { what } else { "worktree" };
             (None, if detached { format!("{words} on no branch") } else { words.to_owned() })
         }
-        End::Commit { commit, what } => {
+        End::Commit { commit, what, .. } => {
             let id = known(repo, commit).ok_or_else(|| gone(directory, what, commit))?;
             (Some(id), what.clone())
         }
@@ -134,7 +136,11 @@ pub(super) fn find(repo: &Repository, directory: &Path, wanted: &Base, end: &End
     if base.is_none() && !between {
         remarks.push("there is no commit yet: all files are new".to_owned());
     }
-    let ahead = if between { (0, false) } else { commits(repo, base, tip) };
+    let worked = match end {
+        End::Commit { head: Some(head), .. } => known(repo, head).or(tip),
+        _ => tip,
+    };
+    let ahead = if between { (0, false) } else { commits(repo, base, worked) };
     Ok(Ends { base, commit, head, ahead, base_words, end_words, remarks })
 }
 

@@ -163,7 +163,7 @@ pub fn of_two(first: &RunGround, second: &RunGround) -> Result<Subject, String> 
     let what =
         |place: &WorkspaceGround, name: &str| format!("{name} in {}", Kind::Workspace.number(place.workspace.number));
     let base = match from.end {
-        End::Commit { commit, what } => Base::Exactly { commit, what },
+        End::Commit { commit, what, .. } => Base::Exactly { commit, what },
         End::Worktree | End::Named(_) => Base::Worktree { directory: from.directory, what: what(place_a, &a) },
     };
     let end = match to.end {
@@ -215,7 +215,7 @@ fn run_stands(ground: &RunGround, place: &WorkspaceGround) -> Result<Stands, Str
             };
             let directory = repository(&place.workspace)
                 .ok_or_else(|| format!("the repository of {workspace} is not there any more"))?;
-            let end = End::Commit { commit: commit.clone(), what: format!("{run} ended at") };
+            let end = End::Commit { commit: commit.clone(), what: format!("{run} ended at"), head: None };
             let words =
                 format!("the commits of {run} only: {since}, and what {run} had not committed is not told apart");
             Ok(Stands { directory, end, remarks: vec![words] })
@@ -257,7 +257,11 @@ fn stands(ground: &WorkspaceGround) -> Result<Stands, String> {
     if let Some(snapshot) = &ground.snapshot {
         let what = format!("snapshot {name}.{}", snapshot.ordinal);
         let remarks = vec![format!("the directory of {name} is gone: this is its {what}")];
-        return Ok(Stands { directory: root, end: End::Commit { commit: snapshot.commit_id.clone(), what }, remarks });
+        return Ok(Stands {
+            directory: root,
+            end: End::Commit { commit: snapshot.commit_id.clone(), what, head: snapshot.head_commit.clone() },
+            remarks,
+        });
     }
     let branch = row.branch_name.as_deref().and_then(|b| Some((b, tip(&root, b)?)));
     let Some((branch, commit)) = branch else {
@@ -265,7 +269,7 @@ fn stands(ground: &WorkspaceGround) -> Result<Stands, String> {
     };
     let what = format!("branch {branch}");
     let remarks = vec![format!("the directory of {name} is gone and no snapshot of it is kept: this is its {what}")];
-    Ok(Stands { directory: root, end: End::Commit { commit, what }, remarks })
+    Ok(Stands { directory: root, end: End::Commit { commit, what, head: None }, remarks })
 }
 
 fn tip(root: &Path, branch: &str) -> Option<String> {

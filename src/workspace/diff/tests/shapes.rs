@@ -318,11 +318,11 @@ fn between_two_commits_the_worktree_plays_no_part() {
     s.git(&s.repo, &["commit", "-qm", "kept"]);
     let end = s.git(&s.repo, &["rev-parse", "HEAD"]);
     write(&s.repo, "later", "x\n");
-    let end = End::Commit { commit: end, what: "R-1 as it ended".to_owned() };
+    let end = End::Commit { commit: end, what: "R-1 as it ended".to_owned(), head: None };
     let all = compare(&s.repo, &of(&base), &end, Limits::SCREEN).unwrap();
     assert_eq!(lines(&all), ["A kept +1 -0"]);
     assert_eq!(all.listing.end, "R-1 as it ended, 1 commit");
-    let gone = End::Commit { commit: "1".repeat(40), what: "snapshot W-7.1".to_owned() };
+    let gone = End::Commit { commit: "1".repeat(40), what: "snapshot W-7.1".to_owned(), head: None };
     let refused = compare(&s.repo, &of(&base), &gone, Limits::SCREEN).err().unwrap().to_string();
     assert!(refused.contains("snapshot W-7.1, 1111111, is not in the repository any more"), "{refused}");
 }
@@ -341,4 +341,59 @@ fn five_thousand_files_are_listed_and_counted() {
     assert_eq!(cut.listing.files.len(), 100);
     assert_eq!(cut.listing.remarks, ["4900 more files differ and are not listed"]);
     assert!(cut.listing.incomplete);
+}
+
+#[test]
+fn of_a_snapshot_the_commits_of_the_work_are_counted() {
+    use crate::workspace::snapshot::{SnapshotAsk, SnapshotLimits, take};
+    let (s, base) = begun();
+    write(&s.repo, "kept", "x\n");
+    s.git(&s.repo, &["add", "."]);
+    s.git(&s.repo, &["commit", "-qm", "kept"]);
+    write(&s.repo, "untracked", "x\n");
+    write(&s.repo, "a.txt", "changed\n");
+    let taken = take(&SnapshotAsk {
+        id: wharf_model::SnapshotId(uuid::Uuid::now_v7()),
+        workspace: s.workspace,
+        path: s.repo.clone(),
+        reason: "before archiving".to_owned(),
+        at: wharf_model::UnixMillis(1),
+        limits: SnapshotLimits::default(),
+    })
+    .unwrap();
+    let end = End::Commit { commit: taken.commit, what: "snapshot W-7.1".to_owned(), head: taken.head };
+    // Whatever became of the directory since.
+    std::fs::remove_file(s.repo.join("untracked")).unwrap();
+    let all = compare(&s.repo, &of(&base), &end, Limits::SCREEN).unwrap();
+    assert_eq!(lines(&all), ["M a.txt +1 -1", "A kept +1 -0", "A untracked +1 -0"]);
+    assert_eq!(all.listing.end, "snapshot W-7.1, 1 commit");
+}
+
+#[test]
+fn two_worktrees_are_compared_as_they_stand() {
+    let (s, _) = begun();
+    let (one, two) = (s.root.join("one"), s.root.join("two"));
+    for at in [&one, &two] {
+        s.git(&s.repo, &["worktree", "add", "-q", "--detach", at.to_str().unwrap()]);
+    }
+    write(&one, "same", "x\n");
+    write(&two, "same", "x\n");
+    write(&one, "a.txt", "one\n");
+    write(&two, "a.txt", "two\n");
+    write(&one, "only", "x\n");
+    s.git(&two, &["commit", "-qam", "two"]);
+    let base = Base::Worktree { directory: one.clone(), what: "R-1 in W-1".to_owned() };
+    let all = compare(&two, &base, &End::Named("R-2 in W-2".to_owned()), Limits::SCREEN).unwrap();
+    assert_eq!(lines(&all), ["M a.txt +1 -1", "D only +0 -1"]);
+    assert!(shown(&all, "a.txt").contains("-[one]\n+[two]\n") || shown(&all, "a.txt").contains("-one\n+two\n"));
+    assert_eq!((all.listing.base.as_str(), all.listing.end.as_str()), ("R-1 in W-1", "R-2 in W-2 on no branch"));
+    // Against a commit as well, and not with another repository.
+    let head = s.git(&two, &["rev-parse", "HEAD"]);
+    let end = End::Commit { commit: head, what: "R-2 ended at".to_owned(), head: None };
+    let all = compare(&two, &base, &end, Limits::SCREEN).unwrap();
+    assert_eq!(lines(&all), ["M a.txt +1 -1", "D only +0 -1", "D same +0 -1"]);
+    let other = s.root.join("other");
+    s.init(&other);
+    let refused = compare(&other, &base, &End::Worktree, Limits::SCREEN).err().unwrap().to_string();
+    assert!(refused.contains("it is another repository"), "{refused}");
 }

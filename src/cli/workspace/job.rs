@@ -111,7 +111,8 @@ fn followed(context: &Context, desk: &mut Desk, id: OperationId) -> Result<Opera
         None => None,
         Some(dir) => {
             let (dir, seen, quiet) = (context.data.join(dir), Arc::clone(&stop), context.global.quiet);
-            let spawned = std::thread::Builder::new().name("follow".into()).spawn(move || follow(dir, &seen, quiet, || None));
+            let spawned =
+                std::thread::Builder::new().name("follow".into()).spawn(move || follow(dir, &seen, quiet, || None));
             Some(spawned.map_err(|e| CliError::internal("no thread can be started").cause(e.to_string()))?)
         }
     };

@@ -19,8 +19,8 @@ mod rng;
 mod run;
 pub mod setup;
 mod tables;
-pub mod workspaces;
 mod work_place;
+pub mod workspaces;
 mod world;
 
 use std::collections::BTreeMap;

@@ -546,7 +546,7 @@ fn what_cannot_be_looked_at_is_unknown() {
 fn an_unreadable_directory_is_unknown() {
     let p = Place::new();
     p.write(&p.tree, "closed/secret", "s");
-    fs::set_permissions(p.tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(p.tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(p.tree.join("closed")).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;

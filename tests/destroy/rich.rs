@@ -89,7 +89,9 @@ pub fn all(p: &Place) -> BTreeMap<PathBuf, Thing> {
 pub fn kept(p: &Place) -> BTreeMap<PathBuf, Thing> {
     let out = [".git", "wanted.log", "build", "vendor", "socket"];
     let mut all = everything(&p.tree, |path| out.iter().any(|o| path == Path::new(o)));
-    all.values_mut().for_each(|thing| thing.names = 0);
+    for thing in all.values_mut() {
+        thing.names = 0;
+    }
     all
 }
 

@@ -48,7 +48,7 @@ pub fn empty(p: &Place, trash_path: &Path) -> Result<trash::Emptied, KeepError> 
         trash_path: trash_path.to_owned(),
         project: p.project,
         workspace: p.workspace,
-        time: Duration::from_secs(60),
+        time: Duration::from_mins(1),
     })
 }
 

@@ -20,7 +20,7 @@ use wharf_model::{ProjectId, UnixMillis, WorkspaceId};
 
 /// A repository `shop` with a remote, and a worktree of it on branch `work`.
 pub struct Place {
-    _dir: Option<TempDir>,
+    dir: Option<TempDir>,
     pub root: PathBuf,
     pub repo: PathBuf,
     pub remote: PathBuf,
@@ -49,7 +49,7 @@ impl Place {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let mut place = Self::at(dir.path());
-        place._dir = Some(dir);
+        place.dir = Some(dir);
         place.fill();
         place
     }
@@ -59,7 +59,7 @@ impl Place {
         let root = root.canonicalize().expect("a root");
         let fixed = |n: u128| Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + n);
         Self {
-            _dir: None,
+            dir: None,
             repo: root.join("shop"),
             remote: root.join("remote.git"),
             tree: root.join("shop/.wharf/worktrees/work"),

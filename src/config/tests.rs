@@ -471,7 +471,7 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.where_from("agent.docs.grace").to_string(), "default");
     assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:36");
     let grace = loaded.effective().into_iter().find(|(key, ..)| key == "agent.fixer.grace").unwrap();
-    assert_eq!((grace.1.as_str(), grace.2.line), ("15s", 24));
+    assert_eq!((grace.1.as_str(), grace.2.line), ("15s", 26));
 
     let user = dir.path().join("config.toml");
     std::fs::write(&user, USER).unwrap();

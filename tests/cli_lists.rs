@@ -285,6 +285,8 @@ fn documents_keep_their_keys() {
         vec!["doctor"],
         vec!["gc", "--dry-run"],
         vec!["backup"],
+        vec!["service", "why", "web"],
+        vec!["service", "stop", "web", "--dry-run"],
         vec!["service", "stop", "web"],
         vec!["cancel", "R-2"],
     ];

@@ -254,7 +254,10 @@ fn an_issue_says_where_its_run_works_and_what_runs_there() {
     until("the comment", || place.wharf(&["show", "SHOP-1"]).expect(0).out.contains("Workspace ready"));
     let shown = place.wharf(&["show", "SHOP-1"]).expect(0).out;
     let url = service(&place, "web")["url"].as_str().unwrap().to_owned();
-    assert!(shown.contains(&format!("- Service: web: {url}")) && shown.contains("- Strategy: `git_worktree`"), "{shown}");
+    assert!(
+        shown.contains(&format!("- Service: web: {url}")) && shown.contains("- Strategy: `git_worktree`"),
+        "{shown}"
+    );
     place.wharf(&["cancel", "R-1"]).expect(0);
     for name in ["web", "db", "own"] {
         place.wharf(&["service", "stop", name]).expect(0);

@@ -78,13 +78,7 @@ fn send(context: &Context, kind: &str, body: serde_json::Value) -> Result<u8> {
             .next("start it from an agent's command"));
     };
     let message_id = uuid::Uuid::now_v7().hyphenated().to_string();
-    let message = AgentMessage {
-        v: 1,
-        token,
-        message_id: message_id.clone(),
-        kind: kind.to_owned(),
-        body,
-    };
+    let message = AgentMessage { v: 1, token, message_id: message_id.clone(), kind: kind.to_owned(), body };
     AgentClient::connect(Path::new(&socket), LIMIT)
         .and_then(|mut client| client.send(&message))
         .map_err(|e| failed(&e))?;

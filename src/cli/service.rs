@@ -243,9 +243,7 @@ fn carry_out(context: &Context, text: &str, ask: Ask, id: Option<ServiceId>) -> 
             .entity(number)),
             Err(error) if error.code == CUT_OFF => Err(error),
             // It was accepted and then failed: the thing itself is not as wanted.
-            Err(error) => {
-                Err(failed(error, &item.service))
-            }
+            Err(error) => Err(failed(error, &item.service)),
         }
     })();
     desk.close();
@@ -282,9 +280,7 @@ fn failed(mut error: CliError, service: &ServiceRow) -> CliError {
         error = error.cause(more);
     }
     let again = if is_parked(service) { format!("    wharf service restart {number}") } else { String::new() };
-    error
-        .next(format!("wharf service logs {number}    wharf service why {number}{again}"))
-        .entity(number)
+    error.next(format!("wharf service logs {number}    wharf service why {number}{again}")).entity(number)
 }
 
 fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {

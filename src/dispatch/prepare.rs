@@ -41,10 +41,7 @@ impl Prepare for ReadFiles {
 /// Why a service that is named by its id cannot be started: the directory that it runs in is not there. One that
 /// runs is not stopped for a start that cannot be.
 fn without_directory(data: &Path, row: &RequestRow) -> Option<Prepared> {
-    let starts = matches!(
-        RequestKind::parse(&row.kind),
-        Some(RequestKind::ServiceStart | RequestKind::ServiceRestart)
-    );
+    let starts = matches!(RequestKind::parse(&row.kind), Some(RequestKind::ServiceStart | RequestKind::ServiceRestart));
     let id = row.target_id.as_deref().filter(|_| starts)?.parse::<ServiceId>().ok()?;
     // What cannot be read is judged by whoever starts it.
     let service = Reader::open(data).ok()?.service(id).ok()??.service;

@@ -33,7 +33,8 @@ pub fn of_workspace(context: &Context, text: &str, name: Option<&str>, kind: &'s
     let (finished, items) = result?;
     if context.global.json && finished.is_ok() {
         let docs: Vec<ServiceDoc> = items.iter().map(ServiceDoc::new).collect();
-        context.document(&json!({ "schema": "wharf.services/1", "services": docs, "next": Value::Null, "hidden": 0 }))?;
+        context
+            .document(&json!({ "schema": "wharf.services/1", "services": docs, "next": Value::Null, "hidden": 0 }))?;
     }
     if !context.global.json {
         for item in &items {
@@ -44,9 +45,7 @@ pub fn of_workspace(context: &Context, text: &str, name: Option<&str>, kind: &'s
         Ok(Some(_)) => Ok(exit::DONE),
         Ok(None) => {
             let message = format!("the services of {} are not there yet", workspace.label);
-            Err(CliError::new(exit::NO_ANSWER, "timeout", message)
-                .next("wharf services")
-                .entity(workspace.label))
+            Err(CliError::new(exit::NO_ANSWER, "timeout", message).next("wharf services").entity(workspace.label))
         }
         Err(error) if error.code == CUT_OFF => Err(error),
         Err(error) => {

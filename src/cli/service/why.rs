@@ -67,7 +67,8 @@ pub fn why(context: &Context, text: &str) -> Result<u8> {
         out.push_str("ACTIONS\n");
     }
     for action in actions {
-        let what = if action.remark.is_empty() { action.does.clone() } else { format!("{}: {}", action.does, action.remark) };
+        let what =
+            if action.remark.is_empty() { action.does.clone() } else { format!("{}: {}", action.does, action.remark) };
         out.push_str(&format!("  {:<30}{what}\n", action.command));
     }
     for line in out.lines() {

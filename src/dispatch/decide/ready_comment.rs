@@ -11,13 +11,11 @@ pub(crate) fn tell(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let Some(run) = d.tx.get::<RunRow>(run_id).cloned().filter(|r| r.attempt <= 1) else { return };
     let Some(issue) = run.issue_id.and_then(|i| d.state().issues.get(&i)).cloned() else { return };
     let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else { return };
-    let services: Vec<_> =
-        d.state().services_of(run_id).filter_map(|s| d.state().services.get(&s)).cloned().collect();
-    let made = d
-        .tx
-        .get::<StepRow>(StepId(run_id, Step::Realise))
-        .and_then(|s| s.outcome.as_deref())
-        .is_some_and(|outcome| outcome.contains("created"));
+    let services: Vec<_> = d.state().services_of(run_id).filter_map(|s| d.state().services.get(&s)).cloned().collect();
+    let made =
+        d.tx.get::<StepRow>(StepId(run_id, Step::Realise))
+            .and_then(|s| s.outcome.as_deref())
+            .is_some_and(|outcome| outcome.contains("created"));
     let started = services.iter().any(|s| s.started_by_run_id == Some(run_id));
     if !made && !started {
         return;

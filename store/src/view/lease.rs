@@ -140,8 +140,7 @@ impl ReleaseFacts {
 
     fn of(&self, urgency: Urgency) -> wharf_model::rules::release::ReleaseFacts {
         let own = self.run.as_ref().map(|r| r.id);
-        let others =
-            |s: &ServiceItem| s.users.iter().filter(|u| Some(u.run_id) != own).count() + s.dependents.len();
+        let others = |s: &ServiceItem| s.users.iter().filter(|u| Some(u.run_id) != own).count() + s.dependents.len();
         wharf_model::rules::release::ReleaseFacts {
             lease: self.lease.lease.clone(),
             run: self.run.clone(),

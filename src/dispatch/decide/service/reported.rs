@@ -7,8 +7,8 @@ use wharf_model::rules::reuse_key::stable_json;
 use wharf_model::rules::service_desired::{PROVIDER_ADAPTER, is_reported};
 use wharf_model::rules::transition;
 use wharf_model::{
-    AgentId, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus,
-    StopPolicy, UnixMillis,
+    AgentId, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
+    ServiceStatus, StopPolicy, UnixMillis,
 };
 
 use super::end::fail_waiting;

@@ -38,7 +38,8 @@ fn is_intended(bench: &Bench, name: &str) -> bool {
 
 /// Names of what the last decision wrote into the audit trail.
 fn activity(bench: &Bench) -> Vec<String> {
-    let all = bench.changes.iter().filter_map(|c| if let Change::Activity(a) = c { Some(a.action.clone()) } else { None });
+    let all =
+        bench.changes.iter().filter_map(|c| if let Change::Activity(a) = c { Some(a.action.clone()) } else { None });
     all.collect()
 }
 
@@ -256,7 +257,10 @@ fn a_service_is_where_it_is_meant_to_be() {
     assert_eq!(bench.service("kept").desired, Desired::Running);
     bench.ready_all();
     ask(&mut bench, "service.set_desired", "kept", json!({ "desired": "stopped" }));
-    assert_eq!((bench.service("kept").status, bench.service("kept").stop_reason.as_deref()), (Stopping, Some("desired")));
+    assert_eq!(
+        (bench.service("kept").status, bench.service("kept").stop_reason.as_deref()),
+        (Stopping, Some("desired"))
+    );
     // `manual` is never changed by what is done.
     ask(&mut bench, "service.start", "db", json!({}));
     bench.ready_all();
@@ -374,12 +378,18 @@ fn verbs_on_a_workspace_concern_all_of_its_services() {
         bench.state.requests[&row.id].clone()
     };
     let start = verb(&mut bench, "service.start");
-    assert_eq!((start.status, start.result.clone().unwrap()["services"].as_array().unwrap().len()), (RequestStatus::Accepted, 1));
+    assert_eq!(
+        (start.status, start.result.clone().unwrap()["services"].as_array().unwrap().len()),
+        (RequestStatus::Accepted, 1)
+    );
     assert_eq!((bench.service("flaky").status, bench.service("flaky").started_by_run_id), (Starting, None));
     ready(&mut bench, "flaky");
     assert_eq!(bench.state.requests[&start.id].status, RequestStatus::Done);
     let stop = verb(&mut bench, "service.stop");
-    assert_eq!((bench.service("flaky").status, bench.state.requests[&stop.id].status), (Stopping, RequestStatus::Accepted));
+    assert_eq!(
+        (bench.service("flaky").status, bench.state.requests[&stop.id].status),
+        (Stopping, RequestStatus::Accepted)
+    );
     bench.service_ends("flaky", Some(0));
     assert_eq!(bench.state.requests[&stop.id].status, RequestStatus::Done);
     let nothing = verb(&mut bench, "service.stop");
@@ -512,7 +522,10 @@ fn an_issue_is_told_once_where_its_run_works() {
     let told = comments(&bench);
     assert_eq!(told.len(), 1);
     let lines: Vec<&str> = told[0].lines().collect();
-    assert_eq!(lines[..4], ["## Workspace ready", "", "- Strategy: `git_worktree`", &format!("- Directory: `/w/{run}`")]);
+    assert_eq!(
+        lines[..4],
+        ["## Workspace ready", "", "- Strategy: `git_worktree`", &format!("- Directory: `/w/{run}`")]
+    );
     assert!(lines.contains(&"- Service: web: http://127.0.0.1:4173/"), "{lines:?}");
     assert!(lines.contains(&"- Service: db: running"), "{lines:?}");
     // Its primary address is in what the run is told of its surroundings.

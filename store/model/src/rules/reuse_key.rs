@@ -290,13 +290,7 @@ mod tests {
                 "276f5ab3118a5d6a3d5ba51cfcbbf17be4350328dc3a191bf7cd13df3fc30a40",
             ),
             (
-                (
-                    ReuseScope::Agent,
-                    "é \"q\"\n",
-                    Some(65_535),
-                    CommandLine::Argv(&argv),
-                    Some(("TEXT", "ä\t\u{1}")),
-                ),
+                (ReuseScope::Agent, "é \"q\"\n", Some(65_535), CommandLine::Argv(&argv), Some(("TEXT", "ä\t\u{1}"))),
                 "5eaf7db320aab5ff0869a370d1438b1369eac73f20d11dfde70be5207b9092b9",
             ),
         ];

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use wharf_model::UnixMillis;
-use wharf_model::rules::port_board::{Claim, Heard, Listening, Look, worth_a_look};
+use wharf_model::rules::port_board::{Claim, Heard, Listening, Look, PortState, board, worth_a_look};
 use wharf_store::view::ServicePort;
+use wharf_store::{Reader, StoreError};
 
 use super::port::{self, Owned};
 use crate::dispatch::perform::shim_dir;
@@ -63,6 +64,26 @@ pub fn look(data: &Path, ports: &[ServicePort], now: UnixMillis) -> BTreeMap<u16
     wanted.iter().map(|port| (*port, Look { at: now, heard: heard(port) })).collect()
 }
 
+/// Who of others listens on a port that a service has or wants, as the machine is now: the port, and who.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn stranger_of(
+    data: &Path,
+    reader: &Reader,
+    number: i64,
+    now: UnixMillis,
+) -> Result<Option<(u16, String)>, StoreError> {
+    let mut ports = reader.service_ports()?;
+    let own: Vec<u16> =
+        claims(&ports).iter().filter(|c| c.number == number).flat_map(|c| [c.port, c.fixed]).flatten().collect();
+    let about = |p: Option<i64>| p.and_then(|p| u16::try_from(p).ok()).is_some_and(|p| own.contains(&p));
+    ports.retain(|s| about(s.port) || about(s.fixed));
+    let rows = board(&claims(&ports), &look(data, &ports, now), now);
+    let mut strangers = rows.into_iter().filter(|r| r.state == PortState::Stranger && r.numbers.contains(&number));
+    Ok(strangers.find_map(|r| Some((r.port, r.listener?))))
+}
+
 /// A listener, by the process of ours that holds it, else by the first that does.
 fn listening(owned: &Owned, kept: &BTreeMap<i32, i64>, processes: &Processes, now: UnixMillis) -> Listening {
     let ours = owned.processes.iter().find(|p| kept.contains_key(&p.pid));
@@ -83,7 +104,6 @@ fn listening(owned: &Owned, kept: &BTreeMap<i32, i64>, processes: &Processes, no
 mod tests {
     use std::net::TcpListener;
 
-    use wharf_model::rules::port_board::{PortState, board};
     use wharf_model::{ServiceId, ServiceStatus};
 
     use super::*;

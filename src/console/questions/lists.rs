@@ -195,7 +195,7 @@ impl Asking<'_> {
             after,
             limit,
             |below, live| self.reader.services(&query(live), below, LOOK).map(|p| (p.rows, p.next)),
-            |item| item.service.status.is_live(),
+            |item| item.service.status.is_open(),
             |item| rows::service_facts(item, self.now),
         )?;
         let mut page = finish(gathered, |item| rows::service(item, self.now));

@@ -60,3 +60,5 @@ CREATE TRIGGER service_user_left AFTER DELETE ON service_users BEGIN
     INSERT OR REPLACE INTO service_past_users (service_id, run_id, since, reused)
     VALUES (old.service_id, old.run_id, old.since, old.reused);
 END;
+-- Services that go on by themselves, those between two starts among them.
+CREATE INDEX services_open ON workspace_runtime_services (number) WHERE status IN ('starting', 'running', 'stopping', 'backoff');

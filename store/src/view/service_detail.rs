@@ -145,15 +145,129 @@ impl Reader {
         let sql = select::<ServiceRow>(", p.key, w.number", joins);
         let mut ports: Vec<ServicePort> = self.read(|conn| {
             let mut live = Conditions::default();
-            live.term("t.status IN ('starting', 'running', 'stopping')");
+            live.term("t.status IN ('starting', 'running', 'stopping', 'backoff')");
             let mut found = live.run(conn, &sql, "ORDER BY t.number DESC", with_port)?;
             let mut newest = Conditions::default();
             newest.with("t.number < ?", [Cell::Int(i64::MAX)]);
             let more = newest.run(conn, &sql, &format!("ORDER BY t.number DESC LIMIT {PORTS_MAX}"), with_port)?;
-            found.extend(more.into_iter().filter(|s| !s.status.is_live()));
+            found.extend(more.into_iter().filter(|s| !s.status.is_open()));
             Ok(found)
         })?;
         ports.retain(|s| s.port.is_some() || s.fixed.is_some());
         Ok(ports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wharf_model::state::{State, Tx};
+
+    use super::*;
+    use crate::Writer;
+    use crate::state_test::make;
+    use crate::view::ServiceQuery;
+
+    fn write(writer: &mut Writer, state: &mut State, f: impl FnOnce(&mut Tx<'_>)) {
+        let mut tx = Tx::new(state, UnixMillis(50));
+        f(&mut tx);
+        let changes = tx.finish().unwrap().changes;
+        assert_eq!(writer.commit(&[changes]).unwrap(), vec![Ok(())]);
+    }
+
+    #[test]
+    fn a_service_is_told_with_who_uses_needs_and_has_used_it() {
+        let (dir, mut writer, mut state) = make::store();
+        let (db, api): (ServiceId, ServiceId) = (make::id(301), make::id(302));
+        let (first, second): (RunId, RunId) = (make::id(1001), make::id(1002));
+        write(&mut writer, &mut state, |tx| {
+            tx.put(make::run(1001, 1));
+            tx.put(make::run(1002, 2));
+            tx.put(make::service(301, 1));
+            tx.put(ServiceRow { name: "api".into(), waits_for: Some(json!([db.text()])), ..make::service(302, 2) });
+            tx.add_user(db, first, false);
+            tx.add_user(db, second, true);
+        });
+        let reader = Reader::open(dir.path()).unwrap();
+        let names =
+            |detail: &ServiceDetail| -> Vec<(i64, bool)> { detail.runs.iter().map(|r| (r.number, r.uses)).collect() };
+        let detail = reader.service_detail(db).unwrap().unwrap();
+        assert_eq!(names(&detail), [(2, true), (1, true)]);
+        assert_eq!(detail.project_path.as_deref(), Some("/shop"));
+        assert_eq!(detail.item.dependents.iter().map(|o| o.number).collect::<Vec<_>>(), [2]);
+        let waiting = reader.service(api).unwrap().unwrap();
+        assert_eq!(waiting.waits_for().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["db"]);
+
+        // Whoever has left is remembered; whoever came back uses it.
+        write(&mut writer, &mut state, |tx| {
+            tx.remove_user(db, first);
+            tx.remove_user(db, second);
+        });
+        let detail = reader.service_detail(db).unwrap().unwrap();
+        assert_eq!(names(&detail), [(2, false), (1, false)]);
+        assert_eq!((detail.runs[0].reused, detail.runs[1].reused), (true, false));
+        write(&mut writer, &mut state, |tx| {
+            tx.add_user(db, first, true);
+        });
+        let detail = reader.service_detail(db).unwrap().unwrap();
+        assert_eq!(names(&detail), [(1, true), (2, false)]);
+
+        // What it needs is there: it waits no more, and needs it all the same.
+        write(&mut writer, &mut state, |tx| {
+            tx.update::<ServiceRow>(db, |s| s.status = ServiceStatus::Running);
+        });
+        let listed = reader.services(&ServiceQuery::default(), None, 10).unwrap().rows;
+        assert_eq!((listed[0].waits_for().count(), listed[0].needs.len()), (0, 1));
+        assert!(reader.service_detail(make::id(9)).unwrap().is_none());
+    }
+
+    #[test]
+    fn ports_are_those_that_services_have_had_or_are_given_by_their_config() {
+        let (dir, mut writer, mut state) = make::store();
+        let fixed = json!({ "port": { "fixed": { "port": 8025, "env": "PORT" } } });
+        write(&mut writer, &mut state, |tx| {
+            tx.put(make::service(301, 1));
+            tx.put(ServiceRow { port: None, status: ServiceStatus::Stopped, config: fixed, ..make::service(302, 2) });
+            tx.put(ServiceRow { port: None, config: json!({ "port": "none" }), ..make::service(303, 3) });
+            tx.put(ServiceRow {
+                status: ServiceStatus::Stopped,
+                config: json!({ "port": { "auto": { "env": "PORT" } } }),
+                ..make::service(304, 4)
+            });
+        });
+        let reader = Reader::open(dir.path()).unwrap();
+        let ports: Vec<_> =
+            reader.service_ports().unwrap().into_iter().map(|p| (p.number, p.port, p.fixed, p.project)).collect();
+        let shop = || Some("SHOP".to_owned());
+        assert_eq!(
+            ports,
+            [(1, Some(5432), None, shop()), (4, Some(5432), None, shop()), (2, None, Some(8025), shop())]
+        );
+    }
+
+    /// However many services there were, those around one are found by indexes.
+    #[test]
+    fn services_around_one_are_found_by_an_index() {
+        let (dir, ..) = make::store();
+        let reader = Reader::open(dir.path()).unwrap();
+        for (sql, index) in [
+            (
+                "SELECT number FROM workspace_runtime_services WHERE status IN ('starting', 'running', 'stopping', 'backoff') \
+                 AND waits_for IS NOT NULL ORDER BY number",
+                "services_open",
+            ),
+            ("SELECT 1 FROM service_past_users WHERE service_id = ?1", "PRIMARY KEY"),
+            ("SELECT 1 FROM service_users WHERE service_id = ?1", "PRIMARY KEY"),
+            ("SELECT id FROM workspace_runtime_services t WHERE t.number < ?1 ORDER BY t.number DESC", "number<?"),
+        ] {
+            let mut explain = reader.connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values: Vec<Option<i64>> = vec![None; sql.matches('?').count()];
+            let plan: Vec<String> = explain
+                .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            assert!(plan.iter().any(|line| line.contains(index)), "{plan:?}\n{sql}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::service_desired::{is_kept, is_reported};
 use super::workspace_environment::is_inherited;
 use crate::config::{CommandLine, LiveCheck, Port, ReadyCheck, RestartPolicy, ServiceConfig};
-use crate::{Desired, Kind, ServiceRow, ServiceStatus, UnixMillis};
+use crate::{Desired, Kind, ServiceRow, ServiceStatus, UnixMillis, words};
 
 mod ended;
 mod live;
@@ -44,41 +44,42 @@ pub struct Other {
     pub state: String,
 }
 
-/// What it comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Case {
-    /// It runs and answers.
-    Healthy,
-    /// It runs, and nothing tells whether it answers.
-    Unjudged,
-    /// It was started and is not ready yet.
-    Starting,
-    /// It waits for services that it needs.
-    Waiting,
-    /// It runs and does not answer.
-    Unhealthy,
-    /// It ended and is started again when its pause is over.
-    Backoff,
-    /// It ended again and again; its restarts are used up.
-    Parked,
-    /// Somebody else has its port.
-    PortTaken,
-    /// It did not become ready in time.
-    NeverReady,
-    /// Its command could not be started.
-    CannotStart,
-    /// It ended, and nothing starts it again.
-    Ended,
-    /// Whoever kept it is gone, and what became of it was not seen.
-    Lost,
-    /// It was asked to stop.
-    Stopping,
-    /// It was asked to stop, and nobody has seen its end.
-    StopOverdue,
-    /// It does not run, and nobody wants it to.
-    Stopped,
-    /// It is switched off.
-    Off,
+words! {
+    /// What it comes to.
+    pub enum Case {
+        /// It runs and answers.
+        Healthy = "healthy",
+        /// It runs, and nothing tells whether it answers.
+        Unjudged = "unjudged",
+        /// It was started and is not ready yet.
+        Starting = "starting",
+        /// It waits for services that it needs.
+        Waiting = "waiting",
+        /// It runs and does not answer.
+        Unhealthy = "unhealthy",
+        /// It ended and is started again when its pause is over.
+        Backoff = "backoff",
+        /// It ended again and again; its restarts are used up.
+        Parked = "parked",
+        /// Somebody else has its port.
+        PortTaken = "port_taken",
+        /// It did not become ready in time.
+        NeverReady = "never_ready",
+        /// It could not be started.
+        CannotStart = "cannot_start",
+        /// It ended, and nothing starts it again.
+        Ended = "ended",
+        /// Whoever kept it is gone, and what became of it was not seen.
+        Lost = "lost",
+        /// It was asked to stop.
+        Stopping = "stopping",
+        /// It was asked to stop, and nobody has seen its end.
+        StopOverdue = "stop_overdue",
+        /// It does not run, and nobody wants it to.
+        Stopped = "stopped",
+        /// It is switched off.
+        Off = "off",
+    }
 }
 
 impl Case {

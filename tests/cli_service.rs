@@ -1,0 +1,266 @@
+//! The verbs on services through the whole program, with real servers.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod cli_common;
+
+use std::time::{Duration, Instant};
+
+use cli_common::Place;
+use serde_json::Value;
+
+const CONFIG: &str = r#"
+[project]
+key = "SHOP"
+
+[[agent]]
+name = "uses"
+adapter = "process"
+grace = "2s"
+services = ["web", "own"]
+[agent.config]
+command = "sh"
+args = ["-c", "echo ready; exec sleep 60"]
+
+[[agent]]
+name = "reports"
+adapter = "process"
+grace = "2s"
+[agent.config]
+command = "sh"
+args = ["-c", "wharf report-service preview --url http://127.0.0.1:4000/ --port 4000 --provider-ref dev-7; exec sleep 60"]
+
+[[service]]
+name = "db"
+command = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "{{port}}"]
+port = "auto"
+ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms" }
+stop = { grace = "2s" }
+restart = { policy = "on_failure", backoff = "50ms", max = 3, within = "10m" }
+
+[[service]]
+name = "web"
+command = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "{{port}}"]
+port = "auto"
+ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms" }
+stop = { grace = "2s" }
+depends_on = ["db"]
+
+[[service]]
+name = "own"
+command = ["sh", "-c", "exec sleep 60"]
+reuse = "execution_workspace"
+stop = { grace = "1s" }
+
+[[service]]
+name = "crash"
+command = ["sh", "-c", "echo dead >&2; exit 7"]
+port = "auto"
+ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms" }
+restart = { policy = "on_failure", backoff = "20ms", max = 2, within = "60s" }
+
+[[service]]
+name = "lame"
+command = ["sleep", "60"]
+depends_on = ["broken"]
+
+[[service]]
+name = "broken"
+command = ["sh", "-c", "exit 3"]
+port = "auto"
+ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms" }
+"#;
+
+/// A project with these services; none where there is no python3, which is said.
+fn place() -> Option<Place> {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3 here");
+        return None;
+    }
+    let place = Place::bare();
+    place.config(CONFIG);
+    place.git(&["init", "-q", "-b", "main"]);
+    place.git(&["add", "-A"]);
+    place.git(&["commit", "-q", "-m", "first"]);
+    Some(place)
+}
+
+fn service(place: &Place, name: &str) -> Value {
+    let all = place.wharf(&["services", "--json"]).expect(0).json();
+    let found = all["services"].as_array().unwrap().iter().find(|s| s["name"] == name).cloned();
+    found.unwrap_or(Value::Null)
+}
+
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} does not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn nothing_lives(place: &Place) {
+    let live = place.wharf(&["services", "status:live", "--json"]).expect(0).json();
+    assert_eq!(live["services"].as_array().map(Vec::len), Some(0), "{live}");
+}
+
+#[test]
+fn what_is_needed_starts_first_and_is_named_when_it_stops() {
+    let Some(place) = place() else { return };
+    for serving in [false, true] {
+        let _serving = serving.then(|| place.serve());
+        let web = place.wharf(&["service", "start", "web", "--json"]).expect(0).json()["service"].clone();
+        let db = service(&place, "db");
+        assert_eq!((&web["status"], &db["status"]), (&"running".into(), &"running".into()));
+        assert!(db["ready_at"].as_str() <= web["ready_at"].as_str(), "{db} {web}");
+        let (web, db) = (web["number"].as_str().unwrap().to_owned(), db["number"].as_str().unwrap().to_owned());
+        let would = place.wharf(&["service", "stop", "db", "--dry-run"]).expect(0);
+        let expected = format!("stops  {db} db\nkeeps  {web} web needs {db} db and goes on without it\n");
+        assert_eq!(would.out, expected);
+        let stopped = place.wharf(&["service", "stop", "db"]).expect(0);
+        assert!(stopped.err.contains(&format!("{web} web needs {db} db and goes on without it")), "{}", stopped.err);
+        assert_eq!(service(&place, "web")["status"], "running");
+        place.wharf(&["service", "stop", &web]).expect(0);
+        let nothing = place.wharf(&["service", "stop", "db", "--dry-run", "--json"]).expect(4).error();
+        assert_eq!((&nothing["code"], &nothing["entity"]), (&"illegal_state".into(), &db.into()));
+        nothing_lives(&place);
+    }
+}
+
+#[test]
+fn a_needed_one_that_fails_is_the_reason_of_the_one_that_waits() {
+    let Some(place) = place() else { return };
+    let lame = place.wharf(&["service", "start", "lame"]).expect(8);
+    let broken = service(&place, "broken")["number"].as_str().unwrap().to_owned();
+    let lines: Vec<&str> = lame.err.lines().collect();
+    assert!(lines[0].contains("lame failed: it needs broken") && lines[0].contains(&broken), "{lines:?}");
+    assert!(lines.iter().any(|l| l.starts_with("next:  wharf service logs S-")), "{lines:?}");
+    nothing_lives(&place);
+}
+
+#[test]
+fn a_command_that_ends_again_and_again_is_parked_until_somebody_starts_it() {
+    let Some(place) = place() else { return };
+    for round in 1..=2 {
+        let parked = place.wharf(&["service", "start", "crash", "--json"]).expect(8).error();
+        assert_eq!(parked["code"], "service_crash_loop", "{parked}");
+        let words = parked["message"].as_str().unwrap();
+        assert!(words.contains("crash failed: the command ended 3 times within 60s, restarts are used up"), "{words}");
+        assert!(words.contains("exit 7"), "what it ended with is told: {words}");
+        let row = service(&place, "crash");
+        assert_eq!((&row["status"], &row["generation"]), (&"failed".into(), &(3 * round).into()));
+    }
+    let number = service(&place, "crash")["number"].as_str().unwrap().to_owned();
+    let people = place.wharf(&["service", "restart", "crash"]).expect(8);
+    assert!(people.err.contains(&format!("wharf service restart {number}")), "{}", people.err);
+    assert!(people.err.lines().any(|l| l.starts_with("cause: at last: ")), "{}", people.err);
+    let why = place.wharf(&["service", "why", "crash"]).expect(0).out;
+    assert!(why.contains("RULE ") && why.contains(&format!("wharf service restart {number}")), "{why}");
+    let data = place.wharf(&["service", "why", &number, "--json"]).expect(0).json();
+    assert_eq!((&data["schema"], &data["trouble"]), (&"wharf.service_why/1".into(), &true.into()));
+    let activity = place.wharf(&["activity", "--json"]).expect(0).json();
+    let told = |what: &str| activity["activity"].as_array().unwrap().iter().filter(|a| a["action"] == what).count();
+    assert_eq!((told("service.parked"), told("service.restarted")), (3, 6));
+    nothing_lives(&place);
+}
+
+#[test]
+fn a_service_is_kept_where_it_is_meant_to_be() {
+    let Some(place) = place() else { return };
+    let _serving = place.serve();
+    place.wharf(&["service", "start", "db"]).expect(0);
+    assert_eq!(service(&place, "db")["desired"], "manual");
+    place.wharf(&["service", "stop", "db"]).expect(0);
+    let said = place.wharf(&["service", "desired", "db", "running"]).expect(0);
+    assert!(said.err.contains(" db is meant to be running"), "{}", said.err);
+    let runs = |place: &Place| service(place, "db")["status"] == "running";
+    until("the service that is meant to run", || runs(&place));
+    // Whatever ends it, it comes back.
+    let before = service(&place, "db");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(before["process_pid"].as_i64().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("its next start", || {
+        let now = service(&place, "db");
+        now["status"] == "running" && now["generation"].as_i64() == before["generation"].as_i64().map(|g| g + 1)
+    });
+    // A stop by hand is meant from then on.
+    place.wharf(&["service", "stop", "db"]).expect(0);
+    let stopped = service(&place, "db");
+    assert_eq!((&stopped["status"], &stopped["desired"]), (&"stopped".into(), &"stopped".into()));
+    place.wharf(&["service", "desired", "db", "up"]).expect(2);
+    let manual = place.wharf(&["service", "desired", "db", "manual", "--json"]).expect(0).json();
+    assert_eq!((&manual["service"]["desired"], &manual["service"]["status"]), (&"manual".into(), &"stopped".into()));
+    nothing_lives(&place);
+}
+
+#[test]
+fn the_services_of_a_workspace_go_together_and_outlive_its_directory() {
+    let Some(place) = place() else { return };
+    let _serving = place.serve();
+    place.wharf(&["run", "uses"]).expect(0);
+    until("the run's services", || ["own", "web"].iter().all(|name| service(&place, name)["status"] == "running"));
+    place.wharf(&["cancel", "R-1"]).expect(0);
+    let lines = place.wharf(&["service", "stop", "--workspace", "W-1"]).expect(0).out;
+    assert!(lines.contains("  own  ") && !lines.contains("  web  "), "{lines}");
+    assert_eq!(service(&place, "own")["status"], "stopped");
+    assert_eq!(service(&place, "web")["status"], "running", "it is the project's");
+    let none = place.wharf(&["service", "stop", "--workspace", "W-1", "--json"]).expect(4).error();
+    assert!(none["message"].as_str().unwrap().contains("W-1 has no service: nothing of it runs"), "{none}");
+    let started = place.wharf(&["service", "start", "--workspace", "W-1", "--json"]).expect(0).json();
+    assert_eq!(started["services"][0]["name"], "own");
+    place.wharf(&["service", "restart", "own", "--workspace", "W-1"]).expect(0);
+    place.wharf(&["service", "start", "nope", "--workspace", "W-1"]).expect(4);
+    place.wharf(&["service", "start"]).expect(2);
+    // Somebody deletes its directory: what runs is not stopped for a start that cannot be, and can be stopped.
+    let number = service(&place, "own")["number"].as_str().unwrap().to_owned();
+    let cwd = service(&place, "own")["cwd"].as_str().unwrap().to_owned();
+    std::fs::remove_dir_all(&cwd).unwrap();
+    for verb in ["restart", "start"] {
+        let refused = place.wharf(&["service", verb, &number, "--json"]).expect(4).error();
+        assert_eq!(refused["code"], "cwd_missing", "{refused}");
+        assert!(refused["message"].as_str().unwrap().contains(&cwd), "{refused}");
+    }
+    assert_eq!(service(&place, "own")["status"], "running");
+    for name in [number.as_str(), "web", "db"] {
+        place.wharf(&["service", "stop", name]).expect(0);
+    }
+    nothing_lives(&place);
+}
+
+#[test]
+fn what_an_adapter_keeps_is_listed_and_not_touched() {
+    let Some(place) = place() else { return };
+    let _serving = place.serve();
+    place.wharf(&["run", "reports"]).expect(0);
+    until("the report", || service(&place, "preview")["status"] == "running");
+    let row = service(&place, "preview");
+    assert_eq!((&row["url"], &row["port"]), (&"http://127.0.0.1:4000/".into(), &4000.into()));
+    assert_eq!((&row["health"], &row["users"][0]), (&"healthy".into(), &"R-1".into()));
+    let refused = place.wharf(&["service", "stop", "preview", "--json"]).expect(4).error();
+    let words = refused["message"].as_str().unwrap();
+    assert!(words.contains("kept by agent reports (process), which calls it dev-7"), "{words}");
+    assert!(words.contains("`wharf cancel R-1` ends it with its run"), "{words}");
+    place.wharf(&["cancel", "R-1"]).expect(0);
+    assert_eq!(service(&place, "preview")["status"], "stopped");
+    let outside = place.wharf(&["report-service", "x", "--json"]).expect(4).error();
+    assert_eq!(outside["code"], "permission_denied");
+}
+
+#[test]
+fn an_issue_says_where_its_run_works_and_what_runs_there() {
+    let Some(place) = place() else { return };
+    let _serving = place.serve();
+    place.wharf(&["issue", "new", "see"]).expect(0);
+    place.wharf(&["run", "uses", "--issue", "SHOP-1"]).expect(0);
+    until("the comment", || place.wharf(&["show", "SHOP-1"]).expect(0).out.contains("Workspace ready"));
+    let shown = place.wharf(&["show", "SHOP-1"]).expect(0).out;
+    let url = service(&place, "web")["url"].as_str().unwrap().to_owned();
+    assert!(
+        shown.contains(&format!("- Service: web: {url}")) && shown.contains("- Strategy: `git_worktree`"),
+        "{shown}"
+    );
+    place.wharf(&["cancel", "R-1"]).expect(0);
+    for name in ["web", "db", "own"] {
+        place.wharf(&["service", "stop", name]).expect(0);
+    }
+    nothing_lives(&place);
+}

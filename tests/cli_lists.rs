@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cli_common::{Place, chmod, is_root};
 use serde_json::Value;
 
-const LISTS: [&str; 9] =
-    ["runs", "leases", "environments", "services", "workspaces", "agents", "issues", "activity", "projects"];
+const LISTS: [&str; 10] =
+    ["runs", "leases", "environments", "services", "ports", "workspaces", "agents", "issues", "activity", "projects"];
 
 #[test]
 fn lists_are_empty_before_there_is_a_store_and_make_none() {
@@ -254,6 +254,8 @@ fn documents_keep_their_keys() {
     place.wharf(&["issue", "new", "One"]).expect(0);
     place.wharf(&["run", "three", "--issue", "SHOP-1", "--wait"]).expect(3);
     place.wharf(&["service", "start", "web"]).expect(0);
+    // It fails, and its port stays known.
+    place.wharf(&["service", "start", "broken"]).expect(8);
     place.wharf(&["run", "slow"]).expect(0);
     place.wharf(&["run", "flood", "--wait"]).expect(0);
     place.wharf(&["env", "add", "box", "--driver", "ssh", "--set", "host=a"]).expect(0);
@@ -289,6 +291,8 @@ fn documents_keep_their_keys() {
         vec!["workspace", "archive", "W-1", "--dry-run"],
         vec!["workspaces", "--reap", "--dry-run"],
         vec!["backup"],
+        vec!["service", "why", "broken"],
+        vec!["service", "stop", "web", "--dry-run"],
         vec!["service", "stop", "web"],
         vec!["cancel", "R-2"],
     ];

@@ -463,15 +463,15 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.executable_hash, plain.executable_hash);
     assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
     assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:25");
-    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:56");
-    assert_eq!(loaded.where_from("agent.fixer.limits.memory").line, 33);
-    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 59);
-    assert_eq!(loaded.where_from("service.db.ready.check").line, 72);
+    assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:58");
+    assert_eq!(loaded.where_from("agent.fixer.limits.memory").line, 35);
+    assert_eq!(loaded.where_from("service.web.ready.check.http").line, 61);
+    assert_eq!(loaded.where_from("service.db.ready.check").line, 74);
     assert_eq!(loaded.where_from("service.db.ready.timeout").layer, Layer::Default);
     assert_eq!(loaded.where_from("agent.docs.grace").to_string(), "default");
-    assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:34");
+    assert_eq!(loaded.where_from("agent.fixer.env.API_KEY.secret").to_string(), "wharf.toml:36");
     let grace = loaded.effective().into_iter().find(|(key, ..)| key == "agent.fixer.grace").unwrap();
-    assert_eq!((grace.1.as_str(), grace.2.line), ("15s", 24));
+    assert_eq!((grace.1.as_str(), grace.2.line), ("15s", 26));
 
     let user = dir.path().join("config.toml");
     std::fs::write(&user, USER).unwrap();

@@ -105,7 +105,9 @@ fn shift(d: &mut Deciding<'_, '_>, gap: i64) -> u64 {
     for id in restarted {
         d.tx.update::<ServiceRow>(id, |v| {
             let mut times = service_restart::times(v.restart_times.as_ref());
-            times.iter_mut().for_each(|at| *at = at.plus(gap));
+            for at in &mut times {
+                *at = at.plus(gap);
+            }
             v.restart_times = service_restart::to_row(&times);
         });
     }

@@ -51,7 +51,9 @@ impl Books {
         if gap == i64::MAX {
             return self.restarts.clear();
         }
-        self.restarts.values_mut().flatten().for_each(|at| *at = at.plus(gap));
+        for at in self.restarts.values_mut().flatten() {
+            *at = at.plus(gap);
+        }
     }
 
     pub fn saw(&mut self, what: &'static str) {
@@ -689,10 +691,9 @@ impl Sim {
                 ));
             }
             let right = match service.status {
-                ServiceStatus::Starting | ServiceStatus::Stopping => false,
+                ServiceStatus::Starting | ServiceStatus::Stopping | ServiceStatus::Backoff => false,
                 ServiceStatus::Running => alive && (keeps || service.started_by_run_id.is_none()),
                 ServiceStatus::Stopped | ServiceStatus::Failed => !alive,
-                ServiceStatus::Backoff => false,
             };
             if !right {
                 let (number, status, by) = (service.number, service.status, service.started_by_run_id);

@@ -124,7 +124,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         legal: |app| copied(app, |s| Some(name(s))).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned()),
         ..free("service.copy-number", "Copy the number of {}", "its number", HERE, &["Y n"], |app| {
-            copy(app, |s| Some(name(s)))
+            copy(app, |s| Some(name(s)));
         })
     },
     Command {
@@ -132,7 +132,7 @@ pub const COMMANDS: &[Command] = &[
             copied(app, |s| Some(s.id.text())).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned())
         },
         ..free("service.copy-id", "Copy the UUID of {}", "its UUID", HERE, &["Y u"], |app| {
-            copy(app, |s| Some(s.id.text()))
+            copy(app, |s| Some(s.id.text()));
         })
     },
     Command {
@@ -140,7 +140,7 @@ pub const COMMANDS: &[Command] = &[
             copied(app, |s| Some(s.cwd.clone())).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned())
         },
         ..free("service.copy-path", "Copy the directory of {}", "its directory", HERE, &["Y p"], |app| {
-            copy(app, |s| Some(s.cwd.clone()))
+            copy(app, |s| Some(s.cwd.clone()));
         })
     },
     Command {
@@ -154,7 +154,7 @@ pub const COMMANDS: &[Command] = &[
                 .ok_or_else(|| "there is nothing to copy".to_owned())
         },
         ..free("service.copy-command", "Copy the command that shows {}", "its wharf command", HERE, &["Y c"], |app| {
-            copy(app, |s| Some(format!("wharf show {}", name(s))))
+            copy(app, |s| Some(format!("wharf show {}", name(s))));
         })
     },
     Command {

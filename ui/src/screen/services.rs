@@ -336,8 +336,9 @@ impl Browse for Services {
         // In reading order: list, board, detail.
         let (detail, on_board) = match (to, detail, on_board) {
             (FocusMove::Next, false, _) | (FocusMove::Previous, true, false) if board => (true, true),
-            (FocusMove::Next, true, true) | (FocusMove::Detail, ..) => (true, false),
-            (FocusMove::Next, false, _) | (FocusMove::Previous, false, _) => (true, false),
+            (FocusMove::Next, true, true)
+            | (FocusMove::Next | FocusMove::Previous, false, _)
+            | (FocusMove::Detail, ..) => (true, false),
             (FocusMove::Next | FocusMove::Previous, true, _) | (FocusMove::List, ..) => (false, false),
         };
         self.step_to_board(on_board);

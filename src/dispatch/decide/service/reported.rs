@@ -8,7 +8,7 @@ use wharf_model::rules::service_desired::{PROVIDER_ADAPTER, is_reported};
 use wharf_model::rules::transition;
 use wharf_model::{
     AgentId, Health, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
-    ServiceStatus, StopPolicy, UnixMillis,
+    ServiceStatus, StopPolicy, UnixMillis, WorkspaceId,
 };
 
 use super::end::fail_waiting;
@@ -77,7 +77,7 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
     let own = match scope {
         ReuseScope::Run => Some(run.id.text()),
         ReuseScope::Agent => Some(run.agent_id.text()),
-        ReuseScope::ExecutionWorkspace => run.workspace_id.map(|w| w.text()),
+        ReuseScope::ExecutionWorkspace => run.workspace_id.map(WorkspaceId::text),
         ReuseScope::ProjectWorkspace => {
             let primary =
                 d.state().project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary);
@@ -240,8 +240,7 @@ fn go_to(d: &mut Deciding<'_, '_>, id: ServiceId, from: ServiceStatus, to: Servi
         (ServiceStatus::Starting, ServiceStatus::Stopped) => &[ServiceStatus::Stopping],
         (ServiceStatus::Stopping, ServiceStatus::Starting) => &[ServiceStatus::Stopped],
         (ServiceStatus::Stopping, ServiceStatus::Running) => &[ServiceStatus::Stopped, ServiceStatus::Starting],
-        (_, ServiceStatus::Running) => &[ServiceStatus::Starting],
-        (_, ServiceStatus::Stopping | ServiceStatus::Backoff) => &[ServiceStatus::Starting],
+        (_, ServiceStatus::Running | ServiceStatus::Stopping | ServiceStatus::Backoff) => &[ServiceStatus::Starting],
         (_, ServiceStatus::Failed | ServiceStatus::Stopped) => &[ServiceStatus::Starting, ServiceStatus::Stopping],
         (_, ServiceStatus::Starting) => &[],
     };

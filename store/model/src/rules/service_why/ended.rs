@@ -139,7 +139,7 @@ fn port_taken(seen: &Seen<'_>) -> Why {
     page.since = seen.row.stopped_at;
     match &seen.around.stranger {
         Some((_, who)) => {
-            page.evidence.push((port, format!("{who} listens there now; it is not ours and is left alone")))
+            page.evidence.push((port, format!("{who} listens there now; it is not ours and is left alone")));
         }
         None => page.fine.push(format!("{port} is not held any more, as far as it was looked at")),
     }

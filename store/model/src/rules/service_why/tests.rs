@@ -70,7 +70,7 @@ fn each_state_has_its_case() {
         ("never ready", Case::NeverReady, |r, _| r.error_code = Some("service_not_ready".into())),
         ("no directory", Case::CannotStart, |r, _| r.error_code = Some("cwd_missing".into())),
         ("never ran", Case::CannotStart, |r, _| {
-            (r.exit_code, r.error) = (None, Some("links to another checkout".into()))
+            (r.exit_code, r.error) = (None, Some("links to another checkout".into()));
         }),
         ("lost", Case::Lost, |r, _| r.error_code = Some("process_lost".into())),
         ("ended", Case::Ended, |_, _| {}),

@@ -6,6 +6,7 @@
 mod cli_common;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -384,7 +385,9 @@ fn submodules_and_sparse_checkouts_are_told() {
 fn large_files_stay_pointers_where_nothing_fetches_them() {
     let place = Place::bare();
     if Command::new("git-lfs").arg("version").output().is_ok() {
-        eprintln!("SKIPPED: git-lfs is installed here, and this is about its absence");
+        let test = std::thread::current();
+        let test = test.name().unwrap_or("a test");
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: git-lfs is installed here, and this is about its absence");
         return;
     }
     fs::remove_dir(place.project()).unwrap();

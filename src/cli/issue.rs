@@ -28,16 +28,16 @@ pub struct SetArgs {
     /// Environment of its runs; or none
     #[arg(long, value_name = "NAME")]
     pub environment: Option<String>,
-    /// Where its runs' files live: isolated_workspace, shared_workspace, operator_branch, agent_default; or none
+    /// Where its runs' files live, a mode as in `[workspace]`; or none
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
-    /// Whether it goes on in the workspace it has: reuse_existing, inherit; or none
+    /// Whether it goes on in the workspace it has: `reuse_existing`, `inherit`; or none
     #[arg(long, value_name = "WORD")]
     pub preference: Option<String>,
-    /// How its workspace is made: git_worktree, project_primary; or none
+    /// How its workspace is made: `git_worktree`, `project_primary`; or none
     #[arg(long, value_name = "WORD")]
     pub strategy: Option<String>,
-    /// Branch of its workspace, a template as in [workspace]; or none
+    /// Branch of its workspace, a template as in `[workspace]`; or none
     #[arg(long, value_name = "TEMPLATE")]
     pub branch: Option<String>,
     /// Where that branch begins; or none

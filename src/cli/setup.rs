@@ -57,7 +57,7 @@ pub enum IssueCommand {
     /// Change an issue, and where its runs work
     #[command(after_help = "Example:\n  wharf issue set SHOP-17 --environment box-1 --status in_review\n\n\
         A setting given as none is taken away. What its workspace keeps follows.")]
-    Set(super::issue::SetArgs),
+    Set(Box<super::issue::SetArgs>),
     /// Close an issue: done, or cancelled
     #[command(after_help = "Example:\n  wharf issue close SHOP-17")]
     Close(super::issue::CloseArgs),

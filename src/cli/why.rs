@@ -30,7 +30,7 @@ pub fn why(context: &Context, args: &WhyArgs) -> Result<u8> {
     if context.global.json {
         let run = json!({
             "id": id.text(), "number": Kind::Run.number(detail.run.number), "status": detail.run.status.as_str(),
-            "step": detail.run.step.map(|s| s.as_str()),
+            "step": detail.run.step.map(wharf_model::Step::as_str),
         });
         context.document(&document(&why, &run))?;
         return Ok(exit::DONE);
@@ -68,7 +68,7 @@ fn block(out: &mut String, title: &str, lines: &[Line]) {
     }
     out.push_str(&format!("\n{title}\n"));
     let flat = |text: &str| text.replace(['\n', '\r'], " ");
-    let label = |line: &Line| if line.label == title { "chosen".to_owned() } else { line.label.to_string() };
+    let label = |line: &Line| if line.label == title { "chosen".to_owned() } else { line.label.clone() };
     let widest = lines.iter().map(|l| label(l).chars().count()).max().unwrap_or(0);
     for line in lines {
         let remark = if line.remark.is_empty() { String::new() } else { format!("   {}", flat(&line.remark)) };
@@ -83,13 +83,13 @@ fn document(why: &Why, run: &Value) -> Value {
         "run": run,
         "verdict": why.verdict,
         "rule": why.rule,
-        "since": why.since.map(|at| at.rfc3339()),
+        "since": why.since.map(wharf_model::UnixMillis::rfc3339),
         "until": why.until.as_ref().map(|(at, _)| at.rfc3339()),
         "then": why.until.as_ref().map(|(_, what)| what),
         "evidence": why.evidence,
         "not_the_cause": why.not_the_cause,
         "can_do": why.can_do,
-        "environment": why.choice.as_ref().map(|choice| chosen(choice)),
+        "environment": why.choice.as_ref().map(chosen),
         "workspace": why.workspace,
     })
 }

@@ -440,7 +440,7 @@ pub enum Fact {
     /// An adapter was tried in a place that was acquired for it.
     EnvironmentTested { action: ActionId, lease: LeaseId, checks: Vec<Check>, took_ms: i64 },
     /// It was decided where a run shall work.
-    WorkspacePlanned { run: RunId, attempt: u32, plan: PlannedWorkspace },
+    WorkspacePlanned { run: RunId, attempt: u32, plan: Box<PlannedWorkspace> },
     /// An operation is about to begin.
     OperationPlanned { run: RunId, attempt: u32, operation: PlannedOperation },
     /// A shim waits for room on the disk of its log, or does no more. It changes no row: the disk of the

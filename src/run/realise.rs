@@ -276,6 +276,7 @@ async fn in_place(
 
 /// Tells where the run will work; gives the row's id.
 async fn planned(ctx: &Context, job: &RunJob, plan: PlannedWorkspace) -> Result<WorkspaceId, String> {
+    let plan = Box::new(plan);
     let told = ctx.inbox.tell(Fact::WorkspacePlanned { run: job.run.id, attempt: job.run.attempt, plan }).await;
     kill_point("workspace.intended");
     told.workspace.ok_or_else(|| "the run has ended meanwhile".to_owned())

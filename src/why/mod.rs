@@ -77,7 +77,7 @@ pub fn of(reader: &Reader, data: &Path, detail: &RunDetail) -> Result<Why, Store
     let around = Around { detail, reader, data };
     let mut why = match detail.run.status {
         RunStatus::Queued | RunStatus::ScheduledRetry => queued::of(&around)?,
-        RunStatus::Running => running::of(&around)?,
+        RunStatus::Running => running::of(&around),
         RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut | RunStatus::Lost => {
             ended::of(&around)
         }

@@ -19,13 +19,13 @@ pub(super) fn of(around: &Around<'_>) -> Result<Why, StoreError> {
     if run.status == RunStatus::ScheduledRetry {
         let reason = run.scheduled_retry_reason.as_deref().unwrap_or("a failure").replace('_', " ");
         why.verdict = format!("{name} is PARKED: it follows a run that ended by {reason}, and is not due yet.");
-        why.rule = "a retry waits for its time, then it queues like any other run".to_owned();
+        "a retry waits for its time, then it queues like any other run".clone_into(&mut why.rule);
         why.until = run.due_at.map(|at| (at, "due then".to_owned()));
         return Ok(why);
     }
     if !is_orchestrated(around.data) {
         why.verdict = format!("{name} is QUEUED: nobody orchestrates at the moment.");
-        why.rule = "runs are started by the process that holds the data directory's lock".to_owned();
+        "runs are started by the process that holds the data directory's lock".clone_into(&mut why.rule);
         why.can_do.insert(0, Line::new("wharf serve", "orchestrate without a screen", ""));
         why.can_do.insert(0, Line::new("wharf", "open the console, which orchestrates", ""));
         return Ok(why);

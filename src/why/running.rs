@@ -1,13 +1,12 @@
 //! What a running run does, and what it waits for in its step.
 
 use wharf_model::{Kind, LeaseStatus, Observation, ServiceStatus, Step};
-use wharf_store::StoreError;
 
 use super::workspace::under_way;
 use super::{Around, Line, Why, began, is_orchestrated, number};
 use crate::console::halted_now;
 
-pub(super) fn of(around: &Around<'_>) -> Result<Why, StoreError> {
+pub(super) fn of(around: &Around<'_>) -> Why {
     let detail = around.detail;
     let run = &detail.run;
     let name = number(detail);
@@ -23,32 +22,32 @@ pub(super) fn of(around: &Around<'_>) -> Result<Why, StoreError> {
         let by = run.stop_requested_by.clone().unwrap_or_else(|| "wharf".to_owned());
         let reason = run.stop_reason.map_or_else(String::new, |r| format!(" ({})", r.as_str().replace('_', " ")));
         why.verdict = format!("{name} is STOPPING: {by} asked for that{reason}.");
-        why.rule = "SIGTERM to all of it, SIGKILL to what is left when the grace is over".to_owned();
+        "SIGTERM to all of it, SIGKILL to what is left when the grace is over".clone_into(&mut why.rule);
         why.since = Some(asked);
         why.until = run.deadline_at.map(|at| (at, "killed then".to_owned()));
         why.evidence.push(Line::new("step", step.as_str(), ""));
-        return Ok(why);
+        return why;
     }
     if run.observation == Observation::Unknown {
         let evidence = run.observation_evidence.clone().unwrap_or_else(|| "it cannot be asked".to_owned());
         why.verdict = format!("{name} is UNKNOWN: whether it lives cannot be told.");
-        why.rule = "a look that fails is no death: it stays as it is until it is certain".to_owned();
+        "a look that fails is no death: it stays as it is until it is certain".clone_into(&mut why.rule);
         why.evidence.push(Line::new("evidence", evidence, ""));
         why.can_do = vec![
             Line::new(format!("wharf resolve {name} keep"), "leave it as it is", ""),
             Line::new(format!("wharf resolve {name} lost"), "give it up, and stop whatever lives of it", ""),
         ];
-        return Ok(why);
+        return why;
     }
     step_words(around, step, &mut why);
     why.evidence.insert(0, Line::new("step", format!("{} of 7, {}", step.ordinal() + 1, step.as_str()), ""));
-    if !is_orchestrated(around.data) {
+    if is_orchestrated(around.data) {
+        why.not_the_cause.push(Line::new("orchestrator", "there is one", ""));
+    } else {
         why.evidence.push(Line::new("orchestrator", "there is none", "steps go on when there is one again"));
         why.can_do.insert(0, Line::new("wharf serve", "orchestrate without a screen", ""));
-    } else {
-        why.not_the_cause.push(Line::new("orchestrator", "there is one", ""));
     }
-    Ok(why)
+    why
 }
 
 fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
@@ -58,7 +57,7 @@ fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
     match step {
         Step::Resolve | Step::Check => {
             why.verdict = format!("{name} is STARTING: its environment is chosen and checked.");
-            why.rule = "the first that says something decides; it must be active and take this adapter".to_owned();
+            "the first that says something decides; it must be active and take this adapter".clone_into(&mut why.rule);
         }
         Step::Acquire => acquire(around, why, &environment),
         Step::Realise => {
@@ -67,7 +66,7 @@ fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
             let operation = under_way(around);
             let far = operation.as_ref().and_then(|(_, far)| *far).map_or_else(String::new, |p| format!(", {p}"));
             why.verdict = format!("{name} is STARTING: realising {workspace}{far}.");
-            why.rule = "the workspace is made and provisioned before anything runs in it".to_owned();
+            "the workspace is made and provisioned before anything runs in it".clone_into(&mut why.rule);
             match operation {
                 Some((line, _)) => {
                     let log = line.label.split(' ').next().unwrap_or_default().to_owned();
@@ -89,13 +88,13 @@ fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
             let names: Vec<&str> = waiting.iter().map(|l| l.label.as_str()).collect();
             let names = if names.is_empty() { "its services".to_owned() } else { names.join(", ") };
             why.verdict = format!("{name} is STARTING: waits for {names}.");
-            why.rule = "every service that its agent names is ready before it starts".to_owned();
+            "every service that its agent names is ready before it starts".clone_into(&mut why.rule);
             why.evidence.extend(waiting);
         }
         Step::Execute => execute(around, why),
         Step::Finish => {
             why.verdict = format!("{name} is ENDING: what it held is given back.");
-            why.rule = "leases, services and locks go back before a run is called ended".to_owned();
+            "leases, services and locks go back before a run is called ended".clone_into(&mut why.rule);
         }
     }
 }
@@ -105,7 +104,7 @@ fn acquire(around: &Around<'_>, why: &mut Why, environment: &str) {
     let name = number(detail);
     let Some(item) = &detail.lease else {
         why.verdict = format!("{name} is STARTING: asks for a lease of {environment}.");
-        why.rule = "a run works under a lease of its environment".to_owned();
+        "a run works under a lease of its environment".clone_into(&mut why.rule);
         return;
     };
     let row = &item.lease;
@@ -117,7 +116,7 @@ fn acquire(around: &Around<'_>, why: &mut Why, environment: &str) {
         why.can_do.push(Line::new(format!("wharf leases --held env:{environment}"), "see who has the slots", ""));
     } else {
         why.verdict = format!("{name} is STARTING: {environment} is asked for a place.");
-        why.rule = "the lease's row stands before its provider is called".to_owned();
+        "the lease's row stands before its provider is called".clone_into(&mut why.rule);
     }
     why.evidence.push(Line::new("lease", format!("{lease} {}", row.status), environment));
 }

@@ -87,7 +87,12 @@ impl Reigning {
 
     /// Waits until a request has made its run and that run has ended.
     pub fn ended(&mut self, request: &RequestRow) -> RunId {
-        let end = Instant::now() + LIMIT;
+        self.ended_within(request, LIMIT)
+    }
+
+    /// The same within another time.
+    pub fn ended_within(&mut self, request: &RequestRow, limit: Duration) -> RunId {
+        let end = Instant::now() + limit;
         let mut run = None;
         loop {
             assert!(Instant::now() < end, "{:?}", self.reader.request(request.id));

@@ -35,9 +35,10 @@ fn account(why: &Why, now: UnixMillis, zone: Zone) -> Vec<FactBlock> {
     let lines = |title: &str, lines: &[Line]| {
         let row = |(at, line): (usize, &Line)| {
             let label = if at == 0 { title.to_owned() } else { String::new() };
-            match line.label == title {
-                true => fact(&label, line.value.clone(), line.remark.clone()),
-                false => fact(&label, format!("{}: {}", line.label, line.value), line.remark.clone()),
+            if line.label == title {
+                fact(&label, line.value.clone(), line.remark.clone())
+            } else {
+                fact(&label, format!("{}: {}", line.label, line.value), line.remark.clone())
             }
         };
         FactBlock { facts: lines.iter().enumerate().map(row).collect() }

@@ -104,9 +104,9 @@ fn candidates(d: &Deciding<'_, '_>, run: &RunRow) -> Vec<(Candidate, Named)> {
         Some(workspace) => {
             let from = Kind::Workspace.number(workspace.number);
             match kept(workspace) {
-                Some(Some(id)) => by_id(Rule::Workspace, from, id),
-                Some(None) => (Candidate { rule: Rule::Workspace, from, says: Says::Default }, Named::Nothing),
-                None => silent(Rule::Workspace, from, "keeps none"),
+                Kept::In(id) => by_id(Rule::Workspace, from, id),
+                Kept::Default => (Candidate { rule: Rule::Workspace, from, says: Says::Default }, Named::Nothing),
+                Kept::Nothing => silent(Rule::Workspace, from, "keeps none"),
             }
         }
         None => silent(Rule::Workspace, "workspace".into(), "no workspace of its own is found again"),
@@ -137,11 +137,19 @@ fn candidates(d: &Deciding<'_, '_>, run: &RunRow) -> Vec<(Candidate, Named)> {
     out
 }
 
-/// What a workspace keeps: an environment, the default (a null), or nothing.
-fn kept(workspace: &WorkspaceRow) -> Option<Option<EnvironmentId>> {
-    let value = workspace.config.as_ref()?.get("environment_id")?;
-    if value.is_null() {
-        return Some(None);
+/// What a workspace keeps.
+enum Kept {
+    /// This environment.
+    In(EnvironmentId),
+    /// The company's own, whoever else says something: a null.
+    Default,
+    Nothing,
+}
+
+fn kept(workspace: &WorkspaceRow) -> Kept {
+    match workspace.config.as_ref().and_then(|c| c.get("environment_id")) {
+        None => Kept::Nothing,
+        Some(Value::Null) => Kept::Default,
+        Some(value) => value.as_str().and_then(|t| t.parse().ok()).map_or(Kept::Nothing, Kept::In),
     }
-    value.as_str()?.parse().ok().map(Some)
 }

@@ -143,7 +143,7 @@ impl Bench {
             reused: false,
             remark: None,
         };
-        self.fact(Fact::WorkspacePlanned { run, attempt: 1, plan });
+        self.fact(Fact::WorkspacePlanned { run, attempt: 1, plan: Box::new(plan) });
         self.fact(Fact::WorkspaceRealised {
             action,
             run,

@@ -251,8 +251,8 @@ fn a_workspace_in_use_is_not_entered_by_another_run() {
         remark: None,
     };
     // Its own it may plan again.
-    bench.fact(Fact::WorkspacePlanned { run: runs[0], attempt: 1, plan: plan.clone() });
-    bench.fact(Fact::WorkspacePlanned { run: runs[1], attempt: 1, plan });
+    bench.fact(Fact::WorkspacePlanned { run: runs[0], attempt: 1, plan: Box::new(plan.clone()) });
+    bench.fact(Fact::WorkspacePlanned { run: runs[1], attempt: 1, plan: Box::new(plan) });
     assert_eq!(runs.map(|r| bench.status(r)), [RunStatus::Running, RunStatus::Failed]);
     assert!(bench.run(runs[1]).error.as_ref().unwrap().starts_with("R-1 works in /w/one"));
 }

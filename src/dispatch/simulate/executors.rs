@@ -409,7 +409,7 @@ impl Sim {
                     reused: known,
                     remark: None,
                 };
-                self.tell_then(Fact::WorkspacePlanned { run, attempt, plan }, Some(go(Stage::Prepare)));
+                self.tell_then(Fact::WorkspacePlanned { run, attempt, plan: Box::new(plan) }, Some(go(Stage::Prepare)));
             }
             Stage::Prepare => {
                 let open = self

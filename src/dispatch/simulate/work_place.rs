@@ -72,7 +72,7 @@ fn plan(branch: &str) -> PlannedWorkspace {
 fn realise(bench: &mut Bench, run: RunId, plan: &PlannedWorkspace) {
     bench.grant(run);
     let action = bench.action(ActionKind::RealiseWorkspace, &run.text()).unwrap();
-    bench.fact(Fact::WorkspacePlanned { run, attempt: 1, plan: plan.clone() });
+    bench.fact(Fact::WorkspacePlanned { run, attempt: 1, plan: Box::new(plan.clone()) });
     bench.fact(Fact::WorkspaceRealised {
         action,
         run,
@@ -282,7 +282,7 @@ fn a_directory_is_one_workspace_whatever_mode_leads_to_it() {
     realise(&mut bench, runs[0], &shared);
     let operator = PlannedWorkspace { mode: WorkspaceMode::OperatorBranch, ..shared.clone() };
     bench.grant(runs[1]);
-    bench.fact(Fact::WorkspacePlanned { run: runs[1], attempt: 1, plan: operator.clone() });
+    bench.fact(Fact::WorkspacePlanned { run: runs[1], attempt: 1, plan: Box::new(operator.clone()) });
     assert!(bench.run(runs[1]).error.as_ref().unwrap().starts_with("R-1 works in /w/x"));
     end(&mut bench, runs[0]);
     let third = start(&mut bench, "plain", json!({}));
@@ -307,7 +307,7 @@ fn nobody_enters_a_workspace_that_is_on_its_way_out() {
         (row.status, row.failure_reason) = (status, Some("no room".into()));
         let run = start(&mut bench, "plain", json!({}));
         bench.grant(run);
-        bench.fact(Fact::WorkspacePlanned { run, attempt: 1, plan: plan("x") });
+        bench.fact(Fact::WorkspacePlanned { run, attempt: 1, plan: Box::new(plan("x")) });
         let error = bench.run(run).error.clone().unwrap();
         assert!(error.contains("W-1") && error.contains(words), "{error}");
     }
@@ -366,13 +366,15 @@ fn runs_in_an_agents_home_follow_one_another() {
     };
     let mut bench = own(Concurrency::Serialise);
     let runs = ["plain", "plain", "fixer", "tester"].map(|a| start(&mut bench, a, json!({})));
-    use RunStatus::{Queued, Running};
-    assert_eq!(runs.map(|r| bench.status(r)), [Running, Queued, Running, Running]);
+    assert_eq!(
+        runs.map(|r| bench.status(r)),
+        [RunStatus::Running, RunStatus::Queued, RunStatus::Running, RunStatus::Running]
+    );
     let place = Place::Home(bench.agent("plain"));
     assert_eq!(gate(&bench.state, runs[1]), Some(Gate::Place { place, holder: 1 }));
     let mut bench = own(Concurrency::Allow);
     let runs = ["plain", "plain"].map(|a| start(&mut bench, a, json!({})));
-    assert_eq!(runs.map(|r| bench.status(r)), [Running, Running]);
+    assert_eq!(runs.map(|r| bench.status(r)), [RunStatus::Running; 2]);
 }
 
 #[test]

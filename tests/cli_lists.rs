@@ -288,6 +288,7 @@ fn documents_keep_their_keys() {
         vec!["gc", "--dry-run"],
         vec!["backup"],
         vec!["service", "why", "broken"],
+        vec!["service", "stop", "web", "--dry-run"],
         vec!["service", "stop", "web"],
         vec!["cancel", "R-2"],
     ];

@@ -172,8 +172,8 @@ pub(crate) fn leave_all(d: &mut Deciding<'_, '_>, run: RunId) {
 /// When nobody uses it any more, its policy says what follows.
 fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
     let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    use ServiceStatus::*;
-    if is_reported(&service) || !matches!(service.status, Starting | Running | Backoff) {
+    let ends = service.status.is_open() && service.status != ServiceStatus::Stopping;
+    if is_reported(&service) || !ends {
         return;
     }
     if in_use(d, id) && !mutant!(StoppedInUse) {

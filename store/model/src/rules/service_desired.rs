@@ -50,10 +50,10 @@ pub fn after_last(service: &ServiceRow) -> AfterLastUser {
 /// What is to be done about a service. `used` = a run uses it, or a service that runs needs it; `off` = it may not
 /// be started.
 pub fn reconcile(service: &ServiceRow, used: bool, off: bool) -> Does {
+    use ServiceStatus::*;
     if is_of_a_run(service) || is_reported(service) {
         return Does::Nothing;
     }
-    use ServiceStatus::*;
     match (service.desired, service.status) {
         (Desired::Running, Stopped | Failed) if !off && !is_parked(service) => Does::Start,
         (Desired::Stopped, Starting | Running | Backoff) if !used => Does::Stop,
@@ -107,7 +107,7 @@ mod tests {
             (Manual, Stopped, false, false, Does::Nothing),
         ];
         for (desired, status, used, off, expected) in table {
-            let row = ServiceRow { desired, status, ..service() };
+            let row = ServiceRow { status, desired, ..service() };
             assert_eq!(reconcile(&row, used, off), expected, "{desired} {status} {used} {off}");
             // One of a run, and one that an adapter keeps, are left alone.
             let of_run = ServiceRow { scope_type: ReuseScope::Run, ..row.clone() };

@@ -101,6 +101,11 @@ fn what_is_wanted_of_services_is_asked_by_name() {
     }
     bench.keys("a");
     assert!(bench.text().contains("services have no terminal"), "{}", bench.text());
+    // One between two starts is started at once, and stopped for good.
+    let mut bench = Bench::open(160, 45, every_service);
+    bench.keys("3 j j s x");
+    let asked: Vec<String> = requests(&bench).into_iter().map(|r| r.kind).collect();
+    assert_eq!(asked, ["service.start", "service.stop"]);
 }
 
 #[test]
@@ -158,7 +163,7 @@ fn what_is_on_the_screen_is_measured() {
         .filter_map(|e| if let Effect::Ask(Question::ServiceFigures(shown)) = e { Some(shown.clone()) } else { None })
         .collect();
     let live = [16, 15, 14, 12].map(|n| (service_id(n), 3)).to_vec();
-    assert_eq!(measured, [live.clone()]);
+    assert_eq!(measured, std::slice::from_ref(&live));
     let figures = ServiceFigures { cpu_permille: None, memory_bytes: 5_000_000_000, processes: 1 };
     let answer = Ok(Answer::ServiceFigures(vec![(service_id(12), figures)]));
     bench.send(crate::Msg::Rows { question: Question::ServiceFigures(live), answer });

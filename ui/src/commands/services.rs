@@ -24,9 +24,9 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["s"],
         level: Level::Free,
-        legal: |app| some(&app.services, "service", |s| !s.live, "it runs already"),
+        legal: |app| some(&app.services, "service", can_start, "it runs already"),
         run: |app| {
-            for service in chosen(app, |s| !s.live) {
+            for service in chosen(app, can_start) {
                 let target = Some(("service", service.id.text()));
                 app.outbox.request(format!("Start {}", name(&service)), "service.start", target, json!({}), Vec::new());
             }
@@ -210,6 +210,11 @@ fn mends(app: &App) -> Option<(String, u64)> {
         return None;
     }
     app.services.written()
+}
+
+/// One between two starts need not wait for the end of its pause.
+fn can_start(service: &ServiceLine) -> bool {
+    !service.live || service.retries_at.is_some()
 }
 
 fn can_stop(service: &ServiceLine) -> bool {

@@ -66,6 +66,8 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
             if let Some(path) = &row.trash_path {
                 all.push(fact("trash", path.clone(), ""));
             }
+            let notes = row.metadata.as_ref().and_then(|m| m["archive_notes"].as_array()).into_iter().flatten();
+            all.extend(notes.filter_map(|n| n.as_str()).map(|note| fact("note", note, "")));
         }
         WorkspaceStatus::CleanupFailed => {
             let words = failure.clone().unwrap_or_else(|| "its directory could not be moved away".into());
@@ -153,4 +155,163 @@ fn stands_in(source: Option<WorkspaceSource>) -> Option<Fact> {
         WorkspaceSource::AgentHome => "the agent's own home",
     };
     Some(fact("stands in", words, "for a checkout of the project"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+    use wharf_model::rules::close_check::Place;
+    use wharf_model::{WorkspaceMode, WorkspaceRow, WorkspaceStrategy};
+
+    use super::*;
+    use crate::workspace::inventory::Stock;
+
+    const NOW: UnixMillis = UnixMillis(1_797_811_200_000);
+
+    fn item(status: WorkspaceStatus) -> view::WorkspaceItem {
+        let workspace = WorkspaceRow {
+            id: wharf_model::WorkspaceId::NIL,
+            number: 7,
+            company_id: wharf_model::CompanyId::NIL,
+            project_id: wharf_model::ProjectId::NIL,
+            project_workspace_id: None,
+            source_issue_id: None,
+            derived_from_execution_workspace_id: None,
+            mode: WorkspaceMode::IsolatedWorkspace,
+            strategy_type: WorkspaceStrategy::GitWorktree,
+            name: "tree".into(),
+            status,
+            cwd: Some("/trees/7".into()),
+            repo_root: None,
+            repo_url: None,
+            base_ref: None,
+            base_commit: Some("1d20e77".into()),
+            branch_name: Some("SHOP-16".into()),
+            provider_type: "git".into(),
+            provider_ref: None,
+            created_by_runtime: true,
+            branch_created_by_runtime: true,
+            environment_id: None,
+            last_used_at: NOW,
+            deadline_at: None,
+            closed_at: Some(NOW.plus(-7_200_000)),
+            cleanup_eligible_at: None,
+            failure_reason: None,
+            metadata: None,
+            config: None,
+            source: None,
+            trash_path: None,
+            trash_until: None,
+            trash_bytes: None,
+            version: 2,
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        view::WorkspaceItem {
+            workspace,
+            project: None,
+            issue: None,
+            issue_title: None,
+            issue_status: None,
+            environment: None,
+            last_run_number: None,
+            last_run_status: None,
+            operations_running: 0,
+            live_run_number: None,
+            snapshots_kept: 0,
+        }
+    }
+
+    fn stock(place: Place) -> Stock {
+        Stock {
+            place,
+            owner: None,
+            branch: None,
+            head: Some("feed".into()),
+            bytes: Some(9),
+            last_change: None,
+            changed: Some(0),
+            untracked: Some(0),
+            ahead: Some(0),
+            behind: Some(3),
+            merged: Some(true),
+            unknown: Vec::new(),
+        }
+    }
+
+    fn known(place: Place) -> Known {
+        Known { stock: Some((stock(place), Duration::from_secs(3))), ..Known::default() }
+    }
+
+    fn told(item: &view::WorkspaceItem, reaping: Option<&Reaping>, known: &Known) -> String {
+        let of = Explained { item, runs: &[], reaping, known, now: NOW, zone: Zone::UTC };
+        why(&of).iter().map(|f| format!("{}|{}|{}|{}\n", f.label, f.value, f.remark, f.bad)).collect()
+    }
+
+    #[test]
+    fn each_state_says_the_rule_and_what_is_left_to_do() {
+        let mut archived = item(WorkspaceStatus::Archived);
+        archived.workspace.trash_path = Some("/trees/.trash/7".into());
+        archived.workspace.trash_until = Some(NOW.plus(3_600_000));
+        archived.workspace.metadata = Some(json!({ "archive_notes": ["teardown ended with exit 2"] }));
+        let words = told(&archived, None, &Known::default());
+        for part in ["it was archived|2h00 ago", "kept until|", "R brings it back", "note|teardown ended with exit 2"] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        let mut gone = item(WorkspaceStatus::Archived);
+        assert!(told(&gone, None, &Known::default()).contains("nothing: neither its directory nor a snapshot"));
+        gone.snapshots_kept = 2;
+        assert!(told(&gone, None, &Known::default()).contains("2 snapshots; ignored files are gone|R makes it anew"));
+        let mut failed = item(WorkspaceStatus::CleanupFailed);
+        failed.workspace.failure_reason = Some("Device or resource busy".into());
+        let words = told(&failed, None, &Known::default());
+        assert!(words.starts_with("failed|Device or resource busy||true\n"), "{words}");
+        assert_eq!(words.matches("Device or resource busy").count(), 1, "told once: {words}");
+    }
+
+    #[test]
+    fn one_that_rests_says_whether_it_goes_by_itself() {
+        let idle = item(WorkspaceStatus::Idle);
+        let nothing = Known::default();
+        let table: [(Reaping, &str); 4] = [
+            (Ok(Ok(NOW)), "goes|by itself when it is clean|since "),
+            (Ok(Err(NotDue::IssueOpen)), "goes|not by itself|its issue is open"),
+            (Ok(Err(NotDue::CoolsDown(NOW.plus(1_000)))), "kept until|"),
+            (Err("line 3".to_owned()), "goes|unknown|the user's config cannot be used: line 3"),
+        ];
+        for (reaping, words) in &table {
+            let told = told(&idle, Some(reaping), &nothing);
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_of_the_directory_comes_before_what_its_row_says() {
+        use crate::console::questions::rows::workspace;
+        let idle = item(WorkspaceStatus::Idle);
+        let word = |item: &view::WorkspaceItem, known: &Known| workspace(item, known).word;
+        assert_eq!(word(&idle, &Known::default()), "idle");
+        assert_eq!(word(&idle, &known(Place::Ours)), "merged");
+        assert_eq!(word(&idle, &known(Place::Gone)), "missing");
+        assert!(told(&idle, None, &known(Place::Gone)).contains("seen|its directory is not there|looked 3s ago|true"));
+        let barred = known(Place::Unknown("permission denied".into()));
+        assert_eq!(word(&idle, &barred), "unknown");
+        assert!(told(&idle, None, &barred).contains("unknown|permission denied|looked 3s ago|false"));
+        // Nothing was done in it, or something in it is loose: then nothing was merged.
+        let mut fresh = known(Place::Ours);
+        fresh.stock.as_mut().unwrap().0.head = Some("1d20e77".into());
+        assert_eq!(word(&idle, &fresh), "idle");
+        let mut loose = known(Place::Ours);
+        loose.stock.as_mut().unwrap().0.untracked = Some(1);
+        assert_eq!(word(&idle, &loose), "idle");
+        let mut used = item(WorkspaceStatus::Active);
+        used.live_run_number = Some(3);
+        assert_eq!(word(&used, &known(Place::Ours)), "in use");
+        let mut shared = item(WorkspaceStatus::Active);
+        shared.workspace.mode = WorkspaceMode::SharedWorkspace;
+        assert_eq!(word(&shared, &known(Place::NotOurs("it is the project's checkout".into()))), "shared");
+        assert_eq!(word(&item(WorkspaceStatus::Archived), &known(Place::Gone)), "archived");
+    }
 }

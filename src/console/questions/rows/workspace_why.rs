@@ -36,7 +36,8 @@ fn bad(label: &str, value: impl Into<String>, remark: impl Into<String>) -> Fact
 pub fn why(of: &Explained<'_>) -> Vec<Fact> {
     let row = &of.item.workspace;
     let mut all = Vec::new();
-    let ago = |at: UnixMillis| format!("{} ago", format::duration(at.until(of.now)));
+    // Nothing here counts time: it is asked for again only when something changes.
+    let short = |at: UnixMillis| format::moment(at, of.now, of.zone);
     let moment = |at: UnixMillis| format::full(at, of.zone);
     let failure = row.failure_reason.clone();
     match row.status {
@@ -51,7 +52,7 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
             all.push(fact("rule", "its directory is being kept and moved away", until));
         }
         WorkspaceStatus::Archived => {
-            let when = row.closed_at.map_or_else(String::new, ago);
+            let when = row.closed_at.map_or_else(String::new, short);
             all.push(fact("rule", "it was archived", when));
             all.push(match (&row.trash_path, row.trash_until) {
                 (Some(_), Some(at)) => fact("kept until", moment(at), "all of it, R brings it back"),
@@ -103,12 +104,12 @@ fn working(of: &Explained<'_>) -> Fact {
     fact("rule", format!("{} works in it", names.join(", ")), "")
 }
 
-/// `R-1033 ended 2h15 ago`.
+/// `the last one, R-1033, ended 09:53:20`.
 fn last(of: &Explained<'_>) -> String {
     let Some(run) = of.runs.iter().find(|r| r.status.is_terminal()) else { return "none has yet".to_owned() };
     let name = Kind::Run.number(run.number);
     match run.finished_at {
-        Some(at) => format!("the last one, {name}, ended {} ago", format::duration(at.until(of.now))),
+        Some(at) => format!("the last one, {name}, ended {}", format::moment(at, of.now, of.zone)),
         None => format!("the last one was {name}"),
     }
 }
@@ -132,7 +133,7 @@ fn goes(reaping: &Reaping, of: &Explained<'_>) -> Fact {
 fn seen(of: &Explained<'_>) -> Vec<Fact> {
     let Some((stock, ago)) = &of.known.stock else { return Vec::new() };
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    let looked = format!("looked {} ago", format::duration(ago));
+    let looked = format!("looked {}", format::moment(of.now.plus(-ago), of.now, of.zone));
     let mut all = Vec::new();
     match of.known.trouble() {
         Some((true, why)) => all.push(bad("seen", why, looked.clone())),
@@ -257,7 +258,8 @@ mod tests {
         archived.workspace.trash_until = Some(NOW.plus(3_600_000));
         archived.workspace.metadata = Some(json!({ "archive_notes": ["teardown ended with exit 2"] }));
         let words = told(&archived, None, &Known::default());
-        for part in ["it was archived|2h00 ago", "kept until|", "R brings it back", "note|teardown ended with exit 2"] {
+        for part in ["it was archived|21:00:00Z", "kept until|", "R brings it back", "note|teardown ended with exit 2"]
+        {
             assert!(words.contains(part), "{part}: {words}");
         }
         let mut gone = item(WorkspaceStatus::Archived);
@@ -295,10 +297,12 @@ mod tests {
         assert_eq!(word(&idle, &Known::default()), "idle");
         assert_eq!(word(&idle, &known(Place::Ours)), "merged");
         assert_eq!(word(&idle, &known(Place::Gone)), "missing");
-        assert!(told(&idle, None, &known(Place::Gone)).contains("seen|its directory is not there|looked 3s ago|true"));
+        assert!(
+            told(&idle, None, &known(Place::Gone)).contains("seen|its directory is not there|looked 22:59:57Z|true")
+        );
         let barred = known(Place::Unknown("permission denied".into()));
         assert_eq!(word(&idle, &barred), "unknown");
-        assert!(told(&idle, None, &barred).contains("unknown|permission denied|looked 3s ago|false"));
+        assert!(told(&idle, None, &barred).contains("unknown|permission denied|looked 22:59:57Z|false"));
         // Nothing was done in it, or something in it is loose: then nothing was merged.
         let mut fresh = known(Place::Ours);
         fresh.stock.as_mut().unwrap().0.head = Some("1d20e77".into());

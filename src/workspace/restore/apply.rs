@@ -196,8 +196,7 @@ fn obstacle<'p>(
     let wanted = target.files.get(path);
     match (kind, wanted) {
         // Directories that hold nothing else are cleared away.
-        (None | Some(FileType::Directory), _) => None,
-        (Some(FileType::Fifo), None) => None,
+        (None | Some(FileType::Directory), _) | (Some(FileType::Fifo), None) => None,
         (Some(_), Some(w)) if hands.content(path).is_ok_and(|c| c == (w.id, w.link)) => None,
         (Some(_), _) => Some((path, "ignored")),
     }

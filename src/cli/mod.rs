@@ -7,6 +7,7 @@ mod console;
 mod context;
 mod demo;
 mod desk;
+mod diff;
 mod docs;
 mod doctor;
 mod env;
@@ -74,6 +75,13 @@ enum Command {
     /// Print what a run or a service printed
     #[command(after_help = "Example:\n  wharf logs R-12 -f")]
     Logs(logs::LogsArgs),
+    /// Print what a run or a workspace changed, or how two runs ended differently
+    #[command(
+        after_help = "Example:\n  wharf diff R-12 src/\n\nPrints a patch that `git apply` takes: committed, staged, unstaged and untracked changes as one. A run's are\n\
+        those since it began, a workspace's those since its base. With a second run: from the end of the first to that\n\
+        of the second. Exits with 8 when a file had to be left out."
+    )]
+    Diff(diff::DiffArgs),
     /// Stop a run and wait until nothing of it is left
     #[command(after_help = "Example:\n  wharf cancel R-12 --grace 5s")]
     Cancel(cancel::CancelArgs),
@@ -269,6 +277,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Runs(args) => runs::runs(context, args),
         Command::Show(args) => show::show(context, args),
         Command::Logs(args) => logs::logs(context, args),
+        Command::Diff(args) => diff::diff(context, args),
         Command::Cancel(args) => cancel::cancel(context, args),
         Command::Resolve(args) => resolve::resolve(context, args),
         Command::Attach(args) => attach::attach(context, args),

@@ -302,7 +302,8 @@ fn run(context: &Context, reader: &Reader, id: RunId) -> Result<u8> {
     }
     let more = if words.is_live() { format!("wharf cancel {number}") } else { format!("wharf run {}", words.agent) };
     let shell = detail.workspace.as_ref().map_or_else(String::new, |_| format!("    wharf shell {number}"));
-    out.push_str(&format!("\nnext       wharf logs {number}    {more}{shell}\n"));
+    let diff = detail.workspace.as_ref().map_or_else(String::new, |_| format!("    wharf diff {number}"));
+    out.push_str(&format!("\nnext       wharf logs {number}{diff}    {more}{shell}\n"));
     print_tidy(context, &out)
 }
 

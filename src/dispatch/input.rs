@@ -5,8 +5,8 @@ use wharf_model::config::{ProjectConfig, Retention};
 use wharf_model::rules::close_check;
 use wharf_model::shim::{ChildRef, ExitFrame, LimitsReport};
 use wharf_model::{
-    ActionId, ActorType, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId, RequestId,
-    RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
+    ActionId, ActorType, CheckoutMoment, Health, LeaseId, OperationId, OperationPhase, OperationStatus, ProjectId,
+    RequestId, RequestRow, RunId, ServiceId, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceStrategy,
 };
 
 use crate::environment::driver::{Check, Collected, Queue, RealiseAsk, Realised};
@@ -494,6 +494,8 @@ pub enum Fact {
     /// Something about it that its operator should know, where there is a note; without one it changes no row, and
     /// only the answer counts: whether the run goes on.
     RunNoted { run: RunId, attempt: u32, note: Option<String> },
+    /// At which commit the checkout stood that it works in, when it began or when it had ended; none before the first.
+    RunCheckout { run: RunId, attempt: u32, moment: CheckoutMoment, head: Option<String> },
     /// The state of a workspace was kept.
     SnapshotTaken { action: ActionId, workspace: WorkspaceId, snapshot: Box<TakenSnapshot> },
     /// A workspace is about to be moved. It changes no row; the answer says whether it still may be.

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use wharf_model::ActionRow;
 use wharf_model::config::{AgentConfig, RunLimits};
 use wharf_model::shim::ExitFrame;
+use wharf_model::{ActionRow, CheckoutMoment};
 
 use super::build::{self, build};
+use super::checkout_head::CheckoutHead;
 use super::contact;
 use super::context::Context;
 use super::ended::{self, Stop};
@@ -49,6 +50,12 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
     } else {
         Err(CannotStart { code: "internal".into(), message: "it was not to be started again".into() })
     };
+    let head = CheckoutHead::new(&job);
+    // Looked at before anything runs; told beside the start, which waits for nobody.
+    if !begun && let Some(fact) = head.look(CheckoutMoment::Began).await {
+        let inbox = ctx.inbox.clone();
+        tokio::spawn(async move { inbox.tell(fact).await });
+    }
     let boot_id = identity::boot_id().unwrap_or_default();
     let mut heard = Heard::new(ctx, &job, &dir);
     let (tag, grace_ms) = (build::tag(&job.run), job.run.stop_grace_ms.unwrap_or(job.run.grace_ms));
@@ -100,6 +107,7 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
                 if !matches!(venue, Venue::Here) {
                     kill_point("run.collected");
                 }
+                head.tell(ctx, CheckoutMoment::Ended).await;
             }
             let output = gather(ctx, &dir, Some(exit.clone())).await;
             match followed::told(&venue, exit, output.stderr_excerpt.as_deref()) {
@@ -111,6 +119,7 @@ pub async fn execute(ctx: &Context, action: &ActionRow, job: RunJob) -> Fact {
             let stop = Stop::new(&tag, grace_ms, false);
             let Some(settled) = ended::settle_lost(&venue, stop, &watch).await else { return given_up };
             let evidence = evidence + &settled.words;
+            head.tell(ctx, CheckoutMoment::Ended).await;
             let output = gather(ctx, &dir, None).await;
             Fact::RunLost { action: id, run, attempt, evidence, output, collected: settled.collected }
         }

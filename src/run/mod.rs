@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod backup;
 mod build;
+mod checkout_head;
 mod contact;
 pub mod context;
 mod ended;

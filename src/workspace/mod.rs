@@ -12,6 +12,7 @@ pub mod choose;
 pub mod close;
 pub mod config_paths;
 pub mod containment;
+pub mod diff;
 mod error;
 pub mod facts;
 mod git_run;

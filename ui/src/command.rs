@@ -16,6 +16,8 @@ pub enum Place {
     Text,
     /// In output and logs.
     Stream,
+    /// In what was changed.
+    Diff,
     /// On the Ledger, in any pane.
     Ledger,
     /// In the Ledger's list.
@@ -48,11 +50,12 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Everywhere,
         Self::List,
         Self::Text,
         Self::Stream,
+        Self::Diff,
         Self::Ledger,
         Self::LedgerList,
         Self::Leases,
@@ -76,6 +79,7 @@ impl Place {
             Self::List => "list",
             Self::Text => "text",
             Self::Stream => "stream",
+            Self::Diff => "diff",
             Self::Ledger => "ledger",
             Self::LedgerList => "ledger-list",
             Self::Leases => "leases",
@@ -105,6 +109,7 @@ impl Place {
             | Self::WorkspacesList => "THIS LIST",
             Self::Text => "THIS TEXT",
             Self::Stream => "OUTPUT",
+            Self::Diff => "THE DIFF",
             Self::Ledger => "THE RUN",
             Self::Leases => "THE LEASE",
             Self::Environments => "THE ENVIRONMENT",
@@ -121,12 +126,14 @@ impl Place {
 /// Places that are active together, for checks of clashes. Every screen adds its own here.
 pub fn active_sets() -> impl Iterator<Item = &'static [Place]> {
     use Place::{
-        Activity, Diagnostics, Environments, EnvironmentsList, Everywhere, Leases, LeasesList, Ledger, LedgerList,
-        List, Operations, OwnLog, Services, ServicesList, Stream, Text, Workspaces, WorkspacesList,
+        Activity, Diagnostics, Diff, Environments, EnvironmentsList, Everywhere, Leases, LeasesList, Ledger,
+        LedgerList, List, Operations, OwnLog, Services, ServicesList, Stream, Text, Workspaces, WorkspacesList,
     };
     const SETS: &[&[Place]] = &[
         &[LedgerList, List, Ledger, Everywhere],
         &[Stream, Text, Ledger, Everywhere],
+        &[Diff, Text, Ledger, Everywhere],
+        &[Diff, Text, Workspaces, Everywhere],
         &[Text, Ledger, Everywhere],
         &[LeasesList, List, Leases, Everywhere],
         &[Text, Leases, Everywhere],
@@ -193,6 +200,7 @@ pub fn always(_: &App) -> Result<(), String> {
 
 /// Tables of commands, in the order of hints and help. Every screen adds its own here.
 const TABLES: &[&[Command]] = &[
+    crate::commands::diff::COMMANDS,
     crate::commands::ledger::COMMANDS,
     crate::commands::leases::COMMANDS,
     crate::commands::services::COMMANDS,

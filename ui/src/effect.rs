@@ -105,6 +105,17 @@ pub enum Owner {
     Workspace(WorkspaceId),
 }
 
+/// Whose changes are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiffOf {
+    /// A workspace's, against its base.
+    Workspace(WorkspaceId),
+    /// A run's, since it began.
+    Run(RunId),
+    /// How the second run's end differs from the first's.
+    Runs(RunId, RunId),
+}
+
 /// Which streams of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Streams {
@@ -329,6 +340,17 @@ pub enum Question {
         pattern: String,
         /// Most numbers wanted.
         limit: u32,
+    },
+    /// Which files differ, and how much.
+    Diff(DiffOf),
+    /// The lines of one of them.
+    DiffFile {
+        /// Whose.
+        of: DiffOf,
+        /// Of this reading.
+        stamp: u64,
+        /// Its place among the files.
+        file: u32,
     },
     /// What cancelling this run would do.
     CancelPreview(RunId),

@@ -195,6 +195,9 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
             if c.name == "run.attach" && !app.ledger.run().is_some_and(|run| run.terminal && run.is_running()) {
                 return false;
             }
+            if c.name == "open.outside" && !app.places().contains(&crate::command::Place::Diff) {
+                return false;
+            }
             if c.name == "shell.open" && !app.current().has_places() {
                 return false;
             }

@@ -1,5 +1,7 @@
 //! What reaches the console: keys, time, rows, answers.
 
+use std::sync::Arc;
+
 use crossterm::event::{KeyEvent, MouseEvent};
 use wharf_model::UnixMillis;
 
@@ -127,6 +129,10 @@ pub enum Answer {
     Counted(Counted),
     /// Search.
     Search(SearchHits),
+    /// Files that differ.
+    Diff(Arc<DiffListing>),
+    /// The lines of one of them.
+    DiffFile(Arc<DiffHunks>),
     /// Any preview.
     Preview(Preview),
     /// New-run dialog.

@@ -66,6 +66,8 @@ pub fn drawing(question: &Question) -> Option<Result<Answer, String>> {
             refused: None,
             args: Vec::new(),
         }),
+        Question::Diff(of) => Answer::Diff(std::sync::Arc::new(crate::fixtures::diff::listing(*of))),
+        Question::DiffFile { file, .. } => Answer::DiffFile(std::sync::Arc::new(crate::fixtures::diff::hunks(*file))),
         Question::FormAgents => Answer::FormAgents(FormAgents {
             agents: vec![
                 FormAgent {

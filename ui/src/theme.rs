@@ -25,6 +25,10 @@ pub enum Ink {
     GutterOut,
     /// Mark before a line of stderr.
     GutterErr,
+    /// A line that was added.
+    DiffAdd,
+    /// A line that was removed.
+    DiffDel,
 }
 
 /// A pair of text and its own ground.
@@ -40,6 +44,10 @@ pub enum Ground {
     Match,
     /// The match under the cursor.
     MatchCurrent,
+    /// Words that an added line has over the one it replaces.
+    DiffAddWord,
+    /// Words that a removed line has over the one that replaces it.
+    DiffDelWord,
     /// A condition that is bad.
     BannerBad,
     /// A condition that wants a look.
@@ -122,9 +130,9 @@ impl Theme {
             Ink::Dim => ((0x00A3_A9B4, 248), (0x0056_5D69, 59), 0x00D8_D8D8),
             Ink::Rule | Ink::GutterOut => ((0x006B_7280, 243), (0x008C_939F, 246), 0x00B0_B0B0),
             Ink::Accent => ((0x005C_C8D7, 80), (0x0000_697A, 24), 0x0000_FFFF),
-            Ink::Ok => ((0x007F_CB7A, 114), (0x001F_6B2B, 22), 0x005C_FF5C),
+            Ink::Ok | Ink::DiffAdd => ((0x007F_CB7A, 114), (0x001F_6B2B, 22), 0x005C_FF5C),
             Ink::Warn => ((0x00E5_B95C, 179), (0x007A_5200, 94), 0x00FF_FF00),
-            Ink::Bad | Ink::GutterErr => ((0x00F2_867E, 210), (0x00B0_261E, 124), 0x00FF_9C9C),
+            Ink::Bad | Ink::GutterErr | Ink::DiffDel => ((0x00F2_867E, 210), (0x00B0_261E, 124), 0x00FF_9C9C),
             Ink::Info => ((0x009D_BCF7, 147), (0x001F_4FB0, 25), 0x00A8_CCFF),
         };
         let plain = Style::new();
@@ -151,9 +159,10 @@ impl Theme {
             Ink::Dim => return Style::new().add_modifier(Modifier::DIM),
             Ink::Rule | Ink::GutterOut => Some(8),
             Ink::Accent => Some(if light { 4 } else { 6 }),
-            Ink::Ok => (!light).then_some(2),
+            Ink::DiffAdd if light => return Style::new().add_modifier(Modifier::BOLD),
+            Ink::Ok | Ink::DiffAdd => (!light).then_some(2),
             Ink::Warn => Some(if light { 5 } else { 3 }),
-            Ink::Bad | Ink::GutterErr => Some(if light { 1 } else { 9 }),
+            Ink::Bad | Ink::GutterErr | Ink::DiffDel => Some(if light { 1 } else { 9 }),
             Ink::Info => Some(if light { 4 } else { 14 }),
         };
         index.map_or_else(Style::new, |i| Style::new().fg(Color::Indexed(i)))
@@ -171,6 +180,8 @@ impl Theme {
             Ground::MatchCurrent => {
                 ((0x0016_181D, 0x00E5_B95C), (0x00FF_FFFF, 0x007A_5200), (0x0000_0000, 0x00FF_9C9C))
             }
+            Ground::DiffAddWord => ((0x00D8_F5D5, 0x001F_4A2A), (0x0012_3A18, 0x00CD_EFD0), (0x0000_0000, 0x005C_FF5C)),
+            Ground::DiffDelWord => ((0x00FF_DAD6, 0x005A_2626), (0x005E_120D, 0x00F9_D3CF), (0x0000_0000, 0x00FF_9C9C)),
             Ground::BannerBad => ((0x00FF_FFFF, 0x007A_1F1F), (0x00FF_FFFF, 0x00B0_261E), (0x0000_0000, 0x00FF_9C9C)),
             Ground::BannerWarn => ((0x00FF_F3D1, 0x005C_4400), (0x003A_2700, 0x00FF_E3A3), (0x0000_0000, 0x00FF_FF00)),
             Ground::BannerInfo => ((0x00FF_FFFF, 0x001F_3F66), (0x0010_274D, 0x00D6_E4FA), (0x0000_0000, 0x00A8_CCFF)),
@@ -191,6 +202,9 @@ impl Theme {
             Depth::Sixteen | Depth::None => match ground {
                 Ground::SelectionWeak | Ground::Marked => Style::new().add_modifier(Modifier::BOLD),
                 Ground::Match => Style::new().add_modifier(Modifier::UNDERLINED),
+                Ground::DiffAddWord | Ground::DiffDelWord => {
+                    Style::new().add_modifier(Modifier::BOLD).add_modifier(Modifier::UNDERLINED)
+                }
                 Ground::Dialog => Style::new(),
                 _ => Style::new().add_modifier(Modifier::REVERSED),
             },
@@ -229,7 +243,7 @@ fn palette(index: u8) -> (i32, i32, i32) {
 mod tests {
     use super::*;
 
-    const INKS: [Ink; 10] = [
+    const INKS: [Ink; 12] = [
         Ink::Text,
         Ink::Dim,
         Ink::Rule,
@@ -240,6 +254,8 @@ mod tests {
         Ink::Info,
         Ink::GutterOut,
         Ink::GutterErr,
+        Ink::DiffAdd,
+        Ink::DiffDel,
     ];
 
     #[test]
@@ -298,6 +314,8 @@ mod tests {
                 Ground::Marked,
                 Ground::Match,
                 Ground::MatchCurrent,
+                Ground::DiffAddWord,
+                Ground::DiffDelWord,
                 Ground::BannerBad,
                 Ground::Dialog,
             ] {

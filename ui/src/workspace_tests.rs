@@ -301,3 +301,17 @@ fn everything_is_said_without_a_colour_and_at_any_size() {
         }
     }
 }
+
+#[test]
+fn what_was_changed_in_a_workspace_is_shown_in_its_tab() {
+    for (columns, rows) in [(80, 24), (160, 45)] {
+        let mut bench = Bench::drawn(columns, rows);
+        bench.keys("5 v");
+        insta::assert_snapshot!(format!("workspaces-diff-{columns}x{rows}"), bench.text());
+        bench.keys(") y");
+        assert!(bench.effects.contains(&Effect::Copy("src/checkout/retry.rs".into())), "{:?}", bench.effects);
+        // To the list and to another tab and back, it is where it was left.
+        bench.keys("Esc t d t f");
+        assert!(bench.text().contains("hunk 1 of 2"), "{}", bench.text());
+    }
+}

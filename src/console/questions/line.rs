@@ -45,6 +45,7 @@ const fn replaceable(question: &Question) -> bool {
         question,
         Question::RunDetail(_)
             | Question::Search { .. }
+            | Question::Diff(_)
             | Question::Runs { after: None, .. }
             | Question::Leases { after: None, .. }
             | Question::Services { after: None, .. }

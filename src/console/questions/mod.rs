@@ -1,9 +1,11 @@
 //! Questions of the screens, answered beside them: rows by one thread, logs by another, searches by
-//! a third, looks into directories by a fourth, so that none waits for what the operator does not look at.
+//! a third, looks into directories by a fourth, what was changed by a fifth, so that none waits for what the operator
+//! does not look at.
 
 mod config;
 mod detail;
 mod diagnostics;
+mod diffs;
 mod filter;
 mod form;
 mod line;
@@ -76,6 +78,7 @@ pub struct Questions {
     rows: Arc<Line>,
     logs: Arc<Line>,
     searches: Arc<Line>,
+    diffs: Arc<Line>,
     /// Questions that look into directories.
     looks: Arc<Line>,
     events: Sender,
@@ -87,13 +90,8 @@ impl Questions {
     /// # Errors
     /// No thread could be had.
     pub fn start(scope: &Scope, outputs: &Outputs, events: Sender) -> std::io::Result<Self> {
-        let questions = Self {
-            rows: Arc::default(),
-            logs: Arc::default(),
-            searches: Arc::default(),
-            looks: Arc::default(),
-            events,
-        };
+        let line = Arc::<Line>::default;
+        let questions = Self { rows: line(), logs: line(), searches: line(), looks: line(), diffs: line(), events };
         let mut desk = Desk { scope: scope.clone(), reader: None };
         questions.serve("rows", &questions.rows, move |q| desk.answer(q))?;
         let mut desk = Desk { scope: scope.clone(), reader: None };
@@ -102,6 +100,8 @@ impl Questions {
         questions.serve("logs", &questions.logs, move |q| logs.answer(q))?;
         let mut searches = outputs.reader();
         questions.serve("searches", &questions.searches, move |q| searches.answer(q))?;
+        let mut diffs = diffs::Diffs::new(scope.data.clone());
+        questions.serve("diffs", &questions.diffs, move |q| diffs.answer(q))?;
         Ok(questions)
     }
 
@@ -133,6 +133,7 @@ impl Questions {
         match &question {
             Question::Output { .. } | Question::Count { .. } => self.logs.put(question),
             Question::Search { .. } => self.searches.put(question),
+            Question::Diff(_) | Question::DiffFile { .. } => self.diffs.put(question),
             Question::CloseCheck(_) | Question::RestorePreview(..) | Question::ReapPreview => self.looks.put(question),
             _ => self.rows.put(question),
         }
@@ -223,10 +224,14 @@ impl Asking<'_> {
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
-            Question::Output { .. } | Question::Count { .. } | Question::Search { .. } => {
+            Question::Output { .. }
+            | Question::Count { .. }
+            | Question::Search { .. }
+            | Question::Diff(_)
+            | Question::DiffFile { .. } => {
                 return Err(StoreError::Internal {
                     path: self.scope.data.clone(),
-                    cause: "output is not read from the store".to_owned(),
+                    cause: "this is not read from the store".to_owned(),
                 });
             }
         })

@@ -32,6 +32,7 @@ pub mod release;
 pub mod request;
 pub mod resolve;
 pub mod retry;
+mod run_checkout;
 pub mod run_start;
 pub mod seal;
 mod service;
@@ -308,6 +309,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             finish::lost(d, *action, *run, *attempt, evidence, output, collected.as_ref());
         }
         Fact::RunObserved { run, attempt, unknown } => steps::observed(d, *run, *attempt, unknown.as_deref()),
+        Fact::RunCheckout { run, attempt, moment, head } => {
+            run_checkout::told(d, *run, *attempt, *moment, head.as_deref());
+        }
         Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),
         Fact::SnapshotTaken { action, workspace, snapshot } => workspace::taken(d, *action, *workspace, snapshot),
         Fact::WorkspaceArchived { action, workspace, gone } => workspace::archived(d, *action, *workspace, gone),

@@ -91,6 +91,7 @@ impl Loop {
             | Fact::ServiceHealth { .. }
             | Fact::WorkspaceSeen { .. }
             | Fact::AgentSaid { .. }
+            | Fact::RunCheckout { .. }
             | Fact::StoreDamageFound { .. } => Vec::new(),
         };
         for action in seen {

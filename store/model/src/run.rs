@@ -256,6 +256,11 @@ row! {
 }
 
 words! {
+    /// When the commit of a run's checkout was noted.
+    pub enum CheckoutMoment { Began = "began", Ended = "ended" }
+}
+
+words! {
     /// Texts of a run that lists do not read.
     pub enum RunTextKind {
         Prompt = "prompt",

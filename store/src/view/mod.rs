@@ -4,6 +4,7 @@
 
 mod activity;
 mod closing;
+mod diff;
 mod environment;
 mod header;
 mod issue;
@@ -21,6 +22,7 @@ mod workspace;
 
 pub use activity::*;
 pub use closing::*;
+pub use diff::*;
 pub use header::*;
 pub use issue::*;
 pub use lease::*;

@@ -11,7 +11,7 @@ use crate::overlay::confirm::{Confirm, Item};
 use crate::overlay::new_run::NewRun;
 use crate::rows::RunLine;
 use crate::screen::browse::Browse;
-use crate::screen::ledger::{DETAIL, OUTPUT, TIMELINE};
+use crate::screen::ledger::{DETAIL, DIFF, OUTPUT, TIMELINE};
 
 const HERE: &[Place] = &[Place::Ledger];
 
@@ -83,6 +83,22 @@ pub const COMMANDS: &[Command] = &[
     }),
     tab("tab.output", "Output", HERE, &["t o"], |app| app.ledger.base_mut().show_tab(OUTPUT)),
     tab("tab.timeline", "Timeline", HERE, &["t l"], |app| app.ledger.base_mut().show_tab(TIMELINE)),
+    tab("tab.diff", "Diff", HERE, &["t f"], |app| app.ledger.base_mut().show_tab(DIFF)),
+    Command {
+        name: "run.compare",
+        title: "Compare two marked runs",
+        help: "compare two marked",
+        hint: "",
+        places: HERE,
+        keys: &["="],
+        level: Level::Free,
+        legal: |app| app.ledger.pair().map(drop),
+        run: |app| {
+            if let Ok(pair) = app.ledger.pair() {
+                app.ledger.compare(pair);
+            }
+        },
+    },
     tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
 ];
 

@@ -6,6 +6,7 @@ use crate::screen::browse::Browse;
 
 pub mod activity;
 pub mod diagnostics;
+pub mod diff;
 pub mod environments;
 pub mod everywhere;
 pub mod leases;

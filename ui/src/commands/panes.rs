@@ -12,6 +12,9 @@ use crate::screen::{FocusMove, Motion};
 const MARKED: &[Place] = &[Place::LedgerList, Place::LeasesList, Place::ServicesList, Place::WorkspacesList];
 const BOTH: &[Place] = &[Place::List, Place::Text];
 
+/// Where lines can be searched and scrolled to the side.
+const LINES: &[Place] = &[Place::Stream, Place::Diff];
+
 const fn stream(
     name: &'static str,
     title: &'static str,
@@ -30,9 +33,14 @@ fn has_stream(app: &App) -> Result<(), String> {
     }
 }
 
+fn has_lines(app: &App) -> Result<(), String> {
+    if app.current().diff().is_some() { Ok(()) } else { has_stream(app) }
+}
+
 fn has_search(app: &App) -> Result<(), String> {
-    match app.current().stream() {
-        Some(pane) if pane.has_search() => Ok(()),
+    match (app.current().stream(), app.current().diff()) {
+        (_, Some(pane)) if pane.has_search() => Ok(()),
+        (Some(pane), None) if pane.has_search() => Ok(()),
         _ => Err("nothing is searched for; / searches".to_owned()),
     }
 }
@@ -112,19 +120,29 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         hint: "search",
-        ..stream("search.edit", "Search the text", "search", &["/"], &[Place::Stream], |app| {
+        legal: has_lines,
+        ..stream("search.edit", "Search the text", "search", &["/"], LINES, |app| {
+            if let Some(pane) = app.parts().0.diff_mut() {
+                return pane.edit_search();
+            }
             with_stream(app, |pane, _, _, _| pane.edit_search());
         })
     },
     Command {
         legal: has_search,
-        ..stream("search.next", "Next match", "next match", &["n"], &[Place::Stream], |app| {
+        ..stream("search.next", "Next match", "next match", &["n"], LINES, |app| {
+            if let Some(pane) = app.parts().0.diff_mut() {
+                return pane.next_hit(false);
+            }
             with_stream(app, |pane, area, _, out| pane.next_hit(false, out, area));
         })
     },
     Command {
         legal: has_search,
-        ..stream("search.previous", "Previous match", "previous match", &["N"], &[Place::Stream], |app| {
+        ..stream("search.previous", "Previous match", "previous match", &["N"], LINES, |app| {
+            if let Some(pane) = app.parts().0.diff_mut() {
+                return pane.next_hit(true);
+            }
             with_stream(app, |pane, area, _, out| pane.next_hit(true, out, area));
         })
     },
@@ -143,12 +161,18 @@ pub const COMMANDS: &[Command] = &[
     stream("wrap.toggle", "Wrap on, off", "wrap", &["W"], &[Place::Stream], |app| {
         with_stream(app, |pane, _, _, _| pane.toggle_wrap());
     }),
-    stream("text.left", "Sideways to the left", "sideways", &["h", "Shift-←"], &[Place::Stream], |app| {
-        app.motion(Motion::Sideways(-1));
-    }),
-    stream("text.right", "Sideways to the right", "sideways", &["l", "Shift-→"], &[Place::Stream], |app| {
-        app.motion(Motion::Sideways(1));
-    }),
+    Command {
+        legal: has_lines,
+        ..stream("text.left", "Sideways to the left", "sideways", &["h", "Shift-←"], LINES, |app| {
+            app.motion(Motion::Sideways(-1));
+        })
+    },
+    Command {
+        legal: has_lines,
+        ..stream("text.right", "Sideways to the right", "sideways", &["l", "Shift-→"], LINES, |app| {
+            app.motion(Motion::Sideways(1));
+        })
+    },
     stream("open.pager", "Open the output of {} in $PAGER", "open in $PAGER", &["O"], &[Place::Stream], |app| {
         if let Some((owner, at)) = app.current().stream().map(|p| (p.owner(), p.place())) {
             app.outbox.push(Effect::Pager { owner, at });

@@ -11,7 +11,7 @@ use crate::overlay::Overlay;
 use crate::overlay::confirm::{Close, Confirm, Item};
 use crate::rows::{Expect, WorkspaceLine};
 use crate::screen::browse::Browse;
-use crate::screen::workspaces::{CLOSE, FACTS, OPERATIONS, SNAPSHOTS};
+use crate::screen::workspaces::{CLOSE, DIFF, FACTS, OPERATIONS, SNAPSHOTS};
 
 const HERE: &[Place] = &[Place::Workspaces];
 
@@ -66,13 +66,16 @@ pub const COMMANDS: &[Command] = &[
         level: Level::Free,
         legal: |app| match app.workspaces.workspace() {
             None => Err("no workspace is selected".to_owned()),
+            Some(_) if super::diff::has_focus(app) => Ok(()),
             Some(w) if !has_directory(w) || w.path.is_empty() => {
                 Err("it has no directory, or none any more".to_owned())
             }
             Some(_) => Ok(()),
         },
         run: |app| {
-            if let Some(path) = app.workspaces.workspace().map(|w| w.path.clone()) {
+            if super::diff::has_focus(app) {
+                super::diff::open_file(app);
+            } else if let Some(path) = app.workspaces.workspace().map(|w| w.path.clone()) {
                 app.outbox.push(Effect::EditFile { path, line: 1 });
             }
         },
@@ -139,6 +142,12 @@ pub const COMMANDS: &[Command] = &[
         })
     },
     tab("workspace.snapshots", "Snapshots", HERE, &["t s"], |app| app.workspaces.base_mut().show_tab(SNAPSHOTS)),
+    Command {
+        places: &[Place::WorkspacesList],
+        hint: "diff",
+        ..tab("workspace.diff", "What was changed in {}", HERE, &["v"], |app| app.workspaces.base_mut().show_tab(DIFF))
+    },
+    tab("workspace.diff-tab", "Diff", HERE, &["t f"], |app| app.workspaces.base_mut().show_tab(DIFF)),
     tab("workspace.close-check", "Close check", HERE, &["t c"], |app| app.workspaces.base_mut().show_tab(CLOSE)),
     Command {
         name: "operation.log",

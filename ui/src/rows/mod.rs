@@ -7,6 +7,7 @@
 mod activity;
 mod detail;
 mod diagnostics;
+mod diff;
 mod environment;
 mod form;
 mod halted;
@@ -21,6 +22,7 @@ mod workspace;
 pub use activity::ActivityLine;
 pub use detail::{DeadlineLine, Fact, FactBlock, RunDetail, SpanLine, StepLine};
 pub use diagnostics::{Diagnostics, OrchestratorLine, RequestLine, StoreLine};
+pub use diff::{DiffFile, DiffHunk, DiffHunks, DiffKind, DiffLine, DiffListing};
 pub use environment::{CheckLine, EnvironmentDetail, EnvironmentLine, ProbeLine};
 pub use form::{FormAgent, FormAgents};
 pub use halted::{Halted, HaltedBy};

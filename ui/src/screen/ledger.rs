@@ -7,11 +7,12 @@ use super::ScreenId;
 use super::browse::{Base, Browse, Teaching, distinct, fact, number_in, state_fact};
 use crate::command::Place;
 use crate::draw::Canvas;
-use crate::effect::{Owner, Question};
+use crate::effect::{DiffOf, Owner, Question};
 use crate::env::{Env, Outbox};
 use crate::format;
 use crate::layout::Split;
 use crate::msg::Answer;
+use crate::pane::diff::{DiffPane, DiffTab};
 use crate::pane::output::live_words;
 use crate::pane::table::{Cell, Column, Row, longest};
 use crate::pane::{facts, timeline};
@@ -25,6 +26,8 @@ pub const OUTPUT: usize = 0;
 pub const TIMELINE: usize = 1;
 /// Every fact.
 pub const DETAIL: usize = 2;
+/// What it changed.
+pub const DIFF: usize = 3;
 
 impl Row for RunLine {
     fn number(&self) -> i64 {
@@ -42,12 +45,21 @@ pub struct Ledger {
     detail: Option<Result<Box<RunDetail>, String>>,
     /// The run whose facts are shown or asked for.
     detail_of: Option<RunId>,
+    diff: DiffTab,
+    /// Two runs that are laid beside each other, the earlier first.
+    compared: Option<(RunId, RunId)>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
         let ask = |filter, after, limit| Question::Runs { filter, after, limit };
-        Self { base: Base::new("Runs", true, ask), detail: None, detail_of: None }
+        Self {
+            base: Base::new("Runs", true, ask),
+            detail: None,
+            detail_of: None,
+            diff: DiffTab::default(),
+            compared: None,
+        }
     }
 }
 
@@ -55,6 +67,25 @@ impl Ledger {
     /// The run under the cursor.
     pub fn run(&self) -> Option<&RunLine> {
         self.base.list.table.selected()
+    }
+
+    /// The two marked runs, the earlier first.
+    ///
+    /// # Errors
+    /// There are not two, in words.
+    pub fn pair(&self) -> Result<(RunId, RunId), String> {
+        let mut chosen = if self.base.list.table.marks.is_empty() { Vec::new() } else { self.chosen() };
+        chosen.sort_by_key(|r| r.number);
+        match chosen.as_slice() {
+            [a, b] => Ok((a.id, b.id)),
+            other => Err(format!("mark the two runs with space first; {} marked here", other.len())),
+        }
+    }
+
+    /// Lays two runs beside each other in the tab of changes, until that is left.
+    pub fn compare(&mut self, pair: (RunId, RunId)) {
+        self.compared = Some(pair);
+        self.base.show_tab(DIFF);
     }
 
     /// Brings a run to the cursor that has just come into being.
@@ -99,7 +130,7 @@ impl Browse for Ledger {
     const ID: ScreenId = ScreenId::Ledger;
     const LIST: &'static [Place] = &[Place::LedgerList, Place::List, Place::Ledger];
     const OWN: Place = Place::Ledger;
-    const TABS: &'static [&'static str] = &["Output", "Timeline", "Detail"];
+    const TABS: &'static [&'static str] = &["Output", "Timeline", "Detail", "Diff"];
 
     fn base(&self) -> &Base<RunLine> {
         &self.base
@@ -114,6 +145,7 @@ impl Browse for Ledger {
     }
 
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        self.diff.answer(question, answer);
         let Question::RunDetail(id) = question else { return };
         if Some(*id) != self.detail_of {
             return;
@@ -129,7 +161,21 @@ impl Browse for Ledger {
         }
     }
 
-    fn want(&mut self, _env: &Env, out: &mut Outbox) {
+    fn want(&mut self, env: &Env, out: &mut Outbox) {
+        if self.base.tab == DIFF {
+            let content = self.content(env);
+            let of = match (self.compared, self.run()) {
+                (Some((a, b)), _) => Some((DiffOf::Runs(a, b), false)),
+                (None, Some(run)) => Some((DiffOf::Run(run.id), run.is_live())),
+                (None, None) => None,
+            };
+            return match of {
+                Some((of, live)) => self.diff.want(of, live, env, out, content),
+                None => self.diff.leave(),
+            };
+        }
+        self.diff.leave();
+        self.compared = None;
         if self.base.tab == OUTPUT {
             return;
         }
@@ -144,7 +190,7 @@ impl Browse for Ledger {
     }
 
     fn want_again(&self, out: &mut Outbox) {
-        if self.base.tab != OUTPUT
+        if !matches!(self.base.tab, OUTPUT | DIFF)
             && let Some(id) = self.detail_of
         {
             out.ask(Question::RunDetail(id));
@@ -191,6 +237,9 @@ impl Browse for Ledger {
         if let Some(issue) = &run.issue {
             title.push_str(&format!(" · {} {}", issue.identifier, issue.title));
         }
+        if let Some(compared) = self.compared.and(self.changes()).and_then(DiffPane::title) {
+            return (compared.to_owned(), String::new(), Ink::Dim);
+        }
         // The log's reader knows best how far it is, once there can be a log.
         let begun = run.finished_at.is_some() || run.is_running();
         let pane = self.base.streams.shown(Owner::Run(run.id)).filter(|_| self.base.tab == OUTPUT && begun);
@@ -227,6 +276,12 @@ impl Browse for Ledger {
     }
 
     fn view_content(&self, line: &RunLine, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
+        if self.base.tab == DIFF {
+            if let Some(pane) = self.diff.shown() {
+                pane.view(env, canvas, content, self.base.list.detail);
+            }
+            return;
+        }
         match &self.detail {
             None => {
                 let dim = canvas.ink(Ink::Dim);
@@ -241,6 +296,9 @@ impl Browse for Ledger {
     }
 
     fn clamp(&self, line: &RunLine, env: &Env, content: Rect) -> usize {
+        if self.base.tab == DIFF {
+            return 0;
+        }
         match &self.detail {
             Some(Ok(detail)) if self.base.tab == TIMELINE => {
                 let rows = usize::from(content.height.saturating_sub(1));
@@ -252,6 +310,23 @@ impl Browse for Ledger {
 
     fn stream_owner(&self) -> Option<Owner> {
         self.run().filter(|_| self.base.tab == OUTPUT).map(|r| Owner::Run(r.id))
+    }
+
+    fn changes(&self) -> Option<&DiffPane> {
+        self.diff.shown().filter(|_| self.base.tab == DIFF && self.run().is_some())
+    }
+
+    fn changes_mut(&mut self) -> Option<&mut DiffPane> {
+        let shown = self.base.tab == DIFF && self.run().is_some();
+        self.diff.shown_mut().filter(|_| shown)
+    }
+
+    fn comes_back(&mut self) {
+        self.diff.leave();
+    }
+
+    fn drop_inner(&mut self) -> bool {
+        self.changes_mut().is_some_and(DiffPane::drop_one) || self.compared.take().is_some()
     }
 
     fn values(&self, field: &str) -> Vec<String> {

@@ -8,6 +8,7 @@ use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
 use crate::env::{Env, Outbox};
 use crate::msg::{Answer, Tone};
+use crate::pane::diff::DiffPane;
 use crate::pane::output::OutputPane;
 
 pub mod activity;
@@ -242,6 +243,16 @@ pub trait Screen {
     /// The stream shown, to act on, with its area.
     fn stream_mut(&mut self, env: &Env) -> Option<(&mut OutputPane, Rect)> {
         let _ = env;
+        None
+    }
+
+    /// What was changed, when it is shown.
+    fn diff(&self) -> Option<&DiffPane> {
+        None
+    }
+
+    /// The same, to act on.
+    fn diff_mut(&mut self) -> Option<&mut DiffPane> {
         None
     }
 

@@ -7,10 +7,11 @@ use super::browse::{Base, Browse, Teaching, distinct, number_in};
 use super::{FocusMove, Motion, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
-use crate::effect::{Owner, Question};
+use crate::effect::{DiffOf, Owner, Question};
 use crate::env::{Env, Outbox};
 use crate::layout::Split;
 use crate::msg::Answer;
+use crate::pane::diff::{DiffPane, DiffTab};
 use crate::pane::table::{Column, Row};
 use crate::rows::*;
 use crate::theme::Ink;
@@ -27,8 +28,10 @@ pub const FACTS: usize = 0;
 pub const OPERATIONS: usize = 1;
 /// What is kept of it.
 pub const SNAPSHOTS: usize = 2;
+/// What was changed in it.
+pub const DIFF: usize = 3;
 /// What stands in the way of archiving it.
-pub const CLOSE: usize = 3;
+pub const CLOSE: usize = 4;
 /// Most operations and snapshots asked for.
 const ROWS_MAX: u32 = 200;
 /// A check that is looked at is made again after this time.
@@ -67,6 +70,7 @@ pub struct Workspaces {
     deep: bool,
     /// Workspaces that were archived from here, the last one at the end.
     archived: Vec<WorkspaceId>,
+    diff: DiffTab,
 }
 
 impl Default for Workspaces {
@@ -88,6 +92,7 @@ impl Default for Workspaces {
             snapshot_at: None,
             deep: false,
             archived: Vec::new(),
+            diff: DiffTab::default(),
         }
     }
 }
@@ -99,23 +104,23 @@ impl Workspaces {
     }
 
     /// What is known of the workspace under the cursor, not of the one before it.
-    fn mine<'a, T>(&self, known: &'a Known<T>) -> Option<&'a Result<T, String>> {
-        known.as_ref().filter(|_| self.workspace().map(|w| w.id) == self.of)
+    fn mine<'a, T>(&self, known: Option<&'a Result<T, String>>) -> Option<&'a Result<T, String>> {
+        known.filter(|_| self.workspace().map(|w| w.id) == self.of)
     }
 
     fn detail(&self) -> Option<&WorkspaceDetail> {
-        self.mine(&self.detail)?.as_ref().ok().map(AsRef::as_ref)
+        self.mine(self.detail.as_ref())?.as_ref().ok().map(AsRef::as_ref)
     }
 
     fn operations(&self) -> &[OperationLine] {
-        match self.mine(&self.operations) {
+        match self.mine(self.operations.as_ref()) {
             Some(Ok(operations)) => operations,
             _ => &[],
         }
     }
 
     fn snapshots(&self) -> &[SnapshotLine] {
-        match self.mine(&self.snapshots) {
+        match self.mine(self.snapshots.as_ref()) {
             Some(Ok(snapshots)) => snapshots,
             _ => &[],
         }
@@ -197,7 +202,7 @@ impl Browse for Workspaces {
     const ID: ScreenId = ScreenId::Workspaces;
     const LIST: &'static [Place] = &[Place::WorkspacesList, Place::List, Place::Workspaces];
     const OWN: Place = Place::Workspaces;
-    const TABS: &'static [&'static str] = &["Facts", "Operations", "Snapshots", "Close check"];
+    const TABS: &'static [&'static str] = &["Facts", "Operations", "Snapshots", "Diff", "Close check"];
 
     fn base(&self) -> &Base<WorkspaceLine> {
         &self.base
@@ -212,9 +217,12 @@ impl Browse for Workspaces {
     }
 
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
+        self.diff.answer(question, answer);
         let of = match question {
-            Question::Operations { workspace, .. } | Question::Snapshots { workspace, .. } => *workspace,
-            Question::CloseCheck(workspace) | Question::WorkspaceDetail(workspace) => *workspace,
+            Question::Operations { workspace, .. }
+            | Question::Snapshots { workspace, .. }
+            | Question::CloseCheck(workspace)
+            | Question::WorkspaceDetail(workspace) => *workspace,
             _ => return,
         };
         self.close_waits &= !matches!(question, Question::CloseCheck(_));
@@ -251,6 +259,12 @@ impl Browse for Workspaces {
         }
         if self.snapshots.is_none() {
             out.ask_once(Question::Snapshots { workspace, limit: ROWS_MAX });
+        }
+        if self.base.tab == DIFF {
+            let (live, content) = (self.workspace().is_some_and(|w| w.holder.is_some()), self.content(env));
+            self.diff.want(DiffOf::Workspace(workspace), live, env, out, content);
+        } else {
+            self.diff.leave();
         }
         if self.base.tab != CLOSE {
             // What was found is old when the tab is opened again.
@@ -293,6 +307,11 @@ impl Browse for Workspaces {
 
     fn view_content(&self, line: &WorkspaceLine, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
         match self.base.tab {
+            DIFF => {
+                if let Some(pane) = self.changes() {
+                    pane.view(env, canvas, content, self.base.list.detail);
+                }
+            }
             SNAPSHOTS if !self.snapshots().is_empty() => snapshots::view(self, line, env, canvas, content),
             CLOSE => close::view(self, env, canvas, content),
             _ => facts::view(self, line, env, canvas, content),
@@ -301,10 +320,24 @@ impl Browse for Workspaces {
 
     fn clamp(&self, line: &WorkspaceLine, env: &Env, content: Rect) -> usize {
         match self.base.tab {
+            DIFF => 0,
             SNAPSHOTS if !self.snapshots().is_empty() => 0,
             CLOSE => close::clamp(self, env, content),
             _ => facts::clamp(self, line, env, content),
         }
+    }
+
+    fn changes(&self) -> Option<&DiffPane> {
+        self.diff.shown().filter(|_| self.base.tab == DIFF && self.workspace().is_some())
+    }
+
+    fn changes_mut(&mut self) -> Option<&mut DiffPane> {
+        let shown = self.base.tab == DIFF && self.workspace().is_some();
+        self.diff.shown_mut().filter(|_| shown)
+    }
+
+    fn comes_back(&mut self) {
+        self.diff.leave();
     }
 
     fn stream_owner(&self) -> Option<Owner> {

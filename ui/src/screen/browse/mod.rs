@@ -14,6 +14,7 @@ use crate::effect::{Owner, Question};
 use crate::env::{Env, Outbox};
 use crate::layout::Split;
 use crate::msg::Answer;
+use crate::pane::diff::DiffPane;
 use crate::pane::table::{Column, Row};
 use crate::rows::{FactBlock, Page};
 use crate::theme::Ink;
@@ -118,10 +119,24 @@ pub trait Browse {
     fn stream_focused(&self) -> bool {
         self.stream_owner().is_some()
     }
+    /// What was changed, when the tab shows it.
+    fn changes(&self) -> Option<&DiffPane> {
+        None
+    }
+    /// The same, to act on.
+    fn changes_mut(&mut self) -> Option<&mut DiffPane> {
+        None
+    }
+    /// Drops the innermost thing inside the detail that is no stream's; `false` when there was nothing.
+    fn drop_inner(&mut self) -> bool {
+        self.changes_mut().is_some_and(DiffPane::drop_one)
+    }
     /// A further place that is active in the detail.
     fn detail_place(&self) -> Option<Place> {
         None
     }
+    /// The screen is shown after another one was.
+    fn comes_back(&mut self) {}
     /// Asks for more than the list when it has become visible.
     fn want(&mut self, env: &Env, out: &mut Outbox) {
         let _ = (env, out);

@@ -10,6 +10,7 @@ use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
 use crate::env::{Env, Outbox};
 use crate::msg::{Answer, Tone};
+use crate::pane::diff::DiffPane;
 use crate::pane::output::{Drag, OutputPane};
 use crate::pane::table::Row;
 use crate::screen::{FocusMove, Motion, Mouse, Screen, ScreenId, Spot, listing, streams};
@@ -20,6 +21,9 @@ impl<B: Browse> Screen for B {
             return B::LIST.to_vec();
         }
         let mut places: Vec<Place> = self.detail_place().into_iter().collect();
+        if self.changes().is_some() {
+            places.push(Place::Diff);
+        }
         if self.stream_focused() {
             places.push(Place::Stream);
         }
@@ -79,6 +83,7 @@ impl<B: Browse> Screen for B {
 
     fn comes_to_front(&mut self) {
         self.base_mut().streams.leave();
+        self.comes_back();
     }
 
     fn motion(&mut self, motion: Motion, env: &Env, out: &mut Outbox) {
@@ -86,6 +91,9 @@ impl<B: Browse> Screen for B {
             self.base_mut().list.motion(motion, env);
             self.list_moved(motion);
             return;
+        }
+        if let Some(pane) = self.changes_mut() {
+            return pane.motion(motion);
         }
         if self.moved(motion) {
             return;
@@ -109,7 +117,9 @@ impl<B: Browse> Screen for B {
     }
 
     fn is_typing(&self) -> bool {
-        self.base().list.is_typing() || self.stream().is_some_and(OutputPane::is_typing)
+        self.base().list.is_typing()
+            || self.stream().is_some_and(OutputPane::is_typing)
+            || self.changes().is_some_and(DiffPane::is_typing)
     }
 
     fn typing_hints(&self) -> &'static [(&'static str, &'static str)] {
@@ -121,6 +131,9 @@ impl<B: Browse> Screen for B {
             self.base_mut().list.key(key, out);
             return None;
         }
+        if let Some(pane) = self.changes_mut() {
+            return pane.key(key).map(|words| (Tone::Warn, words));
+        }
         let (pane, _) = self.stream_mut(env)?;
         pane.key(key, env, out).map(|words| (Tone::Warn, words))
     }
@@ -128,6 +141,8 @@ impl<B: Browse> Screen for B {
     fn paste(&mut self, words: &str, env: &Env, out: &mut Outbox) {
         if self.base().list.is_typing() {
             self.base_mut().list.paste(words, out);
+        } else if let Some(pane) = self.changes_mut() {
+            pane.paste(words);
         } else if let Some((pane, _)) = self.stream_mut(env) {
             pane.paste(words);
         }
@@ -138,6 +153,9 @@ impl<B: Browse> Screen for B {
             && let Some(owner) = self.stream_owner()
             && self.base_mut().streams.shown_mut(owner).is_some_and(OutputPane::drop_one)
         {
+            return true;
+        }
+        if self.base().list.detail && self.drop_inner() {
             return true;
         }
         // Marks and zoom come before what lies inside the detail.
@@ -190,6 +208,8 @@ impl<B: Browse> Screen for B {
                     if let Some(pane) = self.base_mut().streams.shown_mut(owner) {
                         streams::motion(pane, Motion::Rows(by), area, out);
                     }
+                } else if in_pane && let Some(pane) = self.changes_mut() {
+                    pane.motion(Motion::Rows(by));
                 } else if in_pane {
                     let scroll = self.base().scroll.saturating_add_signed(by as isize);
                     self.base_mut().scroll = scroll;
@@ -217,6 +237,10 @@ impl<B: Browse> Screen for B {
                 match hit {
                     Some((tab, ..)) if y == split.pane.y + 1 => base.show_tab(tab),
                     _ => {
+                        let content = self.content(env);
+                        if let Some(pane) = self.changes_mut().filter(|_| content.contains((x, y).into())) {
+                            pane.click(y, content);
+                        }
                         drag(Drag::Begin, self);
                     }
                 }
@@ -240,7 +264,8 @@ impl<B: Browse> Screen for B {
         {
             return Some(words);
         }
-        self.subject()
+        let path = self.changes().filter(|_| self.base().list.detail).and_then(DiffPane::path);
+        path.map(str::to_owned).or_else(|| self.subject())
     }
 
     fn subject(&self) -> Option<String> {
@@ -278,6 +303,14 @@ impl<B: Browse> Screen for B {
         let area = self.stream_area(self.content(env));
         let owner = self.stream_owner()?;
         self.base_mut().streams.shown_mut(owner).map(|pane| (pane, area))
+    }
+
+    fn diff(&self) -> Option<&DiffPane> {
+        self.changes()
+    }
+
+    fn diff_mut(&mut self) -> Option<&mut DiffPane> {
+        self.changes_mut()
     }
 
     fn output_grew(&mut self, owner: Owner, out: &mut Outbox) {

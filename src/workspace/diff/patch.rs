@@ -1,0 +1,33 @@
+//! The patch of each file, as git prints it.
+
+use std::path::Path;
+
+use git2::{Diff, Patch};
+
+use super::files::{Content, FileChange};
+use crate::workspace::WorkspaceError;
+
+/// Gives each file's part to the sink. What was not read has none.
+pub(super) fn print<E>(
+    directory: &Path,
+    diff: &Diff<'_>,
+    files: &[FileChange],
+    order: &[usize],
+    wanted: &impl Fn(&FileChange) -> bool,
+    sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Result<(), E>, WorkspaceError> {
+    for (i, file) in order.iter().copied().zip(files) {
+        if matches!(file.content, Content::Unread(_)) || !wanted(file) {
+            continue;
+        }
+        let mut patch = match Patch::from_diff(diff, i).map_err(WorkspaceError::git("compare a file", directory))? {
+            Some(patch) => patch,
+            None => continue,
+        };
+        let text = patch.to_buf().map_err(WorkspaceError::git("print a patch", directory))?;
+        if let Err(error) = sink(&text) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}

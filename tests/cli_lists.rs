@@ -284,6 +284,8 @@ fn documents_keep_their_keys() {
         vec!["lease", "retain", "L-2", "--for", "1h", "--dry-run"],
         vec!["doctor"],
         vec!["gc", "--dry-run"],
+        vec!["workspace", "archive", "W-1", "--dry-run"],
+        vec!["workspaces", "--reap", "--dry-run"],
         vec!["backup"],
         vec!["service", "stop", "web"],
         vec!["cancel", "R-2"],

@@ -45,3 +45,5 @@ mod services;
 mod take_over;
 #[path = "crash/versions.rs"]
 mod versions;
+#[path = "crash/workspaces.rs"]
+mod workspaces;

@@ -462,7 +462,7 @@ fn layers_override_each_other_and_say_so() {
     assert_eq!(loaded.config.workspace.base_ref.as_deref(), Some("next"));
     assert_eq!(loaded.executable_hash, plain.executable_hash);
     assert_eq!(loaded.where_from("workspace.base_ref").layer, Layer::CommandLine);
-    assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:23");
+    assert_eq!(loaded.where_from("agent.fixer.timeout").to_string(), "wharf.toml:25");
     assert_eq!(loaded.where_from("service.web.port.auto.env").to_string(), "wharf.toml:56");
     assert_eq!(loaded.where_from("agent.fixer.limits.memory").line, 33);
     assert_eq!(loaded.where_from("service.web.ready.check.http").line, 59);

@@ -39,7 +39,7 @@ pub(crate) mod lease_facts {
 /// What is known of a workspace, in the operator's words.
 pub(crate) mod workspace_facts {
     pub(crate) use super::checkouts::Known;
-    pub(crate) use super::questions::rows::{is_shared, phase_words, workspace_state};
+    pub(crate) use super::questions::rows::{is_shared, operation, workspace_state};
     pub(crate) use super::questions::workspaces::{detail, stock};
 }
 pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};

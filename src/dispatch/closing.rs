@@ -2,6 +2,7 @@
 //! of what they asked, and for the look just before a directory is moved.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use wharf_model::WorkspaceId;
 use wharf_model::config::Retention;
@@ -11,6 +12,9 @@ use wharf_model::{ProjectId, UnixMillis};
 use wharf_store::{Reader, StoreError};
 
 use crate::workspace::close::{self, Limits, LookAsk};
+
+/// Time that one pass of the reaper may look at directories: a request is answered within its own 30 s.
+const LOOKING: Duration = Duration::from_secs(15);
 
 /// A close check with what it was made from.
 #[derive(Debug, Clone)]
@@ -39,6 +43,15 @@ pub fn look_ask(rows: &CloseRows, never: Vec<PathBuf>) -> Option<LookAsk> {
 /// Looks at the directory of a workspace. Takes as long as its limits allow; blocks.
 pub fn look(rows: &CloseRows, never: Vec<PathBuf>) -> Found {
     look_ask(rows, never).map_or_else(nowhere, |ask| close::look(&ask))
+}
+
+/// The same, for no longer than this.
+fn look_within(rows: &CloseRows, never: Vec<PathBuf>, time: Duration) -> Found {
+    let ask = look_ask(rows, never);
+    ask.map_or_else(nowhere, |ask| {
+        let limits = Limits { time: time.min(ask.limits.time), ..ask.limits };
+        close::look(&LookAsk { limits, ..ask })
+    })
 }
 
 /// What is found of a workspace that never had a directory.
@@ -98,7 +111,7 @@ pub struct Reapable {
 }
 
 /// Judges every workspace that might be archived by itself. Directories of those that are not due are not looked
-/// at. Blocks.
+/// at, nor are those that are left when the time for looking is over: they are for the next pass. Blocks.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -110,9 +123,10 @@ pub fn reapable(
 ) -> Result<Vec<Reapable>, StoreError> {
     let never = never(reader)?;
     let mut all = Vec::new();
+    let begun = Instant::now();
     for workspace in reader.reap_candidates(project)? {
         let Some(rows) = reader.close_rows(workspace.id)? else { continue };
-        all.push(one(rows, never.clone(), retention, now));
+        all.push(one(rows, never.clone(), retention, now, LOOKING.saturating_sub(begun.elapsed())));
     }
     Ok(all)
 }
@@ -129,12 +143,16 @@ pub fn candidate(rows: &CloseRows, retention: &Retention) -> Candidate {
     }
 }
 
-fn one(rows: CloseRows, never: Vec<PathBuf>, retention: &Retention, now: UnixMillis) -> Reapable {
+fn one(rows: CloseRows, never: Vec<PathBuf>, retention: &Retention, now: UnixMillis, time: Duration) -> Reapable {
     let candidate = candidate(&rows, retention);
     let closed_at = candidate.closed_at;
     match reap::due(&candidate, now) {
+        Ok(eligible) if time.is_zero() => {
+            let stays = Some("there was no time left to look at it; ask again".to_owned());
+            Reapable { rows, closed_at, eligible_at: Some(eligible), found: None, check: None, stays }
+        }
         Ok(eligible) => {
-            let found = look(&rows, never);
+            let found = look_within(&rows, never, time);
             let check = judge(&found, &rows.around(), &rows.plan(retention, now), AskedBy::Reaper);
             let stays = reap::allows(&check).err();
             Reapable { rows, closed_at, eligible_at: Some(eligible), found: Some(found), check: Some(check), stays }

@@ -47,7 +47,7 @@ fn judge(row: &WorkspaceRow) -> Option<Fact> {
     let path = root(row)?;
     let there = is_there(Path::new(path), row.repo_root.as_deref().map(Path::new))?;
     let says = row.status != WorkspaceStatus::Missing;
-    (there != says).then(|| Fact::WorkspaceSeen { workspace: row.id, version: row.version, there })
+    (there != says).then_some(Fact::WorkspaceSeen { workspace: row.id, version: row.version, there })
 }
 
 /// Whether a directory is there; none where that cannot be told. One of a repository that is not there either may

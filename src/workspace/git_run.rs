@@ -10,7 +10,7 @@ use super::worktree::CommandSpec;
 use crate::process::bound;
 
 /// Longest time of one; a lock of git's may be waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Most bytes that are read of what it says.
 const SAID_MAX: u64 = 16 * 1024;
 

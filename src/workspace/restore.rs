@@ -4,6 +4,7 @@ mod apply;
 mod back;
 mod fresh;
 mod hands;
+mod missing;
 mod target;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::mark::Mark;
 use super::snapshot::{self, Snapshot, SnapshotAsk, SnapshotLimits};
 use super::trash::Record;
 use super::worktree::Git;
+use crate::process::kill_point::kill_point;
 use target::Target;
 
 /// What to bring back out of the trash.
@@ -126,6 +128,7 @@ pub fn into_workspace(ask: &IntoAsk) -> Result<Applied, KeepError> {
         at: ask.at,
         limits: ask.limits,
     })?;
+    kill_point("workspace.restore_kept");
     let (target, kept) = (read(&repo, &root, &wanted)?, read(&repo, &root, &before)?);
     let done = apply::apply(&repo, &root, &target, Some(&kept), ask.limits)?;
     let notes = notes(&repo, &wanted)?;

@@ -436,7 +436,7 @@ fn damaged(repo: &Repository, commit: &Commit<'_>, why: &str) -> KeepError {
 /// One of the lists beside a snapshot's tree.
 pub(crate) fn part_of(repo: &Repository, commit: &Commit<'_>, name: &str) -> Result<Vec<u8>, KeepError> {
     fn last<'r>(commit: &Commit<'r>) -> Option<Commit<'r>> {
-        commit.parents().last()
+        commit.parents().next_back()
     }
     let read = || {
         let beside = last(commit).as_ref().and_then(last)?.tree().ok()?;

@@ -99,11 +99,11 @@ impl Item {
         let s = &self.stat;
         let time =
             |e: &git2::IndexTime, sec: i64, nano: i64| (e.seconds(), i64::from(e.nanoseconds())) == (sec as i32, nano);
-        time(&entry.mtime, s.st_mtime as i64, s.st_mtime_nsec as i64)
-            && time(&entry.ctime, s.st_ctime as i64, s.st_ctime_nsec as i64)
+        time(&entry.mtime, s.st_mtime, s.st_mtime_nsec as i64)
+            && time(&entry.ctime, s.st_ctime, s.st_ctime_nsec as i64)
             && entry.file_size == s.st_size as u32
             && entry.ino == s.st_ino as u32
-            && (s.st_mtime as i64) < written
+            && s.st_mtime < written
             && entry.mode == self.git_mode()
     }
 
@@ -197,7 +197,7 @@ impl Walk<'_> {
     fn all(&mut self, first: &OwnedFd, bounds: Bounds) {
         let mut steps = 0;
         while let Some((dir, mode)) = self.todo.pop() {
-            steps += 1 + dir.iter().filter(|b| **b == b'/').count();
+            steps += dir.split(|b| *b == b'/').count();
             let left = bounds.entries.saturating_sub(self.found.entries);
             if steps > STEPS_MAX || left == 0 {
                 return self.trouble(&[], &format!("it has more than {} entries", bounds.entries));
@@ -295,7 +295,7 @@ impl Walk<'_> {
             self.found.bytes += stat.st_size as u64;
         }
         if mode != Mode::Git {
-            let changed = (stat.st_mtime as i64).saturating_mul(1000) + stat.st_mtime_nsec as i64 / 1_000_000;
+            let changed = stat.st_mtime.saturating_mul(1000) + stat.st_mtime_nsec as i64 / 1_000_000;
             self.found.newest = self.found.newest.max(Some(changed));
         }
         let link = kind == FileType::Symlink;

@@ -94,6 +94,9 @@ pub struct Record {
     pub head: Option<String>,
     /// Our mark, as it was.
     pub mark: Mark,
+    /// What its `.git` said; while it is in the trash it leads to where the entry is kept.
+    #[serde(default)]
+    pub git_file: Option<Vec<u8>>,
     /// Reason of the worktree's lock.
     pub locked: Option<String>,
     /// Settings of the branch (`branch.<name>.*`), which go with it.
@@ -193,8 +196,10 @@ fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
         record::prepare(trash)?;
     }
     let Ours { path, mark, inode, mode, git } = ours;
-    let (mut head, mut branch, mut branch_config) = (None, None, Vec::new());
+    let (mut head, mut branch, mut branch_config, mut git_file) = (None, None, Vec::new(), None);
     if git.is_some() {
+        let file = path.join(".git");
+        git_file = Some(fs::read(&file).map_err(KeepError::io("read", &file))?);
         let fail = KeepError::git("read HEAD", &path);
         let repo = Repository::open(&path).map_err(&fail)?;
         let (commit, name) = repository::head(&repo).map_err(&fail)?;
@@ -214,6 +219,7 @@ fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
         branch,
         head,
         mark,
+        git_file,
         locked: git.and_then(|g| g.locked),
         branch_config,
         mode,
@@ -262,6 +268,11 @@ fn finish(ask: &TrashAsk, git: &Git, mut record: Record) -> Result<Record, KeepE
             let repo = Repository::open(&record.path).map_err(KeepError::git("open", &record.path))?;
             held::hold(&repo, &entry, record.id, record.at)?;
             kill_point("workspace.trash_held");
+            // For a moment git does not find the directory, and forgets worktrees that it does not find.
+            let locked = entry.join("locked");
+            if !locked.exists() {
+                fs::write(&locked, "wharf moves it to the trash\n").map_err(KeepError::io("write", &locked))?;
+            }
         }
         rename(&record)?;
     } else {
@@ -271,12 +282,16 @@ fn finish(ask: &TrashAsk, git: &Git, mut record: Record) -> Result<Record, KeepE
     kill_point("workspace.trash_moved");
     park(&record)?;
     kill_point("workspace.trash_parked");
+    link(&record)?;
     drop(lock);
     if record.branch_fate.is_none() {
         record.branch_fate = Some(branch_fate(ask, git, &record));
         kill_point("workspace.trash_branch");
     }
     record.complete = true;
+    if let Some(parked) = record.parked().filter(|parked| parked.exists()) {
+        record::copy_to(&parked, &record)?;
+    }
     record::write(&record)?;
     Ok(record)
 }
@@ -332,6 +347,25 @@ fn park(record: &Record) -> Result<(), KeepError> {
         .map_err(|e| KeepError::io("move the worktree's entry", &entry)(e.into()))?;
     sync_dir(&dir)?;
     sync_dir(&common.join("worktrees"))
+}
+
+/// Makes the directory a checkout in the trash too: git can be asked about it there, and `git clean` in the project
+/// leaves it alone like every other repository inside.
+fn link(record: &Record) -> Result<(), KeepError> {
+    let (Some(common), Some(parked)) = (&record.common_dir, record.parked()) else { return Ok(()) };
+    if !parked.exists() {
+        return Ok(());
+    }
+    let line = |before: &[u8], path: &Path| [before, path.as_os_str().as_encoded_bytes(), b"\n"].concat();
+    let files = [
+        (parked.join("commondir"), line(b"", common)),
+        (parked.join("gitdir"), line(b"", &record.trash_path.join(".git"))),
+        (record.trash_path.join(".git"), line(b"gitdir: ", &parked)),
+    ];
+    for (file, text) in files {
+        fs::write(&file, text).map_err(KeepError::io("write", &file))?;
+    }
+    Ok(())
 }
 
 /// The branch's log goes with the branch; a copy of it goes with the entry.

@@ -468,6 +468,8 @@ fn every_list_is_answered_by_an_index() {
         reader.release_facts(make::id(200)).unwrap();
         OperationQuery { run: Some(make::id(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
         OperationQuery { workspace: Some(make::id(1)), ..Default::default() }.rows(conn, 5, 5).unwrap();
+        reader.snapshots(make::id(1), 5).unwrap();
+        reader.snapshot(make::id(1)).unwrap();
         for open_only in [false, true] {
             RequestQuery { open_only }.rows(conn, 5, 5).unwrap();
         }

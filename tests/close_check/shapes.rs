@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use uuid::Uuid;
 use wharf::workspace::close::{self, LookAsk};
@@ -341,32 +342,46 @@ fn diverged(p: &Place) {
 
 #[test]
 fn every_shape_is_found_as_it_is() {
-    let mut wrong = Vec::new();
-    for Shape { name, make, says } in shapes() {
-        let p = Place::new();
-        let clean = p.look();
-        assert_eq!(said(&clean), Vec::<String>::new(), "before {name}");
-        make(&p);
-        let before = fs::read(index(&p)).unwrap();
-        let found = p.look();
-        assert_eq!(found.place, Judged::Ours, "{name}");
-        assert_eq!(found.unknown, Vec::<String>::new(), "{name}");
-        let mut expected: Vec<&str> = says.to_vec();
-        let mut got = said(&found);
-        expected.sort_unstable();
-        got.sort_unstable();
-        if got != expected {
-            wrong.push(format!("{name}: {got:#?} instead of {expected:#?}"));
+    let (shapes, wrong) = (Mutex::new(shapes()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let Some(shape) = shapes.lock().unwrap().pop() else { break };
+                    if let Some(difference) = difference(shape) {
+                        wrong.lock().unwrap().push(difference);
+                    }
+                }
+            });
         }
-        assert_eq!(before, fs::read(index(&p)).unwrap(), "{name}: a look writes nothing");
-        assert_eq!(found.head.as_deref(), Some(p.git(&p.tree, &["rev-parse", "HEAD"]).as_str()), "{name}");
-        assert!(found.bytes.is_some(), "{name}");
-        if !says.is_empty() {
-            assert_ne!(found.fingerprint, clean.fingerprint, "{name}");
-        }
-        assert_eq!(p.look().fingerprint, found.fingerprint, "{name}: the same twice");
-    }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is found otherwise than expected.
+fn difference(Shape { name, make, says }: Shape) -> Option<String> {
+    let p = Place::new();
+    let clean = p.look();
+    assert_eq!(said(&clean), Vec::<String>::new(), "before {name}");
+    make(&p);
+    let before = fs::read(index(&p)).unwrap();
+    let found = p.look();
+    assert_eq!(found.place, Judged::Ours, "{name}");
+    assert_eq!(found.unknown, Vec::<String>::new(), "{name}");
+    let mut expected: Vec<&str> = says.to_vec();
+    let mut got = said(&found);
+    expected.sort_unstable();
+    got.sort_unstable();
+    let wrong = (got != expected).then(|| format!("{name}: {got:#?} instead of {expected:#?}"));
+    assert_eq!(before, fs::read(index(&p)).unwrap(), "{name}: a look writes nothing");
+    assert_eq!(found.head.as_deref(), Some(p.git(&p.tree, &["rev-parse", "HEAD"]).as_str()), "{name}");
+    assert!(found.bytes.is_some(), "{name}");
+    if !says.is_empty() {
+        assert_ne!(found.fingerprint, clean.fingerprint, "{name}");
+    }
+    assert_eq!(p.look().fingerprint, found.fingerprint, "{name}: the same twice");
+    wrong
 }
 
 fn index(p: &Place) -> std::path::PathBuf {

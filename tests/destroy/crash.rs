@@ -5,15 +5,19 @@ use std::process::Command;
 
 use uuid::Uuid;
 use wharf::process::kill_point::{LOG_VARIABLE, VARIABLE};
-use wharf::workspace::trash;
+use wharf::workspace::{snapshot, trash};
+use wharf_model::SnapshotId;
 
-use super::rich::{all, fill, fill_more, git_says};
+use super::rich::{all, fill, fill_more, git_says, kept};
+use super::snapshots::{self, into, wreck};
 use super::trash::{ask, back, empty};
 use super::workspace_common::{Place, same};
 
 const ROOT: &str = "WHARF_TEST_DESTROY_ROOT";
 const WHAT: &str = "WHARF_TEST_DESTROY_WHAT";
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_00ff);
+const KEPT: SnapshotId = SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0101));
+const BEFORE: SnapshotId = SnapshotId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0102));
 
 fn trash_path(p: &Place) -> PathBuf {
     p.tree.with_file_name(".trash").join(ID.to_string())
@@ -23,6 +27,7 @@ fn act(p: &Place, what: &str) {
     match what {
         "away" => drop(trash::move_away(&ask(p, ID), &p.builder()).unwrap()),
         "back" => drop(back(p, &trash_path(p)).unwrap()),
+        "into" => drop(into(p, KEPT, BEFORE).unwrap()),
         "empty" => assert!(empty(p, &trash_path(p)).unwrap().done),
         other => panic!("{other} is nothing to do"),
     }
@@ -116,5 +121,37 @@ fn a_crash_while_emptying_is_finished_by_the_next() {
         act(&p, "empty");
         assert!(!trash_path(&p).exists(), "{point}");
         assert_eq!(p.git(&p.repo, &["for-each-ref", "refs/wharf"]), "");
+    }
+}
+
+#[test]
+fn a_crash_while_a_snapshot_is_restored_loses_nothing() {
+    let wrecked = || {
+        let p = Place::new();
+        fill(&p);
+        snapshot::take(&snapshots::ask(&p, KEPT)).unwrap();
+        let state = (kept(&p), git_says(&p));
+        wreck(&p);
+        (p, state)
+    };
+    let (p, _) = wrecked();
+    let all = points(&p, "into", 5);
+    // Each point by its name, and those that are passed for every file in the middle of them too.
+    let mut tried: Vec<String> = all.clone();
+    tried.sort();
+    tried.dedup();
+    let middle = |name: &str| format!("{name}:{}", all.iter().filter(|l| *l == name).count().div_ceil(2));
+    let middles: Vec<String> = tried.iter().map(|name| middle(name)).filter(|m| !m.ends_with(":1")).collect();
+    tried.extend(middles);
+    for point in tried {
+        let (p, (state, says)) = wrecked();
+        let before = (kept(&p), git_says(&p));
+        run(&p, "into", Some(&point));
+        act(&p, "into");
+        same(&state, &kept(&p));
+        assert_eq!(says, git_says(&p), "{point}");
+        into(&p, BEFORE, SnapshotId(Uuid::now_v7())).unwrap();
+        same(&before.0, &kept(&p));
+        assert_eq!(before.1, git_says(&p), "{point}: what was there before comes back too");
     }
 }

@@ -85,10 +85,12 @@ pub fn all(p: &Place) -> BTreeMap<PathBuf, Thing> {
     everything(&p.tree, |_| false)
 }
 
-/// Without what no snapshot keeps.
+/// Without what no snapshot keeps: a second name becomes a second file.
 pub fn kept(p: &Place) -> BTreeMap<PathBuf, Thing> {
     let out = [".git", "wanted.log", "build", "vendor", "socket"];
-    everything(&p.tree, |path| out.iter().any(|o| path == Path::new(o)))
+    let mut all = everything(&p.tree, |path| out.iter().any(|o| path == Path::new(o)));
+    all.values_mut().for_each(|thing| thing.names = 0);
+    all
 }
 
 /// What git says about index and work tree, conflicts and flags included.

@@ -18,7 +18,7 @@ fn id() -> SnapshotId {
     SnapshotId(Uuid::now_v7())
 }
 
-fn ask(p: &Place, id: SnapshotId) -> SnapshotAsk {
+pub fn ask(p: &Place, id: SnapshotId) -> SnapshotAsk {
     SnapshotAsk {
         id,
         workspace: p.workspace,
@@ -29,11 +29,11 @@ fn ask(p: &Place, id: SnapshotId) -> SnapshotAsk {
     }
 }
 
-fn take(p: &Place) -> Snapshot {
+pub fn take(p: &Place) -> Snapshot {
     snapshot::take(&ask(p, id())).unwrap()
 }
 
-fn into(p: &Place, id: SnapshotId, before: SnapshotId) -> Result<Applied, KeepError> {
+pub fn into(p: &Place, id: SnapshotId, before: SnapshotId) -> Result<Applied, KeepError> {
     restore::into_workspace(&IntoAsk {
         id,
         before,
@@ -46,7 +46,7 @@ fn into(p: &Place, id: SnapshotId, before: SnapshotId) -> Result<Applied, KeepEr
 }
 
 /// As bad as it gets without touching what is ignored.
-fn wreck(p: &Place) {
+pub fn wreck(p: &Place) {
     mode(&p.tree.join("read-only"), 0o755);
     p.git(&p.tree, &["reset", "-q", "--hard"]);
     p.git(&p.tree, &["clean", "-q", "-f", "-d"]);
@@ -261,6 +261,25 @@ fn a_file_that_is_open_for_writing_is_not_replaced() {
 }
 
 #[test]
+fn a_snapshot_without_any_commit_becomes_a_worktree_again() {
+    let p = Place::new();
+    p.git(&p.tree, &["checkout", "-q", "--orphan", "start"]);
+    p.write(&p.tree, "loose.txt", "loose");
+    let (state, says) = (kept(&p), p.git(&p.tree, &["status", "--porcelain=v2", "--branch"]));
+    let made = take(&p);
+    p.git(&p.repo, &["worktree", "remove", "-f", "-f", p.tree.to_str().unwrap()]);
+    let fresh = FreshAsk {
+        id: made.id,
+        path: p.tree.clone(),
+        repo: p.repo.clone(),
+        mark: Mark::new(p.project, p.workspace, None, UnixMillis(5)),
+    };
+    restore::into_fresh(&fresh, &p.builder()).unwrap();
+    same(&state, &kept(&p));
+    assert_eq!(says, p.git(&p.tree, &["status", "--porcelain=v2", "--branch"]));
+}
+
+#[test]
 fn a_snapshot_becomes_a_worktree_again() {
     let p = Place::new();
     fill(&p);
@@ -288,7 +307,7 @@ fn a_snapshot_becomes_a_worktree_again() {
     same(&state, &kept(&p));
     // Something else has the path.
     let taken = p.root.join("taken");
-    fs::create_dir(&taken).unwrap();
+    p.write(&taken, "stranger", "stays");
     let refused = restore::into_fresh(&FreshAsk { path: taken, ..fresh }, &p.builder());
     assert!(matches!(refused, Err(KeepError::Taken { offer: Some(_), .. })), "{refused:?}");
 }

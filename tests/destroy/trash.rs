@@ -1,5 +1,6 @@
 //! The trash: whole directories away and back, byte by byte, whatever git or anyone does meanwhile.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -15,7 +16,7 @@ use wharf_model::rules::close_check::Place as Judged;
 use wharf_model::{UnixMillis, WorkspaceId};
 
 use super::rich::{all, fill, fill_more, git_says, mode};
-use super::workspace_common::{Place, everything, same};
+use super::workspace_common::{Place, Thing, everything, same};
 
 pub fn ask(p: &Place, id: Uuid) -> TrashAsk {
     TrashAsk {
@@ -51,8 +52,15 @@ pub fn empty(p: &Place, trash_path: &Path) -> Result<trash::Emptied, KeepError> 
     })
 }
 
+fn everything_but_git(all: &BTreeMap<PathBuf, Thing>) -> BTreeMap<PathBuf, Thing> {
+    all.iter()
+        .filter(|(path, _)| *path != Path::new(".git"))
+        .map(|(path, thing)| (path.clone(), thing.clone()))
+        .collect()
+}
+
 /// Every file of the worktree's own git directory.
-fn entry(p: &Place) -> std::collections::BTreeMap<PathBuf, super::workspace_common::Thing> {
+fn entry(p: &Place) -> BTreeMap<PathBuf, Thing> {
     everything(&p.repo.join(".git/worktrees/work"), |_| false)
 }
 
@@ -65,7 +73,10 @@ fn everything_comes_back_byte_by_byte() {
     let record = away(&p);
     assert!(!p.tree.exists());
     assert_eq!(record.trash_path.parent(), Some(p.repo.join(".wharf/worktrees/.trash").as_path()));
-    same(&before, &everything(&record.trash_path, |_| false));
+    let git_file = |path: &Path| path == Path::new(".git");
+    same(&everything_but_git(&before), &everything(&record.trash_path, git_file));
+    // It is still a checkout, so that a clean-up of the project's ignored files leaves it alone.
+    assert!(p.git(&record.trash_path, &["status", "--porcelain"]).contains("secret.key"));
     assert!(
         matches!(&record.branch_fate, Some(BranchFate::Kept(why)) if why.contains("not fully merged")),
         "{record:?}"
@@ -77,6 +88,9 @@ fn everything_comes_back_byte_by_byte() {
     p.git(&p.repo, &["worktree", "prune", "--expire=now"]);
     p.git(&p.repo, &["reflog", "expire", "--expire=now", "--all"]);
     p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+    p.git(&p.repo, &["clean", "-q", "-f", "-d", "-x"]);
+    assert!(!record.trash_path.with_extension("json").exists(), "the record is an ignored file");
+    same(&everything_but_git(&before), &everything(&record.trash_path, git_file));
     let returned = back(&p, &record.trash_path).unwrap();
     assert_eq!(returned.notes, Vec::<String>::new());
     assert_eq!((returned.path, returned.branch.as_deref()), (p.tree.clone(), Some("work")));
@@ -208,6 +222,32 @@ fn writes_between_look_and_move_and_during_it_are_kept() {
     back(&p, &record.trash_path).unwrap();
     assert_eq!(fs::read_to_string(p.tree.join("growing.txt")).unwrap(), "before and after");
     assert_eq!(fs::read_to_string(p.tree.join("late.txt")).unwrap(), "after the look");
+}
+
+#[test]
+fn a_worktree_that_somebody_unlocked_comes_back_unlocked() {
+    let p = Place::new();
+    p.git(&p.repo, &["worktree", "unlock", p.tree.to_str().unwrap()]);
+    let private = entry(&p);
+    let record = away(&p);
+    assert_eq!(record.locked, None);
+    back(&p, &record.trash_path).unwrap();
+    same(&private, &entry(&p));
+}
+
+#[test]
+fn an_index_that_is_split_keeps_what_was_staged() {
+    let p = Place::new();
+    p.git(&p.tree, &["update-index", "--split-index"]);
+    p.write(&p.tree, "a.txt", "only staged");
+    p.git(&p.tree, &["add", "a.txt"]);
+    p.write(&p.tree, "a.txt", "a\n");
+    let says = git_says(&p);
+    let record = away(&p);
+    p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+    back(&p, &record.trash_path).unwrap();
+    assert_eq!(says, git_says(&p));
+    assert_eq!(p.git(&p.tree, &["show", ":a.txt"]), "only staged");
 }
 
 #[test]

@@ -161,12 +161,20 @@ impl Place {
 }
 
 /// One thing in a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Thing {
-    kind: &'static str,
-    mode: u32,
-    content: Vec<u8>,
-    names: u64,
+    pub kind: &'static str,
+    pub mode: u32,
+    pub content: Vec<u8>,
+    /// How many names a file has; zero for all else.
+    pub names: u64,
+}
+
+impl std::fmt::Debug for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = String::from_utf8_lossy(&self.content[..self.content.len().min(40)]).into_owned();
+        write!(f, "{} {:o} {} bytes {start:?} names {}", self.kind, self.mode, self.content.len(), self.names)
+    }
 }
 
 /// Everything below a directory, byte by byte; `skip` leaves paths out.

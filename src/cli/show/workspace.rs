@@ -16,7 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::docs::{OperationDoc, SnapshotDoc, WorkspaceDoc, workspace_state};
 use crate::cli::error::{CliError, Result, exit};
 use crate::clock;
-use crate::console::workspace_facts::{Known, detail, phase_words, stock};
+use crate::console::workspace_facts::{Known, detail, operation as operation_line, stock};
 use crate::workspace::inventory::Stock;
 
 /// Longest look into its directory.
@@ -119,9 +119,8 @@ fn text(context: &Context, shown: &Shown) -> String {
         let end = o.error.clone().or_else(|| o.exit_code.map(|code| format!("exit {code}"))).unwrap_or_default();
         let at = format::moment(o.started_at, now, zone);
         let name = Kind::Operation.number(o.number);
-        let command = o.command.clone().unwrap_or_default();
-        let line = format!("  {name:<6} {at}  {:<9} {} {command}", o.status.as_str(), phase_words(o.phase));
-        out.push_str(one_line(format!("{}  {took}  {end}", line.trim_end()).trim_end()).as_str());
+        let line = format!("  {name:<6} {at}  {:<9} {}", o.status.as_str(), operation_line(operation).words());
+        out.push_str(one_line(format!("{line}  {took}  {end}").trim_end()).as_str());
         out.push('\n');
     }
     if !shown.snapshots.is_empty() {

@@ -144,14 +144,14 @@ mod tests {
             fingerprint: "f".into(),
         };
         assert_eq!(
-            lines(&check, UnixMillis(0), Zone::UTC),
+            lines(&check, UnixMillis(0), Zone { east_seconds: 0, utc: false }),
             [
                 "  ✓ no live run, no service, no open file",
                 "  ▲ 3 changed files   src/a.rs, b, and 1 more",
                 "  ▲ 1 untracked       notes.md",
                 "",
                 "What will happen:",
-                "  runs     ./down   limit 1m",
+                "  runs     ./down   limit 1m00",
                 "  removes  the worktree, 233 MB; its files stay in the trash until 01:00:00",
             ]
         );

@@ -18,7 +18,7 @@ use crate::console::workspace_preview::reap_preview;
 use crate::dispatch::closing::Reapable;
 
 /// How long archiving all of them is waited for.
-const LIMIT: Duration = Duration::from_mins(60);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// What of `wharf workspaces` is about reaping.
 #[derive(Debug, Clone, Args)]

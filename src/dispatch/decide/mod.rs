@@ -271,8 +271,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::OperationPlanned { run, attempt, operation } => {
             workspace::operation_planned(d, *run, *attempt, operation);
         }
-        // Told beside the rows: what a start has found, what waits for the disk.
-        Fact::OperationObserved { .. } | Fact::DiskWaited { .. } => {}
+        // Told beside the rows: what a start has found, what waits for the disk. Of a move only the answer counts.
+        Fact::OperationObserved { .. } | Fact::DiskWaited { .. } | Fact::WorkspaceMoves { .. } => {}
         Fact::OperationEnded { operation, end } => {
             // What was skipped, and what needs no process, has no log.
             let has_log = |o: &wharf_model::OperationRow| o.log_ref.is_some();
@@ -314,8 +314,6 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         }
         Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),
         Fact::SnapshotTaken { action, workspace, snapshot } => workspace::taken(d, *action, *workspace, snapshot),
-        // Only the answer counts: whether it still may.
-        Fact::WorkspaceMoves { .. } => {}
         Fact::WorkspaceArchived { action, workspace, gone } => workspace::archived(d, *action, *workspace, gone),
         Fact::WorkspaceRestored { action, workspace, back } => workspace::restored(d, *action, *workspace, back),
         Fact::WorkspaceWorkFailed { action, workspace, message } => {

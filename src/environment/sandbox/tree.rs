@@ -56,7 +56,7 @@ pub fn remove_tree_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> io::Re
         let Some(fd) = enter(&level.fd, &name)? else { continue };
         if levels.len() < LEVELS_MAX {
             let Some(rest) = clear(&fd, go_on)? else { return Ok(false) };
-            levels.push(Level { rest, name, fd });
+            levels.push(Level { fd, name, rest });
             continue;
         }
         let aside = OsString::from(format!(".{}", uuid::Uuid::now_v7()));

@@ -4,16 +4,17 @@
 //! or removed must be content that the snapshot made before holds, checked again in the moment of the change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
 
 use git2::{IndexTime, Oid, Repository};
 use rustix::fs::{AtFlags, CWD, FileType, statat};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 use super::hands::{Hands, NEW, OLD, split};
 use super::target::{Target, above};
+use crate::process::kill_point::kill_point;
 use crate::workspace::keep_error::KeepError;
 use crate::workspace::snapshot::SnapshotLimits;
 use crate::workspace::survey::{Bounds, Survey, Tracked, survey};
@@ -50,6 +51,7 @@ pub(super) fn apply(
     for (path, content) in &plan.remove {
         done.removed += u64::from(hands.remove(path, *content)?);
     }
+    kill_point("workspace.restore_removed");
     clear_dirs(&mut hands, &found, &plan, target)?;
     for dir in target.dirs.keys() {
         hands.make_dir(dir)?;
@@ -58,6 +60,7 @@ pub(super) fn apply(
         if let Some(wanted) = target.files.get(*path) {
             hands.put(path, *wanted, *over)?;
             done.written += 1;
+            kill_point("workspace.restore_file");
         }
     }
     for path in &target.pipes {
@@ -72,6 +75,7 @@ pub(super) fn apply(
     for (path, mode) in target.dirs.iter().rev().filter(|(path, _)| !target.submodules.contains_key(*path)) {
         hands.set_mode(path, *mode)?;
     }
+    kill_point("workspace.restore_modes");
     write_index(repo, root, target)?;
     Ok(done)
 }
@@ -192,8 +196,7 @@ fn obstacle<'p>(
     let wanted = target.files.get(path);
     match (kind, wanted) {
         // Directories that hold nothing else are cleared away.
-        (None | Some(FileType::Directory), _) => None,
-        (Some(FileType::Fifo), None) => None,
+        (None | Some(FileType::Directory), _) | (Some(FileType::Fifo), None) => None,
         (Some(_), Some(w)) if hands.content(path).is_ok_and(|c| c == (w.id, w.link)) => None,
         (Some(_), _) => Some((path, "ignored")),
     }

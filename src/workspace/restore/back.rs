@@ -43,6 +43,12 @@ pub(super) fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
     if in_trash && to.symlink_metadata().is_ok() {
         return Err(KeepError::Taken { offer: Some(free(&to)), path: to });
     }
+    if !record::file(&ask.trash_path).exists() {
+        if let Some(trash) = ask.trash_path.parent() {
+            record::prepare(trash)?;
+        }
+        record::write(&found)?;
+    }
     let mut notes = Vec::new();
     let common = found.common_dir.clone().filter(|common| common.exists());
     let lock = match &common {
@@ -63,7 +69,7 @@ pub(super) fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
     kill_point("workspace.restore_moved");
     let (mut branch, mut head) = (None, None);
     if let (Some(common), Some(entry)) = (&common, &entry) {
-        point_at(&to, entry)?;
+        point_at(&to, entry, &found)?;
         let repo = Repository::open(&to).map_err(KeepError::git("open the worktree", &to))?;
         if !entry.join("index").exists() {
             fill_index(&repo, &to)?;
@@ -160,10 +166,15 @@ fn bring_entry(common: &Path, found: &Record, to: &Path, notes: &mut Vec<String>
     kill_point("workspace.restore_branch");
     let mut link = to.join(".git").into_os_string().into_vec();
     link.push(b'\n');
-    if to != found.path || entry != own {
-        let file = parked.join("gitdir");
-        fs::write(&file, &link).map_err(KeepError::io("write", &file))?;
+    for (name, text) in [("gitdir", link.as_slice()), ("commondir", b"../..\n")] {
+        let file = parked.join(name);
+        fs::write(&file, text).map_err(KeepError::io("write", &file))?;
     }
+    let locked = parked.join("locked");
+    if found.locked.is_none() && locked.exists() {
+        fs::remove_file(&locked).map_err(KeepError::io("remove", &locked))?;
+    }
+    record::remove_copy(&parked)?;
     let log = parked.join(BRANCH_LOG);
     match fs::remove_file(&log) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(KeepError::io("remove", &log)(e)),
@@ -285,8 +296,14 @@ fn move_back(found: &Record, to: &Path) -> Result<(), KeepError> {
 }
 
 /// The worktree's `.git` names its entry.
-fn point_at(to: &Path, entry: &Path) -> Result<(), KeepError> {
+fn point_at(to: &Path, entry: &Path, found: &Record) -> Result<(), KeepError> {
     let file = to.join(".git");
+    if let Some(text) = &found.git_file
+        && to == found.path
+        && Some(entry) == found.entry_dir().as_deref()
+    {
+        return fs::write(&file, text).map_err(KeepError::io("write", &file));
+    }
     let text = fs::read(&file).map_err(KeepError::io("read", &file))?;
     let named = text.strip_prefix(b"gitdir: ").unwrap_or_default();
     let named = named.strip_suffix(b"\n").unwrap_or(named);

@@ -35,6 +35,7 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
         if let Some(dir) = ask.path.parent() {
             parent::prepare(dir, facts.root().unwrap_or(&facts.common_dir))?;
         }
+        super::missing::make_room(&repo, ask, &facts, git)?;
         let (start, new_branch) = start(&repo, &facts, &snapshot)?;
         let reason = LockReason { workspace: ask.mark.workspace, new_branch };
         git_run::run(&git.add_without_files(&ask.path, reason, &start))?;

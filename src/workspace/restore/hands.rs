@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::target::Wanted;
 use crate::environment::sandbox::walk;
+use crate::process::kill_point::kill_point;
 use crate::workspace::keep_error::KeepError;
 
 /// A file that is being written; goes when the work is repeated.
@@ -98,6 +99,7 @@ impl<'r> Hands<'r> {
         let full = self.full(path);
         let dir = self.enter(above)?;
         write_new(repo, dir, &new, wanted, &full)?;
+        kill_point("workspace.restore_written");
         renameat_with(dir, &new, dir, &old, RenameFlags::NOREPLACE).map_err(&fail)?;
         let Some(over) = over else {
             return match renameat_with(dir, &old, dir, name, RenameFlags::NOREPLACE) {
@@ -115,6 +117,7 @@ impl<'r> Hands<'r> {
                 return Err(if e == Errno::NOENT { changed(&full) } else { fail(e) });
             }
         }
+        kill_point("workspace.restore_exchanged");
         if content(dir, &old).is_ok_and(|now| now == over) {
             return unlinkat(dir, &old, AtFlags::empty()).map_err(fail);
         }

@@ -12,7 +12,7 @@ use wharf_model::UnixMillis;
 use super::REFS;
 use crate::workspace::keep_error::KeepError;
 use crate::workspace::snapshot::objects::{Leaf, Writer};
-use crate::workspace::survey::{GITLINK, Tracked};
+use crate::workspace::survey::GITLINK;
 
 /// Files of an entry that are read for ids, and bytes of each.
 const FILES_MAX: usize = 10_000;
@@ -50,9 +50,11 @@ pub(super) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMill
             commits.remove(&known);
         }
     }
-    let entries = Tracked::read(repo, usize::MAX)?.entries;
-    let indexed = entries.values().flatten().filter(|e| e.mode != GITLINK && writer.has(e.id));
-    others.extend(indexed.map(|e| (e.id, 0o100_644)));
+    for (mode, id) in indexed_in(private_dir)? {
+        if mode != GITLINK && writer.has(id) {
+            others.insert(id, if mode == 0o40_000 { mode } else { 0o100_644 });
+        }
+    }
     if others.len() + commits.len() > OBJECTS_MAX {
         // Where the index is large, most of it is in HEAD.
         let known = head.and_then(|h| repo.find_commit(h).ok()).and_then(|c| c.tree().ok());
@@ -113,11 +115,91 @@ fn named_in(private_dir: &Path) -> Result<BTreeSet<Oid>, KeepError> {
     Ok(ids)
 }
 
+/// Modes and ids of the entries of an index, and of those that it shares. Read here and not by libgit2, which knows
+/// neither shared nor sparse ones.
+fn indexed_in(private_dir: &Path) -> Result<Vec<(u32, Oid)>, KeepError> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(private_dir).map_err(KeepError::io("read", private_dir))? {
+        let path = entry.map_err(KeepError::io("read", private_dir))?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name == b"index" || name.starts_with(b"sharedindex.") {
+            let data = fs::read(&path).map_err(KeepError::io("read", &path))?;
+            // One that git cannot read either names nothing.
+            entries_of(&data, &mut all);
+        }
+    }
+    Ok(all)
+}
+
+/// None where the index ends before its entries do.
+fn entries_of(data: &[u8], all: &mut Vec<(u32, Oid)>) -> Option<()> {
+    let number = |at: usize| Some(u32::from_be_bytes(data.get(at..at + 4)?.try_into().ok()?));
+    if data.get(..4)? != b"DIRC" {
+        return None;
+    }
+    let version = number(4)?;
+    let mut at = 12;
+    for _ in 0..number(8)? {
+        // Times, device, inode: 24 bytes; mode, owner, group, size: 16; the id: 20; flags: 2, or 4.
+        let (mode, id) = (number(at + 24)?, Oid::from_bytes(data.get(at + 40..at + 60)?).ok()?);
+        let flags = u16::from_be_bytes(data.get(at + 60..at + 62)?.try_into().ok()?);
+        let mut name = at + if flags & 0x4000 == 0 { 62 } else { 64 };
+        if version >= 4 {
+            while data.get(name)? & 0x80 != 0 {
+                name += 1;
+            }
+            name += 1;
+        }
+        let length = memchr::memchr(0, data.get(name..)?)?;
+        at = if version >= 4 { name + length + 1 } else { at + (name - at + length + 8) / 8 * 8 };
+        all.push((mode, id));
+    }
+    Some(())
+}
+
 fn collect(text: &[u8], ids: &mut BTreeSet<Oid>) {
     for word in text.split(|b| !b.is_ascii_hexdigit()).filter(|w| w.len() == 40) {
         if let Some(id) = std::str::from_utf8(word).ok().and_then(|w| w.parse::<Oid>().ok()).filter(|id| !id.is_zero())
         {
             ids.insert(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::super::scratch::Scratch;
+    use super::*;
+
+    #[test]
+    fn the_entries_of_every_kind_of_index_are_read() {
+        let s = Scratch::new();
+        for name in ["dir/one", "dir/two", "a-name-with-another-length"] {
+            fs::create_dir_all(s.repo.join("dir")).unwrap();
+            fs::write(s.repo.join(name), name).unwrap();
+            s.git(&s.repo, &["add", name]);
+        }
+        s.git(&s.repo, &["add", "--intent-to-add", "--", "."]);
+        let listed = s.git(&s.repo, &["ls-files", "--stage", "--format=%(objectname)"]);
+        let mut expected: Vec<&str> = listed.lines().collect();
+        expected.sort_unstable();
+        let read = || {
+            let mut ids: Vec<String> =
+                indexed_in(&s.repo.join(".git")).unwrap().into_iter().map(|(_, id)| id.to_string()).collect();
+            ids.sort();
+            ids
+        };
+        for version in ["2", "3", "4"] {
+            s.git(&s.repo, &["update-index", "--index-version", version]);
+            assert_eq!(read(), expected, "version {version}");
+        }
+        s.git(&s.repo, &["update-index", "--split-index"]);
+        fs::write(s.repo.join("later"), "later").unwrap();
+        s.git(&s.repo, &["add", "later"]);
+        let later = s.git(&s.repo, &["rev-parse", ":later"]);
+        let split = read();
+        assert!(expected.iter().all(|id| split.iter().any(|r| r == id)) && split.contains(&later), "{split:?}");
     }
 }

@@ -1,7 +1,9 @@
 //! The record beside a directory in the trash: written before anything moves, and the last thing to go.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,7 @@ pub(crate) fn file(trash_path: &Path) -> PathBuf {
 }
 
 /// Makes the trash beside a directory; git ignores all in it.
-pub(super) fn prepare(trash: &Path) -> Result<(), KeepError> {
+pub(crate) fn prepare(trash: &Path) -> Result<(), KeepError> {
     match DirBuilder::new().mode(0o700).create(trash) {
         Ok(()) => {}
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -83,13 +85,15 @@ pub(super) fn read(trash_path: &Path) -> Result<Option<Record>, KeepError> {
     }
     let opened =
         OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(&path);
-    let opened = match opened {
-        Ok(opened) => opened,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(bad(e.to_string())),
-    };
     let mut text = String::new();
-    opened.take(MAX_BYTES).read_to_string(&mut text).map_err(|e| bad(e.to_string()))?;
+    match opened {
+        Ok(opened) => drop(opened.take(MAX_BYTES).read_to_string(&mut text).map_err(|e| bad(e.to_string()))?),
+        Err(e) if e.kind() == ErrorKind::NotFound => match copied(trash_path, named) {
+            Some(copy) => text = copy,
+            None => return Ok(None),
+        },
+        Err(e) => return Err(bad(e.to_string())),
+    }
     let mut record: Record = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
     if record.version != VERSION {
         return Err(bad(format!("format {} was written by a newer wharf", record.version)));
@@ -100,6 +104,36 @@ pub(super) fn read(trash_path: &Path) -> Result<Option<Record>, KeepError> {
     // Where the parent is mounted or named otherwise by now, it is the same trash.
     trash_path.clone_into(&mut record.trash_path);
     Ok(Some(record))
+}
+
+/// A copy of the record lies with the worktree's entry, where no clean-up of the project's ignored files reaches it.
+const COPY: &str = "wharf-record.json";
+
+/// Writes the copy.
+pub(super) fn copy_to(parked: &Path, record: &Record) -> Result<(), KeepError> {
+    let path = parked.join(COPY);
+    let text = serde_json::to_vec_pretty(record).map_err(|e| KeepError::io("write", &path)(e.into()))?;
+    fs::write(&path, text).map_err(KeepError::io("write", &path))
+}
+
+/// Removes the copy: the entry is about to be git's again.
+pub(crate) fn remove_copy(parked: &Path) -> Result<(), KeepError> {
+    let path = parked.join(COPY);
+    match fs::remove_file(&path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(KeepError::io("remove", &path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The copy, by way of the directory's own `.git`.
+fn copied(trash_path: &Path, id: Uuid) -> Option<String> {
+    let text = fs::read(trash_path.join(".git")).ok()?;
+    let named = text.strip_prefix(b"gitdir: ")?.strip_suffix(b"\n")?;
+    let parked = Path::new(OsStr::from_bytes(named));
+    if !parked.is_absolute() || !parked.ends_with(format!("wharf/trash/{id}")) {
+        return None;
+    }
+    fs::read_to_string(parked.join(COPY)).ok()
 }
 
 /// Removes a record: what it stands for is gone from the trash.

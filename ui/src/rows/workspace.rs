@@ -83,7 +83,7 @@ pub struct SnapshotLine {
     pub ordinal: i64,
     /// When made.
     pub at: UnixMillis,
-    /// Files that differ from the commit it was made on.
+    /// Files and links in it.
     pub files: u64,
     /// Bytes of those.
     pub bytes: u64,
@@ -157,4 +157,11 @@ pub struct OperationLine {
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
+}
+impl OperationLine {
+    /// What it did: its command where that says it, else its phase as well.
+    pub fn words(&self) -> String {
+        let says = self.command.starts_with(&self.phase) || self.command.starts_with("git ");
+        if says { self.command.clone() } else { format!("{} {}", self.phase, self.command).trim_end().to_owned() }
+    }
 }

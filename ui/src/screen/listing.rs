@@ -47,6 +47,8 @@ pub struct Listing<R> {
     pub beside: bool,
     /// What is said of hidden rows while nothing is filtered: `archived hidden`.
     pub left_out: &'static str,
+    /// How those are shown, where nothing else is: `/ status:archived shows them`.
+    pub left_out_how: &'static str,
     share: u16,
     title: &'static str,
     ask: AskPage,
@@ -75,6 +77,7 @@ impl<R: Row> Listing<R> {
             zoom: false,
             beside,
             left_out: "hidden",
+            left_out_how: "",
             share: 49,
             title,
             ask,
@@ -409,7 +412,11 @@ impl<R: Row> Listing<R> {
         if let Some(words) = &self.error {
             canvas.trouble(inner, words);
         } else if self.table.rows().is_empty() {
-            if self.table.known && self.filter.is_empty() {
+            if self.table.known && self.filter.is_empty() && self.table.hidden > 0 && !self.left_out_how.is_empty() {
+                let dim = canvas.ink(Ink::Dim);
+                let words = format!("{} {}; {}.", format::count(self.table.hidden), self.left_out, self.left_out_how);
+                canvas.put(inner.x + 1, inner.y, inner.width - 1, &words, dim);
+            } else if self.table.known && self.filter.is_empty() {
                 empty(canvas, inner);
             } else if self.table.known {
                 let dim = canvas.ink(Ink::Dim);

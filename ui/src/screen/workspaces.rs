@@ -78,6 +78,7 @@ impl Default for Workspaces {
         let ask = |filter, after, limit| Question::Workspaces { filter, after, limit };
         let mut base = Base::new("Workspaces", false, ask).ended("ARCHIVED");
         base.list.left_out = "archived hidden";
+        base.list.left_out_how = "/ status:archived shows them";
         Self {
             base,
             of: None,

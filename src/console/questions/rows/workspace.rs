@@ -180,6 +180,18 @@ pub const fn phase_words(phase: OperationPhase) -> &'static str {
     }
 }
 
+/// A command without the settings that wharf gives git for its own safety: they are the same each time.
+fn shown_command(command: &str) -> String {
+    let Some(mut rest) = command.strip_prefix("git ") else { return command.to_owned() };
+    while let Some((setting, after)) = rest.strip_prefix("-c ").and_then(|r| r.split_once(' ')) {
+        if setting.starts_with(['\'', '"']) {
+            break;
+        }
+        rest = after;
+    }
+    format!("git {rest}")
+}
+
 /// An operation.
 pub fn operation(item: &view::OperationItem) -> OperationLine {
     let row = &item.operation;
@@ -196,10 +208,29 @@ pub fn operation(item: &view::OperationItem) -> OperationLine {
         phase: phase_words(row.phase).to_owned(),
         class,
         word: word.to_owned(),
-        command: row.command.clone().unwrap_or_default(),
+        command: row.command.as_deref().map(shown_command).unwrap_or_default(),
         started_at: Some(row.started_at),
         finished_at: row.finished_at,
         exit_code: row.exit_code,
         error: row.error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_without_what_is_the_same_each_time() {
+        let table = [
+            ("npm ci", "npm ci"),
+            ("git -c core.hooksPath=/dev/null -c gc.auto=0 worktree add -b x -- /a b", "git worktree add -b x -- /a b"),
+            ("git status", "git status"),
+            ("git -c 'a b=c' status", "git -c 'a b=c' status"),
+            ("git -c", "git -c"),
+        ];
+        for (command, shown) in table {
+            assert_eq!(shown_command(command), shown, "{command}");
+        }
     }
 }

@@ -39,7 +39,8 @@ fn begin(d: &mut Deciding<'_, '_>, row: &RequestRow, kept: &GcKept) -> Option<Va
             let text = id.text();
             let going = d.state().actions.values().any(|a| is_open(a.status) && a.entity_id == text);
             // One that is being restored just now is still needed.
-            if !is_it || going || open_actions(d.state(), workspace).next().is_some() {
+            let needed = open_actions(d.state(), workspace).any(|a| a.kind == ActionKind::RestoreWorkspace);
+            if !is_it || going || needed {
                 return None;
             }
             ("snapshot", text)

@@ -309,8 +309,10 @@ impl<R: Row> Table<R> {
     /// `1–40 of 1,042`, with what is new above and marked.
     /// `hidden` says what the filter hides, or what is left out without one.
     pub fn range_words(&self, height: usize, second_heads: bool, hidden: &str) -> String {
+        let left_out =
+            if self.hidden > 0 { format!(" · {} {hidden}", crate::format::count(self.hidden)) } else { String::new() };
         if self.rows.is_empty() {
-            return if self.known { "0".to_owned() } else { "reading".to_owned() };
+            return if self.known { format!("0{left_out}") } else { "reading".to_owned() };
         }
         let entries = self.entries(second_heads);
         let shown: Vec<usize> = entries
@@ -336,9 +338,6 @@ impl<R: Row> Table<R> {
         let at_least = if self.more && self.total <= self.rows.len() as u64 { "+" } else { "" };
         let total = crate::format::count(self.total.max(self.rows.len() as u64));
         words.push_str(&format!("{first}–{last} of {total}{at_least}"));
-        if self.hidden > 0 {
-            words.push_str(&format!(" · {} {hidden}", crate::format::count(self.hidden)));
-        }
-        words
+        words + &left_out
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn view(screen: &Workspaces, line: &WorkspaceLine, env: &Env, canvas:
 fn about(snapshot: &SnapshotLine, env: &Env) -> Vec<Fact> {
     let mut all = vec![fact("made", format::full(snapshot.at, env.zone), snapshot.run.clone().unwrap_or_default())];
     let files = format!("{}, {}", format::plural(snapshot.files, "file"), format::size(snapshot.bytes));
-    all.push(fact("keeps", files, "those that differ from its commit"));
+    all.push(fact("keeps", files, "all that is tracked, and what is new"));
     if let Some(branch) = &snapshot.branch {
         all.push(fact("branch", branch.clone(), ""));
     }

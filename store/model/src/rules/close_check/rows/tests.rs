@@ -91,11 +91,11 @@ fn project(more: Value) -> Value {
 
 #[test]
 fn commands_run_in_their_order_and_none_twice() {
+    use OperationPhase::{WorkspaceTeardown as Down, WorktreeCleanup as Clean};
     let all = project(json!({ "cleanup": "make clean", "teardown": ["./down", "all now"], "timeout_ms": 5000 }));
     let shown = |rows: &CloseRows| {
         rows.commands().into_iter().map(|c| (c.phase, c.command.shown(), c.limit_ms)).collect::<Vec<_>>()
     };
-    use OperationPhase::{WorkspaceTeardown as Down, WorktreeCleanup as Clean};
     assert_eq!(
         shown(&rows(json!({ "cleanup": "rm -rf tmp" }), all.clone())),
         [

@@ -1,0 +1,234 @@
+//! The orchestrator dies between any two steps of archiving a workspace, of bringing it back and of emptying its
+//! trash: the next one finds everything again, no command runs twice, and no byte is gone that is to be kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde_json::json;
+use wharf_model::*;
+use wharf_store::view::WorkspaceQuery;
+
+use crate::orchestrator::{Site, agent, eventually};
+
+/// Deaths side by side: they mostly wait for the disk and for other processes.
+const WORKERS: usize = 4;
+const ARCHIVING: &[&str] = &[
+    "workspace.remove_intended",
+    "workspace.commands_run",
+    "workspace.snapshot_made",
+    "workspace.snapshot_committed",
+    "workspace.removed",
+    "workspace.remove_committed",
+];
+const RESTORING: &[&str] = &["workspace.restore_intended", "workspace.brought_back"];
+const EMPTYING: &[&str] = &["workspace.empty_intended", "workspace.emptied"];
+
+fn config() -> String {
+    let script = "echo made > made; echo changed > tracked; mkdir -p deep/er; echo kept > deep/er/ignored.log; \
+                  ln -s ../made deep/link; printf '\\000\\377' > bytes";
+    let mut all = "[workspace]\ncleanup = \"echo $$ >> $ROOT/cleanups\"\nteardown = \"cat made >> $ROOT/teardowns\"\n\
+                   [[job]]\nname = \"wait\"\ncommand = \"echo $$ >> $ROOT/jobs; read line < $ROOT/gate; echo done; exit 3\"\n"
+        .to_owned();
+    all.push_str(&agent("worker", "", script));
+    all
+}
+
+/// A site whose workspace has been left by its run, with nobody reigning.
+fn left() -> (Site, WorkspaceRow) {
+    let site = Site::git(&config());
+    fs::write(site.project.join("tracked"), "first\n").unwrap();
+    fs::write(site.project.join(".gitignore"), "*.log\n").unwrap();
+    site.commit();
+    let reigning = site.start();
+    let run = site.begin_run("worker");
+    let row = site.settled(run);
+    assert_eq!(row.status, RunStatus::Succeeded, "{:?}", row.error);
+    reigning.stop();
+    let row = workspace(&site);
+    assert_eq!(row.status, WorkspaceStatus::Idle);
+    (site, row)
+}
+
+fn workspace(site: &Site) -> WorkspaceRow {
+    let query = WorkspaceQuery { archived: true, ..WorkspaceQuery::default() };
+    let mut all = site.ask(|r| r.workspaces(&query, None, 10)).rows;
+    assert_eq!(all.len(), 1, "one workspace, and no second one");
+    all.remove(0).workspace
+}
+
+fn root(row: &WorkspaceRow) -> PathBuf {
+    PathBuf::from(row.provider_ref.clone().or_else(|| row.cwd.clone()).unwrap())
+}
+
+/// Everything below a directory, but for what git keeps of a worktree itself.
+fn bytes(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(&at).unwrap().map(Result::unwrap) {
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            let name = path.strip_prefix(dir).unwrap().display().to_string();
+            if name == ".git" {
+                continue;
+            }
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_symlink() {
+                found.push((name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()));
+            } else {
+                found.push((name, fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn ask(site: &Site, kind: &str, id: WorkspaceId) -> RequestId {
+    site.send(kind, Some(("workspace", id.text())), json!({}))
+}
+
+/// Sends a request, dies at a point of it, and lets the next reign bring it to its end.
+fn dies_at(site: &Site, point: &str, send: impl FnOnce() -> RequestId) -> RequestRow {
+    let mut first = site.spawn(&[("WHARF_KILL_POINT", point)]);
+    assert!(first.wait_until_reigning(), "{point}: {}", first.said());
+    let request = send();
+    eventually(&format!("the death at {point}"), || first.has_ended().then_some(()));
+    let second = site.start();
+    let row = site.wait("the end of what was asked", || {
+        let row = site.request(request)?;
+        (row.status.is_terminal() && site.open_rows().actions.is_empty()).then_some(row)
+    });
+    second.stop();
+    row
+}
+
+fn archived(site: &Site, row: &WorkspaceRow, before: &[(String, Vec<u8>)], point: &str) {
+    let now = workspace(site);
+    assert_eq!(now.status, WorkspaceStatus::Archived, "{point}: {:?}", now.failure_reason);
+    assert!(!root(row).exists(), "{point}: the directory is not where it was");
+    let trash = now.trash_path.clone().unwrap_or_else(|| panic!("{point}: no trash"));
+    assert_eq!(bytes(Path::new(&trash)), before, "{point}: all of it lies in the trash");
+    assert_eq!(site.lines("cleanups").len(), 1, "{point}: the clean-up ran once");
+    assert_eq!(site.lines("teardowns"), ["made"], "{point}: the teardown ran once, in the workspace");
+    let snapshots = site.ask(|r| r.kept_snapshots(row.id));
+    assert_eq!(snapshots.iter().map(|s| s.ordinal).collect::<Vec<_>>(), [1], "{point}: one snapshot");
+    site.run_git(&["cat-file", "-e", &format!("{}^{{commit}}", snapshots[0].ref_name)]);
+    for phase in [OperationPhase::WorktreeCleanup, OperationPhase::WorkspaceTeardown] {
+        let open = site.open_rows().operations.values().any(|o| o.phase == phase);
+        assert!(!open, "{point}: an operation is left open");
+    }
+}
+
+fn dies_while_archiving(point: &str) {
+    let (site, row) = left();
+    let before = bytes(&root(&row));
+    let done = dies_at(&site, point, || ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    archived(&site, &row, &before, point);
+    site.assert_nothing_open(point);
+}
+
+fn dies_while_restoring(point: &str) {
+    let (site, row) = left();
+    let before = bytes(&root(&row));
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{:?}", done.error);
+    reigning.stop();
+    let done = dies_at(&site, point, || ask(&site, "workspace.restore", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let now = workspace(&site);
+    assert_eq!((now.status, now.trash_path.clone()), (WorkspaceStatus::Idle, None), "{point}");
+    assert_eq!(bytes(&root(&row)), before, "{point}: byte by byte");
+    let cwd = root(&row).display().to_string();
+    site.run_git(&["-C", &cwd, "status", "--porcelain"]);
+    site.assert_nothing_open(point);
+}
+
+fn dies_while_emptying(point: &str) {
+    let (site, row) = left();
+    site.configure_machine("[retention]\nworkspaces_after_close = \"1s\"\n");
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{:?}", done.error);
+    reigning.stop();
+    let due = workspace(&site).trash_until.unwrap();
+    eventually("the end of its time", || (wharf::clock::now() > due).then_some(()));
+    let done = dies_at(&site, point, || site.send("gc.run", None, json!({})));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let now = workspace(&site);
+    assert_eq!((now.status, now.trash_path), (WorkspaceStatus::Archived, None), "{point}");
+    let trash = root(&row).parent().unwrap().join(".trash");
+    let left = fs::read_dir(&trash)
+        .map_or(0, |entries| entries.filter(|e| e.as_ref().is_ok_and(|e| e.file_name() != ".gitignore")).count());
+    assert_eq!(left, 0, "{point}: nothing is left in {}", trash.display());
+    // The snapshot is kept longer: it comes back from that, without what git ignores.
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.restore", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let made = fs::read_to_string(root(&row).join("made")).unwrap();
+    let tracked = fs::read_to_string(root(&row).join("tracked")).unwrap();
+    assert_eq!((made.as_str(), tracked.as_str()), ("made\n", "changed\n"));
+    assert!(!root(&row).join("deep/er/ignored.log").exists());
+    reigning.stop();
+}
+
+fn at_each(points: &[&'static str], dies: fn(&str)) {
+    let queue = Mutex::new(points.iter());
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let Some(point) = queue.lock().unwrap().next() else { return };
+                    if let Err(panic) = std::panic::catch_unwind(|| dies(point)) {
+                        let text = panic.downcast_ref::<String>().cloned();
+                        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                        failures.lock().unwrap().push(format!("{point}: {}", text.unwrap_or_default()));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {} deaths:\n{}", failures.len(), points.len(), failures.join("\n"));
+}
+
+#[test]
+fn archiving_survives_a_death_at_each_of_its_steps() {
+    at_each(ARCHIVING, dies_while_archiving);
+}
+
+#[test]
+fn restoring_survives_a_death_at_each_of_its_steps() {
+    at_each(RESTORING, dies_while_restoring);
+}
+
+#[test]
+fn emptying_the_trash_survives_a_death_at_each_of_its_steps() {
+    at_each(EMPTYING, dies_while_emptying);
+}
+
+#[test]
+fn a_job_is_found_again_and_runs_once() {
+    let (site, row) = left();
+    site.gate("gate");
+    let first = site.start();
+    let request = site.send("workspace.run_job", Some(("workspace", row.id.text())), json!({ "job": "wait" }));
+    eventually("the job", || (site.lines("jobs").len() == 1).then_some(()));
+    let answer = site.request(request).unwrap().result.unwrap();
+    let operation: OperationId = answer["operation_id"].as_str().unwrap().parse().unwrap();
+    first.kill();
+    let second = site.start();
+    site.open_gate("gate");
+    let done = site.finished(request);
+    assert_eq!(done.status, RequestStatus::Done, "{:?}", done.error);
+    let row = site.ask(|r| r.operation(operation)).unwrap().operation;
+    assert_eq!((row.status, row.exit_code), (OperationStatus::Failed, Some(3)), "{:?}", row.error);
+    assert_eq!(row.stdout_excerpt.as_deref(), Some("done\n"));
+    assert_eq!(site.lines("jobs").len(), 1, "it ran once");
+    second.stop();
+    site.assert_nothing_open("a job");
+}

@@ -101,7 +101,7 @@ pub const COMMANDS: &[Command] = &[
         name: "workspace.undo",
         title: "Undo the last archive: bring it back",
         help: "undo the archive",
-        hint: "undo",
+        hint: "",
         places: HERE,
         keys: &["u"],
         level: Level::Free,

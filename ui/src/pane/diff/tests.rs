@@ -106,7 +106,7 @@ fn words_are_marked_without_colour_too() {
         .content
         .iter()
         .filter(|c| c.modifier.contains(Modifier::UNDERLINED | Modifier::BOLD))
-        .map(|c| c.symbol())
+        .map(ratatui::buffer::Cell::symbol)
         .collect();
     assert_eq!(marked, "basket");
 }

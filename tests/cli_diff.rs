@@ -153,6 +153,15 @@ fn runs_in_one_worktree_are_told_apart_by_their_commits_and_compared() {
         "{}",
         gone.err
     );
+    // Archived, it is shown from its snapshot: the rest that was not committed is in it.
+    place.wharf(&["workspace", "archive", "W-1", "--yes"]).expect(0);
+    assert!(!directory(&place, "W-1").exists());
+    let kept = place.wharf(&["diff", "W-1"]).expect(0);
+    assert!(kept.out.contains("+one\n+two\n") && kept.out.contains("+++ b/left-two\n"), "{}", kept.out);
+    assert!(kept.err.contains("the directory of W-1 is gone: this is its snapshot W-1.1"), "{}", kept.err);
+    assert!(kept.err.contains("snapshot W-1.1, 2 commits against base "), "{}", kept.err);
+    let last = place.wharf(&["diff", "R-2", "--name-only"]).expect(0);
+    assert!(last.out.contains("left-two\n"), "{last:?}");
     drop(serving);
 }
 

@@ -61,7 +61,7 @@ fn one_is_shown_with_why_its_operations_and_its_snapshots() {
         "SHOP-1 Find synonyms",
         "R-1 ✓",
         "\nwhy\nrule",
-        "the last one, R-1, ended",
+        "the last one, R-1, ended ",
         "\noperations\n",
         "make the worktree",
         "\nsnapshots\n  W-1.1 ",

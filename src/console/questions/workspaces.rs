@@ -197,7 +197,8 @@ impl Asking<'_> {
                     figures.dirty.map(|n| format::plural(n, "changed file")),
                     figures.untracked.map(|n| format!("{} untracked", format::count(n))),
                 ];
-                let now = now.into_iter().flatten().collect::<Vec<_>>().join(", ");
+                let some = now.into_iter().flatten().filter(|words| !words.starts_with("0 "));
+                let now = some.collect::<Vec<_>>().join(", ");
                 words.into_what_is_there(&format!("{number}.{next}"), now, s, self);
             }
             (status, ..) => return refused(format!("it is {}", status.as_str().replace('_', " "))),

@@ -62,7 +62,7 @@ fn neighbour(conn: &Connection, id: WorkspaceId, number: i64, later: bool) -> ru
 impl Reader {
     /// A workspace and what of it is kept.
     pub fn workspace_ground(&self, id: WorkspaceId) -> Result<Option<WorkspaceGround>, StoreError> {
-        self.read(|conn| Ok(ground(conn, id)?))
+        self.read(|conn| ground(conn, id))
     }
 
     /// A run, its workspace, and where that stood when it began and ended.

@@ -36,7 +36,8 @@ fn bad(label: &str, value: impl Into<String>, remark: impl Into<String>) -> Fact
 pub fn why(of: &Explained<'_>) -> Vec<Fact> {
     let row = &of.item.workspace;
     let mut all = Vec::new();
-    let ago = |at: UnixMillis| format!("{} ago", format::duration(at.until(of.now)));
+    // Nothing here counts time: it is asked for again only when something changes.
+    let short = |at: UnixMillis| format::moment(at, of.now, of.zone);
     let moment = |at: UnixMillis| format::full(at, of.zone);
     let failure = row.failure_reason.clone();
     match row.status {
@@ -51,7 +52,7 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
             all.push(fact("rule", "its directory is being kept and moved away", until));
         }
         WorkspaceStatus::Archived => {
-            let when = row.closed_at.map_or_else(String::new, ago);
+            let when = row.closed_at.map_or_else(String::new, short);
             all.push(fact("rule", "it was archived", when));
             all.push(match (&row.trash_path, row.trash_until) {
                 (Some(_), Some(at)) => fact("kept until", moment(at), "all of it, R brings it back"),
@@ -66,6 +67,8 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
             if let Some(path) = &row.trash_path {
                 all.push(fact("trash", path.clone(), ""));
             }
+            let notes = row.metadata.as_ref().and_then(|m| m["archive_notes"].as_array()).into_iter().flatten();
+            all.extend(notes.filter_map(|n| n.as_str()).map(|note| fact("note", note, "")));
         }
         WorkspaceStatus::CleanupFailed => {
             let words = failure.clone().unwrap_or_else(|| "its directory could not be moved away".into());
@@ -101,12 +104,12 @@ fn working(of: &Explained<'_>) -> Fact {
     fact("rule", format!("{} works in it", names.join(", ")), "")
 }
 
-/// `R-1033 ended 2h15 ago`.
+/// `the last one, R-1033, ended 09:53:20`.
 fn last(of: &Explained<'_>) -> String {
     let Some(run) = of.runs.iter().find(|r| r.status.is_terminal()) else { return "none has yet".to_owned() };
     let name = Kind::Run.number(run.number);
     match run.finished_at {
-        Some(at) => format!("the last one, {name}, ended {} ago", format::duration(at.until(of.now))),
+        Some(at) => format!("the last one, {name}, ended {}", format::moment(at, of.now, of.zone)),
         None => format!("the last one was {name}"),
     }
 }
@@ -130,7 +133,7 @@ fn goes(reaping: &Reaping, of: &Explained<'_>) -> Fact {
 fn seen(of: &Explained<'_>) -> Vec<Fact> {
     let Some((stock, ago)) = &of.known.stock else { return Vec::new() };
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    let looked = format!("looked {} ago", format::duration(ago));
+    let looked = format!("looked {}", format::moment(of.now.plus(-ago), of.now, of.zone));
     let mut all = Vec::new();
     match of.known.trouble() {
         Some((true, why)) => all.push(bad("seen", why, looked.clone())),
@@ -153,4 +156,166 @@ fn stands_in(source: Option<WorkspaceSource>) -> Option<Fact> {
         WorkspaceSource::AgentHome => "the agent's own home",
     };
     Some(fact("stands in", words, "for a checkout of the project"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+    use wharf_model::rules::close_check::Place;
+    use wharf_model::{WorkspaceMode, WorkspaceRow, WorkspaceStrategy};
+
+    use super::*;
+    use crate::workspace::inventory::Stock;
+
+    const NOW: UnixMillis = UnixMillis(1_797_811_200_000);
+
+    fn item(status: WorkspaceStatus) -> view::WorkspaceItem {
+        let workspace = WorkspaceRow {
+            id: wharf_model::WorkspaceId::NIL,
+            number: 7,
+            company_id: wharf_model::CompanyId::NIL,
+            project_id: wharf_model::ProjectId::NIL,
+            project_workspace_id: None,
+            source_issue_id: None,
+            derived_from_execution_workspace_id: None,
+            mode: WorkspaceMode::IsolatedWorkspace,
+            strategy_type: WorkspaceStrategy::GitWorktree,
+            name: "tree".into(),
+            status,
+            cwd: Some("/trees/7".into()),
+            repo_root: None,
+            repo_url: None,
+            base_ref: None,
+            base_commit: Some("1d20e77".into()),
+            branch_name: Some("SHOP-16".into()),
+            provider_type: "git".into(),
+            provider_ref: None,
+            created_by_runtime: true,
+            branch_created_by_runtime: true,
+            environment_id: None,
+            last_used_at: NOW,
+            deadline_at: None,
+            closed_at: Some(NOW.plus(-7_200_000)),
+            cleanup_eligible_at: None,
+            failure_reason: None,
+            metadata: None,
+            config: None,
+            source: None,
+            trash_path: None,
+            trash_until: None,
+            trash_bytes: None,
+            version: 2,
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        view::WorkspaceItem {
+            workspace,
+            project: None,
+            issue: None,
+            issue_title: None,
+            issue_status: None,
+            environment: None,
+            last_run_number: None,
+            last_run_status: None,
+            operations_running: 0,
+            live_run_number: None,
+            snapshots_kept: 0,
+        }
+    }
+
+    fn stock(place: Place) -> Stock {
+        Stock {
+            place,
+            owner: None,
+            branch: None,
+            head: Some("feed".into()),
+            bytes: Some(9),
+            last_change: None,
+            changed: Some(0),
+            untracked: Some(0),
+            ahead: Some(0),
+            behind: Some(3),
+            merged: Some(true),
+            unknown: Vec::new(),
+        }
+    }
+
+    fn known(place: Place) -> Known {
+        Known { stock: Some((stock(place), Duration::from_secs(3))), ..Known::default() }
+    }
+
+    fn told(item: &view::WorkspaceItem, reaping: Option<&Reaping>, known: &Known) -> String {
+        let of = Explained { item, runs: &[], reaping, known, now: NOW, zone: Zone::UTC };
+        why(&of).iter().map(|f| format!("{}|{}|{}|{}\n", f.label, f.value, f.remark, f.bad)).collect()
+    }
+
+    #[test]
+    fn each_state_says_the_rule_and_what_is_left_to_do() {
+        let mut archived = item(WorkspaceStatus::Archived);
+        archived.workspace.trash_path = Some("/trees/.trash/7".into());
+        archived.workspace.trash_until = Some(NOW.plus(3_600_000));
+        archived.workspace.metadata = Some(json!({ "archive_notes": ["teardown ended with exit 2"] }));
+        let words = told(&archived, None, &Known::default());
+        for part in ["it was archived|21:00:00Z", "kept until|", "R brings it back", "note|teardown ended with exit 2"]
+        {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        let mut gone = item(WorkspaceStatus::Archived);
+        assert!(told(&gone, None, &Known::default()).contains("nothing: neither its directory nor a snapshot"));
+        gone.snapshots_kept = 2;
+        assert!(told(&gone, None, &Known::default()).contains("2 snapshots; ignored files are gone|R makes it anew"));
+        let mut failed = item(WorkspaceStatus::CleanupFailed);
+        failed.workspace.failure_reason = Some("Device or resource busy".into());
+        let words = told(&failed, None, &Known::default());
+        assert!(words.starts_with("failed|Device or resource busy||true\n"), "{words}");
+        assert_eq!(words.matches("Device or resource busy").count(), 1, "told once: {words}");
+    }
+
+    #[test]
+    fn one_that_rests_says_whether_it_goes_by_itself() {
+        let idle = item(WorkspaceStatus::Idle);
+        let nothing = Known::default();
+        let table: [(Reaping, &str); 4] = [
+            (Ok(Ok(NOW)), "goes|by itself when it is clean|since "),
+            (Ok(Err(NotDue::IssueOpen)), "goes|not by itself|its issue is open"),
+            (Ok(Err(NotDue::CoolsDown(NOW.plus(1_000)))), "kept until|"),
+            (Err("line 3".to_owned()), "goes|unknown|the user's config cannot be used: line 3"),
+        ];
+        for (reaping, words) in &table {
+            let told = told(&idle, Some(reaping), &nothing);
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_of_the_directory_comes_before_what_its_row_says() {
+        use crate::console::questions::rows::workspace;
+        let idle = item(WorkspaceStatus::Idle);
+        let word = |item: &view::WorkspaceItem, known: &Known| workspace(item, known).word;
+        assert_eq!(word(&idle, &Known::default()), "idle");
+        assert_eq!(word(&idle, &known(Place::Ours)), "merged");
+        assert_eq!(word(&idle, &known(Place::Gone)), "missing");
+        assert!(
+            told(&idle, None, &known(Place::Gone)).contains("seen|its directory is not there|looked 22:59:57Z|true")
+        );
+        let barred = known(Place::Unknown("permission denied".into()));
+        assert_eq!(word(&idle, &barred), "unknown");
+        assert!(told(&idle, None, &barred).contains("unknown|permission denied|looked 22:59:57Z|false"));
+        // Nothing was done in it, or something in it is loose: then nothing was merged.
+        let mut fresh = known(Place::Ours);
+        fresh.stock.as_mut().unwrap().0.head = Some("1d20e77".into());
+        assert_eq!(word(&idle, &fresh), "idle");
+        let mut loose = known(Place::Ours);
+        loose.stock.as_mut().unwrap().0.untracked = Some(1);
+        assert_eq!(word(&idle, &loose), "idle");
+        let mut used = item(WorkspaceStatus::Active);
+        used.live_run_number = Some(3);
+        assert_eq!(word(&used, &known(Place::Ours)), "in use");
+        let mut shared = item(WorkspaceStatus::Active);
+        shared.workspace.mode = WorkspaceMode::SharedWorkspace;
+        assert_eq!(word(&shared, &known(Place::NotOurs("it is the project's checkout".into()))), "shared");
+        assert_eq!(word(&item(WorkspaceStatus::Archived), &known(Place::Gone)), "archived");
+    }
 }

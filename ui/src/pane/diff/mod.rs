@@ -81,6 +81,8 @@ pub struct DiffPane {
     room: Room,
     /// A file whose first hunk is to come into view once it is known.
     show: Option<String>,
+    /// It was being changed when last looked at.
+    live: bool,
     /// The first file has been unfolded by itself.
     begun: bool,
     search: Option<Search>,
@@ -103,6 +105,7 @@ impl DiffPane {
             sideways: 0,
             room: Room::default(),
             show: None,
+            live: false,
             begun: false,
             search: None,
             typing: None,
@@ -138,9 +141,12 @@ impl DiffPane {
             (_, None) | (None, _) => true,
             (Some(known), Some(asked)) => {
                 let took = known.as_ref().map_or(0, |l| l.took_ms);
-                live && asked.until(env.now) >= PACE_MS.max(took.saturating_mul(PACE_TIMES))
+                // Once more when that is over: what came last counts, too.
+                let over = self.live && !live;
+                over || live && asked.until(env.now) >= PACE_MS.max(took.saturating_mul(PACE_TIMES))
             }
         };
+        self.live = live;
         if due {
             self.again(env, out);
         }

@@ -64,7 +64,7 @@ impl DiffPane {
                     Ok((_, regex)) => {
                         self.search = Some(Search { words, regex, hits: Vec::new(), wrapped: false });
                         self.find_hits();
-                        self.to_hit(false, true);
+                        self.go_hit(false, true);
                     }
                     Err(why) => {
                         let told = format!("Cannot search for {words:?}: {why}");
@@ -84,10 +84,10 @@ impl DiffPane {
 
     /// To the next match, or the one before; wraps round.
     pub fn next_hit(&mut self, back: bool) {
-        self.to_hit(back, false);
+        self.go_hit(back, false);
     }
 
-    fn to_hit(&mut self, back: bool, here_too: bool) {
+    fn go_hit(&mut self, back: bool, here_too: bool) {
         let at = self.cursor;
         let Some(search) = &mut self.search else { return };
         let next = if back {

@@ -106,7 +106,7 @@ fn words_are_marked_without_colour_too() {
         .content
         .iter()
         .filter(|c| c.modifier.contains(Modifier::UNDERLINED | Modifier::BOLD))
-        .map(|c| c.symbol())
+        .map(ratatui::buffer::Cell::symbol)
         .collect();
     assert_eq!(marked, "basket");
 }
@@ -119,6 +119,26 @@ fn what_a_live_run_changes_is_read_again_at_its_pace() {
     assert_eq!(asked(&bench.app.update(Msg::Tick(NOW.plus(2_000)))), 1);
     // Not once more while that is under way, and folded stays folded.
     assert_eq!(asked(&bench.app.update(Msg::Tick(NOW.plus(9_000)))), 0);
+    // When it has ended it is read a last time.
+    let over = |question: &Question| -> Option<Result<Answer, String>> {
+        let Some(Ok(Answer::Runs(mut page))) = drawing(question) else { return None };
+        for run in page.rows.iter_mut().filter(|r| r.number == 1042) {
+            run.status = crate::rows::RunStatus::Succeeded;
+            run.finished_at = Some(NOW);
+        }
+        Some(Ok(Answer::Runs(page)))
+    };
+    let mut ended = shown(160, 45);
+    let asks = ended.app.update(Msg::StoreChanged);
+    let mut reads = 0;
+    for effect in asks {
+        if let Effect::Ask(question @ Question::Runs { .. }) = effect
+            && let Some(answer) = over(&question)
+        {
+            reads += asked(&ended.app.update(Msg::Rows { question, answer }));
+        }
+    }
+    assert_eq!(reads, 1);
     bench.keys("Enter");
     let mut listing = crate::fixtures::diff::listing(DiffOf::Run(run_id(1042)));
     listing.stamp = 2;

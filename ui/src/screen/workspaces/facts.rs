@@ -9,7 +9,7 @@ use crate::env::Env;
 use crate::format;
 use crate::pane::facts;
 use crate::rows::*;
-use crate::screen::browse::{Browse as _, fact, merged};
+use crate::screen::browse::{Browse as _, fact, merged, prose};
 use crate::text;
 use crate::theme::Ink;
 
@@ -17,6 +17,8 @@ use crate::theme::Ink;
 const BESIDE: u16 = 120;
 /// Operations and snapshots that are told among the facts.
 const SHOWN: usize = 6;
+/// Cells of a fact's label.
+const LABEL: u16 = 12;
 /// Cells of an operation's words among the facts.
 const COMMAND_MAX: usize = 38;
 
@@ -46,7 +48,8 @@ pub(super) fn blocks(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Ve
         _ => {}
     }
     let mut blocks = left(screen, line, env);
-    let more = right(screen, line, env);
+    let content = screen.content(env);
+    let more = right(screen, line, env, content.width);
     if !is_beside(screen, env) {
         // What explains stands directly below what is; the rest at the end.
         let mut more = more.into_iter();
@@ -98,13 +101,34 @@ fn left(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<FactBlock> 
     ]
 }
 
-/// Why it is as it is, and what else is known of it.
-fn right(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<FactBlock> {
+/// Facts in so many cells: one that its row has no room for goes on in rows below it.
+fn whole(facts: &[Fact], width: u16) -> Vec<Fact> {
+    let room = usize::from(width.saturating_sub(LABEL + 2)).max(16);
+    let mut out = Vec::new();
+    for fact in facts {
+        let (value, remark) = (text::width(&fact.value), text::width(&fact.remark));
+        // The pane keeps the remarks of short values below each other.
+        let beside = value.max(room * 24 / 68) + 2 + remark <= room;
+        if beside || fact.remark.is_empty() && value <= room {
+            out.push(fact.clone());
+            continue;
+        }
+        let mut rows = prose(&fact.label, &fact.value, room);
+        if !fact.remark.is_empty() {
+            rows.extend(prose("", &fact.remark, room));
+        }
+        out.extend(rows.into_iter().map(|row| Fact { bad: fact.bad, ..row }));
+    }
+    out
+}
+
+/// Why it is as it is, and what else is known of it, in so many cells.
+fn right(screen: &Workspaces, line: &WorkspaceLine, env: &Env, width: u16) -> Vec<FactBlock> {
     let state = format!("{} {}", line.class.glyph(), line.word);
     let bad = line.class == crate::glyph::Class::Bad;
     let mut why = vec![Fact { bad, ..fact("WHY", state, "") }];
-    match screen.mine(&screen.detail) {
-        Some(Ok(detail)) => why.extend(detail.why.iter().cloned()),
+    match screen.mine(screen.detail.as_ref()) {
+        Some(Ok(detail)) => why.extend(whole(&detail.why, width)),
         Some(Err(words)) => why.push(Fact { bad: true, ..fact("", words.clone(), "") }),
         None => why.push(fact("", "reading…", "")),
     }
@@ -136,7 +160,7 @@ fn operations(screen: &Workspaces, env: &Env) -> Vec<Fact> {
         let words = text::cut_middle(&words(o), width).into_owned();
         Fact { bad, ..fact(&at, text::pad(&words, width), how) }
     };
-    let all = match screen.mine(&screen.operations) {
+    let all = match screen.mine(screen.operations.as_ref()) {
         Some(Ok(all)) if all.is_empty() => return vec![fact("OPERATIONS", "none yet", "")],
         Some(Ok(all)) => all,
         Some(Err(words)) => return vec![Fact { bad: true, ..fact("OPERATIONS", words.clone(), "") }],
@@ -151,7 +175,7 @@ fn operations(screen: &Workspaces, env: &Env) -> Vec<Fact> {
 
 /// `W-7.2  09:43:31  5 files  62 KB  before the lost run was cleared`, the newest first, with a head.
 fn kept(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<Fact> {
-    let all = match screen.mine(&screen.snapshots) {
+    let all = match screen.mine(screen.snapshots.as_ref()) {
         Some(Ok(all)) if all.is_empty() => return vec![fact("SNAPSHOTS", "none yet", "s makes one")],
         Some(Ok(all)) => all,
         Some(Err(words)) => return vec![Fact { bad: true, ..fact("SNAPSHOTS", words.clone(), "") }],
@@ -191,5 +215,5 @@ pub(super) fn view(screen: &Workspaces, line: &WorkspaceLine, env: &Env, canvas:
     }
     let x = area.right() + 1;
     let beside = Rect { x, width: content.right().saturating_sub(x), ..content };
-    facts::view(canvas, beside, &right(screen, line, env), 0);
+    facts::view(canvas, beside, &right(screen, line, env, beside.width), 0);
 }

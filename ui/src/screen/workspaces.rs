@@ -104,23 +104,23 @@ impl Workspaces {
     }
 
     /// What is known of the workspace under the cursor, not of the one before it.
-    fn mine<'a, T>(&self, known: &'a Known<T>) -> Option<&'a Result<T, String>> {
-        known.as_ref().filter(|_| self.workspace().map(|w| w.id) == self.of)
+    fn mine<'a, T>(&self, known: Option<&'a Result<T, String>>) -> Option<&'a Result<T, String>> {
+        known.filter(|_| self.workspace().map(|w| w.id) == self.of)
     }
 
     fn detail(&self) -> Option<&WorkspaceDetail> {
-        self.mine(&self.detail)?.as_ref().ok().map(AsRef::as_ref)
+        self.mine(self.detail.as_ref())?.as_ref().ok().map(AsRef::as_ref)
     }
 
     fn operations(&self) -> &[OperationLine] {
-        match self.mine(&self.operations) {
+        match self.mine(self.operations.as_ref()) {
             Some(Ok(operations)) => operations,
             _ => &[],
         }
     }
 
     fn snapshots(&self) -> &[SnapshotLine] {
-        match self.mine(&self.snapshots) {
+        match self.mine(self.snapshots.as_ref()) {
             Some(Ok(snapshots)) => snapshots,
             _ => &[],
         }
@@ -219,8 +219,10 @@ impl Browse for Workspaces {
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
         self.diff.answer(question, answer);
         let of = match question {
-            Question::Operations { workspace, .. } | Question::Snapshots { workspace, .. } => *workspace,
-            Question::CloseCheck(workspace) | Question::WorkspaceDetail(workspace) => *workspace,
+            Question::Operations { workspace, .. }
+            | Question::Snapshots { workspace, .. }
+            | Question::CloseCheck(workspace)
+            | Question::WorkspaceDetail(workspace) => *workspace,
             _ => return,
         };
         self.close_waits &= !matches!(question, Question::CloseCheck(_));

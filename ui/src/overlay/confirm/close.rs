@@ -219,13 +219,9 @@ impl Close {
             row.view(canvas, x, y, width, ground);
             y += 1;
         }
-        let mut y = keys_y.saturating_sub(note.len() as u16).max(y);
-        for words in &note {
-            if y >= keys_y {
-                break;
-            }
+        let first = keys_y.saturating_sub(note.len() as u16).max(y);
+        for (y, words) in (first..keys_y).zip(&note) {
             canvas.put(x, y, width, words, ground);
-            y += 1;
         }
         let more = (rows.len() > space)
             .then(|| format!("↑↓ {}–{} of {}", scroll + 1, (scroll + space).min(rows.len()), rows.len()));

@@ -14,7 +14,7 @@ use crate::screen::browse::Browse as _;
 use crate::theme::Ink;
 
 fn rows(screen: &Workspaces, env: &Env, width: u16) -> Vec<CloseRow> {
-    let Some(Ok(check)) = screen.mine(&screen.close) else { return Vec::new() };
+    let Some(Ok(check)) = screen.mine(screen.close.as_ref()) else { return Vec::new() };
     // Beyond this a line is hard to read.
     let room = usize::from(width.saturating_sub(2)).min(110);
     let age = check.preview.at.until(env.now);
@@ -26,7 +26,7 @@ fn rows(screen: &Workspaces, env: &Env, width: u16) -> Vec<CloseRow> {
     let mut quiet = check.clone();
     // The head says when.
     for item in quiet.items.iter_mut().filter(|i| i.names.is_empty()) {
-        item.names = " ".to_owned();
+        item.names.push(' ');
     }
     rows.extend(found(&quiet, None, env.zone, room));
     rows.push(CloseRow::Blank);
@@ -57,7 +57,7 @@ pub(super) fn clamp(screen: &Workspaces, env: &Env, content: Rect) -> usize {
 /// Draws it.
 pub(super) fn view(screen: &Workspaces, env: &Env, canvas: &mut Canvas<'_>, content: Rect) {
     let dim = canvas.ink(Ink::Dim);
-    match screen.mine(&screen.close) {
+    match screen.mine(screen.close.as_ref()) {
         Some(Err(words)) => return canvas.trouble(content, words),
         None => {
             let since = screen.close_asked.map_or(0, |at| at.until(env.now));

@@ -127,7 +127,7 @@ fn right(screen: &Workspaces, line: &WorkspaceLine, env: &Env, width: u16) -> Ve
     let state = format!("{} {}", line.class.glyph(), line.word);
     let bad = line.class == crate::glyph::Class::Bad;
     let mut why = vec![Fact { bad, ..fact("WHY", state, "") }];
-    match screen.mine(&screen.detail) {
+    match screen.mine(screen.detail.as_ref()) {
         Some(Ok(detail)) => why.extend(whole(&detail.why, width)),
         Some(Err(words)) => why.push(Fact { bad: true, ..fact("", words.clone(), "") }),
         None => why.push(fact("", "reading…", "")),
@@ -160,7 +160,7 @@ fn operations(screen: &Workspaces, env: &Env) -> Vec<Fact> {
         let words = text::cut_middle(&words(o), width).into_owned();
         Fact { bad, ..fact(&at, text::pad(&words, width), how) }
     };
-    let all = match screen.mine(&screen.operations) {
+    let all = match screen.mine(screen.operations.as_ref()) {
         Some(Ok(all)) if all.is_empty() => return vec![fact("OPERATIONS", "none yet", "")],
         Some(Ok(all)) => all,
         Some(Err(words)) => return vec![Fact { bad: true, ..fact("OPERATIONS", words.clone(), "") }],
@@ -175,7 +175,7 @@ fn operations(screen: &Workspaces, env: &Env) -> Vec<Fact> {
 
 /// `W-7.2  09:43:31  5 files  62 KB  before the lost run was cleared`, the newest first, with a head.
 fn kept(screen: &Workspaces, line: &WorkspaceLine, env: &Env) -> Vec<Fact> {
-    let all = match screen.mine(&screen.snapshots) {
+    let all = match screen.mine(screen.snapshots.as_ref()) {
         Some(Ok(all)) if all.is_empty() => return vec![fact("SNAPSHOTS", "none yet", "s makes one")],
         Some(Ok(all)) => all,
         Some(Err(words)) => return vec![Fact { bad: true, ..fact("SNAPSHOTS", words.clone(), "") }],

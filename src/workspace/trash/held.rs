@@ -182,7 +182,7 @@ mod tests {
             s.git(&s.repo, &["add", name]);
         }
         s.git(&s.repo, &["add", "--intent-to-add", "--", "."]);
-        let listed = s.git(&s.repo, &["ls-files", "--stage", "--format=%(objectname)"]);
+        let listed = s.git(&s.repo, &["ls-files", "--format=%(objectname)"]);
         let mut expected: Vec<&str> = listed.lines().collect();
         expected.sort_unstable();
         let read = || {

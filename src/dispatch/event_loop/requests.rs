@@ -37,7 +37,13 @@ impl Loop {
                 RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
             )
         ) && row.args.get("path").is_some()
-            || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun);
+            || RequestKind::parse(&row.kind) == Some(RequestKind::GcRun)
+            // Whether the directory of a service that is named by its id is there.
+            || matches!(
+                RequestKind::parse(&row.kind),
+                Some(RequestKind::ServiceStart | RequestKind::ServiceRestart)
+            ) && row.target_type.as_deref() == Some("service")
+                && row.target_id.is_some();
         if needs {
             self.preparing.insert(row.id);
             // Known from now on, so that the sweep lets it expire when its files cannot be read in time.

@@ -31,22 +31,7 @@ impl Loop {
         if let Some(recovering) = &mut self.recovering {
             recovering.requests += 1;
         }
-        let needs = matches!(
-            RequestKind::parse(&row.kind),
-            Some(
-                RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart | RequestKind::ServiceStart
-            )
-        ) && row.args.get("path").is_some()
-            || matches!(
-                RequestKind::parse(&row.kind),
-                Some(
-                    RequestKind::GcRun
-                        | RequestKind::WorkspaceArchive
-                        | RequestKind::WorkspaceSnapshot
-                        | RequestKind::WorkspaceRestore
-                        | RequestKind::WorkspaceReap
-                )
-            );
+        let needs = needs_reading(&row);
         if needs {
             self.preparing.insert(row.id);
             // Known from now on, so that the sweep lets it expire when its files cannot be read in time.
@@ -156,5 +141,24 @@ impl Loop {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether something beside the store must be read before a request can be decided.
+fn needs_reading(row: &RequestRow) -> bool {
+    let Some(kind) = RequestKind::parse(&row.kind) else { return false };
+    match kind {
+        RequestKind::ServiceStart | RequestKind::ServiceRestart => {
+            // Whether the directory of a service that is named by its id is there.
+            row.args.get("path").is_some() || (row.target_type.as_deref() == Some("service") && row.target_id.is_some())
+        }
+        RequestKind::ProjectAdd | RequestKind::ConfigAccept | RequestKind::RunStart => row.args.get("path").is_some(),
+        RequestKind::GcRun
+        | RequestKind::IssueUpdate
+        | RequestKind::WorkspaceArchive
+        | RequestKind::WorkspaceSnapshot
+        | RequestKind::WorkspaceRestore
+        | RequestKind::WorkspaceReap => true,
+        _ => false,
     }
 }

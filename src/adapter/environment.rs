@@ -38,6 +38,8 @@ pub fn allowed(operator: &BTreeMap<String, String>, allow: Allow<'_>) -> BTreeMa
 pub struct ServiceFacts {
     /// Its id.
     pub id: String,
+    /// Its number, by which `wharf logs` shows its output.
+    pub number: String,
     /// Its name.
     pub name: String,
     /// Where it is reached, when it has an address.
@@ -272,6 +274,7 @@ mod tests {
     fn a_run_is_told_what_there_is_to_say() {
         let service = |name: &str, url: Option<&str>, port| ServiceFacts {
             id: "i".into(),
+            number: "S-1".into(),
             name: name.into(),
             url: url.map(Into::into),
             port,
@@ -292,7 +295,7 @@ mod tests {
             ..RunFacts::default()
         };
         let env = facts.variables();
-        let json = r#"[{"id":"i","name":"docs-preview","url":"http://x/","port":80},{"id":"i","name":"docs.preview","url":null,"port":81}]"#;
+        let json = r#"[{"id":"i","number":"S-1","name":"docs-preview","url":"http://x/","port":80},{"id":"i","number":"S-1","name":"docs.preview","url":null,"port":81}]"#;
         let expected = map(&[
             ("WHARF_RUN_ID", "u"),
             ("WHARF_RUN_NUMBER", "R-1"),

@@ -3,7 +3,7 @@
 //! One look at `/proc` serves every tree that is asked about ([`Processes::look`]); a tree is found by the
 //! directory of its shim ([`Processes::sample`]). Two samples give a rate: [`between`] is pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -134,11 +134,11 @@ impl Processes {
 
     fn below(&self, pid: i32) -> Vec<&ProcStat> {
         let mut found: Vec<&ProcStat> = self.children.get(&pid).into_iter().flatten().collect();
-        let mut seen = BTreeMap::from([(pid, ())]);
+        let mut seen = BTreeSet::from([pid]);
         let mut next = 0;
         while let Some(process) = found.get(next) {
             // Numbers reused during the look could make a cycle.
-            if seen.insert(process.id.pid, ()).is_none() {
+            if seen.insert(process.id.pid) {
                 found.extend(self.children.get(&process.id.pid).into_iter().flatten());
             }
             next += 1;

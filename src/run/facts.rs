@@ -33,6 +33,7 @@ pub fn here(ctx: &Context, job: &RunJob, about: &About<'_>) -> RunFacts {
         .iter()
         .map(|s| ServiceFacts {
             id: s.id.text(),
+            number: Kind::Service.number(s.number),
             name: s.name.clone(),
             url: s.url.clone(),
             port: s.port.and_then(|p| u16::try_from(p).ok()),

@@ -112,6 +112,10 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                 }
                 let Seen::Started { child, adopted, .. } = seen else { continue };
                 kill_point("service.spawned");
+                // Whoever started it: the socket must not be in its way.
+                if let Ok(mut held) = held.lock() {
+                    *held = held.take().map(prepare::Held::give_up);
+                }
                 let its = Owned { child, dir: path.clone() };
                 owned = Some(its.clone());
                 tasks.left = Some(tokio::spawn(its.clone().left(port)));

@@ -57,6 +57,9 @@ const ELSEWHERE: &[(usize, &str, &str)] = &[
     (32, "store/tests/log_frames.rs", "a_flipped_bit_is_always_found_and_costs_one_frame"),
     (34, "store/tests/hostile.rs", "a_held_store_is_locked_only_for_a_while"),
     (36, "store/tests/hostile.rs", "a_newer_store_is_left_alone"),
+    (42, "tests/services/ready.rs", "an_endpoint_that_never_answers_well_ends_its_start_in_time"),
+    (42, "tests/services/ports.rs", "a_stranger_on_the_port_is_named_and_left_alone"),
+    (42, "tests/services/ports.rs", "a_port_that_a_stranger_was_faster_to_take_is_not_the_services"),
     (42, "tests/crash/bad_input.rs", "a_port_that_somebody_else_holds_is_named_with_its_holder"),
 ];
 

@@ -28,11 +28,15 @@ fn two_hundred_starts_and_stops_leave_nothing_but_their_logs() {
     let (site, it) = accepted(&config);
     let round = |site: &Site| {
         let asked: Vec<_> = (0..LANES).map(|lane| ask(site, "start", &name(lane))).collect();
-        asked.into_iter().for_each(|r| assert_eq!(site.finished(r).status, RequestStatus::Done));
+        for request in asked {
+            assert_eq!(site.finished(request).status, RequestStatus::Done);
+        }
         let ports: BTreeSet<_> = (0..LANES).map(|lane| site.service(&name(lane)).service.port).collect();
         assert_eq!(ports.len(), LANES, "no port is given twice");
         let asked: Vec<_> = (0..LANES).map(|lane| ask(site, "stop", &name(lane))).collect();
-        asked.into_iter().for_each(|r| assert_eq!(site.finished(r).status, RequestStatus::Done));
+        for request in asked {
+            assert_eq!(site.finished(request).status, RequestStatus::Done);
+        }
         ports
     };
     round(&site);

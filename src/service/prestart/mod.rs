@@ -55,7 +55,12 @@ pub(super) async fn before_start(ctx: &Context, action: ActionId, job: &ServiceJ
     let mut told = Vec::new();
     for look in LOOKS {
         let cwd = PathBuf::from(&job.service.cwd);
-        let found = tokio::task::spawn_blocking(move || look.find(&cwd, Instant::now() + LIMIT)).await;
+        let looking = tokio::task::spawn_blocking(move || look.find(&cwd, Instant::now() + LIMIT));
+        // A file system that does not answer must not keep it from starting.
+        let Ok(found) = tokio::time::timeout(LIMIT * 2, looking).await else {
+            told.push(format!("{} could not be looked at within {} s", look.about(), (LIMIT * 2).as_secs()));
+            continue;
+        };
         match found {
             Ok(Ok(found)) => told.extend(record::repair(ctx, action, job, *look, found).await),
             Ok(Err(error)) => told.push(format!("{} could not be looked at: {error}", look.about())),
@@ -76,9 +81,13 @@ impl Relink {
         }
         let name = format!(".wharf-link-{}", uuid::Uuid::now_v7().simple());
         let fresh = self.link.with_file_name(name);
+        let dir = self.link.parent().unwrap_or(&self.link);
         // Of the directories above only the last one may be missing: that of a scope.
-        if let Some(dir) = self.link.parent().filter(|dir| !dir.exists()) {
+        if !dir.exists() {
             std::fs::create_dir(dir)?;
+        }
+        if std::fs::canonicalize(dir)? != dir {
+            return Err(std::io::Error::other("its directory has become a link meanwhile"));
         }
         std::os::unix::fs::symlink(&self.target, &fresh)?;
         std::fs::rename(&fresh, &self.link).inspect_err(|_| {

@@ -102,18 +102,16 @@ impl Escape {
     fn shows(&mut self, byte: u8) -> bool {
         const ESC: u8 = 0x1b;
         let (next, shown) = match (*self, byte) {
-            (Self::None | Self::Begun | Self::Control, ESC) => (Self::Begun, false),
-            (Self::None, _) => (Self::None, true),
+            // Bytes from the blank on begin a sequence of two or three more.
+            (Self::None | Self::Begun | Self::Control, ESC) | (Self::Begun, b' '..=b'/') => (Self::Begun, false),
+            // A line end was never part of one: it was cut off.
+            (Self::None, _) | (Self::Control | Self::Text(_), b'\n') => (Self::None, true),
             (Self::Begun, b'[') => (Self::Control, false),
             (Self::Begun, b']' | b'P' | b'_' | b'^' | b'X') => (Self::Text(false), false),
-            // Intermediate bytes of a sequence of two or three.
-            (Self::Begun, b' '..=b'/') => (Self::Begun, false),
-            (Self::Begun, _) => (Self::None, false),
-            // A line end was never part of one: it was cut off.
-            (Self::Control | Self::Text(_), b'\n') => (Self::None, true),
-            (Self::Control, 0x40..=0x7e) => (Self::None, false),
+            (Self::Begun, _) | (Self::Control, 0x40..=0x7e) | (Self::Text(_), 0x07) | (Self::Text(true), b'\\') => {
+                (Self::None, false)
+            }
             (Self::Control, _) => (Self::Control, false),
-            (Self::Text(_), 0x07) | (Self::Text(true), b'\\') => (Self::None, false),
             (Self::Text(_), byte) => (Self::Text(byte == ESC), false),
         };
         *self = next;
@@ -182,7 +180,7 @@ mod tests {
         for (bytes, expected) in table {
             for step in [1, 2, 100] {
                 let mut seen = Seen::default();
-                let found = bytes.chunks(step).fold(false, |found, part| seen.take(part, b"ready in 300") || found);
+                let found = bytes.chunks(step).filter(|part| seen.take(part, b"ready in 300")).count() > 0;
                 assert_eq!(found, expected, "{:?} by {step}", String::from_utf8_lossy(bytes));
                 assert!(seen.tail.len() < 12);
             }

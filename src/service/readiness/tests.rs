@@ -137,6 +137,22 @@ async fn a_status_that_is_no_success_is_named() {
 }
 
 #[tokio::test]
+async fn the_last_word_is_that_of_a_whole_try() {
+    // Says no at once, and then nothing for longer than is left.
+    let server = Server::new(|stream, n, _| {
+        if n == 0 {
+            answer(stream, "HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        } else {
+            hang(stream);
+        }
+    });
+    let probe = Probe::Http(server.url());
+    let check = Check::new(probe, Duration::from_millis(600), MIN_INTERVAL).unwrap().with_try_timeout(LONG);
+    let Readiness::TimedOut { last_error, .. } = wait(&check, std::future::pending()).await else { panic!() };
+    assert!(last_error.contains("answered 503"), "{last_error}");
+}
+
+#[tokio::test]
 async fn a_silent_server_cannot_hold_a_try() {
     let server = Server::new(|stream, _, _| hang(stream));
     let (tries, error) = times_out(&server.url()).await;

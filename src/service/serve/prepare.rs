@@ -51,15 +51,23 @@ pub(super) enum Asked {
 /// A code and words.
 pub(super) type Failure = (String, String);
 
+/// A claim that is nothing but held.
+pub(super) struct Promised {
+    _claim: Claim,
+}
+
+impl Promised {
+    fn hold(claim: Claim) -> Self {
+        Self { _claim: claim }
+    }
+}
+
 /// A port of a start, until its process has it.
 pub(super) enum Held {
     /// Nobody can take it.
     Reserved(Reservation),
     /// No other service of ours can.
-    Claimed {
-        /// Held.
-        _claim: Claim,
-    },
+    Claimed(#[expect(dead_code, reason = "it is held, and let go with this")] Promised),
     /// It has none, or somebody else has the claim.
     Nothing,
 }
@@ -72,7 +80,7 @@ impl Held {
     /// Lets go of the socket, not of the claim.
     pub(super) fn give_up(self) -> Self {
         match self {
-            Self::Reserved(reservation) => Self::Claimed { _claim: reservation.give_up() },
+            Self::Reserved(reservation) => Self::Claimed(Promised::hold(reservation.give_up())),
             other => other,
         }
     }
@@ -85,7 +93,7 @@ pub(super) fn prepare(service: &ServiceRow, started_before: bool) -> Result<(Pre
     let who = format!("service {} ({})", service.name, Kind::Service.number(service.number));
     let last = service.port.and_then(|p| u16::try_from(p).ok());
     let failed = |e: port::PortError| (e.code().to_owned(), e.to_string());
-    let known = |port: u16| Claim::take(port, &who).map_or(Held::Nothing, |_claim| Held::Claimed { _claim });
+    let known = |port: u16| Claim::take(port, &who).map_or(Held::Nothing, |claim| Held::Claimed(Promised::hold(claim)));
     let (held, number) = match (&config.port, started_before) {
         (Port::None, _) => (Held::Nothing, None),
         (Port::Auto { .. }, true) => (last.map_or(Held::Nothing, known), last),

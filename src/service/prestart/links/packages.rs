@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,6 +14,9 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most directories that are looked at, and how deep.
 const MAX_DIRECTORIES: usize = 20_000;
 const MAX_DEPTH: usize = 8;
+/// Most patterns of a workspace file, and the longest, in bytes; others name nothing.
+const MAX_PATTERNS: usize = 1_000;
+const MAX_PATTERN_BYTES: usize = 256;
 /// Directories that hold no package of the workspace.
 const IGNORED: &[&str] = &[".git", ".wharf", "dist", "node_modules"];
 
@@ -39,7 +43,7 @@ pub(super) fn all(root: &Path, end: Instant) -> Result<Vec<Package>, String> {
             return Err(format!("{} is too large to be looked through", root.display()));
         }
         let below = dir.strip_prefix(root).unwrap_or(&dir);
-        let is_wanted = below.as_os_str().is_empty() || is_package(&wanted, below);
+        let is_wanted = below.as_os_str().is_empty() || is_package(wanted.as_deref(), below);
         if let Some(package) = is_wanted.then(|| package(&dir)).flatten() {
             found.entry(package.name.clone()).or_insert(package);
         }
@@ -62,9 +66,17 @@ pub(super) fn all(root: &Path, end: Instant) -> Result<Vec<Package>, String> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, String> {
-    let mut text = String::new();
-    match fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text)) {
-        Ok(_) => Ok(Some(text)),
+    // A pipe by that name would wait for a writer.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let text = |file: fs::File| {
+        let mut text = String::new();
+        if file.metadata()?.is_file() {
+            file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+        }
+        Ok(text)
+    };
+    match fs::File::options().read(true).custom_flags(flags).open(path).and_then(text) {
+        Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }
@@ -119,20 +131,24 @@ fn patterns(file: &str) -> Option<Vec<String>> {
     let mut lines = file.lines().map(|line| line.split(" #").next().unwrap_or(line).trim_end());
     let rest = lines.by_ref().find_map(|line| line.strip_prefix("packages:"))?.trim();
     let plain = |item: &str| item.trim().trim_matches(['"', '\'']).to_owned();
+    let usable = |item: &String| !item.is_empty() && item.len() <= MAX_PATTERN_BYTES;
     if let Some(inline) = rest.strip_prefix('[') {
         let inside = inline.split(']').next().unwrap_or(inline);
-        return Some(inside.split(',').map(plain).filter(|item| !item.is_empty()).collect());
+        return Some(inside.split(',').map(plain).filter(usable).take(MAX_PATTERNS).collect());
     }
     let list = lines.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Some(list.map_while(|line| line.strip_prefix('-')).map(plain).filter(|item| !item.is_empty()).collect())
+    let items = list.map_while(|line| line.strip_prefix('-'));
+    Some(items.map(plain).filter(usable).take(MAX_PATTERNS).collect())
 }
 
 /// Whether the patterns name a directory; a later `!pattern` takes out what others name.
-fn is_package(patterns: &Option<Vec<String>>, below: &Path) -> bool {
+fn is_package(patterns: Option<&[String]>, below: &Path) -> bool {
     let Some(patterns) = patterns else { return true };
     let parts: Vec<&str> = below.iter().filter_map(|part| part.to_str()).collect();
     let names = |pattern: &str| {
-        let pattern: Vec<&str> = pattern.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let mut pattern: Vec<&str> = pattern.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        // One says as much as many, and leaves few ways to try.
+        pattern.dedup_by(|a, b| *a == "**" && *b == "**");
         matches(&pattern, &parts)
     };
     patterns.iter().any(|p| !p.starts_with('!') && names(p))
@@ -150,12 +166,17 @@ fn matches(pattern: &[&str], parts: &[&str]) -> bool {
 
 /// `*` stands for any characters of one part.
 fn part_matches(pattern: &str, part: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == part,
-        Some((before, after)) => part.strip_prefix(before).is_some_and(|rest| {
-            (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| part_matches(after, &rest[at..]))
-        }),
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = part.strip_prefix(first) else { return false };
+    let mut pieces: Vec<&str> = pieces.collect();
+    let Some(last) = pieces.pop() else { return rest.is_empty() };
+    // The earliest place for each leaves the most for those behind it.
+    for piece in pieces {
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
     }
+    rest.ends_with(last)
 }
 
 #[cfg(test)]
@@ -192,13 +213,41 @@ mod tests {
             (list(&["*-lib"]), "core-lib", true),
             (list(&["a*c*e"]), "abcde", true),
             (list(&["a*c*e"]), "abde", false),
+            (list(&["ab*ba"]), "aba", false),
+            (list(&["a*a"]), "aa", true),
+            (list(&["*ä*"]), "xäy", true),
             (list(&["**", "!**/test/**"]), "a/test/b", false),
             (list(&[]), "a", false),
             (None, "a/b", true),
         ];
         for (patterns, dir, expected) in table {
-            assert_eq!(is_package(&patterns, Path::new(dir)), expected, "{patterns:?} {dir}");
+            assert_eq!(is_package(patterns.as_deref(), Path::new(dir)), expected, "{patterns:?} {dir}");
         }
+    }
+
+    #[test]
+    fn patterns_made_to_be_slow_are_not() {
+        let many = format!("{}**/x", "**/a/".repeat(60));
+        let stars = format!("{}b", "*a".repeat(120));
+        let long = ["a"; 8].join("/");
+        let wanted = Some(vec![many, stars]);
+        let began = Instant::now();
+        for _ in 0..100 {
+            assert!(!is_package(wanted.as_deref(), Path::new(&long)));
+            assert!(!is_package(wanted.as_deref(), Path::new(&"a".repeat(250))));
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
+        let deep = format!("packages:\n  - '{}'\n  - ok\n", "**/".repeat(100_000));
+        assert_eq!(patterns(&deep), Some(vec!["ok".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("package.json");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(package(dir.path()), None);
     }
 
     #[test]

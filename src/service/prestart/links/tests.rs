@@ -33,7 +33,7 @@ impl Checkout {
     }
 
     fn find(&self, cwd: &str) -> Vec<Finding> {
-        WorkspaceLinks.find(&self.0.join(cwd), Instant::now() + Duration::from_secs(60)).unwrap()
+        WorkspaceLinks.find(&self.0.join(cwd), Instant::now() + Duration::from_mins(1)).unwrap()
     }
 }
 
@@ -140,7 +140,7 @@ fn names_that_lead_elsewhere_make_no_link_there() {
 #[test]
 fn a_directory_in_place_of_a_link_is_not_replaced() {
     let top = tempfile::tempdir().unwrap();
-    let link = top.path().join("link");
+    let link = fs::canonicalize(top.path()).unwrap().join("link");
     fs::create_dir(&link).unwrap();
     fs::write(link.join("work"), "mine").unwrap();
     let relink = Relink { link: link.clone(), target: "elsewhere".into() };

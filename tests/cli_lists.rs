@@ -253,6 +253,9 @@ fn documents_keep_their_keys() {
     let serving = place.serve();
     place.wharf(&["issue", "new", "One"]).expect(0);
     place.wharf(&["run", "three", "--issue", "SHOP-1", "--wait"]).expect(3);
+    // So that something differs.
+    let workspace = place.wharf(&["show", "W-1", "--json"]).json()["workspace"]["cwd"].clone();
+    std::fs::write(std::path::Path::new(workspace.as_str().unwrap()).join("new"), "x\n").unwrap();
     place.wharf(&["service", "start", "web"]).expect(0);
     // It fails, and its port stays known.
     place.wharf(&["service", "start", "broken"]).expect(8);
@@ -271,6 +274,7 @@ fn documents_keep_their_keys() {
         vec!["show", "SHOP-1"],
         vec!["show", "good"],
         vec!["show", "SHOP"],
+        vec!["diff", "R-1"],
         vec!["logs", "R-3"],
         vec!["config", "check"],
         vec!["config", "show"],

@@ -23,7 +23,7 @@ const SHOWN_MAX: usize = 100;
 /// Time between two looks at what git says of the same checkout.
 const PACE: Duration = Duration::from_secs(5);
 /// Time between two looks at the same whole directory, at least.
-const STOCK_PACE: Duration = Duration::from_secs(60);
+const STOCK_PACE: Duration = Duration::from_mins(1);
 /// The same when something in it has changed meanwhile.
 const STOCK_CHANGED: Duration = Duration::from_secs(10);
 /// Looking at whole directories takes this part of one thread's time at most.

@@ -62,7 +62,7 @@ impl Row for WorkspaceItem {
 }
 
 /// Looking into directories takes no longer than this altogether; what comes after is unknown.
-const INVENTORY: Duration = Duration::from_secs(60);
+const INVENTORY: Duration = Duration::from_mins(1);
 /// Nor longer than this for one of them.
 const INVENTORY_ONE: Duration = Duration::from_secs(15);
 

@@ -199,7 +199,7 @@ impl Asking<'_> {
                 ];
                 let some = now.into_iter().flatten().filter(|words| !words.starts_with("0 "));
                 let now = some.collect::<Vec<_>>().join(", ");
-                words.into_what_is_there(&format!("{number}.{next}"), now, s, self);
+                words.over_what_is_there(&format!("{number}.{next}"), now, s, self);
             }
             (status, ..) => return refused(format!("it is {}", status.as_str().replace('_', " "))),
         }
@@ -288,9 +288,10 @@ impl Restored {
         // A link that leads nowhere is in the way as well.
         if Path::new(path).symlink_metadata().is_ok() {
             self.add(PreviewVerb::Tries, "again when the place is free", "something stands there now");
-            self.note = "It stays in the trash while something stands where it was; move that away first.".to_owned();
+            "It stays in the trash while something stands where it was; move that away first."
+                .clone_into(&mut self.note);
         } else {
-            self.note = "Worktree, branch and mark are as they were. Nothing else is touched.".to_owned();
+            "Worktree, branch and mark are as they were. Nothing else is touched.".clone_into(&mut self.note);
         }
     }
 
@@ -300,11 +301,11 @@ impl Restored {
         self.add(PreviewVerb::Restores, format!("snapshot {snapshot} as a new worktree"), files);
         self.add(PreviewVerb::More, "to", root(row).unwrap_or_default());
         self.add(PreviewVerb::Leaves, "ignored files", "no snapshot has them");
-        self.note = "Its branch is made anew when it is gone.".to_owned();
+        "Its branch is made anew when it is gone.".clone_into(&mut self.note);
     }
 
     /// What is there is kept first, then becomes what the snapshot has.
-    fn into_what_is_there(
+    fn over_what_is_there(
         &mut self,
         before: &str,
         now: String,

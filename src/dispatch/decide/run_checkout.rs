@@ -8,7 +8,7 @@ use super::Deciding;
 /// Notes it. It changes nothing of the run, so it is not too late when the run has ended meanwhile.
 pub(crate) fn told(d: &mut Deciding<'_, '_>, run: RunId, attempt: u32, moment: CheckoutMoment, head: Option<&str>) {
     let Some(row) = d.tx.get::<RunRow>(run).filter(|r| r.attempt == attempt) else { return };
-    let workspace = row.workspace_id.map(|w| w.text());
+    let workspace = row.workspace_id.map(wharf_model::WorkspaceId::text);
     let stands =
         head.map_or_else(|| "has no commit yet".to_owned(), |h| format!("stands at {}", h.get(..7).unwrap_or(h)));
     let words = match moment {

@@ -20,10 +20,8 @@ pub(super) fn print<E>(
         if matches!(file.content, Content::Unread(_)) || !wanted(file) {
             continue;
         }
-        let mut patch = match Patch::from_diff(diff, i).map_err(WorkspaceError::git("compare a file", directory))? {
-            Some(patch) => patch,
-            None => continue,
-        };
+        let made = Patch::from_diff(diff, i).map_err(WorkspaceError::git("compare a file", directory))?;
+        let Some(mut patch) = made else { continue };
         let text = patch.to_buf().map_err(WorkspaceError::git("print a patch", directory))?;
         if let Err(error) = sink(&text) {
             return Ok(Err(error));

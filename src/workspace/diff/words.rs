@@ -17,12 +17,12 @@ pub fn marks(old: &str, new: &str) -> Option<(Vec<Range<usize>>, Vec<Range<usize
     let shorter = a.len().min(b.len());
     let head = (0..shorter).take_while(|i| word_a(*i) == word_b(*i)).count();
     let tail = (0..shorter - head).take_while(|i| word_a(a.len() - 1 - i) == word_b(b.len() - 1 - i)).count();
-    let (n, m) = (a.len() - head - tail, b.len() - head - tail);
+    let (rows, columns) = (a.len() - head - tail, b.len() - head - tail);
     // Length of the longest common subsequence of what lies behind each pair of places.
-    let width = m + 1;
-    let mut table = vec![0u16; (n + 1) * width];
-    for i in (0..n).rev() {
-        for j in (0..m).rev() {
+    let width = columns + 1;
+    let mut table = vec![0u16; (rows + 1) * width];
+    for i in (0..rows).rev() {
+        for j in (0..columns).rev() {
             table[i * width + j] = if word_a(head + i) == word_b(head + j) {
                 table[(i + 1) * width + j + 1] + 1
             } else {
@@ -32,10 +32,10 @@ pub fn marks(old: &str, new: &str) -> Option<(Vec<Range<usize>>, Vec<Range<usize
     }
     let (mut only_a, mut only_b) = (Vec::new(), Vec::new());
     let (mut i, mut j) = (0, 0);
-    while i < n || j < m {
-        if i < n && j < m && word_a(head + i) == word_b(head + j) {
+    while i < rows || j < columns {
+        if i < rows && j < columns && word_a(head + i) == word_b(head + j) {
             (i, j) = (i + 1, j + 1);
-        } else if j == m || (i < n && table[(i + 1) * width + j] >= table[i * width + j + 1]) {
+        } else if j == columns || (i < rows && table[(i + 1) * width + j] >= table[i * width + j + 1]) {
             push(&mut only_a, a[head + i].clone());
             i += 1;
         } else {

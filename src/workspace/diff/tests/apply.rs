@@ -209,10 +209,14 @@ proptest! {
         after in proptest::collection::vec(edit(), 1..14),
     ) {
         let s = Scratch::new();
-        before.iter().for_each(|e| carry_out(&s, e));
+        for edit in &before {
+            carry_out(&s, edit);
+        }
         carry_out(&s, &Edit::Commit);
         let base = s.git(&s.repo, &["rev-parse", "HEAD"]);
-        after.iter().for_each(|e| carry_out(&s, e));
+        for edit in &after {
+            carry_out(&s, edit);
+        }
         applies(&s, &base);
     }
 }

@@ -73,7 +73,7 @@ ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms
 /// A project with these services; none where there is no python3, which is said.
 fn place() -> Option<Place> {
     if std::process::Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no python3 here");
+        common::skipped("there is no python3 here");
         return None;
     }
     let place = Place::bare();
@@ -93,7 +93,7 @@ fn service(place: &Place, name: &str) -> Value {
 fn until(what: &str, mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} does not come");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{what} does not come");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -74,7 +74,7 @@ ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms
 /// A project with these services; none where there is no python3, which is said.
 fn place() -> Option<Place> {
     if std::process::Command::new("python3").arg("--version").output().is_err() {
-        let _ = std::io::stderr().write_all(b"skipped: there is no python3 here\n");
+        common::skipped("there is no python3 here");
         return None;
     }
     let place = Place::bare();

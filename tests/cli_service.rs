@@ -3,7 +3,6 @@
 
 mod cli_common;
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use cli_common::Place;
@@ -74,7 +73,7 @@ ready = { http = "http://127.0.0.1:{{port}}/", timeout = "60s", interval = "50ms
 /// A project with these services; none where there is no python3, which is said.
 fn place() -> Option<Place> {
     if std::process::Command::new("python3").arg("--version").output().is_err() {
-        common::skipped("there is no python3 here");
+        cli_common::skipped("there is no python3 here");
         return None;
     }
     let place = Place::bare();

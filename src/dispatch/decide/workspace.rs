@@ -70,15 +70,7 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
         here.filter(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree);
     let Some(workspace) = found.max_by_key(|w| w.number) else { return Ok(None) };
     if let Some(why) = closed_to_runs(d.state(), workspace.id) {
-        return Err(format!("{} is in use: {why}", plan.cwd));
-    }
-    if workspace.status == WorkspaceStatus::CleanupFailed {
-        let number = wharf_model::Kind::Workspace.number(workspace.number);
-        let why = workspace.failure_reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
-        return Err(format!(
-            "{} is {number}, whose clean-up failed{why}; archive it again with `wharf workspace archive {number}`, then start this run again",
-            plan.cwd
-        ));
+        return Err(format!("{} is not free: {why}", plan.cwd));
     }
     // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
     if let Some(holder) = place::holder(d.state(), run, workspace.id) {

@@ -301,7 +301,7 @@ fn nobody_enters_a_workspace_that_is_on_its_way_out() {
     end(&mut bench, first);
     for (status, words) in [
         (WorkspaceStatus::Archiving, "is being archived"),
-        (WorkspaceStatus::CleanupFailed, "whose clean-up failed (no room)"),
+        (WorkspaceStatus::CleanupFailed, "has failed (no room)"),
     ] {
         let row = bench.state.workspaces.get_mut(&id).unwrap();
         (row.status, row.failure_reason) = (status, Some("no room".into()));

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::workspace::inventory::Stock;
 
-    const NOW: UnixMillis = UnixMillis(1_797_811_200_000);
+    const NOW: UnixMillis = UnixMillis(1_797_807_600_000);
 
     fn item(status: WorkspaceStatus) -> view::WorkspaceItem {
         let workspace = WorkspaceRow {

@@ -63,7 +63,7 @@ fn one_is_shown_with_why_its_operations_and_its_snapshots() {
         "\nwhy\nrule",
         "the last one, R-1, ended ",
         "\noperations\n",
-        "make the worktree",
+        "git worktree add",
         "\nsnapshots\n  W-1.1 ",
         "before the rebase",
         "wharf workspace restore W-1.1",

@@ -4,7 +4,7 @@
 //! would, and compared there. Hooks, filters of the config and textconv play no part; line ends and `ident` are
 //! converted as the attributes say, since that is what git would commit.
 //!
-//! [`compare`] makes the list of files; [`Comparison::hunks`] and the patch are asked for one file at a
+//! [`compare`] makes the list of files; [`Comparison::hunks`] and [`patch()`] are asked for one file at a
 //! time. All is bounded by [`Limits`]; what is left out is said where it would be.
 
 mod ends;

@@ -186,11 +186,28 @@ fn a_fact_that_the_store_refuses_is_told_again() {
         let (reply, mut told) = oneshot::channel();
         let _ = desk.looped().inbox.sender.try_send(Envelope::Input(Input::Fact(granted.clone()), Some(reply)));
         desk.turn();
-        assert_eq!(told.try_recv().is_ok(), written);
+        assert_eq!(told.try_recv().is_ok_and(|told| !told.refused), written);
         let realised = desk.notes.performed.lock().unwrap().iter().any(|a| a.kind == ActionKind::RealiseWorkspace);
         assert_eq!(realised, written, "what was not written has no effect");
     }
     assert!(desk.looped().state.leases[&lease].version > version);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fact_that_the_store_refuses_for_ever_is_given_up() {
+    let (sender, mut receiver) = mpsc::channel(4);
+    let refusing = tokio::spawn(async move {
+        let mut told = 0;
+        while let Some(Envelope::Input(_, Some(reply))) = receiver.recv().await {
+            told += 1;
+            let _gone = reply.send(Told { refused: true, ..Told::default() });
+        }
+        told
+    });
+    let inbox = Inbox { sender };
+    assert!(!inbox.tell(Fact::StoreDamageFound { finding: "x".into() }).await.refused);
+    drop(inbox);
+    assert_eq!(refusing.await.unwrap(), 5);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 use wharf_model::rules::reuse_key::stable_json;
 use wharf_model::rules::service_desired::{PROVIDER_ADAPTER, is_reported};
 use wharf_model::rules::transition;
@@ -96,12 +95,17 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
     let reuse_key = report.text(&["reuse_key", "reuseKey"]).map(str::to_owned);
     let provider_ref = report.text(&["provider_ref", "providerRef"]).map(str::to_owned);
     let report_id = report.text(&["id"]);
-    let id = report_id.and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_else(|| {
-        derived(&json!({
-            "adapterType": adapter, "scopeType": scope.as_str(), "scopeId": scope_id, "serviceName": name,
-            "reportId": report_id, "providerRef": provider_ref, "reuseKey": reuse_key,
-        }))
-    });
+    // The id of a row here names that row; any other is the adapter's own, and may be reported by others as well.
+    let named = report_id.and_then(|id| id.parse().ok()).and_then(|id| d.state().services.get(&id));
+    let id = match named {
+        Some(row) if !is_reported(row) || (row.scope_type == scope && row.scope_id == scope_id) => row.id,
+        _ => derived(&json!({
+            "companyId": run.company_id.text(), "adapterType": adapter, "scopeType": scope.as_str(),
+            "scopeId": scope_id, "serviceName": report_id.is_none().then_some(&name), "reportId": report_id,
+            "providerRef": provider_ref.as_ref().filter(|_| report_id.is_none()),
+            "reuseKey": reuse_key.as_ref().filter(|_| report_id.is_none()),
+        })),
+    };
     let stop = report.text(&["stop_policy", "stopPolicy"]).or_else(|| {
         let policy = body.get("stopPolicy").or_else(|| body.get("stop_policy"))?;
         policy.get("type").or_else(|| policy.get("policy"))?.as_str()
@@ -112,7 +116,7 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
         None => StopPolicy::Manual,
     };
     Ok(Said {
-        id: ServiceId(id),
+        id,
         scope,
         scope_id,
         status,
@@ -129,17 +133,17 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
         port,
         url: report.text(&["url"]).map(str::to_owned),
         // The adapter's own name for it, where that is no id of ours.
-        provider_ref: provider_ref.or_else(|| report_id.filter(|id| Uuid::parse_str(id).is_err()).map(str::to_owned)),
+        provider_ref: provider_ref.or_else(|| report_id.filter(|_| named.is_none()).map(str::to_owned)),
         name,
     })
 }
 
 /// An id that is the same for the same identity: a UUID made of its hash.
-fn derived(identity: &Value) -> Uuid {
+fn derived(identity: &Value) -> ServiceId {
     let hash = Sha256::digest(stable_json(identity).as_bytes());
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    ServiceId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// `agent.report_service`: a run's adapter keeps a service, or tells how it goes with one that it keeps.
@@ -193,6 +197,9 @@ pub(crate) fn reported(d: &mut Deciding<'_, '_>, run: &RunRow, body: &Value, act
     }
     d.tx.update::<ServiceRow>(said.id, |s| {
         s.name.clone_from(&said.name);
+        s.scope_type = said.scope;
+        s.scope_id.clone_from(&said.scope_id);
+        s.started_by_run_id = Some(run.id);
         s.lifecycle = said.lifecycle;
         s.health = said.health;
         s.stop_policy = said.stop_policy;

@@ -467,15 +467,43 @@ fn what_an_adapter_keeps_is_shown_as_it_is_reported() {
         let why = refused.error.unwrap();
         assert!(why.contains("is kept by agent plain (process)") && why.contains("`wharf cancel R-1`"), "{why}");
     }
-    // An id of the adapter's own is a name; a UUID is the id itself.
+    // An id of the adapter's own is a name, also where it is a UUID.
     report(&mut bench, run, 5, json!({ "name": "other", "id": "dev-7", "scope": "agent" }));
     assert_eq!(bench.service("other").provider_ref.as_deref(), Some("dev-7"));
     let id = uuid::Uuid::from_u128(77).to_string();
     report(&mut bench, run, 6, json!({ "name": "third", "id": id }));
-    assert_eq!(bench.service("third").id.text(), id);
+    let third = bench.service("third").clone();
+    assert_eq!((third.provider_ref.as_deref(), third.id.text() == id), (Some(id.as_str()), false));
+    report(&mut bench, run, 7, json!({ "name": "third", "id": id, "url": "http://t/" }));
+    report(&mut bench, run, 8, json!({ "name": "third", "id": third.id.text(), "port": 4001 }));
+    let again = bench.service("third");
+    assert_eq!((again.id, again.url.as_deref(), again.port), (third.id, Some("http://t/"), Some(4001)));
     bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
     let status = ["preview", "other", "third"].map(|n| bench.service(n).status);
     assert_eq!(status, [Stopped, Running, Stopped], "what belongs to the run ends with it");
+}
+
+#[test]
+fn the_same_id_reported_by_another_run_is_another_row() {
+    let mut bench = Bench::new(4);
+    let id = uuid::Uuid::from_u128(77).to_string();
+    let first = bench.executing("plain", None);
+    report(&mut bench, first, 1, json!({ "name": "dev", "id": id }));
+    let row = bench.service("dev").clone();
+    bench.ends(first, exit(Some(0), None, EndedBy::Itself, None));
+    // It has ended and left memory; the store still has it.
+    bench.state.services.remove(&row.id);
+    let next = bench.executing("plain", None);
+    assert_eq!(report(&mut bench, next, 1, json!({ "name": "dev", "id": id })), None);
+    let other = bench.service("dev").clone();
+    assert!(other.id != row.id);
+    assert_eq!((other.scope_id, other.started_by_run_id), (next.text(), Some(next)));
+    // One that outlives its run goes over to the run that reports it next.
+    report(&mut bench, next, 2, json!({ "name": "kept-on", "id": id, "scope": "agent" }));
+    let kept = bench.service("kept-on").clone();
+    let last = bench.executing("plain", None);
+    report(&mut bench, last, 1, json!({ "name": "kept-on", "id": id, "scope": "agent" }));
+    assert_eq!((bench.service("kept-on").id, bench.service("kept-on").started_by_run_id), (kept.id, Some(last)));
 }
 
 #[test]

@@ -100,11 +100,17 @@ pub(crate) fn health_seen(
     if health == Health::Unhealthy && service.health != health {
         let details = json!({ "evidence": evidence, "generation": generation });
         d.activity(&Actor::system(), "service.unhealthy", &about::service(&service), Some(details));
-        // Without a policy it stays as it is, under control and shown.
-        if Rules::of(&service).heals() {
+        // Without a policy it stays as it is, under control and shown; and so does one that nobody said how to judge,
+        // and one that would not be started again.
+        if Rules::of(&service).heals() && is_judged(&service) && find::off(&service).is_none() {
             stop(d, id, UNHEALTHY);
         }
     }
+}
+
+/// Whether its config says when it is healthy. Other looks at it are light ones, which only show.
+fn is_judged(service: &ServiceRow) -> bool {
+    service.config.get("live").is_some_and(|live| !live.is_null())
 }
 
 /// Its process runs.

@@ -15,7 +15,7 @@ use crate::service::port::{self, Claim, Reservation};
 use crate::service::probe::{CommandProbe, LogLine, Probe};
 use crate::service::readiness::{Check, DEFAULT_TRY_TIMEOUT};
 
-/// Looks at a service that has no `live` and answers at an address.
+/// Looks at a service that has no `live` and answers at an address. What they see is shown, and ends nothing.
 const LIGHT: Times = Times {
     interval: Duration::from_secs(30),
     again: Duration::from_secs(10),

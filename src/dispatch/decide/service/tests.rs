@@ -208,6 +208,14 @@ fn one_that_does_not_answer_is_shown_and_restarted_by_its_policy() {
     let base = bench.service("base");
     assert_eq!((base.status, base.health), (Running, Health::Unhealthy), "no policy: it stays under control");
     assert_eq!(base.health_evidence.as_deref(), Some("no answer, 3 times"));
+    // Nobody has said how `cache` is judged: a light look ends nothing.
+    health(&mut bench, "cache", Health::Unhealthy, "no answer");
+    assert_eq!((bench.service("cache").status, bench.service("cache").health), (Running, Health::Unhealthy));
+    // One that is switched off would not come back.
+    let flaky = bench.service("flaky").id;
+    bench.state.services.get_mut(&flaky).unwrap().config["disabled"] = json!("broken");
+    health(&mut bench, "flaky", Health::Unhealthy, "no answer, 3 times");
+    assert_eq!((bench.service("flaky").status, bench.service("flaky").health), (Running, Health::Unhealthy));
     health(&mut bench, "api", Health::Unhealthy, "HTTP 500, 3 times");
     assert_eq!(activity(&bench), ["service.unhealthy"]);
     let api = bench.service("api");

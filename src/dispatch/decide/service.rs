@@ -117,6 +117,7 @@ fn is_judged(service: &ServiceRow) -> bool {
 pub(crate) fn started(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, seen: &Started<'_>) {
     let Some(service) = current(d, id, generation) else { return };
     let Started { child, port, url, fingerprint, adopted } = *seen;
+    let now = d.now();
     d.tx.update::<ServiceRow>(id, |s| {
         s.process_pid = Some(child.pid);
         s.process_start_ticks = i64::try_from(child.start_ticks).ok();
@@ -128,6 +129,10 @@ pub(crate) fn started(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, 
         }
         if fingerprint.is_some() {
             s.env_fingerprint.clone_from(fingerprint);
+        }
+        if adopted && s.status == ServiceStatus::Starting {
+            // Its time may have passed while nobody looked: it is looked at from now on.
+            s.deadline_at = Some(now.plus(start::limit(&service) + MARGIN_MS));
         }
     });
     if adopted {

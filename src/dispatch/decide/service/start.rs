@@ -177,7 +177,7 @@ pub(super) fn advance(d: &mut Deciding<'_, '_>, id: ServiceId) {
 }
 
 /// Time that a service has to become ready.
-fn limit(service: &ServiceRow) -> i64 {
+pub(super) fn limit(service: &ServiceRow) -> i64 {
     serde_json::from_value::<ServiceConfig>(service.config.clone())
         .ok()
         .and_then(|c| i64::try_from(c.ready.timeout_ms).ok())

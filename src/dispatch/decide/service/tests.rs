@@ -201,6 +201,29 @@ fn a_start_that_takes_too_long_counts_as_well() {
 }
 
 #[test]
+fn one_that_is_found_starting_is_looked_at_before_its_time_is_over() {
+    let mut bench = Bench::new(4);
+    let run = waiting(&mut bench, "tester", None);
+    let (service, generation) = (bench.service("web").id, bench.service("web").generation);
+    bench.now = bench.now.plus(3_600_000);
+    let child = shim::ChildRef { pid: 9, start_ticks: 9, pgid: 9, sid: 9 };
+    let found = |adopted| Fact::ServiceStarted {
+        service,
+        generation,
+        child,
+        port: None,
+        url: None,
+        fingerprint: None,
+        adopted,
+    };
+    bench.fact(found(true));
+    bench.wait(24_000);
+    assert_eq!(bench.service("web").status, Starting);
+    bench.wait(1_000);
+    assert_eq!((bench.service("web").status, bench.status(run)), (Stopping, RunStatus::Failed));
+}
+
+#[test]
 fn one_that_does_not_answer_is_shown_and_restarted_by_its_policy() {
     let mut bench = Bench::new(4);
     bench.executing_with("builder", &["db", "base", "cache", "api", "flaky"]);

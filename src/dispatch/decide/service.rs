@@ -183,15 +183,15 @@ pub(crate) fn leave_all(d: &mut Deciding<'_, '_>, run: RunId) {
 /// When nobody uses it any more, its policy says what follows.
 fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
     let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    let ends = service.status.is_open() && service.status != ServiceStatus::Stopping;
-    if is_reported(&service) || !ends {
+    let ends = service.status != ServiceStatus::Stopping || stop::comes_back(&service);
+    if is_reported(&service) || !service.status.is_open() || !ends {
         return;
     }
     if in_use(d, id) && !mutant!(StoppedInUse) {
         return;
     }
     match after_last(&service) {
-        AfterLastUser::Stop => stop(d, id, "unused"),
+        AfterLastUser::Stop => stop_for_good(d, &service, "unused"),
         AfterLastUser::Idle(ms) => {
             let at = d.now().plus(ms);
             d.tx.update::<ServiceRow>(id, |s| {
@@ -200,6 +200,17 @@ fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
         }
         AfterLastUser::Keep => {}
     }
+}
+
+/// Stops a service that nobody uses. One that is stopping, to be started again, is not started again.
+fn stop_for_good(d: &mut Deciding<'_, '_>, service: &ServiceRow, reason: &str) {
+    if service.status != ServiceStatus::Stopping {
+        return stop(d, service.id, reason);
+    }
+    d.tx.update::<ServiceRow>(service.id, |s| {
+        s.stop_reason = Some(reason.to_owned());
+        s.idle_deadline_at = None;
+    });
 }
 
 /// Acts on the services that are overdue.
@@ -222,9 +233,9 @@ pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
 /// The idle time of a service is over. One that nobody waits for any more is not started to its end either.
 fn idle_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let idles = matches!(after_last(service), AfterLastUser::Idle(_));
-    let stops = service.status != ServiceStatus::Stopping;
+    let stops = service.status != ServiceStatus::Stopping || stop::comes_back(service);
     if idles && stops && (!in_use(d, service.id) || mutant!(StoppedInUse)) {
-        return stop(d, service.id, "idle");
+        return stop_for_good(d, service, "idle");
     }
     // It is meant to run since, or used by one that needs it.
     d.tx.update::<ServiceRow>(service.id, |s| s.idle_deadline_at = None);

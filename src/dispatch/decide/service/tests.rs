@@ -201,26 +201,61 @@ fn a_start_that_takes_too_long_counts_as_well() {
 }
 
 #[test]
+fn the_last_one_may_leave_while_it_is_stopped_to_be_started_again() {
+    let again = |order: [&str; 2], how: &str| {
+        let mut bench = Bench::new(4);
+        let run = bench.executing_with("builder", &["db", "base", "cache", "api", "flaky"]);
+        for name in order {
+            match how {
+                "unhealthy" => health(&mut bench, name, Health::Unhealthy, "no answer, 3 times"),
+                _ => drop(ask(&mut bench, "service.restart", name, json!({}))),
+            }
+            assert_eq!(bench.service(name).stop_reason.as_deref(), Some(how));
+        }
+        bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+        bench
+    };
+    for how in ["unhealthy", "restart"] {
+        // By its policy it stops with its last user: nothing is started again.
+        let mut bench = again(["flaky", "api"], how);
+        assert_eq!((bench.service("flaky").status, bench.service("api").status), (Stopping, Stopping));
+        bench.service_ends("flaky", Some(0));
+        let flaky = bench.service("flaky");
+        assert_eq!((flaky.status, flaky.stop_reason.as_deref()), (Stopped, Some("unused")), "{how}");
+        // With an idle time it comes back and stops once that is over.
+        let idle = bench.service("api").idle_deadline_at;
+        assert_eq!(idle, Some(bench.now.plus(20_000)), "{how}");
+        bench.service_ends("api", Some(0));
+        bench.wait(500);
+        assert_eq!((bench.service("api").status, bench.service("api").idle_deadline_at), (Starting, idle), "{how}");
+        ready(&mut bench, "api");
+        bench.wait(19_500);
+        assert_eq!(bench.service("api").stop_reason.as_deref(), Some("idle"), "{how}");
+        // One whose idle time is over before it has ended is not started again.
+        let mut bench = again(["flaky", "api"], how);
+        bench.now = bench.now.plus(20_000);
+        let api = bench.service("api").id;
+        bench.state.services.get_mut(&api).unwrap().deadline_at = Some(bench.now.plus(1_000));
+        bench.wait(0);
+        bench.service_ends("api", Some(0));
+        let api = bench.service("api");
+        assert_eq!((api.status, api.stop_reason.as_deref()), (Stopped, Some("idle")), "{how}");
+    }
+}
+
+#[test]
 fn one_that_is_found_starting_is_looked_at_before_its_time_is_over() {
     let mut bench = Bench::new(4);
-    let run = waiting(&mut bench, "tester", None);
+    ask(&mut bench, "service.start", "web", json!({}));
     let (service, generation) = (bench.service("web").id, bench.service("web").generation);
     bench.now = bench.now.plus(3_600_000);
     let child = shim::ChildRef { pid: 9, start_ticks: 9, pgid: 9, sid: 9 };
-    let found = |adopted| Fact::ServiceStarted {
-        service,
-        generation,
-        child,
-        port: None,
-        url: None,
-        fingerprint: None,
-        adopted,
-    };
-    bench.fact(found(true));
+    let (port, url, fingerprint) = (None, None, None);
+    bench.fact(Fact::ServiceStarted { service, generation, child, port, url, fingerprint, adopted: true });
     bench.wait(24_000);
     assert_eq!(bench.service("web").status, Starting);
     bench.wait(1_000);
-    assert_eq!((bench.service("web").status, bench.status(run)), (Stopping, RunStatus::Failed));
+    assert_eq!(bench.service("web").stop_reason.as_deref(), Some("start_timeout"));
 }
 
 #[test]

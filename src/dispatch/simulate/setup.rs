@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use wharf_model::Desired;
 use wharf_model::config::{
-    AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, JobConfig, LeasePolicy, Lifecycle, Live, LiveCheck,
-    ProcessConfig, ProjectConfig, ProjectSection, RestartConfig, RestartPolicy, Reuse, ServiceConfig, Stdin,
-    StopPolicy, WorkspaceConfig, WorkspaceMode,
+    AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, JobConfig, LeasePolicy, Lifecycle,
+    Live, LiveCheck, ProcessConfig, ProjectConfig, ProjectSection, RestartConfig, RestartPolicy, Reuse, ServiceConfig,
+    Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
 };
 use wharf_model::{ActorType, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 

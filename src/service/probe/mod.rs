@@ -70,8 +70,7 @@ impl Miss {
 
 /// Whether an error says that this process could not ask at all.
 fn is_ours(error: &io::Error) -> bool {
-    const OURS: &[i32] =
-        &[libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+    const OURS: &[i32] = &[libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
     error.raw_os_error().is_some_and(|code| OURS.contains(&code))
 }
 

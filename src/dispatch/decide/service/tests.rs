@@ -550,6 +550,33 @@ fn what_an_adapter_keeps_is_shown_as_it_is_reported() {
 }
 
 #[test]
+fn what_is_reported_never_stands_before_what_we_keep() {
+    let mut bench = Bench::new(4);
+    let web = bench.service("web").clone();
+    let run = bench.executing("plain", None);
+    report(&mut bench, run, 1, json!({ "name": "web", "reuseKey": web.reuse_key }));
+    let reported = bench.service("web").clone();
+    assert!(is_reported(&reported) && reported.reuse_key == web.reuse_key);
+    let set = bench.ask("service.set_desired", &web.id.text(), json!({ "desired": "running" }));
+    assert_eq!(set.status, RequestStatus::Done, "{:?}", set.error);
+    assert_eq!(bench.state.services[&web.id].status, Starting);
+    let by_name = bench.ask("service.start", "web", json!({}));
+    assert_eq!(by_name.result.unwrap()["service_id"], web.id.text());
+}
+
+#[test]
+fn a_start_forgets_the_environment_of_the_one_before() {
+    let mut bench = Bench::new(4);
+    ask(&mut bench, "service.start", "web", json!({}));
+    let web = bench.service("web").id;
+    bench.state.services.get_mut(&web).unwrap().env_fingerprint = Some("old".into());
+    bench.ready_all();
+    ask(&mut bench, "service.restart", "web", json!({}));
+    bench.service_ends("web", Some(0));
+    assert_eq!((bench.service("web").status, bench.service("web").env_fingerprint.clone()), (Starting, None));
+}
+
+#[test]
 fn the_same_id_reported_by_another_run_is_another_row() {
     let mut bench = Bench::new(4);
     let id = uuid::Uuid::from_u128(77).to_string();

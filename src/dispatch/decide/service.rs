@@ -244,8 +244,8 @@ fn idle_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
 fn deadline_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let id = service.id;
     match service.status {
+        _ if is_reported(service) => reported::untold(d, service),
         ServiceStatus::Backoff => again(d, service),
-        ServiceStatus::Starting if is_reported(service) => reported::never_ready(d, service),
         ServiceStatus::Starting if !is_begun(d, service) => {
             let waited = service.started_at.map_or(0, |at| at.until(d.now()) / 1000);
             let why = format!("what it needs was not ready within {waited} s");

@@ -18,8 +18,8 @@ use crate::dispatch::input::Actor;
 const TEXT_MAX: usize = 2_000;
 /// Services that one run may report.
 const REPORTED_MAX: usize = 32;
-/// Time in which one that is starting must be reported as running.
-const READY_MS: i64 = 10 * 60_000;
+/// Time after which one that is on its way somewhere counts as having come to its end.
+const UNTOLD_MS: i64 = 10 * 60_000;
 
 /// A report, as far as it says something.
 struct Report<'a> {
@@ -266,24 +266,56 @@ fn go_to(d: &mut Deciding<'_, '_>, id: ServiceId, from: ServiceStatus, to: Servi
         if to == ServiceStatus::Running {
             s.ready_at = Some(now);
         }
-        s.deadline_at = (to == ServiceStatus::Starting).then(|| now.plus(READY_MS));
+        let passes = matches!(to, ServiceStatus::Starting | ServiceStatus::Stopping | ServiceStatus::Backoff);
+        s.deadline_at = passes.then(|| now.plus(UNTOLD_MS));
         if !to.is_open() {
             s.stopped_at = Some(now);
         }
     });
 }
 
-/// One that was reported as starting, and never as running.
-pub(super) fn never_ready(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
+/// One that was reported on its way somewhere, and never as having arrived.
+pub(super) fn untold(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let now = d.now();
-    go_to(d, service.id, service.status, ServiceStatus::Failed, now);
-    let why = "its adapter has not told that it runs";
+    match service.status {
+        ServiceStatus::Stopping => mark_stopped(d, service, "untold", "its adapter told no more of it"),
+        ServiceStatus::Starting | ServiceStatus::Backoff => {
+            go_to(d, service.id, service.status, ServiceStatus::Failed, now);
+            let why = "its adapter has not told that it runs";
+            d.tx.update::<ServiceRow>(service.id, |s| {
+                s.error = Some(why.into());
+                s.error_code = Some("service_not_ready".into());
+                s.health = Health::Unhealthy;
+            });
+            fail_waiting(d, service.id, "service_not_ready", why);
+        }
+        ServiceStatus::Running | ServiceStatus::Stopped | ServiceStatus::Failed => {
+            d.tx.update::<ServiceRow>(service.id, |s| s.deadline_at = None);
+        }
+    }
+}
+
+fn mark_stopped(d: &mut Deciding<'_, '_>, service: &ServiceRow, reason: &str, why: &str) {
+    go_to(d, service.id, service.status, ServiceStatus::Stopped, d.now());
     d.tx.update::<ServiceRow>(service.id, |s| {
-        s.error = Some(why.into());
-        s.error_code = Some("service_not_ready".into());
-        s.health = Health::Unhealthy;
+        s.stop_reason = Some(reason.into());
+        s.health = Health::Unknown;
     });
-    fail_waiting(d, service.id, "service_not_ready", why);
+    let details = json!({ "status": "stopped", "reported": true, "reason": why });
+    d.activity(&Actor::system(), "service.stopped", &about::service(service), Some(details));
+}
+
+/// An operator's stop of one that nobody tells of any more: its run is over. Says whether it was that.
+pub(super) fn forsaken_stopped(d: &mut Deciding<'_, '_>, id: ServiceId) -> bool {
+    let Some(service) = d.tx.get::<ServiceRow>(id).filter(|s| is_reported(s) && s.status.is_open()).cloned() else {
+        return false;
+    };
+    let run = service.started_by_run_id.and_then(|run| d.tx.get::<RunRow>(run));
+    if run.is_some_and(|run| !run.status.is_terminal()) {
+        return false;
+    }
+    mark_stopped(d, &service, "operator", "an operator said so; the run that told of it is over");
+    true
 }
 
 /// A run has ended, and with it what its adapter kept for it alone.
@@ -293,15 +325,8 @@ pub(super) fn run_ended(d: &mut Deciding<'_, '_>, run: RunId) {
         is_reported(s) && s.status.is_open() && s.scope_type == ReuseScope::Run && s.scope_id == scope
     };
     let ended: Vec<ServiceRow> = d.state().services.values().filter(own).cloned().collect();
-    let now = d.now();
     for service in ended {
-        go_to(d, service.id, service.status, ServiceStatus::Stopped, now);
-        d.tx.update::<ServiceRow>(service.id, |s| {
-            s.stop_reason = Some("run_ended".into());
-            s.health = Health::Unknown;
-        });
-        let details = json!({ "status": "stopped", "reported": true, "reason": "its run ended" });
-        d.activity(&Actor::system(), "service.stopped", &about::service(&service), Some(details));
+        mark_stopped(d, &service, "run_ended", "its run ended");
     }
 }
 

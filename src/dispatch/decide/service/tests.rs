@@ -550,6 +550,26 @@ fn what_an_adapter_keeps_is_shown_as_it_is_reported() {
 }
 
 #[test]
+fn what_is_reported_on_its_way_does_not_stay_there() {
+    let mut bench = Bench::new(4);
+    let run = bench.executing("plain", None);
+    for (seq, status) in (1..).zip(["starting", "stopping", "backoff", "running"]) {
+        report(&mut bench, run, seq, json!({ "name": status, "status": status, "scope": "agent" }));
+    }
+    bench.wait(600_000);
+    let status = ["starting", "stopping", "backoff", "running"].map(|name| bench.service(name).status);
+    assert_eq!(status, [Failed, Stopped, Failed, Running]);
+    // Once nobody tells of it any more an operator says that it is over.
+    let id = bench.service("running").id.text();
+    assert!(bench.ask("service.stop", &id, json!({})).error.unwrap().contains("is kept by"));
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    assert_eq!(bench.service("running").status, Running);
+    let stop = bench.ask("service.stop", &id, json!({}));
+    assert_eq!((stop.status, bench.service("running").status), (RequestStatus::Done, Stopped));
+    assert_eq!(bench.service("running").stop_reason.as_deref(), Some("operator"));
+}
+
+#[test]
 fn what_is_reported_never_stands_before_what_we_keep() {
     let mut bench = Bench::new(4);
     let web = bench.service("web").clone();

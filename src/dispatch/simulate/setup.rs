@@ -48,6 +48,7 @@ fn chained() -> Vec<ServiceConfig> {
     api.live = Some(Live::new(LiveCheck::Tcp("127.0.0.1:4100".into())));
     let mut cache = service("cache", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::OnRunFinish);
     cache.depends_on = vec!["base".into()];
+    cache.live = Some(Live::new(LiveCheck::Tcp("127.0.0.1:4102".into())));
     cache.restart = restart(RestartPolicy::Always);
     let base = service("base", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::IdleTimeout);
     let mut flaky = service("flaky", Lifecycle::Shared, Reuse::ExecutionWorkspace, StopPolicy::OnRunFinish);

@@ -1,7 +1,7 @@
 //! Whether a running service still answers: looks that go on for as long as it runs, and what they come to.
 //!
 //! Nothing is told of a look that changes nothing. A look that this process could not make properly, because it was
-//! itself held or the machine slept, counts for nothing.
+//! itself held, had nothing left to ask with or the machine slept, counts for nothing.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use wharf_model::Health;
 use super::lasting;
 use super::owned::Owned;
 use super::port::{self, Ownership};
-use super::probe::Probe;
+use super::probe::{Miss, Probe};
 use crate::clock;
 
 /// Shortest pause between two looks.
@@ -165,7 +165,7 @@ impl Watched {
         let limit_ms = i64::try_from(self.times.limit.as_millis()).unwrap_or(i64::MAX / 4);
         let held = after.awake - before.awake > limit_ms * 2 + HELD_MS;
         let slept = clock::compare(before, after).is_some_and(|moved| moved.slept_ms > 0);
-        if answer.is_err() && (held || slept) {
+        if answer.as_ref().is_err_and(|miss| miss.is_ours || held || slept) {
             return (Look::Nothing, after.awake);
         }
         let (owned, port, asked) = (self.owned.clone(), self.port, self.probe.asked());
@@ -178,9 +178,9 @@ impl Watched {
                 }
                 _ => Look::Good,
             },
-            Err(why) => match owned.halted() {
-                Some(halted) => Look::Bad(format!("{why}; {halted}")),
-                None => Look::Bad(why),
+            Err(Miss { words, .. }) => match owned.halted() {
+                Some(halted) => Look::Bad(format!("{words}; {halted}")),
+                None => Look::Bad(words),
             },
         });
         (seen.await.unwrap_or(Look::Nothing), after.awake)

@@ -92,7 +92,7 @@ pub async fn wait(check: &Check, child_exited: impl Future<Output = ()>) -> Read
             Ok(Ok(())) => return Readiness::Ready { tries, took: start.elapsed() },
             // One that the deadline has cut short says less than the one before.
             Ok(Err(_)) if limit < check.try_timeout && last_error.is_some() => {}
-            Ok(Err(error)) => last_error = Some(error),
+            Ok(Err(miss)) => last_error = Some(miss.words),
             Err(_) => {
                 last_error.get_or_insert_with(|| no_answer(check.timeout));
             }

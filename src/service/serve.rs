@@ -7,7 +7,7 @@ mod prepare;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -32,6 +32,8 @@ use crate::run::{operation::last_chars, output};
 const TAIL: usize = 800;
 /// Time after which a service without a check has served, if it has lived so long.
 const UNCHECKED_MS: i64 = 5_000;
+/// Shortest pause before a check that could not be made is made again.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
 
 /// Keeps one service until its end, and reports it.
 pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
@@ -145,7 +147,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                             ctx.inbox.tell(Fact::ServiceHealth { service, generation, health, evidence }).await;
                         }
                         let watched = live.clone().map(|live| (live, Duration::ZERO, job.service.health));
-                        tasks.health = watch_health(&around, watched, port, its, judge_sender.clone()).await;
+                        tasks.health = watch_health(&around, watched, port, its, judge_sender.clone());
                     }
                     _ => {}
                 }
@@ -178,7 +180,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                         }
                         if let Some(its) = owned.clone() {
                             let watched = live.clone().map(|live| { let first = live.1.interval; (live, first, Health::Healthy) });
-                            tasks.health = watch_health(&around, watched, port, its, judge_sender.clone()).await;
+                            tasks.health = watch_health(&around, watched, port, its, judge_sender.clone());
                         }
                     }
                     Err((code, message)) => {
@@ -289,7 +291,8 @@ async fn differences(around: &Around, child: ChildRef, now: build::Rendered) -> 
     found.await.unwrap_or_default()
 }
 
-/// Waits until it is ready; none when the check itself could not be made, which stands in the log.
+/// Waits until it is ready; none when that broke off. A check that cannot be made, such as one of an earlier reign's
+/// service whose secret is not to be had just now, is tried again for as long as the service has time.
 fn wait_ready(
     around: Around,
     asked: Option<prepare::Asked>,
@@ -297,41 +300,67 @@ fn wait_ready(
 ) -> JoinHandle<Option<Readiness>> {
     tokio::spawn(async move {
         let Some(asked) = asked else { return Some(Readiness::Ready { tries: 0, took: Duration::ZERO }) };
-        let made = tokio::task::spawn_blocking(move || around.check(asked)).await;
-        match made.unwrap_or_else(|panic| Err(panic.to_string())) {
-            Ok(check) => {
-                let gone = async move {
-                    // A closed channel says the same: nobody waits any more.
-                    let _closed = exited.wait_for(|gone| *gone).await;
-                };
-                Some(readiness::wait(&check, gone).await)
+        let began = Instant::now();
+        let limit = Duration::from_millis(around.config.ready.timeout_ms);
+        let pause = Duration::from_millis(around.config.ready.interval_ms).max(AGAIN_MIN);
+        let gone = async move {
+            // A closed channel says the same: nobody waits any more.
+            let _closed = exited.wait_for(|gone| *gone).await;
+        };
+        tokio::pin!(gone);
+        loop {
+            let (making, asked) = (around.clone(), asked.clone());
+            let made = tokio::task::spawn_blocking(move || making.check(asked, began.elapsed())).await;
+            let last_error = match made.unwrap_or_else(|panic| Err(panic.to_string())) {
+                Ok(check) => return Some(readiness::wait(&check, gone).await),
+                Err(error) => error,
+            };
+            if began.elapsed() + pause >= limit {
+                return Some(Readiness::TimedOut { tries: 0, last_error });
             }
-            Err(last_error) => Some(Readiness::TimedOut { tries: 0, last_error }),
+            tokio::select! {
+                biased;
+                () = &mut gone => return Some(Readiness::ChildExited { tries: 0, last_error: Some(last_error) }),
+                () = tokio::time::sleep(pause) => {}
+            }
         }
     })
 }
 
-/// Begins to look at a running service; none when nothing can be asked.
-async fn watch_health(
+/// Begins to look at a running service; none when nothing can be asked. While its check cannot be made nobody knows how
+/// it is: that is told, and tried again.
+fn watch_health(
     around: &Around,
     watched: Option<((prepare::Asked, super::health::Times), Duration, Health)>,
     port: Option<u16>,
     owned: Owned,
     tell: mpsc::Sender<Judged>,
 ) -> Option<JoinHandle<()>> {
-    let ((asked, times), first, health) = watched?;
-    let making = around.clone();
-    let made = tokio::task::spawn_blocking(move || making.probe(asked)).await;
-    match made.unwrap_or_else(|panic| Err(panic.to_string())) {
-        Ok(probe) => {
-            let judge = Judge::new(probe.asked(), times.failures, health);
-            Some(tokio::spawn(Watched { probe, times, port, owned }.watch(judge, first, tell)))
-        }
-        Err(error) => {
-            tracing::warn!(%error, service = %around.service.name, "a service cannot be looked at");
-            None
-        }
-    }
+    let ((asked, times), mut first, mut health) = watched?;
+    let around = around.clone();
+    Some(tokio::spawn(async move {
+        let mut told = None;
+        let probe = loop {
+            let (making, asked) = (around.clone(), asked.clone());
+            let made = tokio::task::spawn_blocking(move || making.probe(asked)).await;
+            let error = match made.unwrap_or_else(|panic| Err(panic.to_string())) {
+                Ok(probe) => break probe,
+                Err(error) => error,
+            };
+            if told.as_ref() != Some(&error) {
+                tracing::warn!(%error, service = %around.service.name, "a service cannot be looked at");
+                let evidence = format!("it cannot be looked at: {error}");
+                if tell.send(Judged { health: Health::Unknown, evidence }).await.is_err() {
+                    return;
+                }
+                told = Some(error);
+            }
+            (first, health) = (Duration::ZERO, Health::Unknown);
+            tokio::time::sleep(times.interval.max(AGAIN_MIN)).await;
+        };
+        let judge = Judge::new(probe.asked(), times.failures, health);
+        Watched { probe, times, port, owned }.watch(judge, first, tell).await;
+    }))
 }
 
 /// Whether the service is ready: it answered, and its own processes hold the port.

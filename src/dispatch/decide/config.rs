@@ -4,6 +4,7 @@ pub(super) mod environments;
 
 use serde_json::{Value, json};
 use wharf_model::config::{AgentConfig, ProjectConfig, executable_difference};
+use wharf_model::rules::service_desired::is_reported;
 use wharf_model::{
     AgentId, AgentRow, AgentStatus, CompanyId, CompanyRow, CompanyStatus, Origin, ProjectId, ProjectRow,
     ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
@@ -135,8 +136,9 @@ pub(crate) fn service_named(
         .services
         .values()
         .filter(|s| s.name == name && project.is_none_or(|p| s.project_id == p))
-        // A row in the form that is in force goes before one that was replaced.
-        .max_by_key(|s| (service::is_configured(s), s.number))
+        // One of ours goes before what an adapter reports; a row in the form that is in force before one that was
+        // replaced.
+        .max_by_key(|s| (!is_reported(s), service::is_configured(s), s.number))
         .map(|s| s.id)
         .ok_or_else(|| Refusal::new("id_unknown", format!("no service of this project is called {name}")))
 }

@@ -100,17 +100,24 @@ pub(crate) fn health_seen(
     if health == Health::Unhealthy && service.health != health {
         let details = json!({ "evidence": evidence, "generation": generation });
         d.activity(&Actor::system(), "service.unhealthy", &about::service(&service), Some(details));
-        // Without a policy it stays as it is, under control and shown.
-        if Rules::of(&service).heals() {
+        // Without a policy it stays as it is, under control and shown; and so does one that nobody said how to judge,
+        // and one that would not be started again.
+        if Rules::of(&service).heals() && is_judged(&service) && find::off(&service).is_none() {
             stop(d, id, UNHEALTHY);
         }
     }
+}
+
+/// Whether its config says when it is healthy. Other looks at it are light ones, which only show.
+fn is_judged(service: &ServiceRow) -> bool {
+    service.config.get("live").is_some_and(|live| !live.is_null())
 }
 
 /// Its process runs.
 pub(crate) fn started(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, seen: &Started<'_>) {
     let Some(service) = current(d, id, generation) else { return };
     let Started { child, port, url, fingerprint, adopted } = *seen;
+    let now = d.now();
     d.tx.update::<ServiceRow>(id, |s| {
         s.process_pid = Some(child.pid);
         s.process_start_ticks = i64::try_from(child.start_ticks).ok();
@@ -122,6 +129,10 @@ pub(crate) fn started(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32, 
         }
         if fingerprint.is_some() {
             s.env_fingerprint.clone_from(fingerprint);
+        }
+        if adopted && s.status == ServiceStatus::Starting {
+            // Its time may have passed while nobody looked: it is looked at from now on.
+            s.deadline_at = Some(now.plus(start::limit(&service) + MARGIN_MS));
         }
     });
     if adopted {
@@ -172,15 +183,15 @@ pub(crate) fn leave_all(d: &mut Deciding<'_, '_>, run: RunId) {
 /// When nobody uses it any more, its policy says what follows.
 fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
     let Some(service) = d.tx.get::<ServiceRow>(id).cloned() else { return };
-    let ends = service.status.is_open() && service.status != ServiceStatus::Stopping;
-    if is_reported(&service) || !ends {
+    let ends = service.status != ServiceStatus::Stopping || stop::comes_back(&service);
+    if is_reported(&service) || !service.status.is_open() || !ends {
         return;
     }
     if in_use(d, id) && !mutant!(StoppedInUse) {
         return;
     }
     match after_last(&service) {
-        AfterLastUser::Stop => stop(d, id, "unused"),
+        AfterLastUser::Stop => stop_for_good(d, &service, "unused"),
         AfterLastUser::Idle(ms) => {
             let at = d.now().plus(ms);
             d.tx.update::<ServiceRow>(id, |s| {
@@ -189,6 +200,17 @@ fn unused(d: &mut Deciding<'_, '_>, id: ServiceId) {
         }
         AfterLastUser::Keep => {}
     }
+}
+
+/// Stops a service that nobody uses. One that is stopping, to be started again, is not started again.
+fn stop_for_good(d: &mut Deciding<'_, '_>, service: &ServiceRow, reason: &str) {
+    if service.status != ServiceStatus::Stopping {
+        return stop(d, service.id, reason);
+    }
+    d.tx.update::<ServiceRow>(service.id, |s| {
+        s.stop_reason = Some(reason.to_owned());
+        s.idle_deadline_at = None;
+    });
 }
 
 /// Acts on the services that are overdue.
@@ -211,9 +233,9 @@ pub(crate) fn overdue(d: &mut Deciding<'_, '_>) {
 /// The idle time of a service is over. One that nobody waits for any more is not started to its end either.
 fn idle_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let idles = matches!(after_last(service), AfterLastUser::Idle(_));
-    let stops = service.status != ServiceStatus::Stopping;
+    let stops = service.status != ServiceStatus::Stopping || stop::comes_back(service);
     if idles && stops && (!in_use(d, service.id) || mutant!(StoppedInUse)) {
-        return stop(d, service.id, "idle");
+        return stop_for_good(d, service, "idle");
     }
     // It is meant to run since, or used by one that needs it.
     d.tx.update::<ServiceRow>(service.id, |s| s.idle_deadline_at = None);
@@ -222,8 +244,8 @@ fn idle_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
 fn deadline_over(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let id = service.id;
     match service.status {
+        _ if is_reported(service) => reported::untold(d, service),
         ServiceStatus::Backoff => again(d, service),
-        ServiceStatus::Starting if is_reported(service) => reported::never_ready(d, service),
         ServiceStatus::Starting if !is_begun(d, service) => {
             let waited = service.started_at.map_or(0, |at| at.until(d.now()) / 1000);
             let why = format!("what it needs was not ready within {waited} s");

@@ -138,6 +138,7 @@ impl Loop {
             performer: Box::new(performer),
             prepare,
             preparing: BTreeSet::new(),
+            overtaken: BTreeSet::new(),
             looking: BTreeSet::new(),
             recovering: None,
             clocks: Clocks::new(clock::read()),
@@ -197,7 +198,9 @@ fn look_through(data: PathBuf, inbox: Inbox) {
                 loop {
                     let (done, committed) = oneshot::channel();
                     let told = Envelope::Input(Input::Fact(fact.clone()), Some(done));
-                    if inbox.sender.blocking_send(told).is_err() || committed.blocking_recv().is_ok() {
+                    if inbox.sender.blocking_send(told).is_err()
+                        || committed.blocking_recv().is_ok_and(|told| !told.refused)
+                    {
                         return;
                     }
                     std::thread::sleep(TELL_AGAIN);

@@ -66,12 +66,12 @@ impl Loop {
             Input::Fact(Fact::WorkspacePlanned { run, .. } | Fact::OperationPlanned { run, .. }) => {
                 let row = self.state.runs.get(run);
                 let over = row.is_none_or(|r| r.status.is_terminal() || r.stop_requested_at.is_some());
-                Told { workspace: row.and_then(|r| r.workspace_id), over, ended: false }
+                Told { workspace: row.and_then(|r| r.workspace_id), over, ..Told::default() }
             }
             Input::Fact(Fact::RunNoted { run, attempt, .. }) => {
                 let row = self.state.runs.get(run).filter(|r| r.attempt == *attempt && !r.status.is_terminal());
                 let over = row.is_none_or(|r| r.stop_requested_at.is_some());
-                Told { workspace: None, over, ended: row.is_none() }
+                Told { over, ended: row.is_none(), ..Told::default() }
             }
             Input::Fact(
                 Fact::OwnOperationPlanned { owner: OperationOwner { action, .. }, .. }
@@ -123,8 +123,13 @@ impl Loop {
         let mut refused = Vec::new();
         for (i, pending) in batch.into_iter().enumerate() {
             match outcomes.get(i) {
-                // Without an answer whoever told it tells it again.
-                Some(Err(error)) => refused.push((error, pending.request)),
+                // Without a good answer whoever told it tells it again.
+                Some(Err(error)) => {
+                    if let Some(reply) = pending.reply.filter(|_| !matches!(error, ApplyError::NotReached { .. })) {
+                        let _gone = reply.send(Told { refused: true, ..Told::default() });
+                    }
+                    refused.push((error, pending.request));
+                }
                 _ => {
                     if let Some(reply) = pending.reply {
                         // Whoever told it may have ended meanwhile.

@@ -13,6 +13,9 @@ pub(super) const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// Longest such pause.
 const TELL_AGAIN_MAX: Duration = Duration::from_secs(2);
 
+/// Refusals by the store after which a fact is given up: what it changes is not what the store holds, and never will be.
+const REFUSALS_MAX: u32 = 5;
+
 pub(super) enum Envelope {
     Input(Input, Option<oneshot::Sender<Told>>),
     Prepared(Box<RequestRow>, Prepared),
@@ -29,6 +32,8 @@ pub struct Told {
     pub over: bool,
     /// That attempt of the run has ended, or was given up.
     pub ended: bool,
+    /// The store does not take what it changes.
+    pub refused: bool,
 }
 
 /// A way to tell the dispatcher something.
@@ -38,18 +43,26 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reports a fact; returns once it is durable. One whose commit failed is reported again. When the
+    /// Reports a fact; returns once it is durable. One whose commit failed is reported again, and given up when the
+    /// store has refused what it changes too often. When the
     /// dispatcher has ended this never returns: its successor observes everything anew, and whoever
     /// reports must not act on an answer that nobody gave.
     pub async fn tell(&self, fact: Fact) -> Told {
         let mut pause = TELL_AGAIN;
+        let mut refusals = 0;
         loop {
             let (done, committed) = oneshot::channel();
             if self.sender.send(Envelope::Input(Input::Fact(fact.clone()), Some(done))).await.is_err() {
                 return std::future::pending().await;
             }
-            if let Ok(told) = committed.await {
-                return told;
+            match committed.await {
+                Ok(told) if !told.refused => return told,
+                Ok(_) => refusals += 1,
+                Err(_) => {}
+            }
+            if refusals >= REFUSALS_MAX {
+                tracing::error!(?fact, refusals, "the store refuses what a fact changes; it is given up");
+                return Told::default();
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(TELL_AGAIN_MAX);

@@ -186,11 +186,58 @@ fn a_fact_that_the_store_refuses_is_told_again() {
         let (reply, mut told) = oneshot::channel();
         let _ = desk.looped().inbox.sender.try_send(Envelope::Input(Input::Fact(granted.clone()), Some(reply)));
         desk.turn();
-        assert_eq!(told.try_recv().is_ok(), written);
+        assert_eq!(told.try_recv().is_ok_and(|told| !told.refused), written);
         let realised = desk.notes.performed.lock().unwrap().iter().any(|a| a.kind == ActionKind::RealiseWorkspace);
         assert_eq!(realised, written, "what was not written has no effect");
     }
     assert!(desk.looped().state.leases[&lease].version > version);
+}
+
+#[test]
+fn a_stop_that_overtakes_a_start_is_the_last_word() {
+    let mut desk = Desk::new();
+    let id = |desk: &mut Desk, name: &str| {
+        desk.looped().state.services.values().find(|s| s.name == name).map(|s| s.id).unwrap()
+    };
+    let (web, db) = (id(&mut desk, "web"), id(&mut desk, "db"));
+    let start = desk.ask("service.start", Some(("service", web.text())), json!({}));
+    let other = desk.ask("service.start", Some(("service", db.text())), json!({}));
+    desk.turn();
+    let stop = desk.ask("service.stop", Some(("service", web.text())), json!({}));
+    desk.turn();
+    assert_eq!(desk.request(stop).error_code.as_deref(), Some("illegal_state"), "nothing of it runs yet");
+    desk.read_files();
+    desk.turn();
+    let refused = desk.request(start);
+    assert_eq!((refused.status, refused.error_code.as_deref()), (RequestStatus::Refused, Some("illegal_state")));
+    assert_eq!(desk.request(other).status, RequestStatus::Accepted);
+    let status = |desk: &mut Desk, id| desk.looped().state.services[&id].status;
+    assert_eq!(status(&mut desk, web), wharf_model::ServiceStatus::Stopped);
+    // One that is asked for after a stop counts.
+    desk.ask("service.set_desired", Some(("service", web.text())), json!({ "desired": "stopped" }));
+    desk.turn();
+    let again = desk.ask("service.start", Some(("service", web.text())), json!({}));
+    desk.read_files();
+    desk.turn();
+    assert_eq!(desk.request(again).status, RequestStatus::Accepted);
+    assert!(desk.looped().overtaken.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fact_that_the_store_refuses_for_ever_is_given_up() {
+    let (sender, mut receiver) = mpsc::channel(4);
+    let refusing = tokio::spawn(async move {
+        let mut told = 0;
+        while let Some(Envelope::Input(_, Some(reply))) = receiver.recv().await {
+            told += 1;
+            let _gone = reply.send(Told { refused: true, ..Told::default() });
+        }
+        told
+    });
+    let inbox = Inbox { sender };
+    assert!(!inbox.tell(Fact::StoreDamageFound { finding: "x".into() }).await.refused);
+    drop(inbox);
+    assert_eq!(refusing.await.unwrap(), 5);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use wharf_model::Desired;
 use wharf_model::config::{
     AdapterConfig, AgentConfig, CommandLine, Concurrency, Driver, EnvironmentConfig, JobConfig, LeasePolicy, Lifecycle,
-    ProcessConfig, ProjectConfig, ProjectSection, RestartConfig, RestartPolicy, Reuse, ServiceConfig, Stdin,
-    StopPolicy, WorkspaceConfig, WorkspaceMode,
+    Live, LiveCheck, ProcessConfig, ProjectConfig, ProjectSection, RestartConfig, RestartPolicy, Reuse, ServiceConfig,
+    Stdin, StopPolicy, WorkspaceConfig, WorkspaceMode,
 };
 use wharf_model::{ActorType, ProjectId, RequestId, RequestOrigin, RequestRow, RequestStatus, UnixMillis};
 
@@ -45,12 +45,15 @@ fn chained() -> Vec<ServiceConfig> {
     let mut api = service("api", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::IdleTimeout);
     api.depends_on = vec!["cache".into(), "db".into()];
     api.restart = restart(RestartPolicy::OnFailure);
+    api.live = Some(Live::new(LiveCheck::Tcp("127.0.0.1:4100".into())));
     let mut cache = service("cache", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::OnRunFinish);
     cache.depends_on = vec!["base".into()];
+    cache.live = Some(Live::new(LiveCheck::Tcp("127.0.0.1:4102".into())));
     cache.restart = restart(RestartPolicy::Always);
     let base = service("base", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::IdleTimeout);
     let mut flaky = service("flaky", Lifecycle::Shared, Reuse::ExecutionWorkspace, StopPolicy::OnRunFinish);
     flaky.restart = restart(RestartPolicy::Always);
+    flaky.live = Some(Live::new(LiveCheck::Tcp("127.0.0.1:4101".into())));
     let mut kept = service("kept", Lifecycle::Shared, Reuse::ProjectWorkspace, StopPolicy::Manual);
     kept.depends_on = vec!["base".into()];
     kept.restart = RestartConfig { max: 3, within_ms: 60_000, ..restart(RestartPolicy::Never) };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{no_answer, one_line};
+use super::{Miss, is_ours, no_answer, one_line};
 use crate::process::brief::{self, End};
 use crate::process::signal;
 
@@ -35,8 +35,9 @@ impl std::fmt::Debug for CommandProbe {
 }
 
 impl CommandProbe {
-    pub(super) fn run(&self, limit: Duration) -> Result<(), String> {
+    pub(super) fn run(&self, limit: Duration) -> Result<(), Miss> {
         let done = brief::run(self.command(), &self.tag, limit);
+        let is_ours = matches!(&done.end, End::Failed(error) if is_ours(error));
         let how = match done.end {
             End::Code(0) => return Ok(()),
             End::Code(code) => format!("ended with {code}"),
@@ -46,7 +47,7 @@ impl CommandProbe {
         };
         let said = one_line(&self.redacted(done.said));
         let colon = if said.is_empty() { "" } else { ": " };
-        Err(format!("the check `{}` {how}{colon}{said}", self.shown))
+        Err(Miss { words: format!("the check `{}` {how}{colon}{said}", self.shown), is_ours })
     }
 
     fn command(&self) -> Command {

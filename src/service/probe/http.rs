@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _};
 use std::time::Duration;
 
-use super::{InvalidCheck, no_answer};
+use super::{InvalidCheck, Miss, is_ours, no_answer};
 
 /// Most bytes of an answer that are read; a longer one counts as complete.
 pub const MAX_BODY_BYTES: u64 = 64 * 1024;
@@ -31,7 +31,7 @@ pub(super) fn validate(url: &str) -> Result<(), InvalidCheck> {
     }
 }
 
-pub(super) fn get(url: &str, limit: Duration) -> Result<(), String> {
+pub(super) fn get(url: &str, limit: Duration) -> Result<(), Miss> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(limit))
         .max_redirects(MAX_REDIRECTS)
@@ -41,10 +41,10 @@ pub(super) fn get(url: &str, limit: Duration) -> Result<(), String> {
         .max_idle_connections(0)
         .user_agent("wharf-readiness")
         .build();
-    let mut response = ureq::Agent::new_with_config(config).get(url).call().map_err(|e| words(&e, url, limit))?;
+    let mut response = ureq::Agent::new_with_config(config).get(url).call().map_err(|e| miss(&e, url, limit))?;
     let status = response.status();
     if !status.is_success() {
-        return Err(format!("{url} answered {}", status.as_u16()));
+        return Err(Miss::bad(format!("{url} answered {}", status.as_u16())));
     }
     let mut body = response.body_mut().as_reader().take(MAX_BODY_BYTES);
     let mut buffer = [0; 8 * 1024];
@@ -53,9 +53,15 @@ pub(super) fn get(url: &str, limit: Duration) -> Result<(), String> {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(words(&ureq::Error::from(e), url, limit)),
+            Err(e) => return Err(miss(&ureq::Error::from(e), url, limit)),
         }
     }
+}
+
+fn miss(error: &ureq::Error, url: &str, limit: Duration) -> Miss {
+    // A socket with a limit says by `WouldBlock` that nothing came in time.
+    let ours = matches!(error, ureq::Error::Io(e) if e.kind() != ErrorKind::WouldBlock && is_ours(e));
+    Miss { words: words(error, url, limit), is_ours: ours }
 }
 
 fn words(error: &ureq::Error, url: &str, limit: Duration) -> String {

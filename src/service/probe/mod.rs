@@ -4,6 +4,7 @@ mod command;
 mod http;
 mod log_line;
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,33 @@ pub enum InvalidCheck {
     Address(String),
 }
 
+/// Why a look has no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Miss {
+    /// In words.
+    pub words: String,
+    /// This machine had nothing left to ask with: it says nothing about who was to be asked.
+    pub is_ours: bool,
+}
+
+impl Miss {
+    /// What came was no good answer.
+    fn bad(words: String) -> Self {
+        Self { words, is_ours: false }
+    }
+
+    /// The same for an error of a system call, which may be about us.
+    fn of(error: &io::Error, words: String) -> Self {
+        Self { words, is_ours: is_ours(error) }
+    }
+}
+
+/// Whether an error says that this process could not ask at all.
+fn is_ours(error: &io::Error) -> bool {
+    const OURS: &[i32] = &[libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| OURS.contains(&code))
+}
+
 impl Probe {
     /// Whether it can be carried out at all.
     pub fn validate(&self) -> Result<(), InvalidCheck> {
@@ -73,16 +101,16 @@ impl Probe {
         }
     }
 
-    /// Looks once, for at most `limit` (a command may need a moment more to be ended); the error says in words what
-    /// came instead of a good answer.
+    /// Looks once, for at most `limit` (a command may need a moment more to be ended); the error says what came
+    /// instead of a good answer.
     ///
     /// One that is not waited for to its end goes on in a blocking thread until its own limit.
-    pub async fn attempt(&self, limit: Duration) -> Result<(), String> {
+    pub async fn attempt(&self, limit: Duration) -> Result<(), Miss> {
         match self {
             Self::Tcp(address) => match timeout_at(Instant::now() + limit, TcpStream::connect(address)).await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(e)) => Err(format!("cannot connect to {address}: {e}")),
-                Err(_) => Err(format!("no connection to {address} within {} ms", limit.as_millis())),
+                Ok(Err(e)) => Err(Miss::of(&e, format!("cannot connect to {address}: {e}"))),
+                Err(_) => Err(Miss::bad(format!("no connection to {address} within {} ms", limit.as_millis()))),
             },
             Self::Http(url) => {
                 let url = url.clone();
@@ -94,15 +122,20 @@ impl Probe {
             }
             Self::LogLine(line) => {
                 let line = Arc::clone(line);
-                beside(move || line.lock().map_err(|_| "reading its log has failed before".to_owned())?.look(limit))
-                    .await
+                beside(move || {
+                    let mut line =
+                        line.lock().map_err(|_| Miss::bad("reading its log has failed before".to_owned()))?;
+                    line.look(limit).map_err(Miss::bad)
+                })
+                .await
             }
         }
     }
 }
 
-async fn beside(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(format!("the check itself failed: {e}")))
+async fn beside(work: impl FnOnce() -> Result<(), Miss> + Send + 'static) -> Result<(), Miss> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Miss { words: format!("the check itself failed: {e}"), is_ours: true }))
 }
 
 /// That nothing came in time.

@@ -15,7 +15,7 @@ use crate::service::port::{self, Claim, Reservation};
 use crate::service::probe::{CommandProbe, LogLine, Probe};
 use crate::service::readiness::{Check, DEFAULT_TRY_TIMEOUT};
 
-/// Looks at a service that has no `live` and answers at an address.
+/// Looks at a service that has no `live` and answers at an address. What they see is shown, and ends nothing.
 const LIGHT: Times = Times {
     interval: Duration::from_secs(30),
     again: Duration::from_secs(10),
@@ -207,11 +207,11 @@ impl Around {
         })
     }
 
-    /// The check that is waited for.
-    pub(super) fn check(&self, asked: Asked) -> Result<Check, String> {
+    /// The check that is waited for, for what is left of its time after so much of it.
+    pub(super) fn check(&self, asked: Asked, spent: Duration) -> Result<Check, String> {
         let times = &self.config.ready;
         let (limit, pause) = (Duration::from_millis(times.timeout_ms), Duration::from_millis(times.interval_ms));
-        let check = Check::new(self.probe(asked)?, limit, pause).map_err(|e| e.to_string())?;
+        let check = Check::new(self.probe(asked)?, limit.saturating_sub(spent), pause).map_err(|e| e.to_string())?;
         Ok(check.with_try_timeout(DEFAULT_TRY_TIMEOUT))
     }
 }

@@ -46,6 +46,9 @@ pub(crate) fn start_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Act
 
 /// `service.stop` by hand. Those that use or need it go on without it; the answer names them.
 pub(crate) fn stop_by_hand(d: &mut Deciding<'_, '_>, id: ServiceId, actor: &Actor) -> Result<Value, Refusal> {
+    if reported::forsaken_stopped(d, id) {
+        return Ok(json!({ "reported": true }));
+    }
     let service = ours(d, id, "stop")?;
     let number = Kind::Service.number(service.number);
     let result = match service.status {

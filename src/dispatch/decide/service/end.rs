@@ -192,9 +192,15 @@ fn again_if_wanted(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
         None => Cause::Needed(needed_for),
     };
     begin(d, id, cause, &Actor::system());
-    if let (true, Some(run)) = (asked, run) {
-        d.tx.update::<ServiceRow>(id, |s| s.started_by_run_id = Some(run));
+    if !asked {
+        return;
     }
+    d.tx.update::<ServiceRow>(id, |s| match run {
+        Some(run) => s.started_by_run_id = Some(run),
+        // Its last user may have left while it was stopping: what counts down since goes on.
+        None if s.status.is_open() => s.idle_deadline_at = service.idle_deadline_at,
+        None => {}
+    });
 }
 
 /// Runs in whose hands it ended are told.

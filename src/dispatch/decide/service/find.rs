@@ -196,11 +196,12 @@ pub(super) fn of_workspace(d: &mut Deciding<'_, '_>, workspace: &WorkspaceRow) -
     found
 }
 
-/// The row that counts, of those with the key of this one: the newest.
+/// The row that counts, of those with the key of this one: the newest that we keep. An adapter may report any key.
 pub(crate) fn current_of(d: &Deciding<'_, '_>, id: ServiceId) -> ServiceId {
-    let Some(service) = d.tx.get::<ServiceRow>(id) else { return id };
+    let Some(service) = d.tx.get::<ServiceRow>(id).filter(|s| !is_reported(s)) else { return id };
     let Some(key) = &service.reuse_key else { return id };
-    let same = |s: &&ServiceRow| s.project_id == service.project_id && s.reuse_key.as_ref() == Some(key);
+    let same =
+        |s: &&ServiceRow| s.project_id == service.project_id && s.reuse_key.as_ref() == Some(key) && !is_reported(s);
     d.state().services.values().filter(same).max_by_key(|s| s.number).map_or(id, |s| s.id)
 }
 

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 use wharf_model::rules::reuse_key::stable_json;
 use wharf_model::rules::service_desired::{PROVIDER_ADAPTER, is_reported};
 use wharf_model::rules::transition;
@@ -19,8 +18,8 @@ use crate::dispatch::input::Actor;
 const TEXT_MAX: usize = 2_000;
 /// Services that one run may report.
 const REPORTED_MAX: usize = 32;
-/// Time in which one that is starting must be reported as running.
-const READY_MS: i64 = 10 * 60_000;
+/// Time after which one that is on its way somewhere counts as having come to its end.
+const UNTOLD_MS: i64 = 10 * 60_000;
 
 /// A report, as far as it says something.
 struct Report<'a> {
@@ -96,12 +95,17 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
     let reuse_key = report.text(&["reuse_key", "reuseKey"]).map(str::to_owned);
     let provider_ref = report.text(&["provider_ref", "providerRef"]).map(str::to_owned);
     let report_id = report.text(&["id"]);
-    let id = report_id.and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_else(|| {
-        derived(&json!({
-            "adapterType": adapter, "scopeType": scope.as_str(), "scopeId": scope_id, "serviceName": name,
-            "reportId": report_id, "providerRef": provider_ref, "reuseKey": reuse_key,
-        }))
-    });
+    // The id of a row here names that row; any other is the adapter's own, and may be reported by others as well.
+    let named = report_id.and_then(|id| id.parse().ok()).and_then(|id| d.state().services.get(&id));
+    let id = match named {
+        Some(row) if !is_reported(row) || (row.scope_type == scope && row.scope_id == scope_id) => row.id,
+        _ => derived(&json!({
+            "companyId": run.company_id.text(), "adapterType": adapter, "scopeType": scope.as_str(),
+            "scopeId": scope_id, "serviceName": report_id.is_none().then_some(&name), "reportId": report_id,
+            "providerRef": provider_ref.as_ref().filter(|_| report_id.is_none()),
+            "reuseKey": reuse_key.as_ref().filter(|_| report_id.is_none()),
+        })),
+    };
     let stop = report.text(&["stop_policy", "stopPolicy"]).or_else(|| {
         let policy = body.get("stopPolicy").or_else(|| body.get("stop_policy"))?;
         policy.get("type").or_else(|| policy.get("policy"))?.as_str()
@@ -112,7 +116,7 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
         None => StopPolicy::Manual,
     };
     Ok(Said {
-        id: ServiceId(id),
+        id,
         scope,
         scope_id,
         status,
@@ -129,17 +133,17 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
         port,
         url: report.text(&["url"]).map(str::to_owned),
         // The adapter's own name for it, where that is no id of ours.
-        provider_ref: provider_ref.or_else(|| report_id.filter(|id| Uuid::parse_str(id).is_err()).map(str::to_owned)),
+        provider_ref: provider_ref.or_else(|| report_id.filter(|_| named.is_none()).map(str::to_owned)),
         name,
     })
 }
 
 /// An id that is the same for the same identity: a UUID made of its hash.
-fn derived(identity: &Value) -> Uuid {
+fn derived(identity: &Value) -> ServiceId {
     let hash = Sha256::digest(stable_json(identity).as_bytes());
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    ServiceId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// `agent.report_service`: a run's adapter keeps a service, or tells how it goes with one that it keeps.
@@ -193,6 +197,9 @@ pub(crate) fn reported(d: &mut Deciding<'_, '_>, run: &RunRow, body: &Value, act
     }
     d.tx.update::<ServiceRow>(said.id, |s| {
         s.name.clone_from(&said.name);
+        s.scope_type = said.scope;
+        s.scope_id.clone_from(&said.scope_id);
+        s.started_by_run_id = Some(run.id);
         s.lifecycle = said.lifecycle;
         s.health = said.health;
         s.stop_policy = said.stop_policy;
@@ -259,24 +266,56 @@ fn go_to(d: &mut Deciding<'_, '_>, id: ServiceId, from: ServiceStatus, to: Servi
         if to == ServiceStatus::Running {
             s.ready_at = Some(now);
         }
-        s.deadline_at = (to == ServiceStatus::Starting).then(|| now.plus(READY_MS));
+        let passes = matches!(to, ServiceStatus::Starting | ServiceStatus::Stopping | ServiceStatus::Backoff);
+        s.deadline_at = passes.then(|| now.plus(UNTOLD_MS));
         if !to.is_open() {
             s.stopped_at = Some(now);
         }
     });
 }
 
-/// One that was reported as starting, and never as running.
-pub(super) fn never_ready(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
+/// One that was reported on its way somewhere, and never as having arrived.
+pub(super) fn untold(d: &mut Deciding<'_, '_>, service: &ServiceRow) {
     let now = d.now();
-    go_to(d, service.id, service.status, ServiceStatus::Failed, now);
-    let why = "its adapter has not told that it runs";
+    match service.status {
+        ServiceStatus::Stopping => mark_stopped(d, service, "untold", "its adapter told no more of it"),
+        ServiceStatus::Starting | ServiceStatus::Backoff => {
+            go_to(d, service.id, service.status, ServiceStatus::Failed, now);
+            let why = "its adapter has not told that it runs";
+            d.tx.update::<ServiceRow>(service.id, |s| {
+                s.error = Some(why.into());
+                s.error_code = Some("service_not_ready".into());
+                s.health = Health::Unhealthy;
+            });
+            fail_waiting(d, service.id, "service_not_ready", why);
+        }
+        ServiceStatus::Running | ServiceStatus::Stopped | ServiceStatus::Failed => {
+            d.tx.update::<ServiceRow>(service.id, |s| s.deadline_at = None);
+        }
+    }
+}
+
+fn mark_stopped(d: &mut Deciding<'_, '_>, service: &ServiceRow, reason: &str, why: &str) {
+    go_to(d, service.id, service.status, ServiceStatus::Stopped, d.now());
     d.tx.update::<ServiceRow>(service.id, |s| {
-        s.error = Some(why.into());
-        s.error_code = Some("service_not_ready".into());
-        s.health = Health::Unhealthy;
+        s.stop_reason = Some(reason.into());
+        s.health = Health::Unknown;
     });
-    fail_waiting(d, service.id, "service_not_ready", why);
+    let details = json!({ "status": "stopped", "reported": true, "reason": why });
+    d.activity(&Actor::system(), "service.stopped", &about::service(service), Some(details));
+}
+
+/// An operator's stop of one that nobody tells of any more: its run is over. Says whether it was that.
+pub(super) fn forsaken_stopped(d: &mut Deciding<'_, '_>, id: ServiceId) -> bool {
+    let Some(service) = d.tx.get::<ServiceRow>(id).filter(|s| is_reported(s) && s.status.is_open()).cloned() else {
+        return false;
+    };
+    let run = service.started_by_run_id.and_then(|run| d.tx.get::<RunRow>(run));
+    if run.is_some_and(|run| !run.status.is_terminal()) {
+        return false;
+    }
+    mark_stopped(d, &service, "operator", "an operator said so; the run that told of it is over");
+    true
 }
 
 /// A run has ended, and with it what its adapter kept for it alone.
@@ -286,15 +325,8 @@ pub(super) fn run_ended(d: &mut Deciding<'_, '_>, run: RunId) {
         is_reported(s) && s.status.is_open() && s.scope_type == ReuseScope::Run && s.scope_id == scope
     };
     let ended: Vec<ServiceRow> = d.state().services.values().filter(own).cloned().collect();
-    let now = d.now();
     for service in ended {
-        go_to(d, service.id, service.status, ServiceStatus::Stopped, now);
-        d.tx.update::<ServiceRow>(service.id, |s| {
-            s.stop_reason = Some("run_ended".into());
-            s.health = Health::Unknown;
-        });
-        let details = json!({ "status": "stopped", "reported": true, "reason": "its run ended" });
-        d.activity(&Actor::system(), "service.stopped", &about::service(&service), Some(details));
+        mark_stopped(d, &service, "run_ended", "its run ended");
     }
 }
 

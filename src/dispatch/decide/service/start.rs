@@ -67,6 +67,8 @@ pub(super) fn begin(d: &mut Deciding<'_, '_>, id: ServiceId, cause: Cause, actor
         s.error_code = None;
         s.process_pid = None;
         s.process_start_ticks = None;
+        // Of the process before this one.
+        s.env_fingerprint = None;
         // A countdown goes on over restarts, else one that crashes would never come to its end.
         s.idle_deadline_at = s.idle_deadline_at.filter(|_| cause == Cause::Again);
         s.deadline_at = Some(now.plus(limit));
@@ -177,7 +179,7 @@ pub(super) fn advance(d: &mut Deciding<'_, '_>, id: ServiceId) {
 }
 
 /// Time that a service has to become ready.
-fn limit(service: &ServiceRow) -> i64 {
+pub(super) fn limit(service: &ServiceRow) -> i64 {
     serde_json::from_value::<ServiceConfig>(service.config.clone())
         .ok()
         .and_then(|c| i64::try_from(c.ready.timeout_ms).ok())

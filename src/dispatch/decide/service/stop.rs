@@ -60,6 +60,12 @@ fn heals(service: &ServiceRow, reason: &str) -> bool {
     matches!(reason, START_TIMEOUT | UNHEALTHY) && off(service).is_none() && Rules::of(service).again(&ending)
 }
 
+/// Whether a service that is stopping is to be started again once it has ended.
+pub(super) fn comes_back(service: &ServiceRow) -> bool {
+    let reason = service.stop_reason.as_deref().unwrap_or_default();
+    service.status == ServiceStatus::Stopping && (reason == RESTART || heals(service, reason))
+}
+
 /// Stops a service that waits for its next start.
 fn stop_between(d: &mut Deciding<'_, '_>, service: &ServiceRow, reason: &str) {
     d.tx.update::<ServiceRow>(service.id, |s| {

@@ -201,6 +201,64 @@ fn a_start_that_takes_too_long_counts_as_well() {
 }
 
 #[test]
+fn the_last_one_may_leave_while_it_is_stopped_to_be_started_again() {
+    let again = |order: [&str; 2], how: &str| {
+        let mut bench = Bench::new(4);
+        let run = bench.executing_with("builder", &["db", "base", "cache", "api", "flaky"]);
+        for name in order {
+            match how {
+                "unhealthy" => health(&mut bench, name, Health::Unhealthy, "no answer, 3 times"),
+                _ => drop(ask(&mut bench, "service.restart", name, json!({}))),
+            }
+            assert_eq!(bench.service(name).stop_reason.as_deref(), Some(how));
+        }
+        bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+        bench
+    };
+    for how in ["unhealthy", "restart"] {
+        // By its policy it stops with its last user: nothing is started again.
+        let mut bench = again(["flaky", "api"], how);
+        assert_eq!((bench.service("flaky").status, bench.service("api").status), (Stopping, Stopping));
+        bench.service_ends("flaky", Some(0));
+        let flaky = bench.service("flaky");
+        assert_eq!((flaky.status, flaky.stop_reason.as_deref()), (Stopped, Some("unused")), "{how}");
+        // With an idle time it comes back and stops once that is over.
+        let idle = bench.service("api").idle_deadline_at;
+        assert_eq!(idle, Some(bench.now.plus(20_000)), "{how}");
+        bench.service_ends("api", Some(0));
+        bench.wait(500);
+        assert_eq!((bench.service("api").status, bench.service("api").idle_deadline_at), (Starting, idle), "{how}");
+        ready(&mut bench, "api");
+        bench.wait(19_500);
+        assert_eq!(bench.service("api").stop_reason.as_deref(), Some("idle"), "{how}");
+        // One whose idle time is over before it has ended is not started again.
+        let mut bench = again(["flaky", "api"], how);
+        bench.now = bench.now.plus(20_000);
+        let api = bench.service("api").id;
+        bench.state.services.get_mut(&api).unwrap().deadline_at = Some(bench.now.plus(1_000));
+        bench.wait(0);
+        bench.service_ends("api", Some(0));
+        let api = bench.service("api");
+        assert_eq!((api.status, api.stop_reason.as_deref()), (Stopped, Some("idle")), "{how}");
+    }
+}
+
+#[test]
+fn one_that_is_found_starting_is_looked_at_before_its_time_is_over() {
+    let mut bench = Bench::new(4);
+    ask(&mut bench, "service.start", "web", json!({}));
+    let (service, generation) = (bench.service("web").id, bench.service("web").generation);
+    bench.now = bench.now.plus(3_600_000);
+    let child = shim::ChildRef { pid: 9, start_ticks: 9, pgid: 9, sid: 9 };
+    let (port, url, fingerprint) = (None, None, None);
+    bench.fact(Fact::ServiceStarted { service, generation, child, port, url, fingerprint, adopted: true });
+    bench.wait(24_000);
+    assert_eq!(bench.service("web").status, Starting);
+    bench.wait(1_000);
+    assert_eq!(bench.service("web").stop_reason.as_deref(), Some("start_timeout"));
+}
+
+#[test]
 fn one_that_does_not_answer_is_shown_and_restarted_by_its_policy() {
     let mut bench = Bench::new(4);
     bench.executing_with("builder", &["db", "base", "cache", "api", "flaky"]);
@@ -208,6 +266,16 @@ fn one_that_does_not_answer_is_shown_and_restarted_by_its_policy() {
     let base = bench.service("base");
     assert_eq!((base.status, base.health), (Running, Health::Unhealthy), "no policy: it stays under control");
     assert_eq!(base.health_evidence.as_deref(), Some("no answer, 3 times"));
+    // Where nobody has said how it is judged, a light look ends nothing.
+    let cache = bench.service("cache").id;
+    bench.state.services.get_mut(&cache).unwrap().config["live"] = Value::Null;
+    health(&mut bench, "cache", Health::Unhealthy, "no answer");
+    assert_eq!((bench.service("cache").status, bench.service("cache").health), (Running, Health::Unhealthy));
+    // One that is switched off would not come back.
+    let flaky = bench.service("flaky").id;
+    bench.state.services.get_mut(&flaky).unwrap().config["disabled"] = json!("broken");
+    health(&mut bench, "flaky", Health::Unhealthy, "no answer, 3 times");
+    assert_eq!((bench.service("flaky").status, bench.service("flaky").health), (Running, Health::Unhealthy));
     health(&mut bench, "api", Health::Unhealthy, "HTTP 500, 3 times");
     assert_eq!(activity(&bench), ["service.unhealthy"]);
     let api = bench.service("api");
@@ -467,15 +535,90 @@ fn what_an_adapter_keeps_is_shown_as_it_is_reported() {
         let why = refused.error.unwrap();
         assert!(why.contains("is kept by agent plain (process)") && why.contains("`wharf cancel R-1`"), "{why}");
     }
-    // An id of the adapter's own is a name; a UUID is the id itself.
+    // An id of the adapter's own is a name, also where it is a UUID.
     report(&mut bench, run, 5, json!({ "name": "other", "id": "dev-7", "scope": "agent" }));
     assert_eq!(bench.service("other").provider_ref.as_deref(), Some("dev-7"));
     let id = uuid::Uuid::from_u128(77).to_string();
     report(&mut bench, run, 6, json!({ "name": "third", "id": id }));
-    assert_eq!(bench.service("third").id.text(), id);
+    let third = bench.service("third").clone();
+    assert_eq!((third.provider_ref.as_deref(), third.id.text() == id), (Some(id.as_str()), false));
+    report(&mut bench, run, 7, json!({ "name": "third", "id": id, "url": "http://t/" }));
+    report(&mut bench, run, 8, json!({ "name": "third", "id": third.id.text(), "port": 4001 }));
+    let again = bench.service("third");
+    assert_eq!((again.id, again.url.as_deref(), again.port), (third.id, Some("http://t/"), Some(4001)));
     bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
     let status = ["preview", "other", "third"].map(|n| bench.service(n).status);
     assert_eq!(status, [Stopped, Running, Stopped], "what belongs to the run ends with it");
+}
+
+#[test]
+fn what_is_reported_on_its_way_does_not_stay_there() {
+    let mut bench = Bench::new(4);
+    let run = bench.executing("plain", None);
+    for (seq, status) in (1..).zip(["starting", "stopping", "backoff", "running"]) {
+        report(&mut bench, run, seq, json!({ "name": status, "status": status, "scope": "agent" }));
+    }
+    bench.wait(600_000);
+    let status = ["starting", "stopping", "backoff", "running"].map(|name| bench.service(name).status);
+    assert_eq!(status, [Failed, Stopped, Failed, Running]);
+    // Once nobody tells of it any more an operator says that it is over.
+    let id = bench.service("running").id.text();
+    assert!(bench.ask("service.stop", &id, json!({})).error.unwrap().contains("is kept by"));
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    assert_eq!(bench.service("running").status, Running);
+    let stop = bench.ask("service.stop", &id, json!({}));
+    assert_eq!((stop.status, bench.service("running").status), (RequestStatus::Done, Stopped));
+    assert_eq!(bench.service("running").stop_reason.as_deref(), Some("operator"));
+}
+
+#[test]
+fn what_is_reported_never_stands_before_what_we_keep() {
+    let mut bench = Bench::new(4);
+    let web = bench.service("web").clone();
+    let run = bench.executing("plain", None);
+    report(&mut bench, run, 1, json!({ "name": "web", "reuseKey": web.reuse_key }));
+    let reported = bench.service("web").clone();
+    assert!(is_reported(&reported) && reported.reuse_key == web.reuse_key);
+    let set = bench.ask("service.set_desired", &web.id.text(), json!({ "desired": "running" }));
+    assert_eq!(set.status, RequestStatus::Done, "{:?}", set.error);
+    assert_eq!(bench.state.services[&web.id].status, Starting);
+    let by_name = bench.ask("service.start", "web", json!({}));
+    assert_eq!(by_name.result.unwrap()["service_id"], web.id.text());
+}
+
+#[test]
+fn a_start_forgets_the_environment_of_the_one_before() {
+    let mut bench = Bench::new(4);
+    ask(&mut bench, "service.start", "web", json!({}));
+    let web = bench.service("web").id;
+    bench.state.services.get_mut(&web).unwrap().env_fingerprint = Some("old".into());
+    bench.ready_all();
+    ask(&mut bench, "service.restart", "web", json!({}));
+    bench.service_ends("web", Some(0));
+    assert_eq!((bench.service("web").status, bench.service("web").env_fingerprint.clone()), (Starting, None));
+}
+
+#[test]
+fn the_same_id_reported_by_another_run_is_another_row() {
+    let mut bench = Bench::new(4);
+    let id = uuid::Uuid::from_u128(77).to_string();
+    let first = bench.executing("plain", None);
+    report(&mut bench, first, 1, json!({ "name": "dev", "id": id }));
+    let row = bench.service("dev").clone();
+    bench.ends(first, exit(Some(0), None, EndedBy::Itself, None));
+    // It has ended and left memory; the store still has it.
+    bench.state.services.remove(&row.id);
+    let next = bench.executing("plain", None);
+    assert_eq!(report(&mut bench, next, 1, json!({ "name": "dev", "id": id })), None);
+    let other = bench.service("dev").clone();
+    assert!(other.id != row.id);
+    assert_eq!((other.scope_id, other.started_by_run_id), (next.text(), Some(next)));
+    // One that outlives its run goes over to the run that reports it next.
+    report(&mut bench, next, 2, json!({ "name": "kept-on", "id": id, "scope": "agent" }));
+    let kept = bench.service("kept-on").clone();
+    let last = bench.executing("plain", None);
+    report(&mut bench, last, 1, json!({ "name": "kept-on", "id": id, "scope": "agent" }));
+    assert_eq!((bench.service("kept-on").id, bench.service("kept-on").started_by_run_id), (kept.id, Some(last)));
 }
 
 #[test]

@@ -297,7 +297,10 @@ fn documents_keep_their_keys() {
         vec!["backup"],
         vec!["service", "why", "broken"],
         vec!["service", "stop", "web", "--dry-run"],
-        vec!["service", "stop", "web"],
+        vec!["service", "stop", "web", "--yes"],
+        vec!["workspace", "snapshot", "W-1"],
+        vec!["workspace", "restore", "W-1.1", "--yes"],
+        vec!["workspace", "job", "W-1", "build"],
         vec!["cancel", "R-2"],
     ];
     for mut args in lists.chain(more) {

@@ -225,8 +225,11 @@ fn every_command_says_what_it_is_for_with_an_example() {
         .filter_map(|l| l.split_whitespace().next())
         .collect();
     assert!(commands.len() > 20, "{help}");
-    let groups = ["lease", "env", "plugin", "service", "issue", "project", "config"];
-    let grouped = ["lease release", "service start", "service stop", "service restart", "service logs"];
+    let groups = ["lease", "env", "plugin", "service", "workspace", "issue", "project", "config"];
+    let grouped = ["lease release"];
+    let services = ["start", "stop", "restart", "desired", "show", "why", "logs"].map(|verb| format!("service {verb}"));
+    let workspaces = ["show", "archive", "snapshot", "restore", "job"].map(|verb| format!("workspace {verb}"));
+    let issues = ["set", "close", "comment"].map(|verb| format!("issue {verb}"));
     let leases = ["force-release", "destroy", "extend", "retain", "retry-cleanup"].map(|verb| format!("lease {verb}"));
     let env =
         ["list", "show", "add", "edit", "archive", "restore", "delete", "probe", "test"].map(|v| format!("env {v}"));
@@ -234,7 +237,11 @@ fn every_command_says_what_it_is_for_with_an_example() {
     assert_eq!(place.wharf(&["help"]).expect(0).out, help, "what one types first shows the same");
     let commands = commands.into_iter().filter(|c| *c != "help");
     let all = commands.filter(|c| !groups.contains(c)).chain(grouped).chain(more);
-    let all = all.chain(leases.iter().chain(&env).map(String::as_str));
+    let more = leases.iter().chain(&env).chain(&services).chain(&workspaces).chain(&issues);
+    let all: Vec<&str> = all.chain(more.map(String::as_str)).collect();
+    for top in ["diff", "why", "ports", "services", "workspaces", "issues"] {
+        assert!(all.contains(&top), "{top} is missing in {all:?}");
+    }
     for command in all {
         let mut args: Vec<&str> = command.split(' ').collect();
         args.push("--help");

@@ -99,7 +99,8 @@ fn a_workspace_is_archived_as_it_was_shown_and_comes_back_whole() {
         "notes.md",
         "✓ made by wharf, mark and path agree",
         "stops    S-1 web",
-        "keeps    all of it as snapshot W-1.1",
+        "keeps    all but ignored files as snapshot W-1.1",
+        "keeps    the ignored files in the trash until",
         "runs     echo cannot >&2; exit 4   limit 10m",
         "removes  the worktree",
     ] {
@@ -141,9 +142,15 @@ fn a_snapshot_is_put_back_and_what_was_there_is_kept() {
     let unknown = place.wharf(&["workspace", "restore", "W-1.7"]).expect(3);
     assert!(unknown.err.contains("kept are W-1.1"), "{}", unknown.err);
     place.wharf(&["workspace", "restore", "W-1"]).expect(4);
-    place.wharf(&["workspace", "restore", "W-1.1"]).expect(0);
+    let would = place.wharf(&["workspace", "restore", "W-1.1", "--dry-run"]).expect(0).out;
+    assert!(would.contains("what is there now as snapshot W-1.2") && would.contains("of snapshot W-1.1"), "{would}");
+    let not = place.wharf(&["workspace", "restore", "W-1.1"]).expect(9);
+    assert!(not.out.contains("of snapshot W-1.1") && not.err.contains("no terminal to ask on"), "{not:?}");
+    assert_eq!(place.wharf(&["workspace", "restore", "W-1.1", "--json"]).expect(9).error_in_lines(), "not_confirmed");
+    assert_eq!(read(&cwd, "notes.md"), "later\n", "nobody confirmed it");
+    place.wharf(&["workspace", "restore", "W-1.1", "--yes"]).expect(0);
     assert_eq!(read(&cwd, "notes.md"), "new\n");
-    let undone = place.wharf(&["workspace", "restore", "W-1.2"]).expect(0);
+    let undone = place.wharf(&["workspace", "restore", "W-1.2", "--yes"]).expect(0);
     assert!(undone.out.starts_with("W-1  "), "{}", undone.out);
     assert_eq!(read(&cwd, "notes.md"), "later\n", "the way back has one of its own");
 }
@@ -193,6 +200,30 @@ fn an_open_issue_keeps_its_workspace_from_being_reaped() {
     assert_eq!(document["workspaces"][0]["goes"], false);
     assert_eq!(workspace(&place)["status"], "idle");
     place.wharf(&["workspaces", "--dry-run"]).expect(2);
+    // What would not be minded is not taken: all would go, not those that were meant.
+    for more in [&["issue:SHOP-1"][..], &["--archived"], &["--after", "3"], &["-n", "1"]] {
+        let refused = place.wharf(&[&["workspaces", "--reap", "--yes"], more].concat()).expect(2);
+        assert!(refused.err.contains("cannot be used with"), "{}", refused.err);
+    }
+}
+
+#[test]
+fn what_is_of_another_company_is_not_reaped_from_here() {
+    let place = place();
+    left(&place);
+    let other = place.project().parent().unwrap().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let config = CONFIG.replace("key = \"SHOP\"", "key = \"ELSE\"\ncompany = \"other\"");
+    std::fs::write(other.join("wharf.toml"), config).unwrap();
+    let other = other.to_str().unwrap();
+    let listed = |args: &[&str]| {
+        let document = place.wharf(&[args, &["workspaces", "--reap", "--dry-run", "--json"]].concat()).expect(0).json();
+        document["workspaces"].as_array().unwrap().len()
+    };
+    // Not known yet, it stands in no company.
+    assert_eq!((listed(&[]), listed(&["--project", other])), (1, 1));
+    place.wharf(&["project", "add", other]).expect(0);
+    assert_eq!((listed(&[]), listed(&["--project", other])), (1, 0));
 }
 
 #[test]

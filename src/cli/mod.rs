@@ -74,7 +74,7 @@ enum Command {
     /// Show one thing with everything around it
     #[command(after_help = "Example:\n  wharf show R-12")]
     Show(show::ShowArgs),
-    /// Say why a run stands as it does: what it waits for, how it ended, where it works and by which rule
+    /// Say why a run stands as it does: what it waits for, how it ended, where it works
     #[command(after_help = "Example:\n  wharf why R-12")]
     Why(why::WhyArgs),
     /// Print what a run or a service printed

@@ -22,6 +22,7 @@ use super::error::{CliError, Result, exit};
 use super::logs::{LogsArgs, named_one, print_log};
 use super::project::{find_here, here};
 use super::signals::CUT_OFF;
+use super::workspace::Asked;
 use crate::dispatch::perform::shim_dir;
 
 /// How long a start, with the services it needs, or a stop is waited for.
@@ -36,7 +37,9 @@ pub enum ServiceCommand {
     #[command(after_help = "Example:\n  wharf service start web\n  wharf service start --workspace W-7")]
     Start(VerbArgs),
     /// Stop a service and wait until it is gone
-    #[command(after_help = "Example:\n  wharf service stop S-12\n  wharf service stop web --dry-run")]
+    #[command(after_help = "Example:\n  wharf service stop S-12\n  wharf service stop web --dry-run\n\n\
+        Where runs use it or services need it, that is asked about: without a terminal --yes is needed, else it ends\n\
+        with 9.")]
     Stop(StopArgs),
     /// Stop a service, if it runs, and start it again; its restarts count anew
     #[command(after_help = "Example:\n  wharf service restart web")]
@@ -78,9 +81,8 @@ pub struct VerbArgs {
 pub struct StopArgs {
     #[command(flatten)]
     which: VerbArgs,
-    /// Only say what it would do, and who uses it
-    #[arg(long, conflicts_with = "workspace")]
-    dry_run: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 #[derive(Serialize)]
@@ -93,10 +95,7 @@ struct Document {
 pub fn service(context: &Context, command: &ServiceCommand) -> Result<u8> {
     match command {
         ServiceCommand::Start(args) => verb(context, args, "service.start"),
-        ServiceCommand::Stop(args) if args.dry_run => {
-            many::would_stop(context, args.which.service.as_deref().unwrap_or_default())
-        }
-        ServiceCommand::Stop(args) => verb(context, &args.which, "service.stop"),
+        ServiceCommand::Stop(args) => stop(context, args),
         ServiceCommand::Restart(args) => verb(context, args, "service.restart"),
         ServiceCommand::Desired(args) => desired::desired(context, args),
         ServiceCommand::Show(args) => {
@@ -206,15 +205,29 @@ fn start(context: &Context, text: &str) -> Result<u8> {
     carry_out(context, text, ask, None)
 }
 
+/// Stops one, or those of a workspace, once whoever uses them has been told of and that was confirmed.
+fn stop(context: &Context, args: &StopArgs) -> Result<u8> {
+    if let Some(workspace) = &args.which.workspace {
+        return many::stop_in_workspace(context, workspace, args.which.service.as_deref(), &args.asked);
+    }
+    let text = args.which.service.as_deref().unwrap_or_default();
+    if args.asked.dry_run {
+        return many::would_stop(context, text);
+    }
+    let reader = context.reader_for(text)?;
+    let item = named(context, &reader, text)?;
+    let id = item.service.id;
+    let number = Kind::Service.number(item.service.number);
+    let again = format!("wharf service stop {number} --yes");
+    let expect = many::confirmed(context, std::slice::from_ref(&item), &number, &again, args.asked.yes)?;
+    let ask = Ask { kind: "service.stop", target_type: "service", target_id: Some(id.text()), args: json!({}), expect };
+    carry_out(context, text, ask, Some(id))
+}
+
 fn change(context: &Context, text: &str, kind: &'static str) -> Result<u8> {
     let reader = context.reader_for(text)?;
     let item = named(context, &reader, text)?;
     let id = item.service.id;
-    if kind == "service.stop" {
-        for line in many::losers(&item) {
-            context.remark(&line);
-        }
-    }
     let ask = Ask { kind, target_type: "service", target_id: Some(id.text()), args: json!({}), expect: None };
     carry_out(context, text, ask, Some(id))
 }

@@ -36,7 +36,8 @@ pub enum WorkspaceCommand {
     Snapshot(keep::SnapshotArgs),
     /// Bring an archived workspace back, or put a snapshot into one that is there
     #[command(after_help = "Example:\n  wharf workspace restore W-7\n  wharf workspace restore W-7.2\n\n\
-        What is there before a snapshot is put into it is kept as a snapshot of its own.")]
+        What is there before a snapshot is put into it is kept as a snapshot of its own. That is asked about: without\n\
+        a terminal --yes is needed, else it ends with 9.")]
     Restore(keep::RestoreArgs),
     /// Run a job of the project's wharf.toml in a workspace
     #[command(after_help = "Example:\n  wharf workspace job W-7 migrate\n\n\
@@ -107,7 +108,7 @@ fn named_snapshot(reader: &Reader, text: &str) -> Result<(WorkspaceId, Option<Sn
 }
 
 /// Asks on a terminal; elsewhere says that `--yes` is needed. What is asked about was shown before.
-fn confirm(context: &Context, question: &str, what: &str, again: &str) -> Result<()> {
+pub fn confirm(context: &Context, question: &str, what: &str, again: &str) -> Result<()> {
     let not = |message: String, cause: &str| {
         CliError::new(exit::NOT_CONFIRMED, "not_confirmed", message).cause(cause).next(again.to_owned()).entity(what)
     };

@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -36,6 +37,8 @@ pub struct LiveRuns {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// Logs of operations that tell how far they are, each with when it was written to.
     logs: Arc<Mutex<Vec<(PathBuf, Option<UnixMillis>)>>>,
+    /// Wakes the thread that looks again; none where nobody draws.
+    wake: Option<SyncSender<()>>,
 }
 
 /// What is seen of a live run beside its row.
@@ -85,7 +88,36 @@ impl Seen {
 impl LiveRuns {
     /// None yet.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), seen: Arc::default(), logs: Arc::default() }
+        Self { data: data.to_owned(), seen: Arc::default(), logs: Arc::default(), wake: None }
+    }
+
+    /// None yet, with a thread that looks again whenever [`LiveRuns::look`] asks: a directory on a slow disk must not
+    /// keep the screen from drawing. What has changed is told as [`Event::StoreChanged`], since the rows that show it
+    /// are to be asked for again.
+    ///
+    /// # Errors
+    /// No thread could be had.
+    pub fn start(data: &Path, events: Sender) -> io::Result<Self> {
+        let (wake, woken) = sync_channel(1);
+        let live = Self::new(data);
+        // Without the sender: the thread ends with the last of those that may ask.
+        let looked_at = live.clone();
+        std::thread::Builder::new().name("sights".into()).spawn(move || {
+            while woken.recv().is_ok() {
+                if looked_at.changed() && events.send(Event::StoreChanged).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { wake: Some(wake), ..live })
+    }
+
+    /// They are still on the screen: looks again, beside whoever asks.
+    pub fn look(&self) {
+        if let Some(wake) = &self.wake {
+            // One look that is due already will see it as well.
+            let _ = wake.try_send(());
+        }
     }
 
     /// Says which runs are shown, each with its attempt; gives what is seen of them.
@@ -112,8 +144,8 @@ impl LiveRuns {
         *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
     }
 
-    /// Looks again; whether one of them has printed, was stopped or let go since it was shown.
-    pub fn changed(&self) -> bool {
+    /// Looks at once; whether one of them has printed, was stopped or let go since it was shown.
+    fn changed(&self) -> bool {
         let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.seen().iter().any(|s| s.look() != s.sight) || logs.iter().any(|(dir, at)| last_output(dir) != *at)
     }
@@ -285,6 +317,18 @@ mod tests {
         assert!(!live.changed());
         live.show(&[]);
         assert!(!live.changed(), "what is not shown is not looked at");
+    }
+
+    #[test]
+    fn what_goes_on_is_looked_for_beside_whoever_asks_and_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, mut mailbox) = mailbox();
+        let live = LiveRuns::start(dir.path(), sender).unwrap();
+        live.show_operations(vec![dir.path().to_owned()]);
+        std::fs::write(dir.path().join("out.000001.wlog"), "a").unwrap();
+        live.look();
+        let told = mailbox.next(Some(Duration::from_secs(10)));
+        assert!(matches!(told, Some(Event::StoreChanged)), "{told:?}");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Shell {
         let asked = chosen.ask_ground && terminal::say(ground::QUESTION).is_ok();
         let keys = Keys::start(events.clone(), ground::Listener::new(asked))?;
         let found = find::find(&options.directory).map_err(io::Error::other)?;
-        let live = LiveRuns::new(&options.data);
+        let live = LiveRuns::start(&options.data, events.clone())?;
         let growth = Growth::start(events.clone())?;
         let checkouts = Checkouts::start(events.clone())?;
         let service_looks = ServiceLooks::start(&options.data, events.clone())?;

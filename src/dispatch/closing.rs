@@ -8,7 +8,7 @@ use wharf_model::WorkspaceId;
 use wharf_model::config::Retention;
 use wharf_model::rules::close_check::{AskedBy, CloseCheck, CloseRows, Found, Place, judge, root};
 use wharf_model::rules::reap::{self, Candidate};
-use wharf_model::{ProjectId, UnixMillis};
+use wharf_model::{CompanyId, ProjectId, UnixMillis};
 use wharf_store::{Reader, StoreError};
 
 use crate::workspace::close::{self, Limits, LookAsk};
@@ -118,13 +118,15 @@ pub struct Reapable {
 pub fn reapable(
     reader: &Reader,
     project: Option<ProjectId>,
+    company: Option<CompanyId>,
     retention: &Retention,
     now: UnixMillis,
 ) -> Result<Vec<Reapable>, StoreError> {
     let never = never(reader)?;
     let mut all = Vec::new();
     let begun = Instant::now();
-    for workspace in reader.reap_candidates(project)? {
+    let candidates = reader.reap_candidates(project)?;
+    for workspace in candidates.into_iter().filter(|w| company.is_none_or(|c| w.company_id == c)) {
         let Some(rows) = reader.close_rows(workspace.id)? else { continue };
         all.push(one(rows, never.clone(), retention, now, LOOKING.saturating_sub(begun.elapsed())));
     }

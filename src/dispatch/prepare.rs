@@ -116,7 +116,7 @@ fn close(data: &Path, row: &RequestRow, retention: Retention) -> Result<Prepared
 /// What may be archived by itself: in the project that was named, or in all.
 fn reap(data: &Path, row: &RequestRow, retention: Retention) -> Result<Prepared, StoreError> {
     let project = row.args.get("project").and_then(Value::as_str).and_then(|p| p.parse().ok());
-    let judged = closing::reapable(&Reader::open(data)?, project, &retention, clock::now())?;
+    let judged = closing::reapable(&Reader::open(data)?, project, None, &retention, clock::now())?;
     let candidates = judged
         .into_iter()
         .map(|one| ReapCandidate {

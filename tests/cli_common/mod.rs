@@ -17,6 +17,10 @@ pub const CONFIG: &str = r#"
 [project]
 key = "SHOP"
 
+[[job]]
+name = "build"
+command = "true"
+
 [[agent]]
 name = "good"
 adapter = "process"
@@ -254,7 +258,7 @@ impl Drop for Place {
             self.end(&["cancel", &number(&run), "--grace", "0s"]);
         }
         for service in self.rows("services") {
-            self.end(&["service", "stop", &number(&service)]);
+            self.end(&["service", "stop", &number(&service), "--yes"]);
         }
     }
 }

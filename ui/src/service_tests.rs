@@ -99,13 +99,29 @@ fn what_is_wanted_of_services_is_asked_by_name() {
         let last = words(&bench).pop().unwrap();
         assert_eq!(last, ("service.set_desired".into(), service_id(10).text(), json!({ "desired": wanted })));
     }
-    bench.keys("a");
-    assert!(bench.text().contains("services have no terminal"), "{}", bench.text());
     // One between two starts is started at once, and stopped for good.
     let mut bench = Bench::open(160, 45, every_service);
     bench.keys("3 j j s x");
     let asked: Vec<String> = requests(&bench).into_iter().map(|r| r.kind).collect();
     assert_eq!(asked, ["service.start", "service.stop"]);
+}
+
+#[test]
+fn nothing_of_what_is_marked_is_asked_before_the_dialog_is_answered() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 space space space space space x");
+    assert!(matches!(bench.app.overlay, Some(Overlay::Confirm(_))), "{}", bench.text());
+    let text = bench.text();
+    assert!(text.contains("S-11 worker wanted stopped"), "{text}");
+    assert_eq!(requests(&bench), []);
+    bench.keys("Esc");
+    assert_eq!(requests(&bench), [], "nobody confirmed it");
+    bench.keys("x");
+    bench.send(crate::msg::Msg::Tick(crate::testing::NOW.plus(200)));
+    bench.keys("y");
+    let of = |kind: &str| requests(&bench).into_iter().filter(|r| r.kind == kind).count();
+    assert_eq!(of("service.set_desired"), 1);
+    assert!(of("service.stop") > 0);
 }
 
 #[test]

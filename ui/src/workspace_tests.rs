@@ -189,6 +189,59 @@ fn an_archive_is_undone_with_one_key_in_this_session() {
     assert_eq!(undo.target, Some(("workspace", workspace_id(7).text())));
     bench.keys("u");
     assert_eq!(requests(&bench).len(), 2, "an undo is done once");
+    assert!(said(&bench).contains("brought back already"), "{}", said(&bench));
+    // What was refused is not forgotten; what was done is.
+    let refused = RequestOutcome::Refused { code: "workspace_restore_failed".into(), words: "the disk is full".into() };
+    bench.send(Msg::RequestAnswered { tag: undo.tag, outcome: refused });
+    bench.keys("u");
+    let again = requests(&bench).remove(2);
+    assert_eq!(again.target, undo.target);
+    let done = RequestOutcome::Done { words: "restored".into(), run: None };
+    bench.send(Msg::RequestAnswered { tag: again.tag, outcome: done });
+    bench.keys("u");
+    assert!(said(&bench).contains("nothing was archived"), "{}", said(&bench));
+}
+
+#[test]
+fn a_look_that_nobody_asked_for_here_does_not_change_in_silence_what_is_confirmed() {
+    let mut bench = at(7, 160, 45);
+    bench.keys("x");
+    read(&mut bench, 150);
+    let question = Question::CloseCheck(workspace_id(7));
+    let tell = |bench: &mut Bench, check: CloseCheck| {
+        bench.send(Msg::Rows { question: question.clone(), answer: Ok(Answer::CloseCheck(Box::new(check))) });
+    };
+    // The same once more, at another time.
+    let mut same = close_check(workspace_id(7));
+    same.preview.at = NOW.plus(100);
+    tell(&mut bench, same);
+    assert!(!bench.text().contains("Things have changed"), "{}", bench.text());
+    let Some(Ok(Answer::CloseCheck(other))) = changed(&question) else { panic!("there is a check") };
+    tell(&mut bench, *other);
+    let text = bench.text();
+    assert!(text.contains("Things have changed meanwhile") && text.contains("▲ 4 changed files"), "{text}");
+    bench.keys("y");
+    assert_eq!(requests(&bench), [], "what has changed has to be read first");
+    read(&mut bench, 400);
+    bench.keys("y");
+    assert_eq!(requests(&bench)[0].args, json!({ "fingerprint": "beef" }));
+}
+
+#[test]
+fn the_diff_from_the_dialog_is_of_what_the_dialog_is_about() {
+    let mut bench = at(7, 160, 45);
+    // Marked, and then the cursor goes on.
+    bench.keys("space g g");
+    if bench.app.workspaces.workspace().map(|w| w.number) == Some(7) {
+        bench.keys("j");
+    }
+    assert_ne!(bench.app.workspaces.workspace().map(|w| w.number), Some(7));
+    bench.keys("x");
+    assert!(bench.text().contains("Archive W-7"), "{}", bench.text());
+    bench.keys("v");
+    assert!(bench.app.overlay.is_none());
+    assert_eq!(bench.app.workspaces.workspace().map(|w| w.number), Some(7));
+    assert!(bench.text().contains("[Diff]"), "{}", bench.text());
 }
 
 #[test]

@@ -1,19 +1,95 @@
 //! Verbs on all services of a workspace, and what a stop would do.
 
 use serde_json::{Value, json};
-use wharf_model::{Kind, RequestRow, ServiceId};
-use wharf_store::view::{EntityKind, ServiceItem};
+use wharf_model::rules::service_order;
+use wharf_model::{Kind, RequestRow, ServiceId, WorkspaceId};
+use wharf_store::view::{EntityKind, ServiceItem, ServiceQuery};
 
-use super::super::context::{Context, print};
+use super::super::context::{Context, print, say};
 use super::super::desk::{Ask, Desk};
 use super::super::docs::ServiceDoc;
 use super::super::error::{CliError, Result, exit};
 use super::super::logs::named_one;
 use super::super::signals::CUT_OFF;
-use super::{LIMIT, failed, named, print_line};
+use super::super::workspace::{Asked, confirm};
+use super::{LIMIT, LOOKED_THROUGH, failed, named, print_line};
+
+/// Says who loses what is stopped and asks, where there is somebody; gives what that was judged by.
+pub fn confirmed(
+    context: &Context,
+    items: &[ServiceItem],
+    what: &str,
+    again: &str,
+    yes: bool,
+) -> Result<Option<Value>> {
+    let losers: Vec<String> = items.iter().filter(|i| i.service.status.is_open()).flat_map(losers).collect();
+    if losers.is_empty() {
+        return Ok(None);
+    }
+    for line in &losers {
+        // What is asked about is told whatever was asked of other words.
+        if yes {
+            context.remark(line)
+        } else if !context.global.json {
+            say(line)
+        }
+    }
+    if !yes {
+        confirm(context, &format!("Stop {what}?"), what, again)?;
+    }
+    let judged = items.iter().map(|item| {
+        let users = item.users.iter().map(|u| u.run_id);
+        service_order::judged(&item.service, users, item.dependents.iter().map(|o| o.id))
+    });
+    Ok(serde_json::to_value(service_order::judged_together(judged)).ok())
+}
+
+/// Stops the services of a workspace, or the one of this name, or says what that would do.
+pub fn stop_in_workspace(context: &Context, text: &str, name: Option<&str>, asked: &Asked) -> Result<u8> {
+    let reader = context.reader_for(text)?;
+    let found = named_one(&reader, text, EntityKind::Workspace)?;
+    let id = WorkspaceId(found.id);
+    let row = reader.workspace(id)?.map(|w| w.workspace);
+    let mut items = Vec::new();
+    let mut below = None;
+    loop {
+        let page = reader.services(&ServiceQuery::default(), below, LOOKED_THROUGH)?;
+        let its = |i: &ServiceItem| {
+            i.service.status.is_open() && service_order::is_of_workspace(&i.service, id, row.as_ref())
+        };
+        items.extend(page.rows.into_iter().filter(its).filter(|i| name.is_none_or(|n| i.service.name == n)));
+        below = page.next;
+        if below.is_none() {
+            break;
+        }
+    }
+    let label = &found.label;
+    if asked.dry_run {
+        if items.is_empty() {
+            let message = format!("{label} has no service: nothing of it runs");
+            return Err(CliError::new(exit::REFUSED, "illegal_state", message).entity(label.clone()));
+        }
+        return show_stops(context, &items, Some(label));
+    }
+    let which = name.map_or_else(String::new, |name| format!("{name} "));
+    let again = format!("wharf service stop {which}--workspace {label} --yes");
+    let expect = confirmed(context, &items, &format!("the services of {label}"), &again, asked.yes)?;
+    drop(reader);
+    ask_of_workspace(context, text, name, "service.stop", expect)
+}
 
 /// Carries out a verb on all services of a workspace, or on the one of this name.
 pub fn of_workspace(context: &Context, text: &str, name: Option<&str>, kind: &'static str) -> Result<u8> {
+    ask_of_workspace(context, text, name, kind, None)
+}
+
+fn ask_of_workspace(
+    context: &Context,
+    text: &str,
+    name: Option<&str>,
+    kind: &'static str,
+    expect: Option<Value>,
+) -> Result<u8> {
     let reader = context.reader_for(text)?;
     let workspace = named_one(&reader, text, EntityKind::Workspace)?;
     drop(reader);
@@ -21,7 +97,7 @@ pub fn of_workspace(context: &Context, text: &str, name: Option<&str>, kind: &'s
     let result: Result<_> = (|| {
         let args = name.map_or_else(|| json!({}), |name| json!({ "service": name }));
         let target_id = Some(workspace.id.to_string());
-        let row = desk.ask(Ask { kind, target_type: "workspace", target_id, args, expect: None })?;
+        let row = desk.ask(Ask { kind, target_type: "workspace", target_id, args, expect })?;
         let finished = desk.finished(&row, LIMIT);
         let mut items = Vec::new();
         for id in services_of(&row) {
@@ -90,18 +166,39 @@ pub fn would_stop(context: &Context, text: &str) -> Result<u8> {
             .next(format!("wharf show {number}"))
             .entity(number));
     }
-    let losers = losers(&item);
+    show_stops(context, std::slice::from_ref(&item), None)
+}
+
+/// What a stop would do, of one service or of those of a workspace.
+fn show_stops(context: &Context, items: &[ServiceItem], workspace: Option<&str>) -> Result<u8> {
     if context.global.json {
-        context.document(&json!({
-            "schema": "wharf.service_stop/1", "service": number, "stops": true,
-            "users": item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect::<Vec<_>>(),
-            "needed_by": item.dependents.iter().map(|s| Kind::Service.number(s.number)).collect::<Vec<_>>(),
-        }))?;
+        let one = |item: &ServiceItem| {
+            json!({
+                "schema": "wharf.service_stop/1", "service": Kind::Service.number(item.service.number), "stops": true,
+                "users": item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect::<Vec<_>>(),
+                "needed_by": item.dependents.iter().map(|s| Kind::Service.number(s.number)).collect::<Vec<_>>(),
+            })
+        };
+        match (workspace, items) {
+            (None, [item]) => context.document(&one(item))?,
+            _ => context.document(&json!({
+                "schema": "wharf.services_stop/1", "workspace": workspace,
+                "services": items.iter().map(|item| {
+                    let mut one = one(item);
+                    // Only a document has one.
+                    one.as_object_mut().and_then(|o| o.remove("schema"));
+                    one
+                }).collect::<Vec<_>>(),
+            }))?,
+        }
         return Ok(exit::DONE);
     }
-    let mut out = format!("stops  {number} {}\n", item.service.name);
-    for line in losers {
-        out.push_str(&format!("keeps  {line}\n"));
+    let mut out = String::new();
+    for item in items {
+        out.push_str(&format!("stops  {} {}\n", Kind::Service.number(item.service.number), item.service.name));
+        for line in losers(item) {
+            out.push_str(&format!("keeps  {line}\n"));
+        }
     }
     print(out.as_bytes())?;
     Ok(exit::DONE)

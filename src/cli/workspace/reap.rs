@@ -5,14 +5,16 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
-use wharf_model::UnixMillis;
 use wharf_model::rules::release::Judged;
+use wharf_model::{CompanyId, UnixMillis};
+use wharf_store::Reader;
 use wharf_ui::format;
 
 use super::confirm;
 use crate::cli::context::{Context, print};
 use crate::cli::desk::{Ask, Desk};
 use crate::cli::error::{CliError, Result, exit};
+use crate::cli::project::find_here;
 use crate::clock;
 use crate::console::workspace_preview::reap_preview;
 use crate::dispatch::closing::Reapable;
@@ -23,8 +25,8 @@ const LIMIT: Duration = Duration::from_hours(1);
 /// What of `wharf workspaces` is about reaping.
 #[derive(Debug, Clone, Args)]
 pub struct ReapArgs {
-    /// Archive those of finished issues, where they are clean
-    #[arg(long)]
+    /// Archive those of finished issues, where they are clean: of the current project's company, or all outside one
+    #[arg(long, conflicts_with_all = ["filter", "limit", "after", "no_header", "archived"])]
     pub reap: bool,
     /// With --reap: only say which would go, and why the others stay
     #[arg(long, requires = "reap")]
@@ -60,7 +62,7 @@ struct One {
 /// Judges all, asks, and archives those that are due.
 pub fn reap(context: &Context, args: &ReapArgs) -> Result<u8> {
     let reader = context.store()?;
-    let judged = reap_preview(&reader, None)?.map_err(|why| {
+    let judged = reap_preview(&reader, company(context, &reader)?)?.map_err(|why| {
         CliError::new(exit::CONFIG, "config_invalid", "the user's own file cannot be used, so nothing is archived")
             .text(why)
             .next("fix it, then wharf workspaces --reap --dry-run")
@@ -95,7 +97,27 @@ pub fn reap(context: &Context, args: &ReapArgs) -> Result<u8> {
     desk.close();
     let answer = result?.result.unwrap_or_default();
     show(context, &judged, args, Some(&answer))?;
-    Ok(exit::DONE)
+    Ok(code(&expect, &answer))
+}
+
+/// The company of the current project, as the console shows it: what is another's is nothing to be reaped from here.
+fn company(context: &Context, reader: &Reader) -> Result<Option<CompanyId>> {
+    match find_here(context) {
+        Ok(found) => Ok(reader.project_at(&found.root.display().to_string())?.map(|p| p.company_id)),
+        // A project that was named must be one.
+        Err(error) if context.global.project.is_some() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// All that was confirmed has gone, some of it, or none.
+fn code(expect: &[Judged], answer: &Value) -> u8 {
+    let archived = answer["archived"].as_array().map_or(0, Vec::len);
+    match archived {
+        0 => exit::REFUSED,
+        n if n < expect.len() => exit::THING_FAILED,
+        _ => exit::DONE,
+    }
 }
 
 fn show(context: &Context, judged: &[Reapable], args: &ReapArgs, answer: Option<&Value>) -> Result<()> {

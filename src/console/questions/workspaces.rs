@@ -104,6 +104,73 @@ pub fn stock(reader: &Reader, row: &WorkspaceRow, time: Duration) -> Result<Opti
     Ok(Some(inventory::stock(&checkout.ask(closing::never(reader)?, time))))
 }
 
+/// What bringing a workspace back would do, as the acceptance decides it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn restore_preview(
+    reader: &Reader,
+    id: WorkspaceId,
+    snapshot: Option<SnapshotId>,
+    known: &Known,
+    at: UnixMillis,
+    zone: Zone,
+) -> Result<Preview, StoreError> {
+    let refused = |why: String| Ok(Preview { refused: Some(why), at, ..Preview::default() });
+    let Some(item) = reader.workspace(id)? else {
+        return refused("there is no such workspace any more".to_owned());
+    };
+    let row = &item.workspace;
+    let number = Kind::Workspace.number(row.number);
+    let all = reader.snapshots(id, 200)?;
+    let kept = || all.iter().filter(|s| s.snapshot.status == wharf_model::SnapshotStatus::Kept);
+    let asked = match snapshot {
+        None => None,
+        Some(wanted) => match kept().find(|s| s.snapshot.id == wanted) {
+            Some(found) => Some(found),
+            None => return refused(format!("{number} has no such snapshot, or it is kept no longer")),
+        },
+    };
+    let mut words = Restored { lines: Vec::new(), note: String::new() };
+    match (row.status, asked, &row.trash_path) {
+        (WorkspaceStatus::Archived, Some(s), Some(_)) => {
+            return refused(format!("its directory is in the trash: R in the list first, then {}", s.number()));
+        }
+        (WorkspaceStatus::Archived, None, Some(trash)) => words.out_of_trash(row, trash),
+        (WorkspaceStatus::Archived | WorkspaceStatus::Missing, asked, _) => {
+            let Some(from) = asked.or_else(|| kept().next()) else {
+                return refused("nothing of it is kept any more: neither its directory nor a snapshot".to_owned());
+            };
+            words.anew(row, &from.number(), from.snapshot.files);
+        }
+        (WorkspaceStatus::Idle | WorkspaceStatus::InReview | WorkspaceStatus::Failed, Some(s), _) => {
+            let around = reader.close_rows(id)?.map(|rows| rows.around()).unwrap_or_default();
+            let busy: Vec<String> = around.live_runs.into_iter().chain(around.operations).collect();
+            if !busy.is_empty() {
+                return refused(format!("it is in use: {}", busy.join(", ")));
+            }
+            let next = all.first().map_or(1, |newest| newest.snapshot.ordinal + 1);
+            let figures = known.figures.unwrap_or_default();
+            let now = [
+                figures.dirty.map(|n| format::plural(n, "changed file")),
+                figures.untracked.map(|n| format!("{} untracked", format::count(n))),
+            ];
+            let some = now.into_iter().flatten().filter(|words| !words.starts_with("0 "));
+            let now = some.collect::<Vec<_>>().join(", ");
+            words.over_what_is_there(&format!("{number}.{next}"), now, s, (at, zone));
+        }
+        (status, ..) => return refused(format!("it is {}", status.as_str().replace('_', " "))),
+    }
+    Ok(Preview {
+        lines: words.lines,
+        note: words.note,
+        expect: vec![Expect { id: row.id.text(), version: row.version }],
+        at,
+        refused: None,
+        args: Vec::new(),
+    })
+}
+
 impl Asking<'_> {
     /// Those that are kept; archived ones when they are asked for, else only how many there are.
     pub(super) fn workspaces(
@@ -158,74 +225,19 @@ impl Asking<'_> {
 
     /// What bringing it back would do, as the acceptance decides it.
     pub(super) fn restore_preview(&self, id: WorkspaceId, snapshot: Option<SnapshotId>) -> Result<Preview, StoreError> {
-        let refused = |why: String| Ok(Preview { refused: Some(why), at: self.now, ..Preview::default() });
-        let Some(item) = self.reader.workspace(id)? else {
-            return refused("there is no such workspace any more".to_owned());
-        };
-        let row = &item.workspace;
-        let number = Kind::Workspace.number(row.number);
-        let all = self.reader.snapshots(id, 200)?;
-        let kept = || all.iter().filter(|s| s.snapshot.status == wharf_model::SnapshotStatus::Kept);
-        let asked = match snapshot {
-            None => None,
-            Some(wanted) => match kept().find(|s| s.snapshot.id == wanted) {
-                Some(found) => Some(found),
-                None => return refused(format!("{number} has no such snapshot, or it is kept no longer")),
-            },
-        };
-        let mut words = Restored { lines: Vec::new(), note: String::new() };
-        match (row.status, asked, &row.trash_path) {
-            (WorkspaceStatus::Archived, Some(s), Some(_)) => {
-                return refused(format!("its directory is in the trash: R in the list first, then {}", s.number()));
-            }
-            (WorkspaceStatus::Archived, None, Some(trash)) => words.out_of_trash(row, trash),
-            (WorkspaceStatus::Archived | WorkspaceStatus::Missing, asked, _) => {
-                let Some(from) = asked.or_else(|| kept().next()) else {
-                    return refused("nothing of it is kept any more: neither its directory nor a snapshot".to_owned());
-                };
-                words.anew(row, &from.number(), from.snapshot.files);
-            }
-            (WorkspaceStatus::Idle | WorkspaceStatus::InReview | WorkspaceStatus::Failed, Some(s), _) => {
-                let around = self.reader.close_rows(id)?.map(|rows| rows.around()).unwrap_or_default();
-                let busy: Vec<String> = around.live_runs.into_iter().chain(around.operations).collect();
-                if !busy.is_empty() {
-                    return refused(format!("it is in use: {}", busy.join(", ")));
-                }
-                let next = all.first().map_or(1, |newest| newest.snapshot.ordinal + 1);
-                let figures = self.scope.checkouts.of(id).figures.unwrap_or_default();
-                let now = [
-                    figures.dirty.map(|n| format::plural(n, "changed file")),
-                    figures.untracked.map(|n| format!("{} untracked", format::count(n))),
-                ];
-                let some = now.into_iter().flatten().filter(|words| !words.starts_with("0 "));
-                let now = some.collect::<Vec<_>>().join(", ");
-                words.over_what_is_there(&format!("{number}.{next}"), now, s, self);
-            }
-            (status, ..) => return refused(format!("it is {}", status.as_str().replace('_', " "))),
-        }
-        Ok(Preview {
-            lines: words.lines,
-            note: words.note,
-            expect: vec![Expect { id: row.id.text(), version: row.version }],
-            at: self.now,
-            refused: None,
-            args: Vec::new(),
-        })
+        restore_preview(self.reader, id, snapshot, &self.scope.checkouts.of(id), self.now, self.scope.zone)
     }
 
     /// Which of finished issues would go, and why the others stay: looks into the directories of those that are due.
     pub(super) fn reap_preview(&self) -> Result<Preview, StoreError> {
-        let company = self.company()?;
-        let all = match reap_preview(self.reader, None)? {
+        let all = match reap_preview(self.reader, self.company()?)? {
             Ok(all) => all,
             Err(why) => {
                 let refused = Some(format!("the user's config cannot be used: {why}"));
                 return Ok(Preview { refused, at: self.now, ..Preview::default() });
             }
         };
-        let of_company = |r: &&Reapable| company.is_none_or(|c| r.rows.workspace.company_id == c);
-        let (go, stay): (Vec<&Reapable>, Vec<&Reapable>) =
-            all.iter().filter(of_company).partition(|r| r.stays.is_none());
+        let (go, stay): (Vec<&Reapable>, Vec<&Reapable>) = all.iter().partition(|r| r.stays.is_none());
         let refused = go.is_empty().then(|| "Nothing is to be reaped.".to_owned());
         let removes = go.iter().map(|r| self.reap_line(r, PreviewVerb::Removes));
         let keeps = stay.iter().map(|r| self.reap_line(r, PreviewVerb::Keeps));
@@ -310,13 +322,13 @@ impl Restored {
         before: &str,
         now: String,
         snapshot: &wharf_store::view::SnapshotItem,
-        asking: &Asking<'_>,
+        (at, zone): (UnixMillis, Zone),
     ) {
         let row = &snapshot.snapshot;
         self.add(PreviewVerb::Keeps, format!("what is there now as snapshot {before}"), now);
         let files = format::plural(u64::try_from(row.files).unwrap_or(0), "file");
         let size = format::size(u64::try_from(row.bytes).unwrap_or(0));
-        let made = format::moment(row.created_at, asking.now, asking.scope.zone);
+        let made = format::moment(row.created_at, at, zone);
         self.add(
             PreviewVerb::Restores,
             format!("{files} of snapshot {}", snapshot.number()),

@@ -85,8 +85,8 @@ impl Shell {
         if ages && self.app.screen == ScreenId::Services {
             self.service_looks.look();
         }
-        if ages && self.live.changed() {
-            self.refresh_due = true;
+        if ages {
+            self.live.look();
         }
         self.refresh_due |= self.retry.take(now);
         if self.refresh_due && self.refreshed_at.is_none_or(|at| now >= at + self.frame()) {

@@ -68,8 +68,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         RequestKind::ServiceStart | RequestKind::ServiceStop | RequestKind::ServiceRestart
             if row.target_type.as_deref() == Some("workspace") =>
         {
-            let name = row.args.get("service").and_then(Value::as_str);
-            service::carry_out(d, kind, target(row)?, name, &actor)?
+            service::carry_out(d, row, kind, target(row)?, &actor)?
         }
         RequestKind::ServiceStart => {
             let project = config::first_verb(d, prepared, &actor)?;

@@ -75,6 +75,10 @@ impl App {
                 for item in archived.into_iter().flat_map(|c| &c.items) {
                     self.workspaces.was_archived(&item.target.1);
                 }
+                let restored = confirmed.iter().filter(|c| c.kind == crate::commands::workspaces::RESTORE);
+                for item in restored.flat_map(|c| &c.items) {
+                    self.workspaces.forget_archived(&item.target.1);
+                }
                 self.say(Tone::Good, format!("{title}: {words}"));
                 // Whoever starts a run and waits for it wants to see what it does.
                 if let (Some(run), true) = (run, self.started == Some(tag) && self.screen == ScreenId::Ledger) {
@@ -92,6 +96,11 @@ impl App {
             (Some(_), _) => {}
             (None, _) => self.say(Tone::Bad, "The editor gave nothing back; the text is as it was".to_owned()),
         }
+    }
+
+    /// Whether a request of this kind about this thing is not answered yet.
+    pub fn waits_for(&self, kind: &str, id: &str) -> bool {
+        self.confirmed.values().any(|c| c.kind == kind && c.items.iter().any(|i| i.target.1 == id))
     }
 
     /// Remembers what a request was confirmed with.

@@ -83,7 +83,7 @@ pub const COMMANDS: &[Command] = &[
         hint: "",
         ..command("environment.open", "Open the file of {}", "its file", HERE, &["o"], chosen_one, edit)
     },
-    tab("environment.facts", "Facts, and what a probe found", HERE, &["t d", "w"], |app| show(app, FACTS)),
+    tab("environment.facts", "Facts, and what a probe found", HERE, &["t d", "w", "t w"], |app| show(app, FACTS)),
     tab("environment.tab.leases", "Leases", HERE, &["t l"], |app| show(app, LEASES)),
     tab("environment.config", "Config", HERE, &["t c"], |app| show(app, CONFIG)),
     tab("environment.probes", "Probes and changes", HERE, &["t h"], |app| show(app, PROBES)),

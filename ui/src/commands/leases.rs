@@ -111,7 +111,9 @@ pub const COMMANDS: &[Command] = &[
             app.go(ScreenId::Ledger, &names);
         },
     },
-    tab("lease.facts", "Facts, and who holds it", HERE, &["t d", "w"], |app| app.leases.base_mut().show_tab(FACTS)),
+    tab("lease.facts", "Facts, and who holds it", HERE, &["t d", "w", "t w"], |app| {
+        app.leases.base_mut().show_tab(FACTS)
+    }),
     tab("lease.history", "History", HERE, &["t h"], |app| app.leases.base_mut().show_tab(HISTORY)),
     tab("lease.realisation", "Realisation", HERE, &["t r"], |app| app.leases.base_mut().show_tab(REALISATION)),
     tab("lease.cleanup", "Cleanup log", HERE, &["t o"], |app| app.leases.base_mut().show_tab(CLEANUP)),

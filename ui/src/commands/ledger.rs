@@ -100,7 +100,7 @@ pub const COMMANDS: &[Command] = &[
         },
     },
     tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
-    tab("tab.why", "Why", HERE, &["t w"], |app| app.ledger.base_mut().show_tab(WHY)),
+    tab("tab.why", "Why", HERE, &["w", "t w"], |app| app.ledger.base_mut().show_tab(WHY)),
 ];
 
 /// Decides about what cannot be judged, after a preview.

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::command::{Command, Level, Place};
 use crate::effect::{Effect, Question};
 use crate::overlay::Overlay;
-use crate::overlay::confirm::{Confirm, Item};
+use crate::overlay::confirm::{Also, Confirm, Item};
 use crate::rows::{Expect, ServiceLine};
 use crate::screen::browse::Browse;
 use crate::screen::services::{FACTS, LOG, RUNS, WHY};
@@ -42,9 +42,9 @@ pub const COMMANDS: &[Command] = &[
         level: Level::Preview,
         legal: |app| some(&app.services, "service", can_stop, "it does not run, and nobody wants it to"),
         run: |app| {
-            end(app, &STOP, |s| s.live);
-            // One that is wanted and does not run is wanted no more.
-            want(app, "stopped", |s| !s.live && s.desired == "running");
+            // One that is wanted and does not run is wanted no more: once the others are confirmed, if they have to be.
+            let unwanted = wants(app, "stopped", |s| !s.live && s.desired == "running");
+            end(app, &STOP, |s| s.live, unwanted);
         },
     },
     Command {
@@ -56,7 +56,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &["R"],
         level: Level::Preview,
         legal: |app| some(&app.services, "service", |_| true, "it cannot be restarted"),
-        run: |app| end(app, &RESTART, |_| true),
+        run: |app| end(app, &RESTART, |_| true, Vec::new()),
     },
     Command {
         name: "service.open",
@@ -98,21 +98,6 @@ pub const COMMANDS: &[Command] = &[
                 app.outbox.push(Effect::EditFile { path, line });
             }
         },
-    },
-    Command {
-        name: "service.attach",
-        title: "Attach to the terminal of {}",
-        help: "attach to its terminal",
-        hint: "",
-        places: HERE,
-        keys: &["a"],
-        level: Level::Free,
-        // No service has a terminal: their shims are given pipes.
-        legal: |app| match app.services.service() {
-            None => Err("no service is selected".to_owned()),
-            Some(_) => Err("services have no terminal of their own; Enter reads its log, ! opens a shell there".into()),
-        },
-        run: |_| {},
     },
     wanted("service.want-running", "Want {} running, always", "want it running", |app| want(app, "running", |_| true)),
     wanted("service.want-stopped", "Want {} stopped, whoever asks", "want it stopped", |app| {
@@ -223,13 +208,28 @@ fn can_stop(service: &ServiceLine) -> bool {
 
 /// Asks for a desired state, for each of the chosen ones that it is for.
 fn want(app: &mut App, desired: &'static str, which: fn(&ServiceLine) -> bool) {
-    for service in chosen(app, which).into_iter().filter(|s| s.desired != desired || desired == "running") {
-        let title = format!("Want {} {desired}", name(&service));
-        let target = Some(("service", service.id.text()));
-        let args = json!({ "desired": desired });
-        let expect = vec![Expect { id: service.id.text(), version: service.version }];
-        app.outbox.request(title, "service.set_desired", target, args, expect);
+    let all = wants(app, desired, which);
+    ask(app, all);
+}
+
+fn ask(app: &mut App, all: Vec<Also>) {
+    for Also { title, kind, target, args, expect, .. } in all {
+        app.outbox.request(title, kind, Some(target), args, expect);
     }
+}
+
+/// What is to be asked for a desired state, for each of the chosen ones that it is for.
+fn wants(app: &App, desired: &'static str, which: fn(&ServiceLine) -> bool) -> Vec<Also> {
+    let those = chosen(app, which).into_iter().filter(|s| s.desired != desired || desired == "running");
+    let also = |s: ServiceLine| Also {
+        title: format!("Want {} {desired}", name(&s)),
+        kind: "service.set_desired",
+        target: ("service", s.id.text()),
+        args: json!({ "desired": desired }),
+        expect: vec![Expect { id: s.id.text(), version: s.version }],
+        line: (format!("{} {} wanted {desired}", name(&s), s.name), format!("it was wanted {}", s.desired)),
+    };
+    those.map(also).collect()
 }
 
 /// What ends a service, for good or not.
@@ -259,11 +259,12 @@ fn chosen(app: &App, which: fn(&ServiceLine) -> bool) -> Vec<ServiceLine> {
     app.services.chosen().into_iter().filter(|s| which(s)).cloned().collect()
 }
 
-/// At once when no run uses any of them and no service needs any, else after a preview.
-fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool) {
+/// At once when no run uses any of them and no service needs any, else after a preview; and with it what else is
+/// asked.
+fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool, also: Vec<Also>) {
     let services = chosen(app, which);
     if services.is_empty() {
-        return;
+        return ask(app, also);
     }
     let words = (end.verb, end.doing);
     let now = app.env.now;
@@ -282,9 +283,10 @@ fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool) {
             let tag = app.outbox.request(title, end.kind, target, json!({}), expect);
             app.confirmed(tag, Confirm::unasked(words, end.kind, json!({}), vec![item(&service)], now));
         }
-        return;
+        return ask(app, also);
     }
     let items: Vec<Item> = services.iter().map(item).collect();
-    let confirm = Confirm::open(words, end.kind, json!({}), items, now, &mut app.outbox);
+    let mut confirm = Confirm::open(words, end.kind, json!({}), items, now, &mut app.outbox);
+    confirm.also = also;
     app.open(Overlay::Confirm(Box::new(confirm)));
 }

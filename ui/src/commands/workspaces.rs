@@ -84,7 +84,7 @@ pub const COMMANDS: &[Command] = &[
         title: "Why {} is as it is",
         help: "why",
         hint: "why",
-        ..tab("workspace.why", "Why", HERE, &["w"], |app| app.workspaces.base_mut().show_tab(FACTS))
+        ..tab("workspace.why", "Why", HERE, &["w", "t w"], |app| app.workspaces.base_mut().show_tab(FACTS))
     },
     Command {
         name: "workspace.reap",
@@ -105,13 +105,14 @@ pub const COMMANDS: &[Command] = &[
         places: HERE,
         keys: &["u"],
         level: Level::Free,
-        legal: |app| match app.workspaces.last_archived() {
+        legal: |app| match undone_next(app) {
             Some(_) => Ok(()),
-            None => Err("nothing was archived in this session".to_owned()),
+            None if app.workspaces.archived().is_empty() => Err("nothing was archived in this session".to_owned()),
+            None => Err("it is being brought back already".to_owned()),
         },
         run: |app| {
-            if let Some(id) = app.workspaces.last_archived() {
-                app.workspaces.forget_archived(id);
+            // It is forgotten once that was accepted: what is refused can be tried again.
+            if let Some(id) = undone_next(app) {
                 bring_back(app, id, "the archived workspace".to_owned(), Vec::new());
             }
         },
@@ -207,7 +208,13 @@ fn archive(app: &mut App) {
 
 /// Kind of the request that archives.
 pub const ARCHIVE: &str = "workspace.archive";
-const RESTORE: &str = "workspace.restore";
+/// Kind of the request that brings back.
+pub const RESTORE: &str = "workspace.restore";
+
+/// The workspace that was archived from here last and is not asked back yet.
+fn undone_next(app: &App) -> Option<WorkspaceId> {
+    app.workspaces.archived().iter().rev().copied().find(|id| !app.waits_for(RESTORE, &id.text()))
+}
 
 fn restorable(app: &App) -> Result<(), String> {
     if let Some(snapshot) = app.workspaces.snapshot() {

@@ -14,7 +14,7 @@ use crate::env::Outbox;
 use crate::format;
 use crate::layout;
 use crate::msg::Answer;
-use crate::rows::{Preview, PreviewVerb};
+use crate::rows::{Expect, Preview, PreviewVerb};
 use crate::text;
 use crate::theme::{Ground, Ink};
 
@@ -36,6 +36,34 @@ pub struct Item {
     pub target: (&'static str, String),
     /// What would happen, once known.
     pub preview: Option<Result<Preview, String>>,
+}
+
+/// A request that goes with what is confirmed, and not before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Also {
+    /// What it is, for the message.
+    pub title: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it is done to.
+    pub target: (&'static str, String),
+    /// Its arguments.
+    pub args: Value,
+    /// The versions that were seen.
+    pub expect: Vec<Expect>,
+    /// The line that tells of it: what, and how.
+    pub line: (String, String),
+}
+
+/// Said when what was shown is not so any more.
+const CHANGED: &str = "Things have changed meanwhile; this is what would happen now.";
+
+/// Whether both say the same, whenever they were made.
+fn same(one: &Result<Preview, String>, other: &Result<Preview, String>) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Preview { at: other.at, ..one.clone() } == *other,
+        (one, other) => one == other,
+    }
 }
 
 /// The dialog.
@@ -62,6 +90,8 @@ pub struct Confirm {
     /// Close checks of workspaces, which are shown before what would happen.
     pub close: Option<Close>,
     written: String,
+    /// What is asked together with it, once it is confirmed: of things that need no preview of their own.
+    pub also: Vec<Also>,
     /// The lines as they were before things changed.
     before: Vec<(&'static str, String, String)>,
     shown_at: Option<UnixMillis>,
@@ -129,6 +159,7 @@ impl Confirm {
             typed: None,
             counted: false,
             close: None,
+            also: Vec::new(),
             written: String::new(),
             before: Vec::new(),
             shown_at: None,
@@ -162,34 +193,44 @@ impl Confirm {
         self.written.clear();
         self.shown_at = None;
         self.asked_at = now;
-        "Things have changed meanwhile; this is what would happen now.".clone_into(&mut self.said);
+        CHANGED.clone_into(&mut self.said);
         for item in &mut self.items {
             item.preview = None;
             out.ask(item.question.clone());
         }
     }
 
-    /// Takes a preview.
+    /// Takes a preview, whoever asked for it: the screen below looks again from time to time.
     pub fn answer(&mut self, question: &Question, answer: &Result<Answer, String>, now: UnixMillis) {
-        let preview = match answer {
-            Ok(Answer::Preview(preview)) => Ok(preview.clone()),
-            Ok(Answer::CloseCheck(check)) if self.close.is_some() => {
-                let mine = self.items.iter().position(|i| i.question == *question);
-                if let (Some(close), Some(at)) = (&mut self.close, mine) {
-                    close.take(at, check);
-                }
-                Ok(check.preview.clone())
-            }
+        let Some(at) = self.items.iter().position(|i| i.question == *question) else { return };
+        let (preview, check) = match answer {
+            Ok(Answer::Preview(preview)) => (Ok(preview.clone()), None),
+            Ok(Answer::CloseCheck(check)) if self.close.is_some() => (Ok(check.preview.clone()), Some(check.as_ref())),
             Ok(_) => return,
-            Err(words) => Err(words.clone()),
+            Err(words) => (Err(words.clone()), None),
         };
-        for item in self.items.iter_mut().filter(|i| i.question == *question) {
-            // A preview that differs from the one on the screen has to be read anew.
-            if item.preview.as_ref() != Some(&preview) {
-                item.preview = Some(preview.clone());
-                self.shown_at = None;
+        let shown = self.items[at].preview.as_ref();
+        let is_same = shown.is_some_and(|shown| same(shown, &preview))
+            && self.close.as_ref().is_none_or(|close| close.is_same(at, check));
+        if !is_same {
+            // What was shown is not replaced in silence: a `y` may be on its way that means what stood there.
+            if shown.is_some() {
+                // What nobody had the time to read is nothing to compare with.
+                if self.before.is_empty() || self.shown_at.is_some_and(|at| at.until(now) >= READ_MS) {
+                    self.before = self.lines();
+                }
+                if let Some(close) = &mut self.close {
+                    close.was(at);
+                }
+                CHANGED.clone_into(&mut self.said);
+                self.written.clear();
             }
+            self.shown_at = None;
         }
+        if let Some(close) = &mut self.close {
+            close.take(at, check);
+        }
+        self.items[at].preview = Some(preview);
         if self.shown_at.is_none() && self.items.iter().all(|i| i.preview.is_some()) {
             self.shown_at = Some(now);
             if self.counted {
@@ -278,11 +319,14 @@ impl Confirm {
             let target = Some(item.target.clone()).filter(|(_, id)| !id.is_empty());
             let tag = app.outbox.request(title.clone(), self.kind, target, args, preview.expect.clone());
             let close = self.close.as_ref().map(|close| close.only(&item, &self.items));
-            let mut alone = Self { items: vec![item], title, close, ..self.clone() };
+            let mut alone = Self { items: vec![item], title, close, also: Vec::new(), ..self.clone() };
             if alone.typed.is_some() && !alone.counted {
                 alone = alone.wants_typing();
             }
             app.confirmed(tag, alone);
+        }
+        for also in self.also.clone() {
+            app.outbox.request(also.title, also.kind, Some(also.target), also.args, also.expect);
         }
         After::Closes
     }
@@ -302,6 +346,8 @@ impl Confirm {
                 },
             }
         }
+        let also = self.also.iter().map(|a| (PreviewVerb::Records.word(), a.line.0.clone(), a.line.1.clone()));
+        lines.extend(also);
         lines
     }
 

@@ -155,14 +155,14 @@ impl Workspaces {
         }
     }
 
-    /// The workspace that was archived from here last.
-    pub fn last_archived(&self) -> Option<WorkspaceId> {
-        self.archived.last().copied()
+    /// The workspaces that were archived from here, the last one at the end.
+    pub fn archived(&self) -> &[WorkspaceId] {
+        &self.archived
     }
 
-    /// Forgets it: what was done has been undone.
-    pub fn forget_archived(&mut self, id: WorkspaceId) {
-        self.archived.retain(|known| *known != id);
+    /// Forgets one: what was done has been undone.
+    pub fn forget_archived(&mut self, id: &str) {
+        self.archived.retain(|known| known.text() != id);
     }
 
     /// Rows that operations take above the log.

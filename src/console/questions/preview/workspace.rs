@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use wharf_model::rules::close_check::{AskedBy, CloseCheck, CloseVerdict};
-use wharf_model::{ProjectId, UnixMillis, WorkspaceId, WorkspaceRow};
+use wharf_model::{CompanyId, UnixMillis, WorkspaceId, WorkspaceRow};
 use wharf_store::{Reader, StoreError};
 use wharf_ui::rows::Expect;
 
@@ -80,14 +80,14 @@ fn expect(judged: &[wharf_model::rules::release::Judged]) -> Vec<Expect> {
     judged.iter().map(|j| Expect { id: j.id.clone(), version: j.version }).collect()
 }
 
-/// Judges every workspace of a project, or of all, that might be archived by itself. The user's config may stand in
+/// Judges every workspace of a company, or of all, that might be archived by itself. The user's config may stand in
 /// the way; its words are then the inner error.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn reap_preview(reader: &Reader, project: Option<ProjectId>) -> Result<Result<Vec<Reapable>, String>, StoreError> {
+pub fn reap_preview(reader: &Reader, company: Option<CompanyId>) -> Result<Result<Vec<Reapable>, String>, StoreError> {
     match prepare::retention() {
-        Ok(retention) => closing::reapable(reader, project, &retention, clock::now()).map(Ok),
+        Ok(retention) => closing::reapable(reader, None, company, &retention, clock::now()).map(Ok),
         Err(why) => Ok(Err(why)),
     }
 }

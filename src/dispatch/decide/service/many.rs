@@ -1,32 +1,21 @@
 //! All services of a workspace at once.
 
 use serde_json::{Value, json};
-use wharf_model::rules::service_desired::{after_action, is_reported};
-use wharf_model::rules::service_order::lies_in;
-use wharf_model::{Kind, RequestKind, ReuseScope, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceRow};
+use wharf_model::rules::service_desired::after_action;
+use wharf_model::rules::service_order::{dependents, is_of_workspace, judged, judged_together};
+use wharf_model::{Kind, RequestKind, RequestRow, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceRow};
 
 use super::by_hand::{restart_by_hand, start_by_hand, stop_by_hand};
 use super::desired::meant;
 use super::{find, stop};
 use crate::dispatch::decide::Deciding;
+use crate::dispatch::decide::release::check_unchanged;
 use crate::dispatch::input::{Actor, Refusal};
 
 /// Services of a workspace: those that are kept for it, and those that run inside its directory.
 fn in_workspace(d: &Deciding<'_, '_>, workspace: WorkspaceId) -> Vec<ServiceId> {
     let row = d.tx.get::<WorkspaceRow>(workspace);
-    let places: Vec<&str> =
-        row.into_iter().flat_map(|w| [w.cwd.as_deref(), w.provider_ref.as_deref()]).flatten().collect();
-    let id = workspace.text();
-    d.state()
-        .services
-        .values()
-        .filter(|s| {
-            let its_own = s.scope_type == ReuseScope::ExecutionWorkspace && s.scope_id == id;
-            its_own || places.iter().any(|place| lies_in(&s.cwd, place))
-        })
-        .filter(|s| !is_reported(s))
-        .map(|s| s.id)
-        .collect()
+    d.state().services.values().filter(|s| is_of_workspace(s, workspace, row)).map(|s| s.id).collect()
 }
 
 /// Stops every service of a workspace, also those that run inside its directory for somebody else, and sees to it
@@ -47,11 +36,12 @@ pub(crate) fn stop_all_of_workspace(d: &mut Deciding<'_, '_>, workspace: Workspa
 /// A verb of an operator on all services of a workspace, or on the one of this name.
 pub(crate) fn carry_out(
     d: &mut Deciding<'_, '_>,
+    row: &RequestRow,
     kind: RequestKind,
     workspace: WorkspaceId,
-    name: Option<&str>,
     actor: &Actor,
 ) -> Result<Value, Refusal> {
+    let (asked, name) = (row, row.args.get("service").and_then(Value::as_str));
     let Some(row) = d.tx.get::<WorkspaceRow>(workspace).cloned() else {
         return Err(Refusal::new("id_unknown", "there is no such workspace, or it is archived and its files are gone"));
     };
@@ -74,6 +64,11 @@ pub(crate) fn carry_out(
         };
         return Err(Refusal::new("illegal_state", format!("{number} has {which}: {why}")));
     }
+    let judged = chosen.iter().map(|s| {
+        let needed_by = dependents(d.state().services.values(), s.id).map(|o| o.id);
+        judged(s, d.state().users_of(s.id), needed_by)
+    });
+    check_unchanged(asked, &judged_together(judged.collect::<Vec<_>>()))?;
     let (mut services, mut refused) = (Vec::new(), Vec::new());
     for service in chosen {
         let id = service.id;

@@ -37,6 +37,25 @@ pub fn judged(
         .collect()
 }
 
+/// What stopping several at once was judged by: their rows, and who else uses them, each once.
+pub fn judged_together(all: impl IntoIterator<Item = Vec<Judged>>) -> Vec<Judged> {
+    let mut together = std::collections::BTreeMap::new();
+    for Judged { id, version } in all.into_iter().flatten() {
+        // One that goes with the others is judged by its row, whoever needs it.
+        let known = together.entry(id).or_insert(version);
+        *known = version.max(*known);
+    }
+    together.into_iter().map(|(id, version)| Judged { id, version }).collect()
+}
+
+/// Whether a service belongs to a workspace: kept for it, or running inside one of its directories. What an adapter
+/// keeps is the adapter's.
+pub fn is_of_workspace(service: &ServiceRow, id: WorkspaceId, workspace: Option<&WorkspaceRow>) -> bool {
+    let places = workspace.into_iter().flat_map(|w| [w.cwd.as_deref(), w.provider_ref.as_deref()]).flatten();
+    let its_own = service.scope_type == ReuseScope::ExecutionWorkspace && service.scope_id == id.text();
+    !super::service_desired::is_reported(service) && (its_own || places.into_iter().any(|p| lies_in(&service.cwd, p)))
+}
+
 /// Whether `cwd` lies in `directory` or is it. Both are absolute.
 pub fn lies_in(cwd: &str, directory: &str) -> bool {
     let directory = directory.trim_end_matches('/');

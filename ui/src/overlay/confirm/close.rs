@@ -45,9 +45,25 @@ impl Close {
         Self { subjects, before: none.clone(), checks: none }
     }
 
-    pub(super) fn take(&mut self, at: usize, check: &CloseCheck) {
+    /// Takes what was found, or that it could not be.
+    pub(super) fn take(&mut self, at: usize, check: Option<&CloseCheck>) {
         if let Some(known) = self.checks.get_mut(at) {
-            *known = Some(check.clone());
+            *known = check.cloned();
+        }
+    }
+
+    /// Whether this is what is known already, apart from when it was found.
+    pub(super) fn is_same(&self, at: usize, check: Option<&CloseCheck>) -> bool {
+        match (self.checks.get(at).and_then(Option::as_ref), check) {
+            (Some(known), Some(check)) => known.verdict == check.verdict && known.items == check.items,
+            (known, check) => known.is_none() && check.is_none(),
+        }
+    }
+
+    /// What is shown of this one is what the next is compared with.
+    pub(super) fn was(&mut self, at: usize) {
+        if let (Some(before), Some(Some(known))) = (self.before.get_mut(at), self.checks.get(at)) {
+            *before = Some(known.clone());
         }
     }
 
@@ -298,8 +314,14 @@ pub(super) fn follow(confirm: &Confirm, code: KeyCode, app: &mut App) -> After {
         app.go(screen, &[name]);
         return After::Closes;
     }
-    match command::named(DIFF) {
-        Some(command) if confirm.items.len() == 1 => {
+    match (command::named(DIFF), confirm.items.as_slice()) {
+        (Some(command), [item]) => {
+            // A marked one need not be the one under the cursor, which is the one that the command is about.
+            let is_there = app.screen == ScreenId::Workspaces
+                && app.workspaces.workspace().is_some_and(|w| w.id.text() == item.target.1);
+            if !is_there {
+                app.go(ScreenId::Workspaces, std::slice::from_ref(&item.name));
+            }
             app.defer(command);
             After::Closes
         }

@@ -351,8 +351,18 @@ fn effects(found: &Found, around: &Around, plan: &ClosePlan) -> Vec<CloseEffect>
                 ..effect(CloseVerb::Runs, command.clone())
             });
             if found.head.is_some() {
-                let words = format!("all of it as snapshot {}", plan.snapshot);
+                // A snapshot has nothing that git ignores; the directory in the trash has it.
+                let what = if found.ignored.is_empty() { "all of it" } else { "all but ignored files" };
+                let words = format!("{what} as snapshot {}", plan.snapshot);
                 all.push(CloseEffect { until: plan.snapshot_until, ..effect(CloseVerb::Keeps, words) });
+            }
+            match plan.trash_until {
+                None => all.push(effect(CloseVerb::Keeps, "its files: they stay in the trash".to_owned())),
+                Some(_) if !found.ignored.is_empty() => {
+                    let keeps = effect(CloseVerb::Keeps, "the ignored files in the trash".to_owned());
+                    all.push(CloseEffect { until: plan.trash_until, ..keeps });
+                }
+                Some(_) => {}
             }
             all.extend(commands);
             let what = if plan.is_worktree { "the worktree" } else { "the directory" };

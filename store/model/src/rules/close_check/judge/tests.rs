@@ -145,6 +145,23 @@ fn it_reads_as_the_sketch_does() {
 }
 
 #[test]
+fn what_no_snapshot_has_is_not_said_to_be_in_it() {
+    let keeps = |found: &Found, plan: &ClosePlan| -> Vec<(String, Option<UnixMillis>)> {
+        let check = judge(found, &Around::default(), plan, AskedBy::Operator);
+        let keeps = check.effects.into_iter().filter(|e| e.verb == CloseVerb::Keeps);
+        keeps.map(|e| (e.words, e.until)).filter(|(words, _)| !words.starts_with("the branch")).collect()
+    };
+    let (mut one, mut plan) = (found(), plan());
+    let at = |ms| Some(UnixMillis(ms));
+    assert_eq!(keeps(&one, &plan), [("all of it as snapshot W-7.3".to_owned(), at(30))]);
+    one.ignored = names(&["target"]);
+    let but = ("all but ignored files as snapshot W-7.3".to_owned(), at(30));
+    assert_eq!(keeps(&one, &plan), [but.clone(), ("the ignored files in the trash".to_owned(), at(7))]);
+    plan.trash_until = None;
+    assert_eq!(keeps(&one, &plan), [but, ("its files: they stay in the trash".to_owned(), None)]);
+}
+
+#[test]
 fn nothing_is_done_to_what_is_not_ours_and_no_command_runs_where_nothing_is() {
     let mut other = found();
     other.place = Place::NotOurs("it contains the project".into());

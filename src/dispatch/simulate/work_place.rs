@@ -299,10 +299,9 @@ fn nobody_enters_a_workspace_that_is_on_its_way_out() {
     realise(&mut bench, first, &plan("x"));
     let id = workspace(&bench, first).id;
     end(&mut bench, first);
-    for (status, words) in [
-        (WorkspaceStatus::Archiving, "is being archived"),
-        (WorkspaceStatus::CleanupFailed, "has failed (no room)"),
-    ] {
+    for (status, words) in
+        [(WorkspaceStatus::Archiving, "is being archived"), (WorkspaceStatus::CleanupFailed, "has failed (no room)")]
+    {
         let row = bench.state.workspaces.get_mut(&id).unwrap();
         (row.status, row.failure_reason) = (status, Some("no room".into()));
         let run = start(&mut bench, "plain", json!({}));

@@ -515,7 +515,8 @@ pub enum Fact {
     /// A workspace was brought back, or a snapshot was put into it.
     WorkspaceRestored { action: ActionId, workspace: WorkspaceId, back: Box<RestoredWorkspace> },
     /// What was asked of a workspace could not be done, and trying again would not help.
-    WorkspaceWorkFailed { action: ActionId, workspace: WorkspaceId, message: String },
+    /// `in_place` says that its directory is certainly where it was, whole.
+    WorkspaceWorkFailed { action: ActionId, workspace: WorkspaceId, message: String, in_place: bool },
     /// Whether the directory of a resting workspace is there, which is certain either way; of the row in this version.
     WorkspaceSeen { workspace: WorkspaceId, version: i64, there: bool },
     /// What was kept for a while is removed for good.

@@ -52,7 +52,10 @@ pub async fn archive(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> F
     match everything(ctx, action, job).await {
         Ok(gone) => Fact::WorkspaceArchived { action: action.id, workspace, gone: Box::new(gone) },
         Err(Stopped::Over) => Fact::ActionDone { action: action.id },
-        Err(Stopped::Failed(message)) => Fact::WorkspaceWorkFailed { action: action.id, workspace, message },
+        Err(Stopped::Failed(message)) => {
+            let in_place = in_place(action, job).await;
+            Fact::WorkspaceWorkFailed { action: action.id, workspace, message, in_place }
+        }
     }
 }
 
@@ -89,10 +92,22 @@ async fn everything(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Re
     Ok(ArchivedWorkspace { trash_path, bytes: None, branch_deleted, notes })
 }
 
-/// Whether an earlier try of this very removal has moved the directory.
+/// Whether the directory is certainly where it was.
+async fn in_place(action: &ActionRow, job: &WorkspaceJob) -> bool {
+    let path = root(&job.rows.workspace).map(PathBuf::from);
+    let trash = text(action, "trash").and_then(|t| t.parse::<Uuid>().ok());
+    let Some((path, trash)) = path.zip(trash) else { return false };
+    is_moved(&path, trash).await == Ok(false) && is_there(&path).await == Ok(true)
+}
+
+/// Whether an earlier try of this very removal has moved the directory: its record alone is written before that.
 async fn is_moved(path: &Path, id: Uuid) -> Result<bool, String> {
     let Some(place) = path.parent().map(|p| p.join(trash::DIRECTORY).join(id.to_string())) else { return Ok(false) };
-    blocking(move || trash::record(&place).map(|r| r.is_some()).map_err(|e| e.to_string())).await
+    blocking(move || {
+        let record = trash::record(&place).map_err(|e| e.to_string())?;
+        record.map_or(Ok(false), |record| record.is_at(&place)).map_err(|e| e.to_string())
+    })
+    .await
 }
 
 /// Whether the directory is there; what cannot be told is no answer.
@@ -174,12 +189,12 @@ async fn keep(
     let cwd = root(&job.rows.workspace).unwrap_or_default();
     let mut without = None;
     let work = async {
-        match snapshot::take(id, job, REASON).await {
-            Ok(made) => Ok(Some(made)),
+        match snapshot::take_anew(id, job, REASON).await {
+            Ok(made) => Ok(made),
             // The trash has all of it.
             Err(why @ KeepError::NoRepository { .. }) => {
                 without = Some(why.to_string());
-                Ok(None)
+                Ok(Vec::new())
             }
             Err(why) => Err(why.to_string()),
         }
@@ -189,11 +204,13 @@ async fn keep(
     let made = own::step(ctx, &owner(action, job), &job.operations, step, cwd, work).await??;
     notes.extend(without);
     kill_point("workspace.snapshot_made");
-    let Some(made) = made else { return Ok(()) };
-    let snapshot = Box::new(snapshot::told(&made, REASON));
-    let workspace = job.rows.workspace.id;
-    if ctx.inbox.tell(Fact::SnapshotTaken { action: action.id, workspace, snapshot }).await.over {
-        return Err(Stopped::Over);
+    // Those of tries that were cut off get their rows too.
+    for made in &made {
+        let snapshot = Box::new(snapshot::told(made, REASON));
+        let workspace = job.rows.workspace.id;
+        if ctx.inbox.tell(Fact::SnapshotTaken { action: action.id, workspace, snapshot }).await.over {
+            return Err(Stopped::Over);
+        }
     }
     kill_point("workspace.snapshot_committed");
     Ok(())

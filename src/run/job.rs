@@ -23,8 +23,12 @@ const GRACE_MS: u64 = 5_000;
 /// Runs the job, or finds it again, and stays until its end is told.
 pub async fn run(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact {
     let workspace = job.rows.workspace.id;
-    let failed =
-        |message: &str| Fact::WorkspaceWorkFailed { action: action.id, workspace, message: message.to_owned() };
+    let failed = |message: &str| Fact::WorkspaceWorkFailed {
+        action: action.id,
+        workspace,
+        message: message.to_owned(),
+        in_place: true,
+    };
     let id = text(action, "operation").and_then(|t| t.parse::<OperationId>().ok());
     let config = action.args.as_ref().and_then(|a| serde_json::from_value::<JobConfig>(a["job"].clone()).ok());
     let Some((id, config)) = id.zip(config) else { return failed("the action names no job") };

@@ -33,7 +33,7 @@ pub async fn restore(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> F
             kill_point("workspace.brought_back");
             Fact::WorkspaceRestored { action: action.id, workspace, back: Box::new(back) }
         }
-        Ok(Err(message)) => Fact::WorkspaceWorkFailed { action: action.id, workspace, message },
+        Ok(Err(message)) => Fact::WorkspaceWorkFailed { action: action.id, workspace, message, in_place: false },
         Err(Over) => Fact::ActionDone { action: action.id },
     }
 }
@@ -50,35 +50,57 @@ async fn bring(
     };
     let cwd = root(&job.rows.workspace).unwrap_or_default();
     let step = (OperationPhase::WorkspaceRestore, &*shown);
+    let from = text(action, "from");
+    if !matches!(from, Some("trash" | "fresh"))
+        && let Err(message) = keep_before(ctx, action, job, &shown).await?
+    {
+        return Ok(Err(message));
+    }
     let work = async {
-        match text(action, "from") {
-            Some("trash") => out_of_the_trash(action, job).await.map(|back| (back, None)),
+        match from {
+            Some("trash") => out_of_the_trash(action, job).await,
             Some("fresh") => fresh(ctx, action, job).await.map(applied),
             _ => into(action, job).await.map(applied),
         }
     };
-    let result = own::step(ctx, &owner(action, job), &job.operations, step, cwd, work).await?;
-    let (back, before) = match result {
-        Ok(done) => done,
-        Err(message) => return Ok(Err(message)),
-    };
-    // What was there before is kept in a row of its own, so that this can be undone.
-    if let Some(before) = before {
-        let workspace = job.rows.workspace.id;
-        let snapshot = Box::new(told(&before, &format!("before {shown}")));
-        ctx.inbox.tell(Fact::SnapshotTaken { action: action.id, workspace, snapshot }).await;
-    }
-    Ok(Ok(back))
+    own::step(ctx, &owner(action, job), &job.operations, step, cwd, work).await
 }
 
-fn applied(done: Applied) -> (RestoredWorkspace, Option<snapshot::Snapshot>) {
-    let back = RestoredWorkspace {
+/// Keeps what is there in a row of its own, before any of it is replaced: whatever becomes of the rest, it can be
+/// undone.
+async fn keep_before(
+    ctx: &Context,
+    action: &ActionRow,
+    job: &WorkspaceJob,
+    shown: &str,
+) -> Result<Result<(), String>, Over> {
+    let reason = format!("before {shown}");
+    let step = (OperationPhase::WorkspaceSnapshot, &*format!("snapshot of {} ({reason})", job.rows.number()));
+    let work = async {
+        let ask = into_ask(action, job)?;
+        blocking(move || restore::keep_before(&ask).map_err(|e| e.to_string())).await
+    };
+    let cwd = root(&job.rows.workspace).unwrap_or_default();
+    let before = match own::step(ctx, &owner(action, job), &job.operations, step, cwd, work).await? {
+        Ok(before) => before,
+        Err(message) => return Ok(Err(message)),
+    };
+    kill_point("workspace.before_kept");
+    let snapshot = Box::new(told(&before, &reason));
+    let workspace = job.rows.workspace.id;
+    if ctx.inbox.tell(Fact::SnapshotTaken { action: action.id, workspace, snapshot }).await.over {
+        return Err(Over);
+    }
+    Ok(Ok(()))
+}
+
+fn applied(done: Applied) -> RestoredWorkspace {
+    RestoredWorkspace {
         path: done.path.display().to_string(),
         branch: done.snapshot.branch.clone(),
         snapshot: Some(done.snapshot.id),
         notes: done.notes,
-    };
-    (back, done.before)
+    }
 }
 
 async fn out_of_the_trash(action: &ActionRow, job: &WorkspaceJob) -> Result<RestoredWorkspace, String> {
@@ -112,10 +134,15 @@ async fn fresh(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<
 }
 
 async fn into(action: &ActionRow, job: &WorkspaceJob) -> Result<Applied, String> {
+    let ask = into_ask(action, job)?;
+    blocking(move || restore::into_workspace(&ask).map_err(|e| e.to_string())).await
+}
+
+fn into_ask(action: &ActionRow, job: &WorkspaceJob) -> Result<IntoAsk, String> {
     let (id, before) = named(action, "snapshot").zip(named(action, "before")).ok_or("the action names no snapshot")?;
     let workspace = &job.rows.workspace;
     let path = root(workspace).map(PathBuf::from).ok_or("it never had a directory")?;
-    let ask = IntoAsk {
+    Ok(IntoAsk {
         id,
         before,
         project: workspace.project_id,
@@ -123,8 +150,7 @@ async fn into(action: &ActionRow, job: &WorkspaceJob) -> Result<Applied, String>
         path,
         at: clock::now(),
         limits: SnapshotLimits::default(),
-    };
-    blocking(move || restore::into_workspace(&ask).map_err(|e| e.to_string())).await
+    })
 }
 
 /// Removes for good what is kept no longer.

@@ -47,6 +47,21 @@ pub(super) fn told(made: &Snapshot, reason: &str) -> TakenSnapshot {
 
 /// Makes the snapshot of an action, or finds the one that an earlier try made.
 pub(super) async fn take(id: SnapshotId, job: &WorkspaceJob, reason: &str) -> Result<Snapshot, KeepError> {
+    taken(id, job, reason, snapshot::take).await
+}
+
+/// Makes the snapshot of a try that begins with the directory in place, and gives those of earlier tries with it:
+/// what was changed since they were made is in none of them.
+pub(super) async fn take_anew(id: SnapshotId, job: &WorkspaceJob, reason: &str) -> Result<Vec<Snapshot>, KeepError> {
+    taken(id, job, reason, snapshot::take_anew).await
+}
+
+async fn taken<T: Send + 'static>(
+    id: SnapshotId,
+    job: &WorkspaceJob,
+    reason: &str,
+    take: fn(&SnapshotAsk) -> Result<T, KeepError>,
+) -> Result<T, KeepError> {
     let path = PathBuf::from(root(&job.rows.workspace).unwrap_or_default());
     let ask = SnapshotAsk {
         id,
@@ -56,7 +71,7 @@ pub(super) async fn take(id: SnapshotId, job: &WorkspaceJob, reason: &str) -> Re
         at: clock::now(),
         limits: SnapshotLimits::default(),
     };
-    tokio::task::spawn_blocking(move || snapshot::take(&ask))
+    tokio::task::spawn_blocking(move || take(&ask))
         .await
         .unwrap_or_else(|_| Err(KeepError::NotOurs { path, why: "making its snapshot broke off".to_owned() }))
 }
@@ -64,7 +79,7 @@ pub(super) async fn take(id: SnapshotId, job: &WorkspaceJob, reason: &str) -> Re
 /// Carries out `workspace.snapshot`.
 pub async fn snapshot(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact {
     let workspace = job.rows.workspace.id;
-    let failed = |message: String| Fact::WorkspaceWorkFailed { action: action.id, workspace, message };
+    let failed = |message: String| Fact::WorkspaceWorkFailed { action: action.id, workspace, message, in_place: true };
     let Some(id) = named(action, "snapshot") else { return failed("the action names no snapshot".to_owned()) };
     let reason = text(action, "reason").unwrap_or("asked for");
     let cwd = root(&job.rows.workspace).unwrap_or_default();

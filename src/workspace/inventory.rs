@@ -99,8 +99,8 @@ pub fn stock(ask: &StockAsk) -> Stock {
     let known = tracked.is_some();
     let tracked = tracked.unwrap_or_default();
     let found = survey(&ours.path, repo.as_ref(), &tracked, Bounds { entries: ask.limits.entries, until });
-    let complete = found.troubles.is_empty();
-    stock.unknown.extend(found.troubles.iter().cloned());
+    let complete = found.troubles.is_empty() && found.unseen.is_empty();
+    stock.unknown.extend(found.troubles.iter().chain(&found.unseen).cloned());
     stock.bytes = complete.then_some(found.bytes);
     stock.last_change = found.newest.map(UnixMillis);
     let new = found.items.iter().filter(|i| i.class == Class::Untracked && i.path != mark::PLAIN_FILE.as_bytes());

@@ -3,14 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
+use git2::Repository;
+use uuid::Uuid;
 use wharf_model::{ProjectId, RunId, UnixMillis, WorkspaceId};
 
 use super::containment::contained;
 use super::inspect::{self, AtPath, RepositoryFacts};
 use super::mark::{self, Mark, WORKTREE_FILE};
 use super::plan::{Facts, Plan, Refusal};
+use super::trash::held;
 use super::worktree::{CommandSpec, Git, LockReason};
 use super::{WorkspaceError, parent};
+use crate::clock;
 
 /// A worktree that is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +35,30 @@ pub struct Realised {
     pub note: String,
 }
 
-/// Makes the parent directory where the plan needs one.
-pub fn prepare(facts: &Facts, plan: &Plan) -> Result<(), WorkspaceError> {
+/// Makes the parent directory where the plan needs one, and holds what only the entry reached that git is to
+/// replace. Gives the words for that.
+pub fn prepare(facts: &Facts, plan: &Plan) -> Result<Option<String>, WorkspaceError> {
     match plan {
-        Plan::Reuse { .. } | Plan::Refused(_) => Ok(()),
+        Plan::Reuse { .. } | Plan::Refused(_) => Ok(None),
         Plan::Redo { then, .. } => prepare(facts, then),
-        Plan::Create { .. } | Plan::AttachBranch { .. } => {
-            parent::prepare(&facts.parent, facts.repo.root().unwrap_or(&facts.repo.common_dir))
+        Plan::Create { path, over_missing, .. } | Plan::AttachBranch { path, over_missing, .. } => {
+            parent::prepare(&facts.parent, facts.repo.root().unwrap_or(&facts.repo.common_dir))?;
+            if *over_missing { hold_entry(&facts.repo, path) } else { Ok(None) }
         }
+    }
+}
+
+/// Holds what only the entry of a directory that is gone reached: its HEAD, its log, what was staged.
+fn hold_entry(repo: &RepositoryFacts, path: &Path) -> Result<Option<String>, WorkspaceError> {
+    let Some(entry) = inspect::worktrees(repo)?.into_iter().find(|w| w.path == path && w.missing) else {
+        return Ok(None);
+    };
+    let held = Repository::open(&repo.common_dir)
+        .map_err(|e| e.message().to_owned())
+        .and_then(|r| held::hold(&r, &entry.private_dir, Uuid::now_v7(), clock::now()).map_err(|e| e.to_string()));
+    match held {
+        Ok(name) => Ok(Some(format!("what only git's old entry of {} reached is held by {name}", path.display()))),
+        Err(why) => Err(WorkspaceError::NotAsPlanned { path: path.to_owned(), why }),
     }
 }
 

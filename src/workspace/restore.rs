@@ -103,6 +103,38 @@ pub struct Applied {
 /// # Errors
 /// Something in the way that no snapshot holds, no such snapshot, not ours, something under way.
 pub fn into_workspace(ask: &IntoAsk) -> Result<Applied, KeepError> {
+    let Kept { root, repo, wanted, before } = keep(ask)?;
+    kill_point("workspace.restore_kept");
+    let (target, kept) = (read(&repo, &root, &wanted)?, read(&repo, &root, &before)?);
+    let done = apply::apply(&repo, &root, &target, Some(&kept), ask.limits)?;
+    let notes = notes(&repo, &wanted)?;
+    Ok(Applied {
+        path: root,
+        before: Some(before),
+        snapshot: wanted,
+        written: done.written,
+        removed: done.removed,
+        notes,
+    })
+}
+
+/// Only keeps what is there, so that it can be told of before anything is replaced; [`into_workspace`] finds it.
+///
+/// # Errors
+/// As those of [`into_workspace`].
+pub fn keep_before(ask: &IntoAsk) -> Result<Snapshot, KeepError> {
+    keep(ask).map(|kept| kept.before)
+}
+
+/// A checkout into which a snapshot may be put, and what was there before.
+struct Kept {
+    root: PathBuf,
+    repo: Repository,
+    wanted: Snapshot,
+    before: Snapshot,
+}
+
+fn keep(ask: &IntoAsk) -> Result<Kept, KeepError> {
     let ours = place::judge(&ask.path, ask.project, ask.workspace, &[]).map_err(|place| refused(&ask.path, *place))?;
     let root = ours.path;
     let repo = snapshot::open(&root)?;
@@ -128,18 +160,7 @@ pub fn into_workspace(ask: &IntoAsk) -> Result<Applied, KeepError> {
         at: ask.at,
         limits: ask.limits,
     })?;
-    kill_point("workspace.restore_kept");
-    let (target, kept) = (read(&repo, &root, &wanted)?, read(&repo, &root, &before)?);
-    let done = apply::apply(&repo, &root, &target, Some(&kept), ask.limits)?;
-    let notes = notes(&repo, &wanted)?;
-    Ok(Applied {
-        path: root,
-        before: Some(before),
-        snapshot: wanted,
-        written: done.written,
-        removed: done.removed,
-        notes,
-    })
+    Ok(Kept { root, repo, wanted, before })
 }
 
 /// Most open files that are looked at, and how long.

@@ -20,6 +20,7 @@ use git2::{Commit, ErrorCode, ObjectType, Oid, Repository, RepositoryOpenFlags};
 use rustix::fs::{CWD, FileType, Mode, OFlags, openat, readlinkat};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use wharf_model::rules::close_check::Listed;
 use wharf_model::{SnapshotId, UnixMillis, WorkspaceId};
 
@@ -194,6 +195,69 @@ pub fn take(ask: &SnapshotAsk) -> Result<Snapshot, KeepError> {
     find_in(&repo, ask.id)?.ok_or_else(|| KeepError::NoSnapshot { id: ask.id.to_string(), path: root.clone() })
 }
 
+/// Most snapshots of one action.
+const TRIES_MAX: u8 = 100;
+
+/// Makes a snapshot of what is there now, also when an earlier try has made one with this id: it then gets another
+/// id, which follows from the first one and the number of the try. Gives all of them, the newest last. One that
+/// keeps nothing that the one before does not is not kept.
+///
+/// # Errors
+/// As [`take`].
+pub fn take_anew(ask: &SnapshotAsk) -> Result<Vec<Snapshot>, KeepError> {
+    let repo = open(&ask.path)?;
+    let mut all = Vec::new();
+    for nth in 0..TRIES_MAX {
+        let id = id_of_try(ask.id, nth);
+        if let Some(there) = find_in(&repo, id)? {
+            all.push(there);
+            continue;
+        }
+        let made = take(&SnapshotAsk { id, ..ask.clone() })?;
+        match all.last() {
+            Some(before) if is_same(&repo, before, &made).unwrap_or(false) => {
+                forget(&ask.path, id)?;
+            }
+            _ => all.push(made),
+        }
+        return Ok(all);
+    }
+    Err(KeepError::TooLarge { path: ask.path.clone(), why: format!("it was tried {TRIES_MAX} times") })
+}
+
+fn id_of_try(first: SnapshotId, nth: u8) -> SnapshotId {
+    if nth == 0 {
+        return first;
+    }
+    let mut hash = Sha256::new();
+    hash.update(first.0.as_bytes());
+    hash.update([nth]);
+    let mut bytes = *first.0.as_bytes();
+    bytes[6..].copy_from_slice(&hash.finalize()[..10]);
+    SnapshotId(uuid::Builder::from_bytes(bytes).with_version(uuid::Version::SortRand).into_uuid())
+}
+
+fn last_parent<'r>(commit: &Commit<'r>) -> Result<Commit<'r>, git2::Error> {
+    commit.parent(commit.parent_count().saturating_sub(1))
+}
+
+/// Whether two snapshots keep the same: work tree, index, HEAD and all that a tree cannot hold.
+fn is_same(repo: &Repository, one: &Snapshot, other: &Snapshot) -> Result<bool, git2::Error> {
+    let parts = |snapshot: &Snapshot| {
+        let commit = repo.find_commit(snapshot.commit.parse()?)?;
+        let index = last_parent(&commit)?;
+        let beside: Vec<(Vec<u8>, Oid)> = last_parent(&index)?
+            .tree()?
+            .iter()
+            .filter(|e| e.name_bytes() != part::MANIFEST.as_bytes())
+            .map(|e| (e.name_bytes().to_vec(), e.id()))
+            .collect();
+        Ok::<_, git2::Error>((commit.tree_id(), index.tree_id(), beside))
+    };
+    let said = |s: &Snapshot| (s.head.clone(), s.branch.clone(), s.under_way.clone());
+    Ok(said(one) == said(other) && parts(one)? == parts(other)?)
+}
+
 fn ref_name(id: SnapshotId) -> String {
     format!("{REFS}{id}")
 }
@@ -351,6 +415,7 @@ fn left_out(survey: &Survey) -> Listed {
         survey.ignored_at_most_once().iter().map(|p| format!("{} (ignored)", shown(p))).collect();
     all.extend(survey.nested.iter().map(|p| format!("{} (a repository)", shown(p))));
     all.extend(survey.submodules.iter().map(|p| format!("{} (a submodule's files)", shown(p))));
+    all.extend(survey.unseen.iter().cloned());
     let special = survey.special.iter().filter(|(_, kind)| *kind != FileType::Fifo);
     all.extend(special.map(|(p, _)| format!("{} (a socket or a device)", shown(p))));
     Listed::of(all)

@@ -153,6 +153,8 @@ pub(crate) struct Survey {
     pub entries: usize,
     /// Newest change of a file, in milliseconds.
     pub newest: Option<i64>,
+    /// What could not be looked at below what is ignored or a repository of its own.
+    pub unseen: Vec<String>,
     /// What could not be looked at; where there is anything, the rest is not all.
     pub troubles: Vec<String>,
 }
@@ -174,6 +176,8 @@ struct Walk<'a> {
     found: Survey,
     several: BTreeSet<(u64, u64)>,
     todo: Vec<(Vec<u8>, Mode)>,
+    /// What git does not look into: after all that it does.
+    aside: Vec<(Vec<u8>, Mode)>,
 }
 
 /// Walks through a directory. Without a repository everything is untracked.
@@ -185,10 +189,11 @@ pub(crate) fn survey(top: &Path, repo: Option<&Repository>, tracked: &Tracked, b
         found: Survey::default(),
         several: BTreeSet::new(),
         todo: vec![(Vec::new(), Mode::Seen)],
+        aside: Vec::new(),
     };
     match walk::open(CWD, top.as_os_str()) {
         Ok(first) => walk.all(&first, bounds),
-        Err(e) => walk.trouble(&[], &e.to_string()),
+        Err(e) => walk.trouble(&[], Mode::Seen, &e.to_string()),
     }
     walk.found
 }
@@ -196,31 +201,49 @@ pub(crate) fn survey(top: &Path, repo: Option<&Repository>, tracked: &Tracked, b
 impl Walk<'_> {
     fn all(&mut self, first: &OwnedFd, bounds: Bounds) {
         let mut steps = 0;
-        while let Some((dir, mode)) = self.todo.pop() {
-            steps += dir.split(|b| *b == b'/').count();
-            let left = bounds.entries.saturating_sub(self.found.entries);
-            if steps > STEPS_MAX || left == 0 {
-                return self.trouble(&[], &format!("it has more than {} entries", bounds.entries));
+        let mut until = bounds.until;
+        loop {
+            let Some((dir, mode)) = self.todo.pop().or_else(|| {
+                if self.aside.is_empty() {
+                    return None;
+                }
+                self.todo = std::mem::take(&mut self.aside);
+                self.todo.pop()
+            }) else {
+                return;
+            };
+            if mode != Mode::Seen && until == bounds.until {
+                // The rest of the time belongs to reading what is kept.
+                until = Instant::now() + bounds.until.saturating_duration_since(Instant::now()) / 2;
             }
-            if Instant::now() > bounds.until {
-                return self.trouble(&[], "it took too long");
+            steps += dir.split(|b| *b == b'/').count();
+            // Of what git does not look into, the trash keeps any number.
+            let left = if mode == Mode::Seen { bounds.entries.saturating_sub(self.found.entries) } else { STEPS_MAX };
+            if steps > STEPS_MAX || left == 0 {
+                return self.trouble(&[], mode, &format!("it has more than {} entries", bounds.entries));
+            }
+            if Instant::now() > until {
+                return self.trouble(&[], mode, "it took too long");
             }
             let path = Path::new(OsStr::from_bytes(&dir));
             let opened = walk::below(first, path).and_then(|fd| names(&fd, left).map(|names| (fd, names)));
             match opened {
-                Ok((_, None)) => return self.trouble(&[], &format!("it has more than {} entries", bounds.entries)),
+                Ok((_, None)) => {
+                    return self.trouble(&[], mode, &format!("it has more than {} entries", bounds.entries));
+                }
                 Ok((fd, Some(names))) => self.dir(&fd, &dir, mode, names),
                 // It went meanwhile: what went is not there to be lost.
                 Err(e) if e.kind() == ErrorKind::NotFound && !dir.is_empty() => {}
-                Err(e) => self.trouble(&dir, &e.to_string()),
+                Err(e) => self.trouble(&dir, mode, &e.to_string()),
             }
         }
     }
 
-    fn trouble(&mut self, dir: &[u8], why: &str) {
-        if self.found.troubles.len() < TROUBLES_MAX {
+    fn trouble(&mut self, dir: &[u8], mode: Mode, why: &str) {
+        let troubles = if mode == Mode::Seen { &mut self.found.troubles } else { &mut self.found.unseen };
+        if troubles.len() < TROUBLES_MAX {
             let at = self.top.join(OsStr::from_bytes(dir));
-            self.found.troubles.push(format!("{} cannot be looked through: {why}", at.display()));
+            troubles.push(format!("{} cannot be looked through: {why}", at.display()));
         }
     }
 
@@ -231,7 +254,7 @@ impl Walk<'_> {
         }
         let mut below = Vec::new();
         for name in names {
-            self.found.entries += 1;
+            self.found.entries += usize::from(mode == Mode::Seen);
             let mut path = dir.to_vec();
             if !path.is_empty() {
                 path.push(b'/');
@@ -241,7 +264,7 @@ impl Walk<'_> {
                 Ok(stat) => stat,
                 Err(rustix::io::Errno::NOENT) => continue,
                 Err(e) => {
-                    self.trouble(&path, &e.to_string());
+                    self.trouble(&path, mode, &e.to_string());
                     continue;
                 }
             };
@@ -254,7 +277,9 @@ impl Walk<'_> {
             }
         }
         // The last one is taken first.
-        self.todo.extend(below.into_iter().rev());
+        let (seen, aside): (Vec<_>, Vec<_>) = below.into_iter().rev().partition(|(_, inner)| *inner == mode);
+        self.todo.extend(seen);
+        self.aside.extend(aside);
     }
 
     fn directory(&mut self, fd: &OwnedFd, name: &OsStr, path: &[u8], mode: Mode, stat: &Stat) -> Mode {
@@ -302,7 +327,7 @@ impl Walk<'_> {
         if link && mode != Mode::Git {
             match readlinkat(fd, name, Vec::new()) {
                 Ok(target) => self.link(&path, target.as_bytes()),
-                Err(e) => self.trouble(&path, &e.to_string()),
+                Err(e) => self.trouble(&path, mode, &e.to_string()),
             }
         }
         // The worktree's own `.git`, or that of a repository inside, is no file of the work.
@@ -345,7 +370,7 @@ impl Walk<'_> {
         match repo.is_path_ignored(Path::new(&OsString::from_vec(asked))) {
             Ok(ignored) => ignored,
             Err(e) => {
-                self.trouble(path, e.message());
+                self.trouble(path, Mode::Seen, e.message());
                 false
             }
         }

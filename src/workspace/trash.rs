@@ -121,6 +121,9 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// What the branch's log is called while it is in the trash with the entry.
 pub(crate) const BRANCH_LOG: &str = "wharf-branch-log";
 
+/// Reason of the lock on a worktree while it is moved.
+const MOVING: &str = "wharf moves it to the trash";
+
 impl Record {
     /// Where the worktree's entry lies meanwhile.
     pub(crate) fn parked(&self) -> Option<PathBuf> {
@@ -171,7 +174,9 @@ pub fn move_away(ask: &TrashAsk, git: &Git) -> Result<Record, KeepError> {
     let record = match record::read(&trash_path)? {
         Some(record) => {
             record.check(ask.project, ask.workspace)?;
-            record
+            // Nothing has moved: what an earlier try read of it may not be so any more.
+            let waits = !record.is_at(&record.trash_path)? && ask.path.symlink_metadata().is_ok();
+            if waits { begin(ask, &trash_path)? } else { record }
         }
         None => begin(ask, &trash_path)?,
     };
@@ -220,7 +225,8 @@ fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
         head,
         mark,
         git_file,
-        locked: git.and_then(|g| g.locked),
+        // An earlier try may have locked it for the move.
+        locked: git.and_then(|g| g.locked).filter(|reason| reason.trim() != MOVING),
         branch_config,
         mode,
         inode,
@@ -271,7 +277,7 @@ fn finish(ask: &TrashAsk, git: &Git, mut record: Record) -> Result<Record, KeepE
             // For a moment git does not find the directory, and forgets worktrees that it does not find.
             let locked = entry.join("locked");
             if !locked.exists() {
-                fs::write(&locked, "wharf moves it to the trash\n").map_err(KeepError::io("write", &locked))?;
+                fs::write(&locked, format!("{MOVING}\n")).map_err(KeepError::io("write", &locked))?;
             }
         }
         rename(&record)?;

@@ -311,3 +311,52 @@ fn a_snapshot_becomes_a_worktree_again() {
     let refused = restore::into_fresh(&FreshAsk { path: taken, ..fresh }, &p.builder());
     assert!(matches!(refused, Err(KeepError::Taken { offer: Some(_), .. })), "{refused:?}");
 }
+
+#[test]
+fn a_later_try_keeps_what_was_changed_since_the_first() {
+    let p = Place::new();
+    p.write(&p.tree, "u.txt", "first");
+    let asked = ask(&p, id());
+    let first = snapshot::take_anew(&asked).unwrap();
+    assert_eq!(first.iter().map(|s| s.id).collect::<Vec<_>>(), [asked.id]);
+    assert_eq!(snapshot::take_anew(&asked).unwrap(), first, "nothing has changed");
+    p.write(&p.tree, "u.txt", "second");
+    let both = snapshot::take_anew(&asked).unwrap();
+    assert_eq!((both.len(), &both[0]), (2, &first[0]));
+    assert_eq!(snapshot::take_anew(&asked).unwrap(), both);
+    p.write(&p.tree, "u.txt", "third");
+    into(&p, both[1].id, id()).unwrap();
+    assert_eq!(fs::read_to_string(p.tree.join("u.txt")).unwrap(), "second");
+}
+
+#[test]
+fn what_is_ignored_does_not_count() {
+    let p = Place::new();
+    p.write(&p.tree, ".gitignore", "many/\n");
+    for n in 0..50 {
+        p.write(&p.tree, &format!("many/{n}"), "x");
+    }
+    let limits = SnapshotLimits { entries: 40, ..SnapshotLimits::default() };
+    snapshot::take(&SnapshotAsk { limits, ..ask(&p, id()) }).unwrap();
+}
+
+#[test]
+fn what_only_the_entry_of_a_lost_directory_reached_is_held() {
+    let p = Place::new();
+    let made = take(&p);
+    p.git(&p.tree, &["checkout", "-q", "--detach"]);
+    let left = p.commit(&p.tree, "detached.txt", "detached");
+    p.git(&p.tree, &["checkout", "-q", "work"]);
+    p.write(&p.tree, "staged.txt", "staged and nowhere else");
+    p.git(&p.tree, &["add", "staged.txt"]);
+    let staged = p.git(&p.tree, &["rev-parse", ":staged.txt"]);
+    fs::remove_dir_all(&p.tree).unwrap();
+    let mark = Mark::new(p.project, p.workspace, None, UnixMillis(5));
+    let fresh = FreshAsk { id: made.id, path: p.tree.clone(), repo: p.repo.clone(), mark };
+    let applied = restore::into_fresh(&fresh, &p.builder()).unwrap();
+    assert!(applied.notes.iter().any(|n| n.contains("refs/wharf/trash/")), "{:?}", applied.notes);
+    p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+    for id in [left.trim(), staged.trim()] {
+        p.git(&p.repo, &["cat-file", "-e", id]);
+    }
+}

@@ -401,3 +401,34 @@ fn emptying_removes_all_of_it_and_nothing_else() {
     p.git(&p.repo, &["branch", "-q", "-D", "work"]);
     assert_eq!(p.realise("work"), p.tree);
 }
+
+#[test]
+fn a_try_that_failed_before_the_move_is_begun_anew() {
+    let p = Place::new();
+    let id = Uuid::now_v7();
+    let in_the_way = p.repo.join(".git/worktrees/work/wharf-branch-log");
+    fs::create_dir(&in_the_way).unwrap();
+    trash::move_away(&ask(&p, id), &p.builder()).unwrap_err();
+    let place = p.tree.parent().unwrap().join(".trash").join(id.to_string());
+    let first = trash::record(&place).unwrap().expect("a record is there before anything moves");
+    fs::remove_dir(&in_the_way).unwrap();
+    p.git(&p.tree, &["checkout", "-q", "--detach"]);
+    let made = p.commit(&p.tree, "later.txt", "later");
+    let moved = trash::move_away(&ask(&p, id), &p.builder()).unwrap();
+    assert_ne!(first.head, moved.head);
+    assert_eq!((moved.head.as_deref(), moved.branch), (Some(&*made), None));
+    let back = back(&p, &place).unwrap();
+    assert_eq!(back.head.as_deref(), Some(&*made));
+    assert_eq!(fs::read_to_string(p.tree.join("later.txt")).unwrap(), "later");
+}
+
+#[test]
+fn one_that_came_back_is_told_so_again_after_another_came_back() {
+    let p = Place::new();
+    let other = p.realise("other");
+    let one = away(&p);
+    let two = trash::move_away(&TrashAsk { path: other.clone(), ..ask(&p, Uuid::now_v7()) }, &p.builder()).unwrap();
+    let first = back(&p, &one.trash_path).unwrap();
+    assert_eq!(back(&p, &two.trash_path).unwrap().path, other);
+    assert_eq!(back(&p, &one.trash_path).unwrap().path, first.path, "as a crash repeats it");
+}

@@ -320,8 +320,8 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         Fact::SnapshotTaken { action, workspace, snapshot } => workspace::taken(d, *action, *workspace, snapshot),
         Fact::WorkspaceArchived { action, workspace, gone } => workspace::archived(d, *action, *workspace, gone),
         Fact::WorkspaceRestored { action, workspace, back } => workspace::restored(d, *action, *workspace, back),
-        Fact::WorkspaceWorkFailed { action, workspace, message } => {
-            workspace::work_failed(d, *action, *workspace, message);
+        Fact::WorkspaceWorkFailed { action, workspace, message, in_place } => {
+            workspace::work_failed(d, *action, *workspace, message, *in_place);
         }
         Fact::WorkspaceSeen { workspace, version, there } => workspace::seen(d, *workspace, *version, *there),
         Fact::TrashEmptied { action } => workspace::emptied(d, *action),

@@ -169,7 +169,7 @@ impl Sim {
             }
             if row.kind != ActionKind::EmptyTrash && row.kind != ActionKind::RunJob && self.unlucky(60) {
                 let message = "it is in use".into();
-                return self.tell(Fact::WorkspaceWorkFailed { action, workspace, message });
+                return self.tell(Fact::WorkspaceWorkFailed { action, workspace, message, in_place: false });
             }
         }
         match (row.kind, stage) {

@@ -79,7 +79,7 @@ pub(super) async fn worktree(
     let (project, directory) = (job.project.id, from.directory.clone());
     let base_ref = settings.base_ref.clone();
     let branch_at = branch.clone();
-    let (facts, plan, shape) = blocking(move || {
+    let (facts, plan, shape, held) = blocking(move || {
         let wanted = Wanted {
             project,
             workspace,
@@ -93,12 +93,16 @@ pub(super) async fn worktree(
         };
         let facts = facts_for(&wanted).map_err(|e| e.to_string())?;
         let plan = plan::decide(&facts);
-        realise::prepare(&facts, &plan).map_err(|e| e.to_string())?;
+        let held = realise::prepare(&facts, &plan).map_err(|e| e.to_string())?;
         let commit = facts.branch_facts.commit.as_deref().or(facts.base.as_ref().ok().map(|b| b.commit.as_str()));
         let shape = shape::look(&facts.repo, commit).map_err(|e| e.to_string())?;
-        Ok((facts, plan, shape))
+        Ok((facts, plan, shape, held))
     })
     .await?;
+    if let Some(held) = held {
+        let shown = from.directory.display().to_string();
+        operation::record(ctx, job, OperationPhase::WorktreePrepare, &held, &shown).await;
+    }
     let root = facts.repo.root().map_or_else(|| from.directory.clone(), Path::to_owned);
     let operator = ctx.operator.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
     let git = Git::new(&root, operator);

@@ -131,8 +131,8 @@ fn look_inside(ask: &LookAsk, ours: &Ours, until: Instant, found: &mut Found) ->
         }
     }
     let survey = survey(&ours.path, opened.as_ref(), &tracked, bounds);
-    found.unknown.extend(survey.troubles.iter().cloned());
-    let complete = survey.troubles.is_empty();
+    found.unknown.extend(survey.troubles.iter().chain(&survey.unseen).cloned());
+    let complete = survey.troubles.is_empty() && survey.unseen.is_empty();
     found.bytes = complete.then_some(survey.bytes);
     found.links_out = Listed::of(survey.links_out.iter().cloned());
     found.ignored = Listed::of(survey.ignored_at_most_once().iter().map(|p| shown(p)));

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use git2::{BranchType, ErrorCode, Repository};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -103,10 +104,18 @@ fn back_file(trash_path: &Path) -> PathBuf {
     trash_path.with_extension("back.json")
 }
 
-/// Those of others were asked for and answered long ago.
+/// Age at which a file that answers repeated calls has answered them all.
+const ANSWERED: Duration = Duration::from_hours(30 * 24);
+
+/// One of another workspace may still be asked for: only those that are old go.
 fn forget_earlier(own: &Path) {
     let Some(entries) = own.parent().and_then(|dir| fs::read_dir(dir).ok()) else { return };
-    for entry in entries.flatten().filter(|e| e.file_name().as_encoded_bytes().ends_with(b".back.json")) {
+    let is_old = |e: &fs::DirEntry| {
+        let changed = e.metadata().and_then(|m| m.modified());
+        changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ANSWERED))
+    };
+    let answers = entries.flatten().filter(|e| e.file_name().as_encoded_bytes().ends_with(b".back.json"));
+    for entry in answers.filter(is_old) {
         // Untidy at most.
         let _ = fs::remove_file(entry.path());
     }

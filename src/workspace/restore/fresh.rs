@@ -26,6 +26,7 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
     };
     let holder = format!("restore of snapshot {}", ask.id);
     let lock = WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &holder)?;
+    let mut held = None;
     if !is_begun(ask, &facts)? {
         let taken = || KeepError::Taken { path: ask.path.clone(), offer: Some(super::back::free(&ask.path)) };
         match inspect::at_path(&ask.path)? {
@@ -35,7 +36,7 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
         if let Some(dir) = ask.path.parent() {
             parent::prepare(dir, facts.root().unwrap_or(&facts.common_dir))?;
         }
-        super::missing::make_room(&repo, ask, &facts, git)?;
+        held = super::missing::make_room(&repo, ask, &facts, git)?;
         let (start, new_branch) = start(&repo, &facts, &snapshot)?;
         let reason = LockReason { workspace: ask.mark.workspace, new_branch };
         git_run::run(&git.add_without_files(&ask.path, reason, &start))?;
@@ -52,7 +53,8 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
         marked.created_branch |= reason.new_branch;
     }
     mark::write(&made.path().join(WORKTREE_FILE), &marked)?;
-    let notes = notes(&made, &snapshot)?;
+    let mut notes = notes(&made, &snapshot)?;
+    notes.extend(held);
     Ok(Applied { path: ask.path.clone(), before: None, snapshot, written: done.written, removed: done.removed, notes })
 }
 

@@ -178,7 +178,16 @@ impl<'r> Writer<'r> {
 
     /// Makes a ref that is not there yet, durably.
     pub fn make_ref(&self, repo: &Repository, name: &str, id: Oid) -> Result<(), KeepError> {
-        repo.reference(name, id, false, "wharf").map_err(KeepError::git("write a ref", &self.at))?;
+        self.put_ref(repo, name, id, false)
+    }
+
+    /// Makes a ref durably, in the place of one that may be there.
+    pub fn replace_ref(&self, repo: &Repository, name: &str, id: Oid) -> Result<(), KeepError> {
+        self.put_ref(repo, name, id, true)
+    }
+
+    fn put_ref(&self, repo: &Repository, name: &str, id: Oid, replace: bool) -> Result<(), KeepError> {
+        repo.reference(name, id, replace, "wharf").map_err(KeepError::git("write a ref", &self.at))?;
         let file = self.at.join(name);
         if let Ok(open) = File::open(&file) {
             open.sync_all().map_err(KeepError::io("sync", &file))?;

@@ -24,11 +24,10 @@ const HISTORY_MAX: usize = 50_000;
 
 /// Makes `refs/wharf/trash/<id>`: a commit that reaches HEAD, every object that a file of the entry names (its log,
 /// what is under way, its own refs) and every content of its index.
-pub(super) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMillis) -> Result<(), KeepError> {
+///
+/// One of an earlier try is replaced: it holds what was there then.
+pub(crate) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMillis) -> Result<String, KeepError> {
     let name = format!("{REFS}{id}");
-    if repo.find_reference(&name).is_ok() {
-        return Ok(());
-    }
     let fail = KeepError::git("hold what the worktree reaches", private_dir);
     let mut writer = Writer::new(repo)?;
     let mut commits = BTreeSet::new();
@@ -77,7 +76,8 @@ pub(super) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMill
     let message = format!("wharf: what the worktree in trash {id} reaches\n");
     let commit = writer.commit(tree, &parents, at, &message)?;
     writer.sync()?;
-    writer.make_ref(repo, &name, commit)
+    writer.replace_ref(repo, &name, commit)?;
+    Ok(name)
 }
 
 /// Lets go of what was held.

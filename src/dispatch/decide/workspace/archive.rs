@@ -71,7 +71,7 @@ pub(super) fn begin(
 ) {
     let workspace = &rows.workspace;
     // A try that failed may have moved it already: the next one goes on in the same place.
-    let before = remembered::<Archiving>(workspace, KEY).filter(|_| workspace.status == WorkspaceStatus::CleanupFailed);
+    let before = remembered::<Archiving>(workspace, KEY);
     let trash = before.map_or_else(|| d.id::<Uuid>(), |a| a.trash);
     let commands: i64 = rows.commands().iter().map(|c| i64::try_from(c.limit_ms).unwrap_or(LIMIT_MS)).sum();
     let grace = rows.own_services().map(|s| s.grace_ms).max().unwrap_or(0);
@@ -84,6 +84,7 @@ pub(super) fn begin(
         after_close_ms: retention.workspaces_after_close_ms,
         bytes,
         by: actor.id.clone(),
+        may_be_moved: workspace.status == WorkspaceStatus::CleanupFailed,
     };
     d.tx.update::<WorkspaceRow>(workspace.id, |w| {
         w.status = WorkspaceStatus::Archiving;
@@ -122,7 +123,7 @@ fn carry_on(d: &mut Deciding<'_, '_>, id: WorkspaceId) {
     let open: Vec<ServiceRow> = gather(d.state(), id).map(|r| r.own_services().cloned().collect()).unwrap_or_default();
     if let Some(hung) = open.iter().find(|s| service::is_overdue(s)) {
         let why = format!("{} {} has not been seen to end", Kind::Service.number(hung.number), hung.name);
-        failed(d, id, &why);
+        failed(d, id, &why, !memory.may_be_moved);
         return;
     }
     if !open.is_empty() {
@@ -184,8 +185,9 @@ fn is_for_one(d: &Deciding<'_, '_>, id: RequestId) -> bool {
     d.tx.get::<RequestRow>(id).is_some_and(|r| r.kind == wharf_model::RequestKind::WorkspaceArchive.as_str())
 }
 
-/// It was not archived: the reason stands in its row, and whoever asks again goes on.
-pub(crate) fn failed(d: &mut Deciding<'_, '_>, id: WorkspaceId, why: &str) {
+/// It was not archived: the reason stands in its row, and whoever asks again goes on. One whose directory is in its
+/// place may be worked in again; one that may be half moved is closed.
+pub(crate) fn failed(d: &mut Deciding<'_, '_>, id: WorkspaceId, why: &str, in_place: bool) {
     let Some(row) = d.tx.get::<WorkspaceRow>(id).filter(|w| w.status == WorkspaceStatus::Archiving).cloned() else {
         return;
     };
@@ -195,7 +197,7 @@ pub(crate) fn failed(d: &mut Deciding<'_, '_>, id: WorkspaceId, why: &str) {
         d.end_action(action, ActionStatus::Superseded, Some(why.to_owned()));
     }
     d.tx.update::<WorkspaceRow>(id, |w| {
-        w.status = WorkspaceStatus::CleanupFailed;
+        w.status = if in_place { WorkspaceStatus::Idle } else { WorkspaceStatus::CleanupFailed };
         w.failure_reason = Some(why.to_owned());
         w.deadline_at = None;
     });
@@ -222,6 +224,7 @@ pub(super) fn overdue(d: &mut Deciding<'_, '_>, now: UnixMillis) {
         .map(|w| w.id)
         .collect();
     for id in late {
-        failed(d, id, "its end has not been seen in time");
+        // Whoever does it may be moving it just now.
+        failed(d, id, "its end has not been seen in time", false);
     }
 }

@@ -74,18 +74,23 @@ pub(crate) fn has_action(state: &State, row: &RequestRow) -> bool {
 }
 
 /// What was asked of a workspace could not be done; trying again would not help.
-pub(crate) fn work_failed(d: &mut Deciding<'_, '_>, action: ActionId, id: WorkspaceId, why: &str) {
+pub(crate) fn work_failed(d: &mut Deciding<'_, '_>, action: ActionId, id: WorkspaceId, why: &str, in_place: bool) {
     let Some(row) = d.tx.get::<ActionRow>(action).cloned() else { return };
     if !d.end_action(action, ActionStatus::Failed, Some(why.to_owned())) {
         return;
     }
-    given_up(d, &row, id, why);
+    if row.kind == ActionKind::RemoveWorkspace {
+        archive::failed(d, id, why, in_place);
+    } else {
+        given_up(d, &row, id, why);
+    }
 }
 
 /// Nobody goes on with an action on a workspace.
 pub(crate) fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, id: WorkspaceId, why: &str) {
     match action.kind {
-        ActionKind::RemoveWorkspace => archive::failed(d, id, why),
+        // How far it came is not known.
+        ActionKind::RemoveWorkspace => archive::failed(d, id, why, false),
         ActionKind::SnapshotWorkspace => snapshot::failed(d, action, why),
         ActionKind::RestoreWorkspace => restore::failed(d, id, why),
         ActionKind::RunJob => job::failed(d, action, why),

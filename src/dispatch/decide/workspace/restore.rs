@@ -99,10 +99,8 @@ fn source(d: &Deciding<'_, '_>, workspace: &WorkspaceRow, asked: Option<Snapshot
     match workspace.status {
         WorkspaceStatus::Archived if workspace.trash_path.is_some() => match asked {
             None => Ok(From::Trash),
-            Some(snapshot) => refuse(format!(
-                "the directory of {number} is in the trash: `wharf workspace restore {number}` first, then {number}.{}",
-                snapshot.ordinal
-            )),
+            // What lies in the trash may be damaged; it stays there.
+            Some(snapshot) => Ok(From::Fresh(snapshot.id)),
         },
         WorkspaceStatus::Archived | WorkspaceStatus::Missing => {
             match asked.map(|s| s.id).or_else(|| newest.map(|s| s.id).filter(|id| !going(*id))) {
@@ -201,14 +199,13 @@ pub(super) fn failed(d: &mut Deciding<'_, '_>, id: WorkspaceId, why: &str) {
 pub(super) fn overdue(d: &mut Deciding<'_, '_>, now: UnixMillis) {
     let late: Vec<WorkspaceId> = d.state().workspaces.values().filter(|w| is_late(w, now)).map(|w| w.id).collect();
     for id in late {
-        let open: Vec<ActionId> = super::rows::open_actions(d.state(), id)
-            .filter(|a| a.kind == ActionKind::RestoreWorkspace)
-            .map(|a| a.id)
-            .collect();
-        for action in open {
-            d.end_action(action, ActionStatus::Superseded, None);
+        let open = is_at(d.state(), id, ActionKind::RestoreWorkspace);
+        if open {
+            // Files may be written there at this moment: it stays closed until that is seen to end.
+            d.tx.update::<WorkspaceRow>(id, |w| w.deadline_at = Some(now.plus(LIMIT_MS)));
+        } else {
+            failed(d, id, "its end has not been seen in time");
         }
-        failed(d, id, "its end has not been seen in time");
     }
 }
 

@@ -105,6 +105,9 @@ pub(super) struct Archiving {
     pub bytes: Option<u64>,
     /// Who asked, for the audit trail.
     pub by: String,
+    /// Whether an earlier try may have moved it in part.
+    #[serde(default)]
+    pub may_be_moved: bool,
 }
 
 /// What the row of one that is being brought back remembers.

@@ -167,7 +167,7 @@ fn a_service_that_does_not_end_leaves_the_workspace_where_it_is() {
     row.scope_id = id.text();
     let row = archive(&mut bench, id);
     bench.wait(60_000);
-    assert_eq!(status(&bench, id), WorkspaceStatus::CleanupFailed);
+    assert_eq!(status(&bench, id), WorkspaceStatus::Idle, "nothing of it has moved");
     let why = bench.state.workspaces[&id].failure_reason.clone().unwrap();
     assert!(why.contains("web has not been seen to end"), "{why}");
     let request = &bench.state.requests[&row.id];
@@ -183,7 +183,12 @@ fn a_failed_one_goes_on_in_the_same_place_when_it_is_asked_for_again() {
     archive(&mut bench, id);
     let first = removal(&bench, id).unwrap();
     let trash = bench.state.actions[&first].args.clone().unwrap()["trash"].clone();
-    bench.fact(Fact::WorkspaceWorkFailed { action: first, workspace: id, message: "it is in use".into() });
+    bench.fact(Fact::WorkspaceWorkFailed {
+        action: first,
+        workspace: id,
+        message: "it is in use".into(),
+        in_place: false,
+    });
     assert_eq!(status(&bench, id), WorkspaceStatus::CleanupFailed);
     assert_eq!(bench.state.workspaces[&id].failure_reason.as_deref(), Some("it is in use"));
     let again = archive(&mut bench, id);
@@ -191,6 +196,35 @@ fn a_failed_one_goes_on_in_the_same_place_when_it_is_asked_for_again() {
     let second = removal(&bench, id).unwrap();
     assert_ne!(first, second);
     assert_eq!(bench.state.actions[&second].args.clone().unwrap()["trash"], trash);
+}
+
+#[test]
+fn one_that_is_in_its_place_may_be_worked_in_when_archiving_failed() {
+    let (mut bench, id) = idle();
+    archive(&mut bench, id);
+    let action = removal(&bench, id).unwrap();
+    let trash = bench.state.actions[&action].args.clone().unwrap()["trash"].clone();
+    bench.fact(Fact::WorkspaceWorkFailed { action, workspace: id, message: "it is locked".into(), in_place: true });
+    assert_eq!(status(&bench, id), WorkspaceStatus::Idle);
+    assert_eq!(bench.state.workspaces[&id].failure_reason.as_deref(), Some("it is locked"));
+    assert_eq!(super::closed_to_runs(&bench.state, id), None);
+    archive(&mut bench, id);
+    let again = removal(&bench, id).unwrap();
+    assert_eq!(bench.state.actions[&again].args.clone().unwrap()["trash"], trash);
+}
+
+#[test]
+fn one_that_is_still_being_restored_stays_closed_when_its_time_is_over() {
+    let (mut bench, id) = idle();
+    archive(&mut bench, id);
+    moved(&mut bench, id);
+    ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
+    bench.wait(20 * 60_000);
+    assert_eq!(status(&bench, id), WorkspaceStatus::Realising);
+    assert!(super::closed_to_runs(&bench.state, id).is_some());
+    let action = bench.action(ActionKind::RestoreWorkspace, &id.text()).unwrap();
+    bench.fact(Fact::WorkspaceRestored { action, workspace: id, back: Box::default() });
+    assert_eq!(status(&bench, id), WorkspaceStatus::Idle);
 }
 
 #[test]
@@ -236,7 +270,12 @@ fn what_cannot_be_brought_back_is_where_it_was() {
     moved(&mut bench, id);
     let row = ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
     let action = bench.action(ActionKind::RestoreWorkspace, &id.text()).unwrap();
-    bench.fact(Fact::WorkspaceWorkFailed { action, workspace: id, message: "its path is taken".into() });
+    bench.fact(Fact::WorkspaceWorkFailed {
+        action,
+        workspace: id,
+        message: "its path is taken".into(),
+        in_place: false,
+    });
     assert_eq!(status(&bench, id), WorkspaceStatus::Archived);
     assert!(bench.state.workspaces[&id].trash_path.is_some());
     let request = &bench.state.requests[&row.id];

@@ -1,6 +1,5 @@
 //! Looking whether the directories of resting workspaces are still there: nobody else would notice.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use wharf_store::{Reader, StoreError};
 
 use crate::dispatch::event_loop::Inbox;
 use crate::dispatch::input::Fact;
+use crate::workspace::presence;
 
 /// How often they are looked at after the first time.
 const EVERY: Duration = Duration::from_mins(1);
@@ -45,45 +45,7 @@ fn look(data: &Path) -> Result<Vec<Fact>, StoreError> {
 
 fn judge(row: &WorkspaceRow) -> Option<Fact> {
     let path = root(row)?;
-    let there = is_there(Path::new(path), row.repo_root.as_deref().map(Path::new))?;
+    let there = presence::is_there(Path::new(path), row.repo_root.as_deref().map(Path::new))?;
     let says = row.status != WorkspaceStatus::Missing;
     (there != says).then_some(Fact::WorkspaceSeen { workspace: row.id, version: row.version, there })
-}
-
-/// Whether a directory is there; none where that cannot be told. One of a repository that is not there either may
-/// lie on a disk that is not mounted.
-fn is_there(path: &Path, repository: Option<&Path>) -> Option<bool> {
-    match std::fs::symlink_metadata(path) {
-        Ok(_) => Some(true),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let around = repository.or_else(|| path.parent())?;
-            // An empty directory may be where a disk belongs.
-            let stands = std::fs::read_dir(around).is_ok_and(|mut entries| entries.next().is_some());
-            stands.then_some(false)
-        }
-        Err(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_certain_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let repository = dir.path().join("shop");
-        std::fs::create_dir_all(repository.join("trees/a")).unwrap();
-        assert_eq!(is_there(&repository.join("trees/a"), Some(&repository)), Some(true));
-        assert_eq!(is_there(&repository.join("trees/b"), Some(&repository)), Some(false));
-        // A disk that is not mounted: the repository is gone as well, or its mount point is empty.
-        let empty = dir.path().join("empty");
-        std::fs::create_dir(&empty).unwrap();
-        assert_eq!(is_there(&empty.join("trees/a"), Some(&empty)), None);
-        let gone = dir.path().join("gone");
-        assert_eq!(is_there(&gone.join("trees/a"), Some(&gone)), None);
-        // A file where a directory should be on the way.
-        std::fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(is_there(&dir.path().join("file/a"), Some(&repository)), None);
-    }
 }

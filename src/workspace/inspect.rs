@@ -9,6 +9,7 @@ use git2::{BranchType, ErrorCode, Repository, RepositoryOpenFlags};
 use super::WorkspaceError;
 use super::containment::resolve;
 use super::mark::{self, Mark};
+use super::presence;
 
 /// Most linked worktrees of one repository that are looked at.
 pub const MAX_WORKTREES: usize = 4096;
@@ -212,6 +213,8 @@ pub struct WorktreeEntry {
     pub locked: Option<String>,
     /// The directory is gone, while the entry is still there.
     pub missing: bool,
+    /// It is missing, and may only be on a disk that is not mounted.
+    pub unknown: bool,
     /// The first checkout did not end: its index is missing or still locked.
     pub unfinished: bool,
     /// Our mark.
@@ -229,6 +232,7 @@ pub fn worktrees(repo: &RepositoryFacts) -> Result<Vec<WorktreeEntry>, Workspace
             branch: head_branch(&repo.common_dir),
             locked: None,
             missing: !main.is_dir(),
+            unknown: false,
             unfinished: false,
             mark: MarkState::Absent,
         });
@@ -257,8 +261,11 @@ pub fn worktrees(repo: &RepositoryFacts) -> Result<Vec<WorktreeEntry>, Workspace
         let Some(path) = dot_git.parent() else { continue };
         let path = resolve(path).unwrap_or_else(|_| path.to_owned());
         let index = private_dir.join("index");
+        let missing = !dot_git.exists();
+        let around = repo.root().unwrap_or(&repo.common_dir);
         entries.push(WorktreeEntry {
-            missing: !dot_git.exists(),
+            missing,
+            unknown: missing && presence::is_there(&path, Some(around)).is_none(),
             branch: head_branch(&private_dir),
             locked: read_small(&private_dir.join("locked")).map(|reason| reason.trim().to_owned()),
             unfinished: !index.exists() || private_dir.join("index.lock").exists(),

@@ -24,6 +24,7 @@ pub mod lock;
 pub mod mark;
 pub mod parent;
 pub mod plan;
+pub mod presence;
 pub mod progress;
 pub mod project_id;
 pub mod provision;

@@ -8,7 +8,7 @@ use wharf_model::{ProjectId, WorkspaceId};
 use super::base_ref::{self, BaseRef};
 use super::inspect::{self, AtPath, BranchFacts, MarkState, RepositoryFacts, WorktreeEntry};
 use super::worktree::LockReason;
-use super::{CODE, WorkspaceError, containment, parent};
+use super::{CODE, WorkspaceError, containment, parent, presence};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +206,8 @@ fn held_elsewhere(facts: &Facts, holder: &WorktreeEntry) -> Plan {
         format!(
             "that directory is gone, but there is a checkout at {here}: if the project was moved, run `git worktree repair {here}`"
         )
+    } else if holder.unknown {
+        presence::untold(&holder.path)
     } else if holder.missing {
         format!(
             "its directory is gone: `git worktree unlock {0}` and `git worktree prune` drop the entry",
@@ -241,6 +243,9 @@ fn registered(facts: &Facts, entry: &WorktreeEntry) -> Plan {
     let created_branch = marked.unwrap_or_else(|| LockReason::of(entry).is_some_and(|r| r.new_branch));
     if entry.missing {
         return match facts.at_path {
+            AtPath::Free | AtPath::EmptyDirectory if entry.unknown => {
+                refused(format!("worktree for branch {branch}: {}", presence::untold(path)))
+            }
             AtPath::Free | AtPath::EmptyDirectory => unregistered(facts, true, Some(created_branch)),
             _ => refused(format!(
                 "worktree {at} for branch {branch} lost its link to the repository and something else is there now; move that away, or run `git worktree repair {at}`"

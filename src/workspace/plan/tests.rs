@@ -30,6 +30,7 @@ fn entries() -> impl Strategy<Value = WorktreeEntry> {
     ];
     (paths, branch, locked, marks, any::<bool>(), any::<bool>()).prop_map(
         |(path, branch, locked, mark, missing, unfinished)| WorktreeEntry {
+            unknown: false,
             path: path.into(),
             private_dir: "/p/.git/worktrees/x".into(),
             main: false,
@@ -78,6 +79,7 @@ prop_compose! {
             locked: None,
             missing: false,
             unfinished: false,
+            unknown: false,
             mark: MarkState::Absent,
         }];
         // A path is registered once.

@@ -299,10 +299,9 @@ fn nobody_enters_a_workspace_that_is_on_its_way_out() {
     realise(&mut bench, first, &plan("x"));
     let id = workspace(&bench, first).id;
     end(&mut bench, first);
-    for (status, words) in [
-        (WorkspaceStatus::Archiving, "is being archived"),
-        (WorkspaceStatus::CleanupFailed, "has failed (no room)"),
-    ] {
+    for (status, words) in
+        [(WorkspaceStatus::Archiving, "is being archived"), (WorkspaceStatus::CleanupFailed, "has failed (no room)")]
+    {
         let row = bench.state.workspaces.get_mut(&id).unwrap();
         (row.status, row.failure_reason) = (status, Some("no room".into()));
         let run = start(&mut bench, "plain", json!({}));
@@ -342,7 +341,7 @@ fn a_queued_run_is_refused_when_its_turn_comes_and_the_place_is_taken() {
     let mut bench = bench(|read| read.config.workspace.mode = Some(Mode::Shared));
     let (first, second) = (start(&mut bench, "plain", json!({})), start(&mut bench, "fixer", json!({})));
     assert_eq!(bench.status(second), RunStatus::Queued);
-    let place = Place::Checkout(setup::config("SOLO").project_uuid);
+    let place = Place::Checkout("/p/SOLO".to_owned());
     assert_eq!(gate(&bench.state, second), Some(Gate::Place { place, holder: 1 }));
     // The project changes its mind.
     let mut read = setup::config("SOLO");
@@ -351,6 +350,21 @@ fn a_queued_run_is_refused_when_its_turn_comes_and_the_place_is_taken() {
     bench.decide(&Input::Request(Box::new(row), Prepared::Config(Box::new(read))));
     assert_eq!((bench.status(first), bench.status(second)), (RunStatus::Running, RunStatus::Cancelled));
     assert!(bench.run(second).error.as_ref().unwrap().starts_with("R-1 has the project's own checkout"));
+}
+
+#[test]
+fn projects_of_one_checkout_follow_one_another() {
+    let mut bench = bench(|read| read.config.workspace.mode = Some(Mode::Shared));
+    let share = bench.state.projects.get_mut(&setup::config("SHARE").project_uuid).unwrap();
+    (share.path, share.git_common_dir) = ("/p/SOLO/apps/share".into(), Some("/p/SOLO/.git".into()));
+    let (first, second) = (start(&mut bench, "plain", json!({})), start(&mut bench, "writer", json!({})));
+    assert_eq!((bench.status(first), bench.status(second)), (RunStatus::Running, RunStatus::Queued));
+    let place = Place::Checkout("/p/SOLO".to_owned());
+    assert_eq!(gate(&bench.state, second), Some(Gate::Place { place, holder: 1 }));
+    // A repository of its own beside the first one.
+    let share = bench.state.projects.get_mut(&setup::config("SHARE").project_uuid).unwrap();
+    share.git_common_dir = Some("/p/SOLO/apps/share/.git".into());
+    assert_eq!(gate(&bench.state, second), Some(Gate::Open));
 }
 
 #[test]

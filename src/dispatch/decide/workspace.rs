@@ -109,6 +109,11 @@ fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedW
     }
     let settings = kept_settings(d, run, plan);
     d.tx.update::<WorkspaceRow>(id, |w| {
+        w.last_used_at = now;
+        // A worktree stays one, whoever comes to its directory.
+        if w.strategy_type == WorkspaceStrategy::GitWorktree && plan.strategy == WorkspaceStrategy::AdapterManaged {
+            return;
+        }
         w.mode = plan.mode;
         w.strategy_type = plan.strategy;
         w.source = Some(plan.source);
@@ -121,7 +126,6 @@ fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedW
         }
         // What it was made with stays; what it lacks it gets.
         w.config = keep(w.config.take(), settings);
-        w.last_used_at = now;
     });
 }
 

@@ -1,5 +1,7 @@
 //! Where runs work: what is in force for each, and as far as two of them must not work in one place at once.
 
+use std::path::Path;
+
 use serde::Deserialize as _;
 use wharf_model::config::{AgentWorkspace, Concurrency, WorkspaceConfig, WorkspaceMode};
 use wharf_model::rules::issue_settings::IssueSettings;
@@ -17,8 +19,8 @@ use crate::dispatch::input::Refusal;
 /// A place in which one run works at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
-    /// The project's own checkout.
-    Checkout(ProjectId),
+    /// The project's own checkout: its root, which several projects of one repository share.
+    Checkout(String),
     /// The worktree of a branch that several runs of the project come to.
     Branch(ProjectId, String),
     /// The agent's home, or the directory of its last session.
@@ -56,7 +58,7 @@ pub(crate) fn of(state: &State, run: &RunRow) -> Option<Place> {
         return Some(Place::Home(run.agent_id));
     }
     if settings.is_checkout() {
-        return Some(Place::Checkout(run.project_id));
+        return Some(Place::Checkout(checkout(state, naming.project)));
     }
     // One named by its issue or by its own number has a worktree of its own; most have.
     let is_own = settings.branch.contains("issue.identifier") || settings.branch.contains("issue.id}");
@@ -64,6 +66,38 @@ pub(crate) fn of(state: &State, run: &RunRow) -> Option<Place> {
         return None;
     }
     branch_of(&settings, run, issue, &naming).ok().map(|name| Place::Branch(run.project_id, name))
+}
+
+/// The root of the checkout that a project lies in, as far as rows tell: projects in directories of one repository
+/// share it.
+fn checkout(state: &State, project: &ProjectRow) -> String {
+    let (Some(common), path) = (project.git_common_dir.as_deref(), Path::new(&project.path)) else {
+        return project.path.clone();
+    };
+    let main = Path::new(common).parent().filter(|top| Path::new(common).ends_with(".git") && path.starts_with(top));
+    if let Some(main) = main.and_then(Path::to_str) {
+        return main.to_owned();
+    }
+    // A linked worktree, or a git directory that lies elsewhere: the outermost project in it stands for its root.
+    let around = state.projects.values().filter(|p| p.git_common_dir.as_deref() == Some(common));
+    let around = around.map(|p| &p.path).filter(|outer| path.starts_with(outer));
+    around.min_by_key(|outer| outer.len()).unwrap_or(&project.path).clone()
+}
+
+/// The run of another project that works in the checkout that a run is about to enter; none when it may enter.
+pub(crate) fn neighbour(state: &State, run: &RunRow) -> Option<i64> {
+    let (settings, _, naming) = around(state, run)?;
+    if settings.concurrency == Concurrency::Allow {
+        return None;
+    }
+    let own = checkout(state, naming.project);
+    let is_in_it = |r: &&RunRow| {
+        let primary = r.workspace_id.and_then(|w| state.workspaces.get(&w));
+        primary.is_some_and(|w| w.strategy_type == WorkspaceStrategy::ProjectPrimary)
+            && state.projects.get(&r.project_id).is_some_and(|p| checkout(state, p) == own)
+    };
+    let others = state.runs.values().filter(|r| r.status == RunStatus::Running && r.project_id != run.project_id);
+    others.filter(is_in_it).map(|r| r.number).min()
 }
 
 /// Whether a second run in a place of its own kind is refused, and not kept waiting.
@@ -92,7 +126,7 @@ pub(crate) fn check_free(state: &State, id: RunId) -> Result<(), Refusal> {
     }
     let Some(place) = of(state, run) else { return Ok(()) };
     let open = |r: &&RunRow| r.id != id && matches!(r.status, RunStatus::Running | RunStatus::Queued);
-    let others = state.runs.values().filter(open).filter(|r| r.project_id == run.project_id);
+    let others = state.runs.values().filter(open);
     match others.filter(|r| of(state, r).as_ref() == Some(&place)).min_by_key(|r| r.number) {
         Some(holder) => Err(Refusal::new("illegal_state", taken_words(&place, holder.number))),
         None => Ok(()),

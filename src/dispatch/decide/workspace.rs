@@ -68,19 +68,28 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     // By its root as well: one of before the project's place in it was heeded is the same workspace.
     let found =
         here.filter(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree);
-    let Some(workspace) = found.max_by_key(|w| w.number) else { return Ok(None) };
+    let found = found.max_by_key(|w| w.number);
+    let is_primary = plan.strategy == WorkspaceStrategy::ProjectPrimary;
+    if let Some(holder) = place::neighbour(d.state(), run).filter(|_| is_primary) {
+        return Err(held(holder, plan));
+    }
+    let Some(workspace) = found else { return Ok(None) };
     if let Some(why) = closed_to_runs(d.state(), workspace.id) {
         return Err(format!("{} is not free: {why}", plan.cwd));
     }
     // Mostly it waits in the queue for that; but two branches may come to one directory, and configs change.
     if let Some(holder) = place::holder(d.state(), run, workspace.id) {
-        let holder = wharf_model::Kind::Run.number(holder);
-        return Err(format!(
-            "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",
-            plan.cwd
-        ));
+        return Err(held(holder, plan));
     }
     Ok(Some(workspace.id))
+}
+
+fn held(holder: i64, plan: &PlannedWorkspace) -> String {
+    let holder = wharf_model::Kind::Run.number(holder);
+    format!(
+        "{holder} works in {}; start this run again when that has ended, or let runs meet with `concurrency = \"allow\"`",
+        plan.cwd
+    )
 }
 
 /// A run comes to a workspace that is there.
@@ -100,6 +109,11 @@ fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedW
     }
     let settings = kept_settings(d, run, plan);
     d.tx.update::<WorkspaceRow>(id, |w| {
+        w.last_used_at = now;
+        // A worktree stays one, whoever comes to its directory.
+        if w.strategy_type == WorkspaceStrategy::GitWorktree && plan.strategy == WorkspaceStrategy::AdapterManaged {
+            return;
+        }
         w.mode = plan.mode;
         w.strategy_type = plan.strategy;
         w.source = Some(plan.source);
@@ -112,7 +126,6 @@ fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedW
         }
         // What it was made with stays; what it lacks it gets.
         w.config = keep(w.config.take(), settings);
-        w.last_used_at = now;
     });
 }
 

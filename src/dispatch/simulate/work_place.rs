@@ -341,7 +341,7 @@ fn a_queued_run_is_refused_when_its_turn_comes_and_the_place_is_taken() {
     let mut bench = bench(|read| read.config.workspace.mode = Some(Mode::Shared));
     let (first, second) = (start(&mut bench, "plain", json!({})), start(&mut bench, "fixer", json!({})));
     assert_eq!(bench.status(second), RunStatus::Queued);
-    let place = Place::Checkout(setup::config("SOLO").project_uuid);
+    let place = Place::Checkout("/p/SOLO".to_owned());
     assert_eq!(gate(&bench.state, second), Some(Gate::Place { place, holder: 1 }));
     // The project changes its mind.
     let mut read = setup::config("SOLO");
@@ -350,6 +350,21 @@ fn a_queued_run_is_refused_when_its_turn_comes_and_the_place_is_taken() {
     bench.decide(&Input::Request(Box::new(row), Prepared::Config(Box::new(read))));
     assert_eq!((bench.status(first), bench.status(second)), (RunStatus::Running, RunStatus::Cancelled));
     assert!(bench.run(second).error.as_ref().unwrap().starts_with("R-1 has the project's own checkout"));
+}
+
+#[test]
+fn projects_of_one_checkout_follow_one_another() {
+    let mut bench = bench(|read| read.config.workspace.mode = Some(Mode::Shared));
+    let share = bench.state.projects.get_mut(&setup::config("SHARE").project_uuid).unwrap();
+    (share.path, share.git_common_dir) = ("/p/SOLO/apps/share".into(), Some("/p/SOLO/.git".into()));
+    let (first, second) = (start(&mut bench, "plain", json!({})), start(&mut bench, "writer", json!({})));
+    assert_eq!((bench.status(first), bench.status(second)), (RunStatus::Running, RunStatus::Queued));
+    let place = Place::Checkout("/p/SOLO".to_owned());
+    assert_eq!(gate(&bench.state, second), Some(Gate::Place { place, holder: 1 }));
+    // A repository of its own beside the first one.
+    let share = bench.state.projects.get_mut(&setup::config("SHARE").project_uuid).unwrap();
+    share.git_common_dir = Some("/p/SOLO/apps/share/.git".into());
+    assert_eq!(gate(&bench.state, second), Some(Gate::Open));
 }
 
 #[test]

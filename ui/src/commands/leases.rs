@@ -112,7 +112,7 @@ pub const COMMANDS: &[Command] = &[
         },
     },
     tab("lease.facts", "Facts, and who holds it", HERE, &["t d", "w", "t w"], |app| {
-        app.leases.base_mut().show_tab(FACTS)
+        app.leases.base_mut().show_tab(FACTS);
     }),
     tab("lease.history", "History", HERE, &["t h"], |app| app.leases.base_mut().show_tab(HISTORY)),
     tab("lease.realisation", "Realisation", HERE, &["t r"], |app| app.leases.base_mut().show_tab(REALISATION)),

@@ -32,9 +32,9 @@ pub fn confirmed(
     for line in &losers {
         // What is asked about is told whatever was asked of other words.
         if yes {
-            context.remark(line)
+            context.remark(line);
         } else if !context.global.json {
-            say(line)
+            say(line);
         }
     }
     if !yes {

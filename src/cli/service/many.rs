@@ -1,6 +1,7 @@
 //! Verbs on all services of a workspace, and what a stop would do.
 
 use serde_json::{Value, json};
+use wharf_model::rules::service_desired::is_reported;
 use wharf_model::rules::service_order;
 use wharf_model::{Kind, RequestRow, ServiceId, WorkspaceId};
 use wharf_store::view::{EntityKind, ServiceItem, ServiceQuery};
@@ -22,16 +23,18 @@ pub fn confirmed(
     again: &str,
     yes: bool,
 ) -> Result<Option<Value>> {
-    let losers: Vec<String> = items.iter().filter(|i| i.service.status.is_open()).flat_map(losers).collect();
+    // What cannot be stopped from here is refused with the reason; there is nothing to ask.
+    let stops = |i: &&ServiceItem| i.service.status.is_open() && !is_reported(&i.service);
+    let losers: Vec<String> = items.iter().filter(stops).flat_map(losers).collect();
     if losers.is_empty() {
         return Ok(None);
     }
     for line in &losers {
         // What is asked about is told whatever was asked of other words.
         if yes {
-            context.remark(line)
+            context.remark(line);
         } else if !context.global.json {
-            say(line)
+            say(line);
         }
     }
     if !yes {

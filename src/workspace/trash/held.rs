@@ -24,7 +24,7 @@ const HISTORY_MAX: usize = 50_000;
 
 /// Makes `refs/wharf/trash/<id>`: a commit that reaches HEAD, every object that a file of the entry names (its log,
 /// what is under way, its own refs) and every content of its index.
-pub(super) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMillis) -> Result<(), KeepError> {
+pub(crate) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMillis) -> Result<(), KeepError> {
     let name = format!("{REFS}{id}");
     if repo.find_reference(&name).is_ok() {
         return Ok(());

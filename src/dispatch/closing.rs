@@ -68,12 +68,12 @@ fn nowhere() -> Found {
     Found { place: Place::Gone, unknown: Vec::new(), ..close::look(&ask) }
 }
 
-/// Directories that are never removed: those of all projects.
+/// Directories that are never removed: those of all projects, and what wharf itself keeps.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn never(reader: &Reader) -> Result<Vec<PathBuf>, StoreError> {
-    Ok(reader.project_paths()?.into_iter().map(PathBuf::from).collect())
+    Ok(reader.project_paths()?.into_iter().map(PathBuf::from).chain(reader.dir().map(Path::to_owned)).collect())
 }
 
 /// Makes the close check of one workspace; none when there is no such workspace. Blocks.

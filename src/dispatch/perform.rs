@@ -78,7 +78,7 @@ pub struct WorkspaceJob {
     pub rows: CloseRows,
     /// Operations of this action that are under way: an earlier reign began them, or the acceptance wrote them.
     pub operations: Vec<OperationRow>,
-    /// Directories that are never removed.
+    /// Directories of projects, which are never removed.
     pub never: Vec<PathBuf>,
     /// The snapshot that the action names, where that is known already.
     pub snapshot: Option<SnapshotRow>,
@@ -284,7 +284,7 @@ fn workspace_job(state: &State, action: &ActionRow) -> Option<Box<WorkspaceJob>>
     let named = args.and_then(|a| a["snapshot"].as_str()).and_then(|t| t.parse::<SnapshotId>().ok());
     Some(Box::new(WorkspaceJob {
         operations: rows.operations.iter().filter(own).cloned().collect(),
-        never: state.projects.values().filter(|p| p.removed_at.is_none()).map(|p| PathBuf::from(&p.path)).collect(),
+        never: state.projects.values().map(|p| PathBuf::from(&p.path)).collect(),
         snapshot: named.and_then(|id| state.snapshots.get(&id)).cloned(),
         rows,
     }))

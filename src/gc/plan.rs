@@ -87,7 +87,7 @@ fn of_snapshot(old: OldSnapshot) -> GcKept {
         of: KeptOf::Snapshot(row.id),
         number: format!("{}.{}", Kind::Workspace.number(old.workspace_number), row.ordinal),
         place: row.ref_name,
-        repo: old.project_path,
+        repo: old.repo,
         bytes: u64::try_from(row.bytes).ok(),
         due_at: row.expires_at.unwrap_or(row.created_at),
     }

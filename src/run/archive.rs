@@ -11,7 +11,7 @@ use uuid::Uuid;
 use wharf_model::config::CommandLine;
 use wharf_model::rules::close_check::root;
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
-use wharf_model::{ActionRow, OperationPhase, SnapshotId};
+use wharf_model::{ActionRow, OperationPhase, SnapshotId, WorkspaceStrategy};
 
 use super::context::Context;
 use super::operation::own::{self, Over};
@@ -21,7 +21,9 @@ use crate::dispatch::input::{ArchivedWorkspace, Fact};
 use crate::dispatch::perform::WorkspaceJob;
 use crate::process::kill_point::kill_point;
 use crate::workspace::keep_error::KeepError;
+use crate::workspace::presence;
 use crate::workspace::provision;
+use crate::workspace::restore::{self, GoneAsk};
 use crate::workspace::trash::{self, BranchFate, Record, TrashAsk};
 use crate::workspace::worktree::{CommandSpec, Git};
 
@@ -71,8 +73,9 @@ async fn everything(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Re
     let mut notes = Vec::new();
     // An earlier try may have moved it: then only the rest is done.
     if !is_moved(&path, trash).await? {
-        if !is_there(&path).await? {
+        if !is_there(&path, job.rows.workspace.repo_root.clone().map(PathBuf::from)).await? {
             notes.push(format!("{} was not there any more", path.display()));
+            notes.extend(forget(job, &path, trash).await?);
             return Ok(ArchivedWorkspace { notes, ..ArchivedWorkspace::default() });
         }
         commands(ctx, action, job, &mut notes).await?;
@@ -111,14 +114,28 @@ async fn is_moved(path: &Path, id: Uuid) -> Result<bool, String> {
 }
 
 /// Whether the directory is there; what cannot be told is no answer.
-async fn is_there(path: &Path) -> Result<bool, String> {
+async fn is_there(path: &Path, repository: Option<PathBuf>) -> Result<bool, String> {
     let path = path.to_owned();
-    blocking(move || match std::fs::symlink_metadata(&path) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(format!("cannot look at {}: {e}", path.display())),
-    })
-    .await
+    let look = move || presence::is_there(&path, repository.as_deref()).ok_or_else(|| presence::untold(&path));
+    blocking(look).await
+}
+
+/// What git still has of a worktree that is gone: it would keep its branch from every other one.
+async fn forget(job: &WorkspaceJob, path: &Path, id: Uuid) -> Result<Option<String>, String> {
+    let workspace = &job.rows.workspace;
+    if workspace.strategy_type != WorkspaceStrategy::GitWorktree {
+        return Ok(None);
+    }
+    let ask = GoneAsk {
+        id,
+        project: workspace.project_id,
+        workspace: workspace.id,
+        path: path.to_owned(),
+        repo: repository(job),
+        at: clock::now(),
+    };
+    let was_listed = blocking(move || restore::forget_gone(&ask).map_err(|e| e.to_string())).await?;
+    Ok(was_listed.then(|| format!("git lists it no more; what only it reached is held by {}{id}", trash::REFS)))
 }
 
 /// The commands of config, in their order. One that fails is a warning, kept on its operation.
@@ -230,7 +247,7 @@ async fn remove(
         project: workspace.project_id,
         workspace: workspace.id,
         path: path.to_owned(),
-        never: job.never.clone(),
+        never: never(ctx, job),
         delete_branch: workspace.branch_created_by_runtime,
         at: clock::now(),
     };
@@ -243,9 +260,18 @@ async fn remove(
 
 /// The git binary in the project's own checkout.
 pub(super) fn git(ctx: &Context, job: &WorkspaceJob) -> Git {
-    let top = job.rows.workspace.repo_root.clone().unwrap_or_else(|| job.rows.project.path.clone());
     let operator = ctx.operator.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
-    Git::new(Path::new(&top), operator)
+    Git::new(&repository(job), operator)
+}
+
+/// The checkout that a workspace was made from; the project may lie in a directory of it, or elsewhere.
+pub(super) fn repository(job: &WorkspaceJob) -> PathBuf {
+    PathBuf::from(job.rows.workspace.repo_root.as_deref().unwrap_or(&job.rows.project.path))
+}
+
+/// Directories that are never removed: those of projects, and what wharf itself keeps.
+pub(super) fn never(ctx: &Context, job: &WorkspaceJob) -> Vec<PathBuf> {
+    job.never.iter().cloned().chain([ctx.keeper.data.clone()]).collect()
 }
 
 /// Does work that waits for the disk beside the runtime.

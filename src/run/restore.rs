@@ -6,7 +6,7 @@ use std::time::Duration;
 use wharf_model::rules::close_check::root;
 use wharf_model::{ActionRow, OperationPhase};
 
-use super::archive::{blocking, git};
+use super::archive::{blocking, git, never, repository};
 use super::context::Context;
 use super::operation::own::{self, Over};
 use super::snapshot::{named, owner, text, told};
@@ -60,7 +60,7 @@ async fn bring(
         match from {
             Some("trash") => out_of_the_trash(action, job).await,
             Some("fresh") => fresh(ctx, action, job).await.map(applied),
-            _ => into(action, job).await.map(applied),
+            _ => into(ctx, action, job).await.map(applied),
         }
     };
     own::step(ctx, &owner(action, job), &job.operations, step, cwd, work).await
@@ -77,7 +77,7 @@ async fn keep_before(
     let reason = format!("before {shown}");
     let step = (OperationPhase::WorkspaceSnapshot, &*format!("snapshot of {} ({reason})", job.rows.number()));
     let work = async {
-        let ask = into_ask(action, job)?;
+        let ask = into_ask(ctx, action, job)?;
         blocking(move || restore::keep_before(&ask).map_err(|e| e.to_string())).await
     };
     let cwd = root(&job.rows.workspace).unwrap_or_default();
@@ -128,17 +128,17 @@ async fn fresh(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<
     let mut mark = Mark::new(workspace.project_id, workspace.id, None, clock::now());
     mark.branch.clone_from(&workspace.branch_name);
     mark.created_branch = workspace.branch_created_by_runtime;
-    let ask = FreshAsk { id, path, repo: PathBuf::from(&job.rows.project.path), mark };
+    let ask = FreshAsk { id, path, repo: repository(job), mark };
     let git = git(ctx, job);
     blocking(move || restore::into_fresh(&ask, &git).map_err(|e| e.to_string())).await
 }
 
-async fn into(action: &ActionRow, job: &WorkspaceJob) -> Result<Applied, String> {
-    let ask = into_ask(action, job)?;
+async fn into(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<Applied, String> {
+    let ask = into_ask(ctx, action, job)?;
     blocking(move || restore::into_workspace(&ask).map_err(|e| e.to_string())).await
 }
 
-fn into_ask(action: &ActionRow, job: &WorkspaceJob) -> Result<IntoAsk, String> {
+fn into_ask(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<IntoAsk, String> {
     let (id, before) = named(action, "snapshot").zip(named(action, "before")).ok_or("the action names no snapshot")?;
     let workspace = &job.rows.workspace;
     let path = root(workspace).map(PathBuf::from).ok_or("it never had a directory")?;
@@ -148,6 +148,7 @@ fn into_ask(action: &ActionRow, job: &WorkspaceJob) -> Result<IntoAsk, String> {
         project: workspace.project_id,
         workspace: workspace.id,
         path,
+        never: never(ctx, job),
         at: clock::now(),
         limits: SnapshotLimits::default(),
     })

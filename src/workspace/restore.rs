@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use git2::{Oid, Repository};
+use uuid::Uuid;
 use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, SnapshotId, UnixMillis, WorkspaceId};
 
@@ -74,6 +75,8 @@ pub struct IntoAsk {
     pub workspace: WorkspaceId,
     /// Root of its checkout.
     pub path: PathBuf,
+    /// Directories that must never be changed: the checkout of every project, and what wharf itself keeps.
+    pub never: Vec<PathBuf>,
     /// Now.
     pub at: UnixMillis,
     /// Bounds of the snapshot that is made before.
@@ -135,7 +138,8 @@ struct Kept {
 }
 
 fn keep(ask: &IntoAsk) -> Result<Kept, KeepError> {
-    let ours = place::judge(&ask.path, ask.project, ask.workspace, &[]).map_err(|place| refused(&ask.path, *place))?;
+    let ours =
+        place::judge(&ask.path, ask.project, ask.workspace, &ask.never).map_err(|place| refused(&ask.path, *place))?;
     let root = ours.path;
     let repo = snapshot::open(&root)?;
     let wanted = wanted(&repo, &root, ask.id)?;
@@ -231,4 +235,31 @@ pub struct FreshAsk {
 /// A path that is taken, no such snapshot, what git reports.
 pub fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError> {
     fresh::into_fresh(ask, git)
+}
+
+/// A worktree whose directory is gone for good.
+#[derive(Debug, Clone)]
+pub struct GoneAsk {
+    /// Names where its entry is kept; the same id for every try.
+    pub id: Uuid,
+    /// The project that it was made for.
+    pub project: ProjectId,
+    /// The workspace that it was made for.
+    pub workspace: WorkspaceId,
+    /// Where it was.
+    pub path: PathBuf,
+    /// Any checkout of the repository.
+    pub repo: PathBuf,
+    /// Now.
+    pub at: UnixMillis,
+}
+
+/// Takes the entry of such a worktree out of git's list, and keeps it with all that only it reached. False when there
+/// is none of ours. Can be repeated after a crash. Takes the repository's worktree lock. Blocks the thread, so not
+/// for async tasks.
+///
+/// # Errors
+/// What git or the disk reports; a directory that may lie on a disk that is not mounted.
+pub fn forget_gone(ask: &GoneAsk) -> Result<bool, KeepError> {
+    missing::forget(ask)
 }

@@ -23,6 +23,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Directory that the store lies in.
+    pub fn dir(&self) -> Option<&Path> {
+        self.path.parent()
+    }
+
     /// Opens a store that another process, or another thread, writes.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::new(Store::open(dir, Access::ReadOnly)?)

@@ -35,6 +35,7 @@ pub fn take(p: &Place) -> Snapshot {
 
 pub fn into(p: &Place, id: SnapshotId, before: SnapshotId) -> Result<Applied, KeepError> {
     restore::into_workspace(&IntoAsk {
+        never: Vec::new(),
         id,
         before,
         project: p.project,
@@ -289,10 +290,13 @@ fn a_snapshot_becomes_a_worktree_again() {
     p.git(&p.repo, &["worktree", "remove", "-f", "-f", p.tree.to_str().unwrap()]);
     p.git(&p.repo, &["branch", "-q", "-D", "work"]);
     p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+    // The project is in a directory of its repository.
+    let project = p.repo.join("apps/shop");
+    fs::create_dir_all(&project).unwrap();
     let fresh = FreshAsk {
         id: made.id,
         path: p.tree.clone(),
-        repo: p.repo.clone(),
+        repo: project,
         mark: Mark::new(p.project, p.workspace, None, UnixMillis(5)),
     };
     let applied = restore::into_fresh(&fresh, &p.builder()).unwrap();

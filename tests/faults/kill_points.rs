@@ -40,7 +40,7 @@ const CONTRACT: &[(&str, &str)] = &[
     (
         "workspace",
         "intended worktree_added provisioned realised_there committed snapshot_made snapshot_committed \
-         remove_intended commands_run removed remove_committed restore_intended brought_back empty_intended emptied \
+         remove_intended commands_run removed remove_committed restore_intended before_kept brought_back empty_intended emptied \
          trash_recorded trash_held trash_moved trash_parked trash_branch trash_emptying trash_emptied \
          restore_branch restore_entry restore_moved restore_kept restore_removed restore_written restore_exchanged \
          restore_file restore_modes",
@@ -85,6 +85,7 @@ const NOT_HERE: &[&str] = &[
     "workspace.restore_file",
     "workspace.restore_modes",
     "workspace.restore_intended",
+    "workspace.before_kept",
     "workspace.brought_back",
     "workspace.empty_intended",
     "workspace.emptied",

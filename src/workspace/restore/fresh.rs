@@ -14,16 +14,17 @@ use crate::workspace::trash::LOCK_WAIT;
 use crate::workspace::worktree::{Git, LockReason, Start};
 
 pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError> {
-    let repo = snapshot::open(&ask.repo)?;
+    let facts = match inspect::inspect(&ask.repo)? {
+        inspect::Place::Repository(facts) => *facts,
+        inspect::Place::Plain(path) => return Err(KeepError::NoRepository { path }),
+    };
+    // The project may lie in a directory of it.
+    let repo = snapshot::open(&facts.common_dir)?;
     let snapshot = wanted(&repo, &ask.repo, ask.id)?;
     if snapshot.workspace != ask.mark.workspace {
         let why = format!("snapshot {} is of workspace {}", ask.id, snapshot.workspace);
         return Err(KeepError::NotOurs { path: ask.path.clone(), why });
     }
-    let facts = match inspect::inspect(&ask.repo)? {
-        inspect::Place::Repository(facts) => *facts,
-        inspect::Place::Plain(path) => return Err(KeepError::NoRepository { path }),
-    };
     let holder = format!("restore of snapshot {}", ask.id);
     let lock = WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &holder)?;
     let mut held = None;

@@ -24,8 +24,8 @@ pub struct OldSnapshot {
     pub snapshot: SnapshotRow,
     /// Number of its workspace.
     pub workspace_number: i64,
-    /// Where its repository can be opened.
-    pub project_path: String,
+    /// Where its repository can be opened: the checkout that its workspace was made from, else the project's directory.
+    pub repo: String,
 }
 
 /// Rows, and whether there are more.
@@ -101,15 +101,13 @@ impl Reader {
         self.read(|conn| close_rows(conn, id))
     }
 
-    /// Directories of all projects that are known: none of them is ever removed.
+    /// Directories of all projects that are or were known: none of them is ever removed.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn project_paths(&self) -> Result<Vec<String>, StoreError> {
         self.read(|conn| {
-            conn.prepare_cached("SELECT path FROM projects WHERE removed_at IS NULL ORDER BY path")?
-                .query_map([], |row| row.get(0))?
-                .collect()
+            conn.prepare_cached("SELECT path FROM projects ORDER BY path")?.query_map([], |row| row.get(0))?.collect()
         })
     }
 
@@ -172,8 +170,9 @@ impl Reader {
             let with_path = |snapshot: SnapshotRow| {
                 let project = by_id::<ProjectRow>(conn, &snapshot.project_id.text())?;
                 let workspace = by_id::<WorkspaceRow>(conn, &snapshot.workspace_id.text())?;
-                let project_path = project.map(|p| p.path).unwrap_or_default();
-                Ok(OldSnapshot { workspace_number: workspace.map_or(0, |w| w.number), snapshot, project_path })
+                let workspace_number = workspace.as_ref().map_or(0, |w| w.number);
+                let repo = workspace.and_then(|w| w.repo_root).or(project.map(|p| p.path)).unwrap_or_default();
+                Ok(OldSnapshot { snapshot, workspace_number, repo })
             };
             due.into_iter().map(with_path).collect::<rusqlite::Result<Vec<_>>>()
         })?;

@@ -100,7 +100,8 @@ async fn in_place(action: &ActionRow, job: &WorkspaceJob) -> bool {
     let path = root(&job.rows.workspace).map(PathBuf::from);
     let trash = text(action, "trash").and_then(|t| t.parse::<Uuid>().ok());
     let Some((path, trash)) = path.zip(trash) else { return false };
-    is_moved(&path, trash).await == Ok(false) && is_there(&path).await == Ok(true)
+    is_moved(&path, trash).await == Ok(false)
+        && is_there(&path, job.rows.workspace.repo_root.clone().map(PathBuf::from)).await == Ok(true)
 }
 
 /// Whether an earlier try of this very removal has moved the directory: its record alone is written before that.

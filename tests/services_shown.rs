@@ -61,8 +61,10 @@ fn the_screen_says_who_listens_what_it_takes_and_why_one_is_not_well() {
     console.see("No runs yet.");
     console.send("3");
     console.see("No services yet.");
-    for (name, code) in [("talker", 0), ("taken", 8), ("loop", 8)] {
-        assert_eq!(wharf(&place, &["service", "start", name]).status.code(), Some(code), "{name}");
+    // The last one is started, and ends at once: whichever is seen first is the answer.
+    for (name, codes) in [("talker", &[0][..]), ("taken", &[8]), ("loop", &[0, 8])] {
+        let code = wharf(&place, &["service", "start", name]).status.code().unwrap();
+        assert!(codes.contains(&code), "{name}: {code}");
     }
     console.see("● running");
     console.see("✗ failed");

@@ -114,7 +114,9 @@ impl LiveRuns {
 
     /// They are still on the screen: looks again, beside whoever asks.
     pub fn look(&self) {
-        if let Some(wake) = &self.wake {
+        let shown = !self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || !self.logs.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if let Some(wake) = self.wake.as_ref().filter(|_| shown) {
             // One look that is due already will see it as well.
             let _ = wake.try_send(());
         }

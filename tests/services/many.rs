@@ -93,11 +93,15 @@ fn runs_that_want_one_shared_service_at_the_same_moment_get_one() {
     let user = agent(
         "user",
         "concurrent_runs = 20\nservices = [\"web\"]",
-        "echo $WHARF_SERVICE_WEB_URL >> $ROOT/urls; read go < $ROOT/gate",
+        "echo $WHARF_SERVICE_WEB_URL >> $ROOT/urls; read go < $ROOT/gate-$WHARF_RUN_NUMBER",
     );
     let web = listener("web", "stop = { policy = \"on_run_finish\", grace = \"2s\" }");
     let site = Site::plain(&format!("[workspace]\nconcurrency = \"allow\"\n{user}{web}"));
-    site.gate("gate");
+    // A gate each: several that read from one may take a line apart.
+    let gates: Vec<String> = (1..=RUNS).map(|n| format!("gate-R-{n}")).collect();
+    for gate in &gates {
+        site.gate(gate);
+    }
     // All of them wait when it begins, and are taken together.
     let asked: Vec<_> = (0..RUNS).map(|_| site.ask_run("user", serde_json::json!({}))).collect();
     let _it = site.start();
@@ -107,8 +111,8 @@ fn runs_that_want_one_shared_service_at_the_same_moment_get_one() {
     }
     assert_eq!(site.service("web").users.len(), RUNS);
     assert_eq!(site.lines("web.starts").len(), 1, "one process");
-    for _ in &runs {
-        site.open_gate("gate");
+    for gate in &gates {
+        site.open_gate(gate);
     }
     for run in &runs {
         site.settled(*run);

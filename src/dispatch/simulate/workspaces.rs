@@ -306,7 +306,8 @@ impl Sim {
                 WorkspaceStatus::Archived => workspace.trash_path.is_some() == lies,
                 // It may have been moved before it was given up: asked again it goes on.
                 WorkspaceStatus::CleanupFailed => true,
-                _ => !lies,
+                // A snapshot by name brings one back beside what the trash has of it.
+                _ => !lies || workspace.trash_path.is_some(),
             };
             if !right {
                 let (number, status) = (workspace.number, workspace.status);

@@ -24,9 +24,7 @@ pub(crate) use by_hand::{restart_by_hand, start_by_hand, stop_by_hand};
 pub(crate) use desired::{set_desired, settle};
 pub(crate) use end::{ended, fail_waiting};
 pub(crate) use find::{current_of, ensure_rows, gather, is_configured};
-#[allow(unused_imports, reason = "the archive of a workspace calls it")]
-pub(crate) use many::stop_all_of_workspace;
-pub(crate) use many::{carry_out, reached, reached_all};
+pub(crate) use many::{carry_out, reached, reached_all, stop_all_of_workspace};
 pub(crate) use reported::reported;
 use start::{Cause, advance, begin, is_begun, waiting_for};
 pub(crate) use stop::{ask_again, is_overdue, not_ended, not_stopped, stop};

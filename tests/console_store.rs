@@ -8,7 +8,7 @@ mod pty;
 
 use std::time::{Duration, Instant};
 
-use disk::{Small, fill, spoil};
+use disk::{Small, fill, give_back, spoil};
 use pty::{Console, Place, config};
 use serde_json::json;
 use wharf_model::{ActorType, RequestOrigin, UnixMillis};
@@ -48,12 +48,23 @@ fn a_full_disk_is_shown_while_it_lasts() {
     fill(&filler);
     let until = Instant::now() + Duration::from_secs(30);
     let shown = |console: &Console| console.screen().contains("Disk full");
-    // What is asked takes room as well; what is left is then too little for the answer.
-    let (mut bytes, mut refused) = (60_000, None);
+    // What is asked takes room as well; what is left is then too little for the answer. Where even the least is
+    // refused, every question may be answered already and nothing waits for room: a page at a time is given back, so
+    // that the next question just fits and its answer does not.
+    let (mut bytes, mut asked, mut refused) = (60_000, 0, 0);
     while !shown(&console) {
-        assert!(Instant::now() < until, "never shown:\n{}", console.screen());
+        assert!(
+            Instant::now() < until,
+            "never shown, {asked} asked, {refused} refused:\n{}\n{}",
+            console.screen(),
+            second.screen()
+        );
+        asked += 1;
         if !ask(&mut sender, &project, bytes) {
-            refused.get_or_insert_with(Instant::now);
+            refused += 1;
+            if bytes == 10 {
+                give_back(&filler, 4096);
+            }
             bytes = (bytes / 2).max(10);
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -23,6 +23,8 @@ const SILENT_MS: i64 = 5_000;
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the dispatcher may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
+/// Pause before what found the console's queue full is told again.
+const TELL_AGAIN: Duration = Duration::from_millis(50);
 
 /// Who the orchestrator is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,18 +240,18 @@ fn reign(
             let now = watch.borrow_and_update().clone();
             // A reign that is over tries nothing any more.
             let now_trouble = now.trouble.filter(|_| now.ended.is_none());
-            // What finds the queue full is told with the next change.
+            // What finds the queue full is told a moment later.
             if now_trouble != trouble && events.try_send(Event::Trouble(Trouble::Writing, now_trouble.clone())).is_ok()
             {
-                trouble = now_trouble;
+                trouble.clone_from(&now_trouble);
             }
             let now_need = now.need.filter(|_| now.ended.is_none());
             if now_need != need && events.try_send(Event::Need(now_need.clone())).is_ok() {
-                need = now_need;
+                need.clone_from(&now_need);
             }
             let words = now.finding.as_deref().map(damage_words);
             if now.finding != finding && events.try_send(Event::Trouble(Trouble::Damage, words)).is_ok() {
-                finding = now.finding;
+                finding.clone_from(&now.finding);
             }
             if let Some(recovery) = now.recovery.filter(|r| !told && !r.found.is_empty()) {
                 told = true;
@@ -260,7 +262,13 @@ fn reign(
             if let Some(why) = now.ended {
                 break (why, now.deposed);
             }
-            if watch.changed().await.is_err() {
+            let is_told = now_trouble == trouble && now_need == need && now.finding == finding;
+            let changed = if is_told {
+                watch.changed().await
+            } else {
+                tokio::time::timeout(TELL_AGAIN, watch.changed()).await.unwrap_or(Ok(()))
+            };
+            if changed.is_err() {
                 break ("the dispatch thread is gone".to_owned(), false);
             }
         };

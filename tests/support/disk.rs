@@ -56,3 +56,10 @@ pub fn fill(path: &Path) {
         }
     }
 }
+
+/// Gives the last bytes of what [`fill`] took back.
+pub fn give_back(path: &Path, bytes: u64) {
+    let file = File::options().write(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(bytes)).unwrap();
+}

@@ -84,7 +84,7 @@ pub fn of(reader: &Reader, data: &Path, detail: &RunDetail) -> Result<Why, Store
     };
     why.choice = environment::choice(detail);
     why.environment = environment::lines(&around, why.choice.as_ref())?;
-    why.workspace = workspace::lines(&around);
+    why.workspace = workspace::lines(&around)?;
     Ok(why)
 }
 

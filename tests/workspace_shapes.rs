@@ -286,8 +286,9 @@ fn a_session_in_a_worktree_makes_a_guest_of_whoever_follows_it() {
     assert_eq!(says(&why(&place, "R-3"), "workspace", "works in").split(' ').next(), below.to_str());
     let after = row();
     for key in ["cwd", "branch", "mode", "strategy", "base_ref", "status", "issue"] {
-        assert_eq!(before.get(key), after.get(key), "{key}");
+        assert_eq!(before[key], after[key], "{key}");
     }
+    assert_eq!((&after["cwd"], &after["strategy"]), (&worktree.as_str().into(), &"git_worktree".into()));
     // While somebody works there by the session, the issue's run waits, and says for whom.
     place.wharf(&["run", "homely", "--prompt", "exec sleep 60"]).expect(0);
     place.wharf(&["run", "tells", "--issue", "SHOP-1"]).expect(0);

@@ -38,7 +38,7 @@ mod signals;
 mod table;
 pub mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod vacant;
 mod why;
 mod workspace;

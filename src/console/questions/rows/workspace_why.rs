@@ -255,6 +255,25 @@ mod tests {
         Known { stock: Some((stock(place), Duration::from_secs(3))), ..Known::default() }
     }
 
+    #[test]
+    fn a_sessions_directory_says_how_its_agent_is_sent_home() {
+        let mut session = item(WorkspaceStatus::Idle);
+        session.workspace.source = Some(WorkspaceSource::TaskSession);
+        let run = crate::cli::testing::run_line();
+        let known = Known::default();
+        let of = |item| Explained {
+            item,
+            runs: std::slice::from_ref(&run),
+            reaping: None,
+            known: &known,
+            now: NOW,
+            zone: Zone::UTC,
+        };
+        let has = |item| why(&of(item)).iter().any(|f| f.value == "wharf agent reset-session fixer");
+        assert!(has(&session));
+        assert!(!has(&item(WorkspaceStatus::Idle)));
+    }
+
     fn told(item: &view::WorkspaceItem, reaping: Option<&Reaping>, known: &Known) -> String {
         let of = Explained { item, runs: &[], reaping, known, now: NOW, zone: Zone::UTC };
         why(&of).iter().map(|f| format!("{}|{}|{}|{}\n", f.label, f.value, f.remark, f.bad)).collect()

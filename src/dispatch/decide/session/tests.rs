@@ -275,7 +275,7 @@ fn a_session_lies_in_a_place_of_others_or_in_one_of_its_own() {
         left_session(&mut bench, "plain", cwd);
         let (one, two) = (bench.start("plain", None), bench.start("plain", None));
         assert_eq!((bench.status(one), bench.status(two)), (RunStatus::Running, RunStatus::Queued), "{cwd}");
-        let place = place.unwrap_or_else(|| Place::Home(bench.agent("plain")));
+        let place = place.unwrap_or_else(|| Place::Session(cwd.to_owned()));
         assert_eq!(gate(&bench.state, two), Some(Gate::Place { place, holder: bench.run(one).number }), "{cwd}");
     }
 }
@@ -312,6 +312,19 @@ fn runs_that_meet_by_a_session_follow_one_another() {
     assert_eq!(bench.status(follower), RunStatus::Running);
     let again = bench.start("tester", Some(&on));
     assert_eq!(bench.status(again), RunStatus::Queued);
+    // In a directory that is nobody else's, which two agents have said.
+    let mut bench = self::bench();
+    left_session(&mut bench, "plain", "/elsewhere");
+    left_session(&mut bench, "fixer", "/elsewhere");
+    let both = ["plain", "fixer"].map(|a| bench.start(a, None));
+    assert_eq!(both.map(|r| bench.status(r)), [RunStatus::Running, RunStatus::Queued]);
+    let place = Place::Session("/elsewhere".into());
+    assert_eq!(gate(&bench.state, both[1]), Some(Gate::Place { place, holder: bench.run(both[0]).number }));
+    realise(&mut bench, both[0], &at_session("/elsewhere"));
+    // Whose session it is no more goes home, and nobody is in its way.
+    let agent = bench.agent("fixer").text();
+    bench.ask("agent.reset_session", &agent, json!({}));
+    assert_eq!(bench.status(both[1]), RunStatus::Running);
     // Whoever lets runs meet has said so.
     let mut bench = bench_with(Concurrency::Allow);
     left_session(&mut bench, "plain", "/p/SOLO/src");

@@ -284,6 +284,8 @@ fn a_session_in_a_worktree_makes_a_guest_of_whoever_follows_it() {
     let shown = place.wharf(&["show", "R-3", "--json"]).expect(0).json();
     assert_eq!(shown["run"]["workspace"], "W-1", "{shown}");
     assert_eq!(says(&why(&place, "R-3"), "workspace", "works in").split(' ').next(), below.to_str());
+    let shell = place.wharf_with(&["shell", "R-3"], "pwd\n").expect(0);
+    assert!(shell.out.lines().any(|l| Some(l) == below.to_str()), "{shell:?}");
     let after = row();
     for key in ["cwd", "branch", "mode", "strategy", "base_ref", "status", "issue"] {
         assert_eq!(before[key], after[key], "{key}");

@@ -82,8 +82,8 @@ fn place(around: &Around<'_>) -> Vec<Line> {
     out
 }
 
-/// Where a run works as a guest of its agent's session.
-fn guest_at(steps: &[StepRow]) -> Option<String> {
+/// Where a run works that is a guest in its workspace, because its agent's session lies there.
+pub fn guest_at(steps: &[StepRow]) -> Option<String> {
     steps.iter().find(|s| s.step == Step::Realise).and_then(crate::dispatch::decide::workspace::guest_at)
 }
 

@@ -288,6 +288,7 @@ fn documents_keep_their_keys() {
         vec!["issue", "new", "Two"],
         vec!["issue", "set", "SHOP-2", "--priority", "low"],
         vec!["why", "R-1"],
+        vec!["agent", "reset-session", "good"],
         vec!["lease", "release", "L-2", "--dry-run"],
         vec!["lease", "retain", "L-2", "--for", "1h", "--dry-run"],
         vec!["doctor"],

@@ -181,6 +181,127 @@ fn an_agent_that_wants_no_project_has_a_home_of_its_own() {
     assert_eq!(variable(&other, "WORKSPACE_SOURCE"), Some("project_workspace"));
 }
 
+/// An agent without a project's checkout, which does what its prompt says.
+const HOMELY: &str = r#"
+[[agent]]
+name = "homely"
+adapter = "process"
+grace = "1s"
+workspace = { mode = "agent_default" }
+[agent.config]
+command = "sh"
+args = ["-s"]
+stdin = "prompt"
+"#;
+
+/// Has that agent do this.
+fn homely(place: &Place, script: &str) -> Ended {
+    place.wharf(&["run", "homely", "--follow", "--prompt", script])
+}
+
+#[test]
+fn a_run_works_where_the_last_one_has_said_its_session_is() {
+    let place = Place::new();
+    place.config(&format!("[project]\nkey = \"SHOP\"\n{AGENT}{HOMELY}"));
+    let notes = top(&place).join("notes");
+    fs::create_dir(&notes).unwrap();
+    let link = top(&place).join("link");
+    std::os::unix::fs::symlink(&notes, &link).unwrap();
+    let (notes_at, link_at) = (notes.to_str().unwrap(), link.to_str().unwrap());
+    // Inside a run only, and nothing that is none.
+    assert_eq!(place.wharf(&["session", "s-1", "--json"]).expect(4).error()["code"], "permission_denied");
+    let first = homely(
+        &place,
+        &format!(
+            "pwd; wharf session; echo $?; wharf session \"$(printf 'a\\nb')\"; echo $?; wharf session x --cwd /no/such; \
+             echo $?; cd {link_at} && wharf session s-1 --json"
+        ),
+    )
+    .expect(0);
+    let lines: Vec<&str> = first.out.lines().collect();
+    assert!(lines[0].ends_with("/home") && lines[1..4] == ["2", "2", "2"], "{first:?}");
+    assert!(first.err.contains("control characters") && first.err.contains("/no/such"), "{first:?}");
+    let said: Value = serde_json::from_str(lines[4]).unwrap();
+    assert_eq!((&said["schema"], &said["kind"]), (&"wharf.said/1".into(), &"session".into()));
+    // The next one is there, and it is told why and how to undo it.
+    let second = homely(&place, "pwd; env | grep ^WHARF_; touch mine").expect(0);
+    assert_eq!(second.out.lines().next(), Some(notes_at), "its links are resolved: {second:?}");
+    assert_eq!(variable(&second, "WORKSPACE_SOURCE"), Some("task_session"));
+    assert_eq!(variable(&second, "WORKSPACE_CWD"), Some(notes_at));
+    assert!(!second.err.contains("session"), "as usual: {second:?}");
+    let document = why(&place, "R-2");
+    assert!(
+        says(&document, "workspace", "WORKSPACE").contains("the directory of the agent's last session"),
+        "{document}"
+    );
+    assert_eq!(says(&document, "workspace", "by session"), format!("s-1 in {notes_at}, said by R-1"));
+    assert!(says(&document, "workspace", "to undo").starts_with("wharf agent reset-session homely "), "{document}");
+    assert!(says(&why(&place, "R-1"), "workspace", "agent's session").contains(notes_at));
+    // Gone: at home, and never silently.
+    fs::remove_dir_all(&notes).unwrap();
+    let third = homely(&place, "pwd").expect(0);
+    let words = format!("the directory of the agent's last session, {notes_at}, is gone: works in its home");
+    assert_eq!(third.out, first.out.lines().next().unwrap().to_owned() + "\n");
+    assert!(third.err.contains(&words), "before the first line: {third:?}");
+    assert_eq!(says(&why(&place, "R-3"), "workspace", "not as usual").trim(), words);
+    assert!(place.wharf(&["show", "R-3"]).expect(0).out.contains(&words));
+    // There again, it is forgotten by the operator.
+    fs::create_dir(&notes).unwrap();
+    let preview = place.wharf(&["agent", "reset-session", "homely", "--dry-run"]).expect(0);
+    assert!(
+        preview.err.contains("would forget session s-1, said by R-1") && preview.err.contains(notes_at),
+        "{preview:?}"
+    );
+    assert_eq!(homely(&place, "pwd").expect(0).out.trim(), notes_at, "a preview changes nothing");
+    let reset = place.wharf(&["agent", "reset-session", "homely", "--json"]).expect(0).json();
+    assert_eq!((&reset["schema"], &reset["forgotten"]), (&"wharf.agent_session/1".into(), &true.into()));
+    assert_eq!((&reset["session_id"], &reset["cwd"]), (&"s-1".into(), &notes_at.into()));
+    let home = homely(&place, "pwd; wharf session s-2 --cwd .").expect(0);
+    assert!(home.out.trim().ends_with("/home") && !home.err.contains("session"), "{home:?}");
+    let trail = place.wharf(&["activity", "--json"]).expect(0).out;
+    assert!(trail.contains("agent.session_reset") && trail.contains(notes_at), "{trail}");
+    // Or by the agent itself.
+    homely(&place, "wharf session --clear").expect(0);
+    let again = place.wharf(&["agent", "reset-session", "homely", "--json"]).expect(0).json();
+    assert_eq!((&again["forgotten"], &again["session_id"]), (&false.into(), &Value::Null));
+    place.wharf(&["agent", "reset-session", "nobody"]).expect(3);
+}
+
+#[test]
+fn a_session_in_a_worktree_makes_a_guest_of_whoever_follows_it() {
+    let place = Place::new();
+    place.config(&format!("[project]\nkey = \"SHOP\"\n{AGENT}{HOMELY}"));
+    let serving = place.serve();
+    place.wharf(&["issue", "new", "Fix it"]).expect(0);
+    let worktree = follow(&place, &["--issue", "SHOP-1"]).expect(0).out.lines().next().unwrap().to_owned();
+    let below = Path::new(&worktree).join("deep");
+    fs::create_dir(&below).unwrap();
+    let row = || place.wharf(&["show", "W-1", "--json"]).expect(0).json()["workspace"].clone();
+    let before = row();
+    homely(&place, &format!("wharf session s-1 --cwd {}", below.display())).expect(0);
+    let ended = homely(&place, "pwd; echo \"$WHARF_WORKSPACE_WORKTREE_PATH\"").expect(0);
+    assert_eq!(ended.out.lines().collect::<Vec<_>>(), [below.to_str().unwrap(), worktree.as_str()]);
+    let shown = place.wharf(&["show", "R-3", "--json"]).expect(0).json();
+    assert_eq!(shown["run"]["workspace"], "W-1", "{shown}");
+    assert_eq!(says(&why(&place, "R-3"), "workspace", "works in").split(' ').next(), below.to_str());
+    let shell = place.wharf_with(&["shell", "R-3"], "pwd\n").expect(0);
+    assert!(shell.out.lines().any(|l| Some(l) == below.to_str()), "{shell:?}");
+    let after = row();
+    for key in ["cwd", "branch", "mode", "strategy", "base_ref", "status", "issue"] {
+        assert_eq!(before[key], after[key], "{key}");
+    }
+    assert_eq!((&after["cwd"], &after["strategy"]), (&worktree.as_str().into(), &"git_worktree".into()));
+    // While somebody works there by the session, the issue's run waits, and says for whom.
+    place.wharf(&["run", "homely", "--prompt", "exec sleep 60"]).expect(0);
+    place.wharf(&["run", "tells", "--issue", "SHOP-1"]).expect(0);
+    let document = why(&place, "R-5");
+    let verdict = document["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("R-5 is QUEUED: R-4 works in the worktree of branch SHOP-1"), "{document}");
+    place.wharf(&["cancel", "R-4", "--grace", "0s"]).expect(0);
+    place.wharf(&["logs", "-f", "R-5"]).expect(0);
+    drop(serving);
+}
+
 #[test]
 fn the_operators_branch_is_worked_on_as_it_is() {
     let place = Place::new();

@@ -1,11 +1,13 @@
-//! What `wharf` can say inside a run, through the socket of its shim: `comment`, `next-action`, `report-service`.
+//! What `wharf` can say inside a run, through the socket of its shim: `comment`, `next-action`, `report-service`,
+//! `session`.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use wharf_model::rules::session as rules;
 use wharf_model::shim::AgentMessage;
 
 use super::context::Context;
@@ -53,6 +55,40 @@ pub struct ReportServiceArgs {
     /// What runs
     #[arg(long)]
     pub command: Option<String>,
+}
+
+/// The session that the agent works in.
+#[derive(Debug, Clone, Args)]
+pub struct SessionArgs {
+    /// Its id, as the agent's own program calls it
+    #[arg(required_unless_present = "clear")]
+    pub id: Option<String>,
+    /// The directory that it belongs to; else the current one
+    #[arg(long, value_name = "DIR", conflicts_with = "clear")]
+    pub cwd: Option<PathBuf>,
+    /// The session is over: id and directory are forgotten
+    #[arg(long, conflicts_with = "id")]
+    pub clear: bool,
+}
+
+/// Tells which session the agent works in, or that it is over.
+pub fn session(context: &Context, args: &SessionArgs) -> Result<u8> {
+    let Some(id) = args.id.as_deref().filter(|_| !args.clear) else {
+        return send(context, "session", json!({ "clear": true }));
+    };
+    rules::check_id(id).map_err(|why| CliError::usage("the session's id cannot be taken").cause(why))?;
+    // Where it really is: the next run must not depend on links that somebody changes.
+    let named = args.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
+    let no_directory = |cause: String| {
+        CliError::usage(format!("the session's directory {} cannot be taken", named.display())).cause(cause)
+    };
+    let cwd = named.canonicalize().map_err(|e| no_directory(e.to_string()))?;
+    if !cwd.is_dir() {
+        return Err(no_directory("it is no directory".to_owned()));
+    }
+    let cwd = cwd.to_str().ok_or_else(|| no_directory("it is no UTF-8".to_owned()))?;
+    rules::check_cwd(cwd).map_err(no_directory)?;
+    send(context, "session", json!({ "id": id, "cwd": cwd }))
 }
 
 /// Tells that the run's adapter keeps a service, or how it goes with one.

@@ -1,5 +1,6 @@
 //! The command line: every verb of the console for scripts and quick hands (contracts 9, screens 6).
 
+mod agent;
 mod attach;
 mod backup;
 mod cancel;
@@ -37,7 +38,7 @@ mod signals;
 mod table;
 pub mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod vacant;
 mod why;
 mod workspace;
@@ -148,6 +149,9 @@ enum Command {
     /// List agents
     #[command(after_help = lists::AGENTS.help("wharf agents status:running"))]
     Agents(list::ListArgs),
+    /// Forget the sessions of agents
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     /// List issues
     #[command(after_help = lists::ISSUES.help("wharf issues status:live agent:fixer"))]
     Issues(list::ListArgs),
@@ -205,6 +209,11 @@ enum Command {
     /// Inside a run: tell of a service that its adapter keeps
     #[command(after_help = "Example:\n  wharf report-service preview --url http://127.0.0.1:4000/ --port 4000")]
     ReportService(inside::ReportServiceArgs),
+    /// Inside a run: tell in which session, and where, the agent's next run goes on
+    #[command(after_help = "Example:\n  wharf session 0198c2f4-7d --cwd ~/notes\n\n\
+        The agent's next run that has no project to work in (mode agent_default) works in that directory.\n\
+        `wharf session --clear` says that the session is over; an operator says so by `wharf agent reset-session`.")]
+    Session(inside::SessionArgs),
 }
 
 /// Runs the command line of this process.
@@ -307,6 +316,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         }
         Command::Workspace(command) => workspace::workspace(context, command),
         Command::Agents(args) => lists::agents(context, args),
+        Command::Agent(command) => agent::agent(context, command),
         Command::Issues(args) => lists::issues(context, args),
         Command::Issue(setup::IssueCommand::New(args)) => setup::new_issue(context, args),
         Command::Issue(setup::IssueCommand::Comment(args)) => setup::comment(context, args),
@@ -326,5 +336,6 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Comment(args) => inside::tell(context, "comment", args),
         Command::NextAction(args) => inside::tell(context, "next_action", args),
         Command::ReportService(args) => inside::report_service(context, args),
+        Command::Session(args) => inside::session(context, args),
     }
 }

@@ -68,7 +68,9 @@ fn open(context: &Context, args: &ShellArgs) -> Result<u8> {
                     variables.push(("WHARF_ISSUE_IDENTIFIER", issue.clone()));
                 }
             }
-            detail.and_then(|d| d.workspace)
+            // A guest works where its session lies in the workspace.
+            let guest_at = detail.as_ref().and_then(|d| crate::why::guest_at(&d.steps));
+            detail.and_then(|d| d.workspace).map(|w| WorkspaceRow { cwd: guest_at.or(w.cwd), ..w })
         }
         other => {
             return Err(CliError::usage(format!(

@@ -101,7 +101,8 @@ pub fn shell_place(reader: &Reader, owner: Owner) -> Result<(PathBuf, Vec<(Strin
     let run_place = |id: RunId| -> Result<(PathBuf, Vec<(String, String)>), String> {
         let detail = reader.run_detail(id).map_err(words)?.ok_or_else(gone)?;
         let project = reader.project(detail.run.project_id).map_err(words)?.ok_or_else(gone)?;
-        let cwd = detail.workspace.as_ref().and_then(|w| w.cwd.clone()).unwrap_or(project.path);
+        let guest_at = crate::why::guest_at(&detail.steps);
+        let cwd = guest_at.or_else(|| detail.workspace.as_ref()?.cwd.clone()).unwrap_or(project.path);
         let mut vars = vec![
             ("WHARF_RUN_NUMBER".to_owned(), Kind::Run.number(detail.run.number)),
             ("WHARF_RUN_ID".to_owned(), id.text()),

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use wharf_model::rules::close_check::CloseRows;
+use wharf_model::rules::session;
 use wharf_model::state::State;
 use wharf_model::{
     ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow,
-    ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow,
-    UnixMillis, WorkspaceId, WorkspaceRow,
+    ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow, Step,
+    StepId, UnixMillis, WorkspaceId, WorkspaceRow,
 };
 
 use super::decide::workspace;
@@ -41,8 +42,10 @@ pub struct RunJob {
     pub issue_workspace: Option<WorkspaceRow>,
     /// Where the project's sources lie.
     pub sources: Option<ProjectWorkspaceRow>,
-    /// Directory of the agent's last session, when its adapter left one.
+    /// Directory of the agent's last session, when one of its runs has said one.
     pub session_cwd: Option<String>,
+    /// Directory in which it works as a guest: its agent's session lies in a workspace that is not made for it.
+    pub guest_at: Option<String>,
     /// Services it uses.
     pub services: Vec<ServiceRow>,
     /// Operations of it that are under way: an earlier reign began them.
@@ -317,11 +320,13 @@ fn run_job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
         return None;
     }
     let issue = run.issue_id.and_then(|i| state.issues.get(&i));
-    let session = state.agent_runtime.get(&run.agent_id).and_then(|r| r.state_json["cwd"].as_str());
+    let session = state.agent_runtime.get(&run.agent_id).and_then(|r| session::kept(r).cwd);
+    let realise = state.steps.get(&StepId(run.id, Step::Realise));
     Some(RunJob {
         issue_workspace: issue.and_then(|i| state.workspaces.get(&i.execution_workspace_id?)).cloned(),
         sources: state.project_workspaces.values().find(|w| w.project_id == run.project_id && w.is_primary).cloned(),
         session_cwd: session.map(str::to_owned),
+        guest_at: realise.and_then(workspace::guest_at),
         agent: state.agents.get(&run.agent_id)?.clone(),
         project: state.projects.get(&run.project_id)?.clone(),
         issue: issue.cloned(),

@@ -50,7 +50,8 @@ pub fn build(
         job.project.config.clone().ok_or_else(|| broken("the project", "has no accepted config")).and_then(|c| {
             serde_json::from_value(c).map_err(|e| broken("the accepted config cannot be read", &e.to_string()))
         })?;
-    let cwd = job.workspace.as_ref().and_then(|w| w.cwd.clone()).unwrap_or_else(|| job.project.path.clone());
+    let of_row = || job.workspace.as_ref().and_then(|w| w.cwd.clone());
+    let cwd = job.guest_at.clone().or_else(of_row).unwrap_or_else(|| job.project.path.clone());
     let directory = directory(&agent, &cwd, place)?;
     let prompt = match &job.prompt {
         Some(prompt) => Some(prompt.clone()),

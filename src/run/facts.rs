@@ -65,7 +65,11 @@ pub fn here(ctx: &Context, job: &RunJob, about: &About<'_>) -> RunFacts {
         workspace_repo_root: workspace.and_then(|w| w.repo_root.clone()),
         workspace_repo_url: workspace.and_then(|w| w.repo_url.clone()),
         workspace_repo_ref: workspace.and_then(|w| w.base_ref.clone()),
-        workspace_source: workspace.map(|w| w.source.unwrap_or(WorkspaceSource::ProjectWorkspace).as_str().to_owned()),
+        workspace_source: workspace.map(|w| {
+            let of_row = w.source.unwrap_or(WorkspaceSource::ProjectWorkspace);
+            let source = if job.guest_at.is_some() { WorkspaceSource::TaskSession } else { of_row };
+            source.as_str().to_owned()
+        }),
         workspace_created: workspace.map(|w| w.created_by_runtime),
         project_workspace_id: workspace.and_then(|w| w.project_workspace_id).map(wharf_model::ProjectWorkspaceId::text),
         lease_id: job.lease.as_ref().map(|l| l.id.text()),

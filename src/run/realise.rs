@@ -3,6 +3,7 @@
 mod checkout;
 mod clone;
 mod home;
+mod session;
 mod there;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use wharf_model::config::{CommandLine, ProjectConfig, WorkspaceMode as ConfiguredMode};
 use wharf_model::rules::issue_settings::IssueSettings;
-use wharf_model::rules::work_place::{self, Directory, Found, Settings};
+use wharf_model::rules::work_place::{self, Directory, Found, SessionAt, Settings};
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
 use wharf_model::{
     ActionRow, Kind, OperationPhase, ProjectWorkspaceId, WorkspaceId, WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
@@ -119,7 +120,9 @@ async fn everything(ctx: &Context, job: &RunJob) -> Result<(Made, Option<Realisa
         CommandLine::Shell(line) => line.clone(),
         CommandLine::Argv(args) => shell_line(args),
     });
-    if let Some(command) = of_issue.or(of_project) {
+    // The directory of a session is used as it is: nothing was made, and it may be another's.
+    let command = of_issue.or(of_project).filter(|_| made.base.source != WorkspaceSource::TaskSession);
+    if let Some(command) = command {
         let limit = config.workspace.timeout_ms.map(Duration::from_millis);
         provision(ctx, job, &made, there.as_deref(), &command, limit).await?;
         kill_point("workspace.provisioned");
@@ -182,30 +185,29 @@ async fn make(ctx: &Context, job: &RunJob, config: &ProjectConfig) -> Result<Mad
 async fn base(ctx: &Context, job: &RunJob, config: &ProjectConfig, settings: &Settings) -> Result<Base, String> {
     let path = PathBuf::from(&job.project.path);
     let looked_at = path.clone();
-    let session = job.session_cwd.clone().filter(|cwd| cwd.starts_with('/'));
-    let session_at = session.clone();
-    let (directory, session_there) = blocking(move || {
+    let looked_for = job.clone();
+    let (directory, session) = blocking(move || {
         let directory = match inspect::inspect(&looked_at) {
             Ok(inspect::Place::Repository(_)) => Directory::Checkout,
             Ok(inspect::Place::Plain(_)) => Directory::Plain,
             Err(WorkspaceError::Missing { .. }) => Directory::Gone,
             Err(other) => return Err(other.to_string()),
         };
-        Ok((directory, session_at.is_some_and(|cwd| Path::new(&cwd).is_dir())))
+        Ok((directory, session::look(&looked_for)))
     })
     .await?;
     let found = Found {
         project: directory,
         path: &job.project.path,
         has_url: config.workspace.repo_url.is_some(),
-        session: session.as_deref().map(|cwd| (cwd, session_there)),
+        session: session.as_ref().map(|s| SessionAt { cwd: &s.cwd, unusable: s.at.as_ref().err().map(String::as_str) }),
     };
     let place = work_place::place(settings, &found)?;
     let url = config.workspace.repo_url.as_deref();
     match (place.source, url) {
         (WorkspaceSource::ManagedClone, Some(url)) => clone::base(ctx, job, config, url, place.remark).await,
         (WorkspaceSource::TaskSession, _) => Ok(Base {
-            directory: session.map(PathBuf::from).unwrap_or_default(),
+            directory: session.and_then(|s| s.at.ok()).unwrap_or_default(),
             source: place.source,
             url: None,
             remark: place.remark,

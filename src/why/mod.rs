@@ -17,7 +17,7 @@ use wharf_store::{Reader, StoreError};
 use crate::dispatch::election;
 use crate::dispatch::orchestrator::MachineLimits;
 
-pub use workspace::{doing, place_words, remark};
+pub use workspace::{doing, guest_at, place_words, remark};
 
 /// One row of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -84,7 +84,7 @@ pub fn of(reader: &Reader, data: &Path, detail: &RunDetail) -> Result<Why, Store
     };
     why.choice = environment::choice(detail);
     why.environment = environment::lines(&around, why.choice.as_ref())?;
-    why.workspace = workspace::lines(&around);
+    why.workspace = workspace::lines(&around)?;
     Ok(why)
 }
 

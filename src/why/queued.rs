@@ -53,6 +53,7 @@ pub(super) fn of(around: &Around<'_>) -> Result<Why, StoreError> {
                 Place::Checkout(_) => "the project's own checkout".to_owned(),
                 Place::Branch(_, branch) => format!("the worktree of branch {branch}"),
                 Place::Home(_) => "the agent's home".to_owned(),
+                Place::Session(directory) => format!("{directory}, the directory of its agent's session"),
             };
             let rule = "[workspace] concurrency = \"serialise\": runs that share a place follow one another";
             (format!("{} works in {place}", holder(*by)), rule.to_owned())

@@ -1,11 +1,11 @@
-//! What a `wharf` inside a run says: comments, its next action, services that its adapter keeps; limited to that run
-//! and its issue.
+//! What a `wharf` inside a run says: comments, its next action, services that its adapter keeps, its session; limited
+//! to that run, its issue and its agent.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use wharf_model::{ActorType, CommentId, CommentRow, RunId, RunRow};
 
-use super::{Deciding, about, service};
+use super::{Deciding, about, service, session};
 use crate::dispatch::input::Actor;
 
 /// Longest comment or next action that is kept, in bytes; longer ones are cut and say so.
@@ -103,6 +103,14 @@ pub(crate) fn said(d: &mut Deciding<'_, '_>, run_id: RunId, said: &Said<'_>) {
                 Err(why) => ("warn", format!("a report of a service was not taken: {why}")),
             };
             d.tx.event(run_id, "agent.report_service", level, message, Some(payload));
+        }
+        ("session", _) => {
+            let (level, message, said) = match session::said(d, &run, body) {
+                Ok((whole, message)) => (if whole { "info" } else { "warn" }, message, Some(body)),
+                Err(why) => ("warn", format!("what it said of its session was not taken: {why}"), None),
+            };
+            let payload = json!({ "message_id": message_id, "kind": kind, "said": said });
+            d.tx.event(run_id, "agent.session", level, message, Some(payload));
         }
         (kind, _) => {
             let message = format!("message of kind {kind:?} is not understood and was kept in the log only");

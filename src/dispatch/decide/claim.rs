@@ -67,16 +67,16 @@ impl Taken {
     fn by(state: &State) -> Self {
         let mut taken = Self::default();
         for run in state.runs.values().filter(|r| r.status == RunStatus::Running) {
-            taken.add(run, place::of(state, run));
+            taken.add(run, place::held(state, run));
         }
         taken
     }
 
-    fn add(&mut self, run: &RunRow, place: Option<Place>) {
+    fn add(&mut self, run: &RunRow, places: impl IntoIterator<Item = Place>) {
         self.machine += 1;
         *self.agents.entry(run.agent_id).or_default() += 1;
         self.issues.extend(run.issue_id.map(|issue| (issue, run.number)));
-        self.places.extend(place.map(|place| (place, run.number)));
+        self.places.extend(places.into_iter().map(|place| (place, run.number)));
     }
 
     /// Takes the room that a run needs, if there is: of the machine, its agent, its issue and its place.

@@ -39,6 +39,7 @@ mod run_checkout;
 pub mod run_start;
 pub mod seal;
 mod service;
+mod session;
 pub mod steps;
 pub mod store;
 pub mod sweep;

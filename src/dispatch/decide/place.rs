@@ -16,6 +16,10 @@ use wharf_model::{
 
 use crate::dispatch::input::Refusal;
 
+mod meet;
+
+pub(crate) use meet::{around_directory, held, met};
+
 /// A place in which one run works at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
@@ -23,8 +27,10 @@ pub(crate) enum Place {
     Checkout(String),
     /// The worktree of a branch that several runs of the project come to.
     Branch(ProjectId, String),
-    /// The agent's home, or the directory of its last session.
+    /// The agent's home.
     Home(AgentId),
+    /// The directory of an agent's last session that lies in nothing else that is known.
+    Session(String),
 }
 
 /// What is in force for a run's workspace; none when its project has no config that can be read.
@@ -55,14 +61,14 @@ pub(crate) fn of(state: &State, run: &RunRow) -> Option<Place> {
         return None;
     }
     if settings.mode == WorkspaceMode::AgentDefault {
-        return Some(Place::Home(run.agent_id));
+        return Some(meet::session_place(state, run.agent_id).unwrap_or(Place::Home(run.agent_id)));
     }
     if settings.is_checkout() {
         return Some(Place::Checkout(checkout(state, naming.project)));
     }
     // One named by its issue or by its own number has a worktree of its own; most have.
     let is_own = settings.branch.contains("issue.identifier") || settings.branch.contains("issue.id}");
-    if naming.kept.is_none() && is_own {
+    if naming.kept.is_none() && is_own && !meet::any_session(state) {
         return None;
     }
     branch_of(&settings, run, issue, &naming).ok().map(|name| Place::Branch(run.project_id, name))
@@ -93,10 +99,14 @@ pub(crate) fn neighbour(state: &State, run: &RunRow) -> Option<i64> {
     let own = checkout(state, naming.project);
     let is_in_it = |r: &&RunRow| {
         let primary = r.workspace_id.and_then(|w| state.workspaces.get(&w));
-        primary.is_some_and(|w| w.strategy_type == WorkspaceStrategy::ProjectPrimary)
-            && state.projects.get(&r.project_id).is_some_and(|p| checkout(state, p) == own)
+        // By the row's own project: whoever follows a session is a guest in another's.
+        primary.is_some_and(|w| {
+            w.strategy_type == WorkspaceStrategy::ProjectPrimary
+                && w.project_id != run.project_id
+                && state.projects.get(&w.project_id).is_some_and(|p| checkout(state, p) == own)
+        })
     };
-    let others = state.runs.values().filter(|r| r.status == RunStatus::Running && r.project_id != run.project_id);
+    let others = state.runs.values().filter(|r| r.id != run.id && r.status == RunStatus::Running);
     others.filter(is_in_it).map(|r| r.number).min()
 }
 
@@ -112,6 +122,7 @@ pub(crate) fn taken_words(place: &Place, holder: i64) -> String {
         Place::Checkout(_) => "the project's own checkout".to_owned(),
         Place::Branch(_, name) => format!("the worktree of branch {name}"),
         Place::Home(_) => "the agent's home".to_owned(),
+        Place::Session(directory) => format!("{directory}, the directory of its agent's session"),
     };
     format!(
         "{holder} has {place}, and `concurrency = \"refuse\"` lets no second run come there; start it again when {holder} has ended"

@@ -9,8 +9,8 @@ use wharf_model::{
 };
 
 use super::{
-    Deciding, about, cancel, config, environment, gc, issue, lease_verb, release, resolve, run_start, service, store,
-    workspace,
+    Deciding, about, cancel, config, environment, gc, issue, lease_verb, release, resolve, run_start, service, session,
+    store, workspace,
 };
 use crate::dispatch::input::{Actor, Prepared, Refusal};
 
@@ -88,6 +88,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
             check_service(d, row, id)?;
             service::restart_by_hand(d, id, &actor)?
         }
+        RequestKind::AgentResetSession => session::reset(d, row, config::agent_named(d, row, None)?, &actor)?,
         RequestKind::IssueCreate => create_issue(d, row, &actor)?,
         RequestKind::IssueUpdate => issue::update(d, row, target::<IssueId>(row)?, prepared, &actor)?,
         RequestKind::IssueComment => comment(d, row, &actor)?,
@@ -101,7 +102,10 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         | RequestKind::WorkspaceRestore
         | RequestKind::WorkspaceRunJob
         | RequestKind::WorkspaceReap => workspace::accept(d, row, kind, prepared, &actor)?,
-        RequestKind::AgentComment | RequestKind::AgentNextAction | RequestKind::AgentReportService => {
+        RequestKind::AgentComment
+        | RequestKind::AgentNextAction
+        | RequestKind::AgentReportService
+        | RequestKind::AgentSession => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));
         }
     };

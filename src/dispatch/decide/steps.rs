@@ -5,10 +5,10 @@ use wharf_model::rules;
 use wharf_model::shim::ChildRef;
 use wharf_model::{
     ActionKind, AgentRow, EnvironmentRow, EnvironmentStatus, LeaseRow, LeaseStatus, Observation, RunId, RunRow,
-    RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis,
+    RunStatus, RunTextKind, Step, StepId, StepRow, StepStatus, UnixMillis, WorkspaceRow, WorkspaceSource,
 };
 
-use super::{Deciding, about, environment_choice, finish, lease, ready_comment, resolve, service};
+use super::{Deciding, about, environment_choice, finish, lease, ready_comment, resolve, service, workspace};
 use crate::dispatch::input::Actor;
 
 /// The run when it is running this attempt; a fact about any other is late and changes nothing.
@@ -237,9 +237,15 @@ fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
     let environment = run.environment_id.and_then(|e| state.environments.get(&e));
     let lease: Option<&LeaseRow> =
         run.lease_id.and_then(|l| state.leases.get(&l)).filter(|l| l.status == LeaseStatus::Active);
-    let workspace = run.workspace_id.and_then(|w| state.workspaces.get(&w));
+    let at = run.workspace_id.and_then(|w| state.workspaces.get(&w));
     let realised = lease.and_then(|l| l.realisation.as_ref()).and_then(|r| r["result"]["cwd"].as_str());
-    let there = realised.map(str::to_owned);
+    let guest_at = state.steps.get(&StepId(run_id, Step::Realise)).and_then(workspace::guest_at);
+    let is_guest = guest_at.is_some();
+    let there = realised.map(str::to_owned).or(guest_at);
+    let source = |w: &WorkspaceRow| {
+        let of_row = w.source.map(WorkspaceSource::as_str);
+        if is_guest { Some(WorkspaceSource::TaskSession.as_str()) } else { of_row }
+    };
     let services: Vec<Value> = state
         .services_of(run_id)
         .filter_map(|s| state.services.get(&s))
@@ -254,12 +260,12 @@ fn write_context(d: &mut Deciding<'_, '_>, run_id: RunId) {
             "id": e.id.text(), "name": e.name, "driver": e.driver.as_str(),
             "leaseId": lease.map(|l| l.id.text()), "leaseFence": lease.and_then(|l| l.fence),
         })),
-        "wharfWorkspace": workspace.map(|w| json!({
+        "wharfWorkspace": at.map(|w| json!({
             "id": w.id.text(), "cwd": there.clone().or_else(|| w.cwd.clone()), "mode": w.mode.as_str(), "strategy": w.strategy_type.as_str(),
             "branchName": w.branch_name, "baseRef": w.base_ref, "repoRoot": w.repo_root,
-            "created": w.created_by_runtime, "source": w.source.map(wharf_model::WorkspaceSource::as_str), "repoUrl": w.repo_url,
+            "created": w.created_by_runtime, "source": source(w), "repoUrl": w.repo_url,
         })),
-        "wharfWorkspaces": workspace.map(|w| vec![w.cwd.clone()]).unwrap_or_default(),
+        "wharfWorkspaces": at.map(|w| vec![w.cwd.clone()]).unwrap_or_default(),
         "wharfRuntimeServices": services,
         "wharfRuntimePrimaryUrl": primary,
     });

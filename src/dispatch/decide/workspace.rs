@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use wharf_model::rules::issue_settings::IssueSettings;
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
-    RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceStatus,
-    WorkspaceStrategy,
+    RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceSource,
+    WorkspaceStatus, WorkspaceStrategy,
 };
 
-use super::{Deciding, about, cancel, finish, lease, place, steps};
+use super::{Deciding, about, cancel, finish, lease, place, session, steps};
 use crate::dispatch::input::{Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation};
 
 pub(crate) use archive::archived;
@@ -53,7 +53,15 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
         lease::while_open(d, lease, |l| l.execution_workspace_id = Some(id));
     }
     // Kept with the step, so that whoever asks where it works and why is told.
-    let detail = json!({ "source": plan.source.as_str(), "remark": plan.remark });
+    let mut detail = json!({ "source": plan.source.as_str(), "remark": plan.remark });
+    if plan.source == WorkspaceSource::TaskSession {
+        detail["session"] = session::account(d, &run);
+        // A guest works in a directory of its own choice, whatever the row is about.
+        let is_own =
+            d.tx.get::<WorkspaceRow>(id)
+                .is_some_and(|w| w.source == Some(WorkspaceSource::TaskSession) && w.cwd.as_deref() == Some(&plan.cwd));
+        detail["guest_at"] = if is_own { Value::Null } else { json!(plan.cwd) };
+    }
     d.tx.update::<StepRow>(StepId(run_id, Step::Realise), |s| s.detail = Some(detail));
     if let Some(remark) = &plan.remark {
         d.tx.event(run_id, "workspace", "warn", remark.clone(), None);
@@ -62,6 +70,9 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
 
 /// The row of a directory, when there is one that a run may come to; in words why it may not.
 fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Option<WorkspaceId>, String> {
+    if plan.source == WorkspaceSource::TaskSession {
+        return guest(d, run, plan);
+    }
     // A directory is one workspace, by whatever mode runs come to it. What was archived is another one's past.
     let of_project = d.state().workspaces.values().filter(|w| w.project_id == run.project_id);
     let here = of_project.filter(|w| w.status != WorkspaceStatus::Archived);
@@ -70,7 +81,8 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
         here.filter(|w| w.cwd.as_deref() == Some(&plan.cwd) || plan.worktree.is_some() && w.cwd == plan.worktree);
     let found = found.max_by_key(|w| w.number);
     let is_primary = plan.strategy == WorkspaceStrategy::ProjectPrimary;
-    if let Some(holder) = place::neighbour(d.state(), run).filter(|_| is_primary) {
+    let neighbour = place::neighbour(d.state(), run).filter(|_| is_primary);
+    if let Some(holder) = neighbour.or_else(|| place::met(d.state(), run, plan)) {
         return Err(held(holder, plan));
     }
     let Some(workspace) = found else { return Ok(None) };
@@ -82,6 +94,36 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
         return Err(held(holder, plan));
     }
     Ok(Some(workspace.id))
+}
+
+/// The row that the directory of a session lies in, whoever's it is: whoever follows a session is a guest there, and
+/// alone like everybody else.
+fn guest(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Option<WorkspaceId>, String> {
+    let found = place::around_directory(d.state(), run, &plan.cwd).map(|w| w.id);
+    let agent = d.state().agents.get(&run.agent_id).map_or_else(String::new, |a| a.name.clone());
+    let way_out = |why: String| {
+        format!(
+            "{why}; its agent's last session is there, and `wharf agent reset-session {agent}` sends its next run home"
+        )
+    };
+    if let Some(why) = found.and_then(|id| closed_to_runs(d.state(), id)) {
+        return Err(way_out(format!("{} is not free: {why}", plan.cwd)));
+    }
+    let holder = found.and_then(|id| place::holder(d.state(), run, id));
+    match holder.or_else(|| place::met(d.state(), run, plan)) {
+        Some(holder) => Err(way_out(held(holder, plan))),
+        None => Ok(found),
+    }
+}
+
+/// Whether a run works in a workspace only because its agent's session lies there.
+fn is_guest(d: &Deciding<'_, '_>, run: RunId) -> bool {
+    d.tx.get::<StepRow>(StepId(run, Step::Realise)).and_then(guest_at).is_some()
+}
+
+/// The directory in which a run works as a guest, by what its step keeps.
+pub(crate) fn guest_at(step: &StepRow) -> Option<String> {
+    step.detail.as_ref()?["guest_at"].as_str().map(str::to_owned)
 }
 
 fn held(holder: i64, plan: &PlannedWorkspace) -> String {
@@ -110,8 +152,10 @@ fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedW
     let settings = kept_settings(d, run, plan);
     d.tx.update::<WorkspaceRow>(id, |w| {
         w.last_used_at = now;
-        // A worktree stays one, whoever comes to its directory.
-        if w.strategy_type == WorkspaceStrategy::GitWorktree && plan.strategy == WorkspaceStrategy::AdapterManaged {
+        // A worktree stays one, whoever comes to its directory; and a session is a guest wherever it lies.
+        let is_tree = w.strategy_type == WorkspaceStrategy::GitWorktree;
+        if is_tree && plan.strategy == WorkspaceStrategy::AdapterManaged || plan.source == WorkspaceSource::TaskSession
+        {
             return;
         }
         w.mode = plan.mode;
@@ -339,8 +383,15 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
         return;
     };
     let now = d.now();
+    let guest = is_guest(d, run_id);
     d.tx.update::<WorkspaceRow>(workspace.id, |w| {
         w.status = WorkspaceStatus::Active;
+        w.deadline_at = None;
+        w.failure_reason = None;
+        w.last_used_at = now;
+        if guest {
+            return;
+        }
         w.cwd = Some(cwd.to_owned());
         // What was made once stays ours: a later reuse must not forget it.
         w.created_by_runtime |= created;
@@ -349,11 +400,9 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
             w.base_ref = Some(name.clone());
             w.base_commit = Some(commit.clone());
         }
-        w.deadline_at = None;
-        w.failure_reason = None;
-        w.last_used_at = now;
     });
-    if let Some(issue) = run.issue_id.filter(|_| workspace.strategy_type == WorkspaceStrategy::GitWorktree) {
+    let is_own = workspace.strategy_type == WorkspaceStrategy::GitWorktree && !guest;
+    if let Some(issue) = run.issue_id.filter(|_| is_own) {
         let before = d.tx.get::<IssueRow>(issue).and_then(|i| i.execution_workspace_id);
         d.tx.update::<IssueRow>(issue, |i| i.execution_workspace_id = Some(workspace.id));
         if let Some(before) = before.filter(|before| *before != workspace.id) {
@@ -365,6 +414,9 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
         lease::while_open(d, lease, |l| l.realisation = Some(kept.clone()));
     }
     d.tx.update::<WorkspaceRow>(workspace.id, |w| {
+        if guest {
+            return;
+        }
         w.environment_id = run.environment_id;
         let mut facts = w.metadata.take().and_then(|m| m.as_object().cloned()).unwrap_or_default();
         match kept {

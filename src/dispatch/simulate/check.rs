@@ -114,6 +114,7 @@ impl Sim {
                     }
                 }
                 Change::Put { row: AnyRow::Service(service), .. } => self.observe_service(service, changes)?,
+                Change::Put { row: AnyRow::AgentRuntime(row), .. } => self.observe_session(row)?,
                 Change::Event(row) if row.event_type == "late" => {
                     self.books.saw("late fact");
                     let alone =
@@ -137,6 +138,22 @@ impl Sim {
                 return Err(format!("{run} ended {ended} times with {recorded} final records"));
             }
         }
+        Ok(())
+    }
+
+    /// A session's directory is kept of runs on this machine alone.
+    fn observe_session(&mut self, row: &AgentRuntimeRow) -> Result<(), String> {
+        if row.session_id.is_none() {
+            return Ok(());
+        }
+        let rows = &self.disk.rows;
+        let said_by = row.state_json["session_said"]["run_id"].as_str().and_then(|id| id.parse::<RunId>().ok());
+        let environment = said_by.and_then(|r| rows.runs.get(&r)).and_then(|r| r.environment_id);
+        let is_here = environment.and_then(|e| rows.environments.get(&e)).is_some_and(|e| e.driver == Driver::Local);
+        if row.state_json["cwd"].is_string() && !is_here {
+            return Err(format!("agent {} keeps a directory of another machine", row.agent_id));
+        }
+        self.books.saw("session said");
         Ok(())
     }
 

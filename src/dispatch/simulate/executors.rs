@@ -187,14 +187,12 @@ impl Sim {
         }
         self.tell_started(dir, false);
         if self.unlucky(200) {
-            let fact = Fact::AgentSaid {
-                run,
-                attempt,
-                seq: 1,
-                message_id: "m1".into(),
-                kind: self.rng.pick(&["comment", "next_action", "report_service"]).unwrap_or("comment").into(),
-                body: serde_json::json!({ "text": "well", "name": "theirs", "port": 4000 }),
+            let kind = self.rng.pick(&["comment", "next_action", "report_service", "session"]).unwrap_or("comment");
+            let body = match kind {
+                "session" => serde_json::json!({ "id": "s-1", "cwd": "/p/SHARE/deep" }),
+                _ => serde_json::json!({ "text": "well", "name": "theirs", "port": 4000 }),
             };
+            let fact = Fact::AgentSaid { run, attempt, seq: 1, message_id: "m1".into(), kind: kind.into(), body };
             let pause = self.rng.range(0, 5_000);
             self.after(pause, Event::Tell { reign: self.reign, fact: Box::new(fact), then: None });
         }

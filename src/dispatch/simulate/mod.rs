@@ -109,6 +109,7 @@ fn every_history_keeps_the_rules() {
         "workspace moved",
         "workspace brought back",
         "job run",
+        "session said",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();

@@ -293,6 +293,92 @@ fn a_directory_is_one_workspace_whatever_mode_leads_to_it() {
 }
 
 #[test]
+fn a_second_run_leaves_the_row_of_a_worktree_what_it_is() {
+    let mut bench = bench(|_| {});
+    let on = bench.issue("SOLO", "high");
+    let first = start(&mut bench, "plain", json!({ "issue": on }));
+    let tree = PlannedWorkspace { base_ref: Some("main".into()), repo_root: Some("/p/SOLO".into()), ..plan("b") };
+    realise(&mut bench, first, &tree);
+    end(&mut bench, first);
+    let before = workspace(&bench, first).clone();
+    assert_eq!(before.provider_ref.as_deref(), Some("/w/b"));
+    let same = |after: &WorkspaceRow| WorkspaceRow {
+        status: after.status,
+        version: after.version,
+        updated_at: after.updated_at,
+        last_used_at: after.last_used_at,
+        ..before.clone()
+    };
+    // An agent that comes to its directory by itself: by its home, or by its last session, there or below.
+    let by = |source, cwd: &str| PlannedWorkspace {
+        mode: WorkspaceMode::AdapterManaged,
+        strategy: WorkspaceStrategy::AdapterManaged,
+        name: "other".into(),
+        cwd: cwd.into(),
+        worktree: None,
+        branch: None,
+        source,
+        ..plan("b")
+    };
+    let table = [
+        by(WorkspaceSource::AgentHome, "/w/b"),
+        by(WorkspaceSource::TaskSession, "/w/b"),
+        by(WorkspaceSource::TaskSession, "/w/b/src"),
+        // And the next run of its issue.
+        tree.clone(),
+    ];
+    for second in table {
+        let run = start(&mut bench, "plain", json!({}));
+        realise(&mut bench, run, &second);
+        assert_eq!(bench.run(run).workspace_id, Some(before.id), "{second:?}");
+        let after = workspace(&bench, run);
+        assert_eq!(after, &same(after), "{second:?}");
+        end(&mut bench, run);
+    }
+}
+
+#[test]
+fn two_projects_with_one_path_have_a_row_each_and_never_work_there_at_once() {
+    let mut bench = bench(|read| read.config.workspace.mode = Some(Mode::Shared));
+    let shared = |repo: Option<&str>| PlannedWorkspace {
+        mode: WorkspaceMode::SharedWorkspace,
+        strategy: WorkspaceStrategy::ProjectPrimary,
+        cwd: "/p/SOLO".into(),
+        worktree: None,
+        branch: None,
+        repo_root: repo.map(str::to_owned),
+        ..plan("x")
+    };
+    let (first, second) = (start(&mut bench, "plain", json!({})), start(&mut bench, "writer", json!({})));
+    realise(&mut bench, first, &shared(Some("/p/SOLO")));
+    // While both run, it turns out that they are one directory: the second project was found again there.
+    let share = bench.state.projects.get_mut(&setup::config("SHARE").project_uuid).unwrap();
+    (share.path, share.git_common_dir) = ("/p/SOLO".into(), Some("/p/SOLO/.git".into()));
+    bench.grant(second);
+    bench.fact(Fact::WorkspacePlanned { run: second, attempt: 1, plan: Box::new(shared(Some("/p/SOLO"))) });
+    let error = bench.run(second).error.clone().unwrap();
+    assert!(error.starts_with("R-1 works in /p/SOLO"), "{error}");
+    assert_eq!(bench.state.workspaces.len(), 1, "nothing was made for it");
+    // From then on the queue knows.
+    let third = start(&mut bench, "writer", json!({}));
+    let place = Place::Checkout("/p/SOLO".to_owned());
+    assert_eq!(gate(&bench.state, third), Some(Gate::Place { place, holder: 1 }));
+    end(&mut bench, first);
+    realise(&mut bench, third, &shared(Some("/p/SOLO")));
+    let (of_solo, of_share) = (workspace(&bench, first), workspace(&bench, third));
+    assert_ne!(of_solo.id, of_share.id, "a row belongs to its project");
+    assert_eq!((of_solo.cwd.as_deref(), of_share.cwd.as_deref()), (Some("/p/SOLO"), Some("/p/SOLO")));
+    assert_eq!(of_share.project_id, bench.run(third).project_id);
+    end(&mut bench, third);
+    // Each finds its own again, and a run that is begun anew is not in its own way.
+    let fourth = start(&mut bench, "plain", json!({}));
+    realise(&mut bench, fourth, &shared(Some("/p/SOLO")));
+    assert_eq!(bench.run(fourth).workspace_id, bench.run(first).workspace_id);
+    bench.fact(Fact::WorkspacePlanned { run: fourth, attempt: 1, plan: Box::new(shared(Some("/p/SOLO"))) });
+    assert_eq!(bench.status(fourth), RunStatus::Running);
+}
+
+#[test]
 fn nobody_enters_a_workspace_that_is_on_its_way_out() {
     let mut bench = bench(|_| {});
     let first = start(&mut bench, "plain", json!({}));

@@ -1,6 +1,6 @@
 //! A workspace that is no part of the project: the agent's home, or the directory of its last session.
 
-use wharf_model::{WorkspaceMode, WorkspaceStrategy};
+use wharf_model::{WorkspaceMode, WorkspaceSource, WorkspaceStrategy};
 
 use super::{Base, Made, planned};
 use crate::dispatch::input::PlannedWorkspace;
@@ -26,7 +26,10 @@ pub(super) async fn home(ctx: &Context, job: &RunJob, base: Base) -> Result<Made
         remark: base.remark.clone(),
     };
     let workspace = planned(ctx, job, plan).await?;
-    let what = base.source.as_str().replace('_', " ");
+    let what = match base.source {
+        WorkspaceSource::TaskSession => "the directory of the agent's last session",
+        _ => "the agent's home",
+    };
     Ok(Made {
         workspace,
         mode,
@@ -35,7 +38,7 @@ pub(super) async fn home(ctx: &Context, job: &RunJob, base: Base) -> Result<Made
         created: false,
         branch_created: false,
         began: None,
-        note: format!("works in {}: the {what}", base.directory.display()),
+        note: format!("works in {}: {what}", base.directory.display()),
         branch: None,
         repo: None,
         base,

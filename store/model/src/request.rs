@@ -61,6 +61,7 @@ words! {
         WorkspaceRestore = "workspace.restore",
         WorkspaceRunJob = "workspace.run_job",
         WorkspaceReap = "workspace.reap",
+        AgentResetSession = "agent.reset_session",
         IssueCreate = "issue.create",
         IssueUpdate = "issue.update",
         IssueComment = "issue.comment",
@@ -72,6 +73,7 @@ words! {
         AgentComment = "agent.comment",
         AgentNextAction = "agent.next_action",
         AgentReportService = "agent.report_service",
+        AgentSession = "agent.session",
     }
 }
 

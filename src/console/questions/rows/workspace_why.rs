@@ -91,6 +91,7 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
     all.extend(of.reaping.map(|reaping| goes(reaping, of)));
     all.extend(seen(of));
     all.extend(stands_in(row.source));
+    all.extend(undo(of));
     all
 }
 
@@ -145,6 +146,14 @@ fn seen(of: &Explained<'_>) -> Vec<Fact> {
     }
     all.extend(stock.unknown.iter().map(|what| fact("not known", what.clone(), looked.clone())));
     all
+}
+
+/// How runs are sent home that work here because of their agent's session.
+fn undo(of: &Explained<'_>) -> Option<Fact> {
+    let agent = of.runs.iter().find_map(|r| r.agent.as_deref())?;
+    (of.item.workspace.source == Some(WorkspaceSource::TaskSession)).then(|| {
+        fact("to undo", format!("wharf agent reset-session {agent}"), "the next run works in the agent's home")
+    })
 }
 
 /// What the directory stands in for.
@@ -244,6 +253,25 @@ mod tests {
 
     fn known(place: Place) -> Known {
         Known { stock: Some((stock(place), Duration::from_secs(3))), ..Known::default() }
+    }
+
+    #[test]
+    fn a_sessions_directory_says_how_its_agent_is_sent_home() {
+        let mut session = item(WorkspaceStatus::Idle);
+        session.workspace.source = Some(WorkspaceSource::TaskSession);
+        let run = crate::cli::testing::run_line();
+        let known = Known::default();
+        let of = |item| Explained {
+            item,
+            runs: std::slice::from_ref(&run),
+            reaping: None,
+            known: &known,
+            now: NOW,
+            zone: Zone::UTC,
+        };
+        let has = |item| why(&of(item)).iter().any(|f| f.value == "wharf agent reset-session fixer");
+        assert!(has(&session));
+        assert!(!has(&item(WorkspaceStatus::Idle)));
     }
 
     fn told(item: &view::WorkspaceItem, reaping: Option<&Reaping>, known: &Known) -> String {

@@ -107,8 +107,17 @@ pub struct Found<'a> {
     pub path: &'a str,
     /// The project names a repository to clone.
     pub has_url: bool,
-    /// Directory of the agent's last session, and whether it is still there.
-    pub session: Option<(&'a str, bool)>,
+    /// Directory of the agent's last session.
+    pub session: Option<SessionAt<'a>>,
+}
+
+/// The directory of an agent's last session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionAt<'a> {
+    /// Its path.
+    pub cwd: &'a str,
+    /// Why a run cannot work there: `is gone`; none when it can.
+    pub unusable: Option<&'a str>,
 }
 
 /// Where a run works.
@@ -129,14 +138,15 @@ pub struct Place {
 pub fn place(settings: &Settings, found: &Found<'_>) -> Result<Place, String> {
     let plain = |source| Ok(Place { source, remark: None });
     let home = |reason: Option<String>| match (found.session, reason) {
-        (Some((_, true)), None) => plain(WorkspaceSource::TaskSession),
-        (Some((cwd, true)), Some(why)) => Ok(Place {
+        (Some(SessionAt { unusable: None, .. }), None) => plain(WorkspaceSource::TaskSession),
+        (Some(SessionAt { cwd, unusable: None }), Some(why)) => Ok(Place {
             source: WorkspaceSource::TaskSession,
             remark: Some(format!("{why}: works in the directory of the agent's last session, {cwd}")),
         }),
-        (Some((cwd, false)), reason) => {
+        (Some(SessionAt { cwd, unusable: Some(unusable) }), reason) => {
             let why = reason.map_or_else(String::new, |why| format!("{why}, and "));
-            let remark = format!("{why}the directory of the agent's last session, {cwd}, is gone: works in its home");
+            let remark =
+                format!("{why}the directory of the agent's last session, {cwd}, {unusable}: works in its home");
             Ok(Place { source: WorkspaceSource::AgentHome, remark: Some(remark) })
         }
         (None, None) => plain(WorkspaceSource::AgentHome),
@@ -240,7 +250,8 @@ mod tests {
             keeps_workspace: false,
             concurrency: Concurrency::Serialise,
         };
-        let (there, gone) = (Some(("/s", true)), Some(("/s", false)));
+        let there = Some(SessionAt { cwd: "/s", unusable: None });
+        let gone = Some(SessionAt { cwd: "/s", unusable: Some("is gone") });
         // Mode, written, the project's directory, url, session; place, and how its remark begins.
         let table = [
             (Isolated, true, Directory::Checkout, false, None, Some(ProjectWorkspace), ""),

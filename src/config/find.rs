@@ -68,7 +68,7 @@ pub fn find(directory: &Path) -> Result<Found, FindError> {
     if directory.to_str().is_none() {
         return Err(FindError::NotText(directory));
     }
-    if let Ok(git) = git2::Repository::discover(&directory) {
+    if let Ok(git) = crate::workspace::opening::discover(&directory) {
         if git.is_bare() && !git.is_worktree() {
             return Err(FindError::Bare(git.path().to_owned()));
         }
@@ -81,7 +81,7 @@ pub fn find(directory: &Path) -> Result<Found, FindError> {
             directory = inside.ok().filter(|dir| dir.is_dir()).unwrap_or_else(|| top.clone());
         }
         repository = top.map(|top| Repository {
-            has_commit: git2::Repository::open(&top).is_ok_and(|main| main.head().is_ok()),
+            has_commit: crate::workspace::opening::open(&top).is_ok_and(|main| main.head().is_ok()),
             common_dir: git.commondir().canonicalize().unwrap_or_else(|_| git.commondir().to_owned()),
             top,
         });
@@ -104,7 +104,7 @@ fn main_top(git: &git2::Repository) -> Option<PathBuf> {
     if !git.is_worktree() {
         return git.workdir()?.canonicalize().ok();
     }
-    let main = git2::Repository::open(git.commondir()).ok()?;
+    let main = crate::workspace::opening::open(git.commondir()).ok()?;
     main.workdir()?.canonicalize().ok()
 }
 

@@ -267,6 +267,23 @@ impl Git {
         self.command(["fetch", "--progress", "--prune", "--no-recurse-submodules", "origin"].map(OsStr::new))
     }
 
+    /// Writes an index of a checkout in the plain format, in its own place. No file of the checkout is looked at, and what
+    /// is not in the repository is not fetched.
+    pub fn rewrite_index(&self, git_dir: &Path, top: &Path, index: &Path) -> CommandSpec {
+        let words = ["update-index", "--force-write-index"].map(OsStr::new);
+        let settings = ["-c", "core.splitIndex=false", "-c", "index.sparse=false", "-c", "core.untrackedCache=false"];
+        let mut made = self.command(words).with_settings(settings.map(OsString::from));
+        made.env.extend([
+            ("GIT_DIR".into(), git_dir.into()),
+            ("GIT_WORK_TREE".into(), top.into()),
+            ("GIT_INDEX_FILE".into(), index.into()),
+            ("GIT_NO_LAZY_FETCH".into(), "1".into()),
+            // Before 2.44 git knows the line above not: then no way to fetch is open.
+            ("GIT_ALLOW_PROTOCOL".into(), "none".into()),
+        ]);
+        made
+    }
+
     /// Deletes a branch, only if it is merged.
     pub fn delete_merged_branch(&self, branch: &str) -> CommandSpec {
         self.command(["branch", "--delete", "--", branch].map(OsStr::new))

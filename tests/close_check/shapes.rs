@@ -394,8 +394,6 @@ fn found_as_it_is(format: Format) {
     }
     let fits = |shape: &Shape| match format {
         Format::Usual => true,
-        // git adds no submodule beside the directories that it was told to keep.
-        Format::SparseIndex if shape.name.starts_with("submodule") => false,
         _ => IN_EVERY_FORMAT.contains(&shape.name),
     };
     let (shapes, wrong) = (Mutex::new(shapes().into_iter().filter(fits).collect::<Vec<_>>()), Mutex::new(Vec::new()));

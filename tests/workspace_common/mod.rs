@@ -141,7 +141,7 @@ impl Place {
         assert_eq!(self.realise("work"), self.tree);
         match format {
             Format::SparseIndex => {
-                self.git(&self.tree, &["sparse-checkout", "set", "--cone", "--sparse-index", "dir"]);
+                self.git(&self.tree, &["sparse-checkout", "set", "--cone", "--sparse-index", "dir", "keep", "sub"]);
                 assert!(
                     self.git(&self.tree, &["ls-files", "--sparse"]).lines().any(|l| l == "far/"),
                     "one entry for all of it"

@@ -47,10 +47,9 @@ pub(super) fn copy(repo: &Repository, path: &Path) -> Result<Index, WorkspaceErr
     let written = from.metadata().and_then(|m| m.modified()).map_err(WorkspaceError::io("look at", path))?;
     let mut to = File::create_new(&plain).map_err(WorkspaceError::io("write", &plain))?;
     std::io::copy(&mut from, &mut to).map_err(WorkspaceError::io("copy", path))?;
-    // Entries as young as their index are read again by git, through the filters of its config. Seen from the next
-    // century none is.
-    let later = SystemTime::now() + Duration::from_hours(24 * 36_500);
-    set_time(&to, &plain, later)?;
+    // Entries as young as their index are read again by git, through the filters of its config. Seen from the end of
+    // the times that an index knows none is.
+    set_time(&to, &plain, SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX)))?;
     drop(to);
     let git = Git::new(top, std::env::vars_os());
     git_run::run(&git.rewrite_index(repo.path(), top, &plain)).map_err(|e| WorkspaceError::Git {

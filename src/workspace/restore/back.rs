@@ -261,7 +261,7 @@ fn bring_branch(common: &Path, found: &Record, parked: &Path, notes: &mut Vec<St
         Err(e) => return Err(fail(e)),
     }
     let Some(head) = &found.head else { return Ok(()) };
-    let id = head.parse::<git2::Oid>().map_err(&fail)?;
+    let id = opening::id(head).map_err(&fail)?;
     let (log, kept) = (common.join("logs/refs/heads").join(branch), parked.join(BRANCH_LOG));
     if kept.exists() && !log.exists() {
         if let Some(dir) = log.parent() {

@@ -585,6 +585,28 @@ fn all_of_a_workspaces_life(format: &Format) {
 }
 
 #[test]
+fn a_reftable_is_said_to_be_one_with_the_way_out() {
+    let place = Place::bare();
+    let words = ["init", "-q", "-b", "main", "--ref-format=reftable"];
+    let made = Command::new("git").args(words).current_dir(place.project()).output().unwrap();
+    if !made.status.success() {
+        let why = String::from_utf8_lossy(&made.stderr).into_owned();
+        return cli_common::skipped(&format!("git does not know reftables: {why}"));
+    }
+    commit(&place, &place.project(), &[("a.txt", "a\n")]);
+    project(&place, "");
+    let refused = place.wharf(&["run", "tells", "--follow"]);
+    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+    assert!(refused.err.contains("`git clone --ref-format=files`"), "{refused:?}");
+    fs::rename(place.project(), top(&place).join("table")).unwrap();
+    git(&place, &top(&place), &["clone", "-q", "--ref-format=files", "table", "shop"]);
+    project(&place, "");
+    let ended = follow(&place, &[]).expect(0);
+    assert_eq!(variable(&ended, "WORKSPACE_SOURCE"), Some("project_workspace"));
+    assert!(ended.out.lines().next().unwrap().contains("/.wharf/worktrees/"), "{ended:?}");
+}
+
+#[test]
 fn a_workspace_lives_in_a_sparse_index() {
     all_of_a_workspaces_life(&FORMATS[0]);
 }

@@ -374,6 +374,6 @@ pub fn at_path(path: &Path) -> Result<AtPath, WorkspaceError> {
             top_level: repo.workdir().and_then(|w| resolve(w).ok()),
             branch: head_branch(repo.path()),
         }),
-        Err(e) => Ok(AtPath::BrokenCheckout(e.message().to_owned())),
+        Err(e) => Ok(AtPath::BrokenCheckout(opening::said(&e))),
     }
 }

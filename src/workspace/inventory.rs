@@ -89,7 +89,7 @@ pub fn stock(ask: &StockAsk) -> Stock {
     if ours.git.is_some() {
         match opening::open_here(&ours.path) {
             Ok(opened) => repo = Some(opened),
-            Err(e) => stock.unknown.push(format!("the repository: {}", e.message())),
+            Err(e) => stock.unknown.push(format!("the repository: {}", opening::said(&e))),
         }
     }
     let tracked = repo.as_ref().map(|repo| Tracked::read(repo, ask.limits.entries));

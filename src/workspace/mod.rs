@@ -34,6 +34,7 @@ pub mod realise;
 pub mod restore;
 pub mod shape;
 pub mod snapshot;
+mod sparse;
 mod survey;
 pub mod trash;
 pub mod unpushed;

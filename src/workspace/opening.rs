@@ -3,7 +3,7 @@
 //! libgit2 opens partial clones and repositories with SHA-256 once it is told to. Two formats of an index it cannot
 //! read: the sparse and the split one. Of those a plain copy is made by git itself, beside the repository, and read
 //! instead. What it cannot open at all (refs kept in a reftable, extensions of later versions of git) is told from what
-//! is broken by [`unsupported`].
+//! is broken by [`is_unsupported`].
 
 use std::path::{Path, PathBuf};
 
@@ -37,15 +37,30 @@ pub(crate) fn discover(path: &Path) -> Result<Repository, Error> {
     Repository::discover(path)
 }
 
-/// The format that a repository has and libgit2 cannot read, in words; none for one that is broken, not there or fine.
-pub(crate) fn unsupported(error: &Error) -> Option<String> {
+/// Whether libgit2 met a format that it cannot read, and not something that is broken or not there.
+pub(crate) fn is_unsupported(error: &Error) -> bool {
     let said = error.message();
-    let known = match error.class() {
-        ErrorClass::Repository => said.contains("unsupported extension") || said.contains("unknown object format"),
-        ErrorClass::Index => said.contains("unsupported mandatory extension"),
+    match error.class() {
+        ErrorClass::Repository => said.starts_with(EXTENSION) || said.starts_with("unknown object format"),
+        ErrorClass::Index => said.starts_with("unsupported mandatory extension"),
         _ => false,
-    };
-    known.then(|| said.to_owned())
+    }
+}
+
+/// How libgit2 begins to name an extension of the config that it does not know.
+const EXTENSION: &str = "unsupported extension name extensions.";
+
+/// What libgit2 says, with the way out where it is one of formats.
+pub(crate) fn said(error: &Error) -> String {
+    match error.message().strip_prefix(EXTENSION).filter(|_| is_unsupported(error)) {
+        Some("refstorage") => {
+            "its refs are kept in a reftable, which wharf cannot read; work in a clone of it, made with `git clone \
+             --ref-format=files`, or have git 2.50 or later change it by `git refs migrate --ref-format=files`"
+                .to_owned()
+        }
+        Some(name) => format!("it has git's extension {name}, which this version of wharf cannot read"),
+        None => error.message().to_owned(),
+    }
 }
 
 /// The id that a text of either length means.
@@ -60,7 +75,7 @@ pub(crate) fn index(repo: &Repository) -> Result<Index, WorkspaceError> {
     let path = index_path(repo);
     let fail = WorkspaceError::git("read the index", repo.path());
     match Index::open_ext(&path, repo.object_format()) {
-        Err(e) if unsupported(&e).is_some() => {
+        Err(e) if is_unsupported(&e) => {
             let mut index = plain_index::copy(repo, &path)?;
             repo.set_index(&mut index).map_err(fail)?;
             Ok(index)

@@ -27,6 +27,7 @@ use wharf_model::{SnapshotId, UnixMillis, WorkspaceId};
 use super::close::repository;
 use super::keep_error::KeepError;
 use super::opening;
+use super::sparse;
 use super::survey::{Bounds, GITLINK, Item, SKIP_WORKTREE, Survey, Tracked, shown, stage, survey};
 use crate::environment::sandbox::walk;
 use objects::{Leaf, Writer};
@@ -79,6 +80,8 @@ pub(crate) mod part {
     pub const EMPTY: &str = "empty-directories";
     pub const ABSENT: &str = "absent";
     pub const PIPES: &str = "pipes";
+    /// Not in snapshots of earlier versions.
+    pub const SPARSE: &str = "sparse-checkout";
     pub const KEPT: &str = "kept";
 }
 
@@ -175,7 +178,8 @@ pub fn take(ask: &SnapshotAsk) -> Result<Snapshot, KeepError> {
         left_out: left_out(&survey),
         stashes,
     };
-    let beside = beside(&mut writer, &manifest, &survey, &tracked, std::mem::take(&mut tree.absent))?;
+    let beside =
+        beside(&mut writer, &manifest, &survey, &tracked, std::mem::take(&mut tree.absent), sparse::told(&repo)?)?;
     let staged: Vec<Leaf> = tracked
         .entries
         .values()
@@ -429,6 +433,7 @@ fn beside(
     survey: &Survey,
     tracked: &Tracked,
     absent: Vec<Vec<u8>>,
+    sparse: Vec<u8>,
 ) -> Result<Oid, KeepError> {
     let text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
     let usual = |item: &Item| if item.git_mode() == 0o100_755 { 0o755 } else { 0o644 };
@@ -443,6 +448,7 @@ fn beside(
         (part::EMPTY, lists::write_paths(survey.empty.iter().map(Vec::as_slice))),
         (part::ABSENT, lists::write_paths(absent.iter().map(Vec::as_slice))),
         (part::PIPES, lists::write_paths(pipes)),
+        (part::SPARSE, sparse),
     ];
     let mut leaves = Vec::new();
     for (name, data) in parts {

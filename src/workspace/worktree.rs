@@ -284,6 +284,14 @@ impl Git {
         made
     }
 
+    /// Has a worktree be of a part of the tree: the one that the file with its patterns says, where there is one.
+    pub fn sparse(&self, path: &Path, cone: bool) -> CommandSpec {
+        let cone = if cone { "--cone" } else { "--no-cone" };
+        let mut made = self.command(["sparse-checkout", "init", cone].map(OsStr::new));
+        path.clone_into(&mut made.cwd);
+        made
+    }
+
     /// Deletes a branch, only if it is merged.
     pub fn delete_merged_branch(&self, branch: &str) -> CommandSpec {
         self.command(["branch", "--delete", "--", branch].map(OsStr::new))

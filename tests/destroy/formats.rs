@@ -72,6 +72,15 @@ fn nothing_is_lost(format: Format) {
     let says: Vec<String> = says.iter().map(|text| text.replace("? vendor/lib/\0", "")).collect();
     assert_eq!(says, git_says(&p));
     assert_eq!(p.look().unknown, Vec::<String>::new());
+    if format == Format::SparseIndex {
+        // The project has all of the tree, and its worktree the same part as before, also with what git does next.
+        assert_eq!(p.git(&p.tree, &["sparse-checkout", "list"]), "dir\nkeep\nsub");
+        assert!(p.repo.join("far").exists() && p.try_git(&p.repo, &["sparse-checkout", "list"]).1.is_empty());
+        mode(&p.tree.join("read-only"), 0o755);
+        p.git(&p.tree, &["reset", "-q", "--hard"]);
+        p.git(&p.tree, &["checkout", "-q", "--detach", "main"]);
+        assert!(!p.tree.join("far").exists());
+    }
     mode(&p.tree.join("read-only"), 0o755);
     if format == Format::Partial {
         p.assert_missing(&p.git(&p.repo, &["rev-parse", "main~1:a.txt"]));

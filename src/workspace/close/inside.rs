@@ -57,7 +57,7 @@ impl Alone {
 
 /// Looks into one. An error is what git says.
 pub(super) fn look(path: &Path, commits_max: usize) -> Result<Alone, String> {
-    let said = |e: git2::Error| e.message().to_owned();
+    let said = |e: git2::Error| opening::said(&e);
     let mut repo = opening::open_here(path).map_err(said)?;
     let mut alone = Alone::default();
     if repo.is_worktree() {

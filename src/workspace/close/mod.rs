@@ -118,7 +118,7 @@ fn look_inside(ask: &LookAsk, ours: &Ours, until: Instant, found: &mut Found) ->
     if ours.git.is_some() {
         match opening::open_here(&ours.path) {
             Ok(repo) => opened = Some(repo),
-            Err(e) => found.unknown.push(format!("the repository: {}", e.message())),
+            Err(e) => found.unknown.push(format!("the repository: {}", opening::said(&e))),
         }
     }
     let mut indexed = opened.is_some();

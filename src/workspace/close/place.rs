@@ -116,7 +116,8 @@ fn layout(real: &Path) -> Result<Layout, Box<Place>> {
     let unknown = |why: String| Box::new(Place::Unknown(why));
     let not_ours = |why: String| Box::new(Place::NotOurs(why));
     let shown = real.display();
-    let repo = opening::open_here(real).map_err(|e| unknown(format!("git cannot open {shown}: {}", e.message())))?;
+    let repo =
+        opening::open_here(real).map_err(|e| unknown(format!("git cannot open {shown}: {}", opening::said(&e))))?;
     if !repo.is_worktree() {
         return Err(not_ours(format!("{shown} is the checkout of a repository of its own, not a worktree")));
     }

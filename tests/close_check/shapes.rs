@@ -443,6 +443,46 @@ fn index(p: &Place) -> std::path::PathBuf {
 }
 
 #[test]
+fn what_a_sparse_checkout_leaves_out_and_lies_there_all_the_same() {
+    let p = Place::of(Format::SparseIndex).unwrap();
+    assert_eq!(said(&p.look()), Vec::<String>::new());
+    p.write(&p.tree, "far/away/c.txt", "c\n");
+    assert_eq!(said(&p.look()), Vec::<String>::new(), "as it is committed");
+    p.write(&p.tree, "far/away/c.txt", "an edit beyond the border\n");
+    p.write(&p.tree, "far/new.txt", "new\n");
+    let before = fs::read(index(&p)).unwrap();
+    let found = p.look();
+    assert_eq!(said(&found), ["changed 1: far/away/c.txt", "untracked 1: far/new.txt"]);
+    assert_eq!((found.unknown, before), (Vec::new(), fs::read(index(&p)).unwrap()));
+}
+
+#[test]
+fn what_has_a_format_that_nobody_reads_is_unknown_and_why_is_said() {
+    // The shared part of a split index is gone: neither git nor libgit2 can say what is tracked.
+    let p = Place::of(Format::SplitIndex).unwrap();
+    p.write(&p.tree, "u.txt", "u");
+    for entry in fs::read_dir(index(&p).parent().unwrap()).unwrap().flatten() {
+        if entry.file_name().as_bytes().starts_with(b"sharedindex.") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let found = p.look();
+    assert!(found.unknown.iter().any(|u| u.contains("sharedindex")), "{:?}", found.unknown);
+    assert!(found.unknown.iter().any(|u| u == "changes of tracked files"), "{:?}", found.unknown);
+    assert_eq!(found.untracked.count, 0, "nothing is said of what is not known");
+    // A repository inside with its refs in a table.
+    let p = Place::new();
+    let (made, _, why) = p.try_git(&p.tree, &["init", "-q", "--ref-format=reftable", "inner"]);
+    if !made {
+        eprintln!("SKIPPED: git does not know reftables: {why}");
+        return;
+    }
+    let found = p.look();
+    assert_eq!(found.nested.names, ["inner: cannot be looked at"]);
+    assert!(found.unknown.iter().any(|u| u.contains("reftable") && u.contains("git clone")), "{:?}", found.unknown);
+}
+
+#[test]
 fn an_edit_that_changes_no_list_changes_the_fingerprint() {
     let p = Place::new();
     p.write(&p.tree, "u.txt", "one");

@@ -44,15 +44,12 @@ pub enum Format {
     Partial,
     /// Ids of 64 digits.
     Sha256,
-    /// Refs in a table.
-    Reftable,
 }
 
 impl Format {
     const fn init_word(self) -> Option<&'static str> {
         match self {
             Self::Sha256 => Some("--object-format=sha256"),
-            Self::Reftable => Some("--ref-format=reftable"),
             _ => None,
         }
     }
@@ -121,7 +118,7 @@ impl Place {
             Format::SparseIndex => drop(self.write(&self.repo, "far/away/c.txt", "c\n")),
             Format::ManyFiles => drop(self.git(&self.repo, &["config", "feature.manyFiles", "true"])),
             Format::SplitIndex => drop(self.git(&self.repo, &["config", "core.splitIndex", "true"])),
-            Format::Usual | Format::Sha256 | Format::Reftable => {}
+            Format::Usual | Format::Sha256 => {}
         }
         self.write(&self.repo, "a.txt", "a\n");
         self.write(&self.repo, "dir/b.txt", "b\n");
@@ -157,7 +154,7 @@ impl Place {
                 let gone = self.git(&self.repo, &["rev-parse", "main~1:a.txt"]);
                 self.assert_missing(&gone);
             }
-            Format::Usual | Format::Sha256 | Format::Reftable => {}
+            Format::Usual | Format::Sha256 => {}
         }
     }
 

@@ -7,7 +7,6 @@
 use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use git2::{Index, IndexEntry, Repository};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -40,31 +39,27 @@ impl Drop for Aside {
 
 /// The index at `path`, read from a plain copy.
 pub(super) fn copy(repo: &Repository, path: &Path) -> Result<Index, WorkspaceError> {
-    let top = repo.workdir().ok_or_else(|| WorkspaceError::Bare { path: repo.path().to_owned() })?;
     let aside = Aside::new()?;
     let plain = aside.0.join("index");
     let mut from = File::open(path).map_err(WorkspaceError::io("read", path))?;
     let written = from.metadata().and_then(|m| m.modified()).map_err(WorkspaceError::io("look at", path))?;
     let mut to = File::create_new(&plain).map_err(WorkspaceError::io("write", &plain))?;
     std::io::copy(&mut from, &mut to).map_err(WorkspaceError::io("copy", path))?;
-    // Entries as young as their index are read again by git, through the filters of its config. Seen from the end of
-    // the times that an index knows none is.
-    set_time(&to, &plain, SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX)))?;
     drop(to);
-    let git = Git::new(top, std::env::vars_os());
-    git_run::run(&git.rewrite_index(repo.path(), top, &plain)).map_err(|e| WorkspaceError::Git {
+    // Files as young as the index git would read again, through filters that a config names: here it finds none.
+    let nowhere = aside.0.join("no-files");
+    fs::create_dir(&nowhere).map_err(WorkspaceError::io("make", &nowhere))?;
+    let git = Git::new(&nowhere, std::env::vars_os());
+    git_run::run(&git.rewrite_index(repo.path(), &nowhere, &plain)).map_err(|e| WorkspaceError::Git {
         what: "read the index",
         path: repo.path().to_owned(),
         message: e.to_string(),
     })?;
     // What was young stays so for whoever compares the copy with the files.
-    let made = File::open(&plain).map_err(WorkspaceError::io("read", &plain))?;
-    set_time(&made, &plain, written)?;
+    File::open(&plain)
+        .and_then(|made| made.set_times(FileTimes::new().set_modified(written)))
+        .map_err(WorkspaceError::io("set the time of", &plain))?;
     Index::open_ext(&plain, repo.object_format()).map_err(WorkspaceError::git("read the index", repo.path()))
-}
-
-fn set_time(file: &File, path: &Path, at: SystemTime) -> Result<(), WorkspaceError> {
-    file.set_times(FileTimes::new().set_modified(at)).map_err(WorkspaceError::io("set the time of", path))
 }
 
 /// Puts entries into the place of an index, whatever its format was, as git does: under its lock, in one step. git makes

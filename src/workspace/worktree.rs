@@ -267,8 +267,8 @@ impl Git {
         self.command(["fetch", "--progress", "--prune", "--no-recurse-submodules", "origin"].map(OsStr::new))
     }
 
-    /// Writes an index of a checkout in the plain format, in its own place. No file of the checkout is looked at, and what
-    /// is not in the repository is not fetched.
+    /// Writes an index of the checkout at `git_dir` in the plain format, in its own place. `top` stands in for the
+    /// checkout's files; what is not in the repository is not fetched.
     pub fn rewrite_index(&self, git_dir: &Path, top: &Path, index: &Path) -> CommandSpec {
         let words = ["update-index", "--force-write-index"].map(OsStr::new);
         let settings = ["-c", "core.splitIndex=false", "-c", "index.sparse=false", "-c", "core.untrackedCache=false"];

@@ -1,8 +1,10 @@
 //! Snapshots: made without a trace, restored byte by byte.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use uuid::Uuid;
 use wharf::workspace::KeepError;
@@ -194,8 +196,10 @@ fn no_filter_runs(p: &Place) {
     p.write(&p.tree, ".gitattributes", "*.txt text eol=crlf\n*.big filter=spy\n");
     p.git(&p.tree, &["add", ".gitattributes"]);
     p.git(&p.tree, &["commit", "-q", "-m", "attributes"]);
-    // As young as the index, so that git would have to read it again.
-    p.write(&p.tree, "tracked.big", "large");
+    // Younger than any index, so that git would have to read it again.
+    let young = fs::File::create(p.tree.join("tracked.big")).unwrap();
+    (&young).write_all(b"large").unwrap();
+    young.set_modified(UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX))).unwrap();
     p.git(&p.tree, &["add", "tracked.big"]);
     let spy = format!("touch {}; cat", ran.display());
     for name in ["clean", "smudge"] {

@@ -577,6 +577,17 @@ fn all_of_a_workspaces_life(format: &Format) {
     place.wharf(&["issue", "set", "SHOP-1", "--status", "done"]);
     place.wharf(&["workspace", "archive", "W-1", "--yes"]).expect(0);
     assert_eq!(git(&place, &shop, &["branch", "--format=%(refname:short)"]), "main", "{name}");
+    if format.partial && away {
+        // What is left out goes: its content is nowhere here, and a look at it fetches nothing.
+        let again = follow(&place, &[]).expect(0);
+        let cwd = PathBuf::from(again.out.lines().next().unwrap());
+        git(&place, &cwd, &["rm", "-q", "--sparse", "b/b.txt"]);
+        // It might have been made of the other one.
+        fs::write(cwd.join("c.txt"), "c\n").unwrap();
+        let gone = place.wharf(&["diff", "W-2"]).expect(8);
+        assert!(gone.out.contains("+++ b/c.txt") && !gone.out.contains("b/b.txt"), "{name}: {gone:?}");
+        assert!(gone.err.contains("b/b.txt") && gone.err.contains("`git diff` fetches it"), "{name}: {gone:?}");
+    }
     if format.partial {
         let old = git(&place, &shop, &["rev-parse", "main~2:a/a.txt"]);
         let all = git(&place, &shop, &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);

@@ -4,6 +4,8 @@
 
 #[path = "destroy/crash.rs"]
 mod crash;
+#[path = "destroy/formats.rs"]
+mod formats;
 #[path = "destroy/rich.rs"]
 mod rich;
 #[path = "destroy/snapshots.rs"]

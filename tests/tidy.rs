@@ -77,11 +77,29 @@ fn only_the_process_room_is_unsafe() {
 fn only_the_worktree_room_uses_libgit2() {
     for (path, text) in all() {
         let here = path.strip_prefix(root()).expect("below the root").to_owned();
-        let may =
-            here.starts_with("src/workspace") || here.starts_with("src/config/find.rs") || here.starts_with("tests");
+        let may = ["src/workspace", "src/config/find.rs", "src/process/libgit2.rs", "tests"]
+            .iter()
+            .any(|p| here.starts_with(p));
         assert!(
             may || !text.split("#[cfg(test)]").next().is_some_and(|code| code.contains("git2::")),
             "{} uses git2",
+            here.display()
+        );
+        // These take every id for one of SHA-1.
+        let short =
+            ["Oid::from_str(", "Oid::hash_object(", "Oid::hash_file(", "Index::open(", "Index::new()", "<Oid>()"];
+        let short = short.into_iter().chain(["<git2::Oid>()"]).find(|word| {
+            here.starts_with("src/workspace")
+                && text.split("#[cfg(test)]").next().is_some_and(|code| code.contains(word))
+        });
+        assert_eq!(short, None, "{} knows no SHA-256", here.display());
+        // Elsewhere libgit2 would not have been told what it may open.
+        let opens = ["Repository::open", "Repository::discover"];
+        assert!(
+            here.starts_with("src/workspace/opening.rs")
+                || here.starts_with("tests")
+                || !text.split("#[cfg(test)]").next().is_some_and(|code| opens.iter().any(|o| code.contains(o))),
+            "{} opens a repository by itself",
             here.display()
         );
     }

@@ -558,3 +558,207 @@ fn progress_stands_in_the_log_of_the_operation() {
     let log = if log.code == Some(0) { log } else { place.wharf(&["logs", "O-1"]) };
     assert!(format!("{}{}", log.out, log.err).contains("(300/300)"), "{log:?}");
 }
+
+/// A format of git's: how the project's repository is made, and what is said of a repository that has it.
+struct Format {
+    name: &'static str,
+    /// Words for `git init`.
+    init: &'static [&'static str],
+    /// What is done in the project's repository before a worktree is made.
+    project: &'static [&'static [&'static str]],
+    /// What is done in the worktree before anything is looked at.
+    tree: &'static [&'static [&'static str]],
+    partial: bool,
+}
+
+const FORMATS: &[Format] = &[
+    Format {
+        name: "sparse index",
+        init: &[],
+        project: &[&["sparse-checkout", "set", "--cone", "--sparse-index", "a"]],
+        tree: &[&["sparse-checkout", "set", "--cone", "--sparse-index", "a"]],
+        partial: false,
+    },
+    Format {
+        name: "split index",
+        init: &[],
+        project: &[&["config", "core.splitIndex", "true"], &["update-index", "--split-index"]],
+        tree: &[&["update-index", "--split-index"]],
+        partial: false,
+    },
+    Format { name: "partial clone", init: &[], project: &[], tree: &[], partial: true },
+    Format {
+        name: "sparse and partial",
+        init: &[],
+        project: &[&["sparse-checkout", "set", "--cone", "--sparse-index", "a"]],
+        tree: &[],
+        partial: true,
+    },
+    Format { name: "sha256", init: &["--object-format=sha256"], project: &[], tree: &[], partial: false },
+];
+
+/// Everything that an operator does with a workspace, in one format.
+fn all_of_a_workspaces_life(format: &Format) {
+    let place = Place::bare();
+    fs::remove_dir(place.project()).unwrap();
+    let top = top(&place);
+    fs::create_dir(top.join("made")).unwrap();
+    let made = top.join("made");
+    let output = Command::new("git").args(["init", "-q", "-b", "main"]).args(format.init).current_dir(&made).output();
+    let output = output.unwrap();
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        return cli_common::skipped(&format!("{}: git does not know it: {why}", format.name));
+    }
+    commit(&place, &made, &[("a/a.txt", "as it was once\n"), ("b/b.txt", "once\n")]);
+    commit(&place, &made, &[("a/a.txt", "a\n"), ("b/b.txt", "b\n"), (".gitignore", "*.log\n")]);
+    let shop = place.project();
+    if format.partial {
+        git(&place, &made, &["config", "uploadpack.allowFilter", "true"]);
+        let url = format!("file://{}", made.display());
+        let sparse: &[&str] = if format.project.is_empty() { &[] } else { &["--no-checkout"] };
+        git(&place, &top, &[&["clone", "-q", "--filter=blob:none"], sparse, &[url.as_str(), "shop"]].concat());
+    } else {
+        fs::rename(&made, &shop).unwrap();
+    }
+    for words in format.project {
+        git(&place, &shop, words);
+    }
+    if format.partial && !format.project.is_empty() {
+        git(&place, &shop, &["checkout", "-q", "main"]);
+    }
+    project(&place, "");
+    let name = format.name;
+    place.wharf(&["issue", "new", "Fix it"]).expect(0);
+    let first = follow(&place, &["--issue", "SHOP-1"]).expect(0);
+    let cwd = PathBuf::from(first.out.lines().next().unwrap());
+    assert!(cwd.starts_with(shop.canonicalize().unwrap().join(".wharf")), "{name}: {first:?}");
+    for words in format.tree {
+        git(&place, &cwd, words);
+    }
+    let away = !cwd.join("b").exists();
+    assert_eq!(away, name.contains("sparse"), "{name}");
+    let again = follow(&place, &["--issue", "SHOP-1"]).expect(0);
+    assert_eq!(again.out.lines().next(), cwd.to_str(), "{name}: it is used again");
+
+    fs::write(cwd.join("a/a.txt"), "changed\n").unwrap();
+    fs::write(cwd.join("new.txt"), "new\n").unwrap();
+    fs::write(cwd.join("x.log"), "ignored\n").unwrap();
+    let patch = place.wharf(&["diff", "W-1"]).expect(0).out;
+    let lines: Vec<&str> = patch.lines().filter(|l| l.starts_with("diff ") || l.starts_with(['+', '-'])).collect();
+    assert_eq!(
+        lines,
+        [
+            "diff --git a/a/a.txt b/a/a.txt",
+            "--- a/a/a.txt",
+            "+++ b/a/a.txt",
+            "-a",
+            "+changed",
+            "diff --git a/new.txt b/new.txt",
+            "--- /dev/null",
+            "+++ b/new.txt",
+            "+new",
+        ],
+        "{name}: {patch}"
+    );
+    let shown = place.wharf(&["workspace", "archive", "W-1", "--dry-run"]).expect(0).out;
+    for line in ["▲ 1 changed file ", "▲ 1 untracked", "as snapshot W-1.1"] {
+        assert!(shown.contains(line), "{name}: {line:?} is missing in\n{shown}");
+    }
+    assert!(!shown.contains("unknown") && !shown.contains("could not"), "{name}: {shown}");
+
+    let done = place.wharf(&["workspace", "archive", "W-1", "--yes"]).expect(0);
+    assert!(!cwd.exists() && !done.err.contains("failed"), "{name}: {done:?}");
+    place.wharf(&["workspace", "restore", "W-1"]).expect(0);
+    let read = |file: &str| fs::read_to_string(cwd.join(file)).unwrap();
+    assert_eq!(
+        (read("a/a.txt"), read("new.txt"), read("x.log")),
+        ("changed\n".into(), "new\n".into(), "ignored\n".into())
+    );
+    assert_eq!(cwd.join("b").exists(), !away, "{name}: what was left out stays out");
+    assert_eq!(git(&place, &cwd, &["status", "--porcelain"]), "M a/a.txt\n?? new.txt", "{name}");
+
+    // The snapshot alone, into what was changed since.
+    let made = place.wharf(&["workspace", "snapshot", "W-1"]).expect(0).out;
+    let made = made.split_whitespace().next().unwrap().to_owned();
+    fs::write(cwd.join("a/a.txt"), "changed again\n").unwrap();
+    fs::remove_file(cwd.join("new.txt")).unwrap();
+    place.wharf(&["workspace", "restore", &made, "--yes"]).expect(0);
+    assert_eq!((read("a/a.txt"), read("new.txt")), ("changed\n".into(), "new\n".into()), "{name}");
+    assert_eq!(git(&place, &cwd, &["status", "--porcelain"]), "M a/a.txt\n?? new.txt", "{name}");
+
+    // Its directory goes, its branch stays: the next run goes on there.
+    commit(&place, &cwd, &[("work.txt", "w\n")]);
+    fs::remove_dir_all(&cwd).unwrap();
+    let last = follow(&place, &["--issue", "SHOP-1"]).expect(0);
+    assert_eq!(last.out.lines().next(), cwd.to_str(), "{name}: {last:?}");
+    assert!(cwd.join("work.txt").is_file(), "{name}");
+    // Merged and archived, its branch goes too.
+    git(&place, &shop, &["merge", "-q", git(&place, &cwd, &["branch", "--show-current"]).as_str()]);
+    place.wharf(&["issue", "set", "SHOP-1", "--status", "done"]);
+    place.wharf(&["workspace", "archive", "W-1", "--yes"]).expect(0);
+    assert_eq!(git(&place, &shop, &["branch", "--format=%(refname:short)"]), "main", "{name}");
+    if format.partial && away {
+        // What is left out goes: its content is nowhere here, and a look at it fetches nothing.
+        let again = follow(&place, &[]).expect(0);
+        let cwd = PathBuf::from(again.out.lines().next().unwrap());
+        git(&place, &cwd, &["rm", "-q", "--sparse", "b/b.txt"]);
+        // It might have been made of the other one.
+        fs::write(cwd.join("c.txt"), "c\n").unwrap();
+        let gone = place.wharf(&["diff", "W-2"]).expect(8);
+        assert!(gone.out.contains("+++ b/c.txt") && !gone.out.contains("b/b.txt"), "{name}: {gone:?}");
+        assert!(gone.err.contains("b/b.txt") && gone.err.contains("`git diff` fetches it"), "{name}: {gone:?}");
+    }
+    if format.partial {
+        let old = git(&place, &shop, &["rev-parse", "main~2:a/a.txt"]);
+        let all = git(&place, &shop, &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
+        assert!(!all.contains(&old), "{name}: what nobody wanted was not fetched");
+    }
+}
+
+#[test]
+fn a_reftable_is_said_to_be_one_with_the_way_out() {
+    let place = Place::bare();
+    let words = ["init", "-q", "-b", "main", "--ref-format=reftable"];
+    let made = Command::new("git").args(words).current_dir(place.project()).output().unwrap();
+    if !made.status.success() {
+        let why = String::from_utf8_lossy(&made.stderr).into_owned();
+        return cli_common::skipped(&format!("git does not know reftables: {why}"));
+    }
+    commit(&place, &place.project(), &[("a.txt", "a\n")]);
+    project(&place, "");
+    let refused = place.wharf(&["run", "tells", "--follow"]);
+    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+    assert!(refused.err.contains("`git clone --ref-format=files`"), "{refused:?}");
+    fs::rename(place.project(), top(&place).join("table")).unwrap();
+    git(&place, &top(&place), &["clone", "-q", "--ref-format=files", "table", "shop"]);
+    project(&place, "");
+    let ended = follow(&place, &[]).expect(0);
+    assert_eq!(variable(&ended, "WORKSPACE_SOURCE"), Some("project_workspace"));
+    assert!(ended.out.lines().next().unwrap().contains("/.wharf/worktrees/"), "{ended:?}");
+}
+
+#[test]
+fn a_workspace_lives_in_a_sparse_index() {
+    all_of_a_workspaces_life(&FORMATS[0]);
+}
+
+#[test]
+fn a_workspace_lives_in_a_split_index() {
+    all_of_a_workspaces_life(&FORMATS[1]);
+}
+
+#[test]
+fn a_workspace_lives_in_a_partial_clone() {
+    all_of_a_workspaces_life(&FORMATS[2]);
+}
+
+#[test]
+fn a_workspace_lives_in_a_sparse_and_partial_clone() {
+    all_of_a_workspaces_life(&FORMATS[3]);
+}
+
+#[test]
+fn a_workspace_lives_with_sha256() {
+    all_of_a_workspaces_life(&FORMATS[4]);
+}

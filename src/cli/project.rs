@@ -45,7 +45,7 @@ pub fn find_here(context: &Context) -> Result<Found> {
     let directory = context.project_dir()?;
     find(&directory).map_err(|e| match e {
         FindError::Directory { .. } => CliError::new(exit::NOT_FOUND, "cwd_missing", e.to_string()),
-        FindError::Bare(_) | FindError::NotText(_) => {
+        FindError::Bare(_) | FindError::NotText(_) | FindError::Unreadable { .. } => {
             let text = e.to_string();
             let (message, next) = text.split_once("; ").unwrap_or((&text, ""));
             CliError::new(exit::REFUSED, "illegal_state", message).next(next)

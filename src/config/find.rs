@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PROJECT_FILE;
+use crate::workspace::opening;
 
 /// Most parents looked at; paths end at 4096 bytes, so none can have more.
 const PARENTS_MAX: usize = 2048;
@@ -53,6 +54,14 @@ pub enum FindError {
     /// A path that no row, variable or argument of wharf can hold.
     #[error("{} has a name that is no UTF-8, which wharf cannot keep; rename it, or work in another directory", .0.display())]
     NotText(PathBuf),
+    /// A repository in a format that cannot be read.
+    #[error("the repository of {} cannot be read: {why}", path.display())]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// The format, and what to do.
+        why: String,
+    },
 }
 
 /// Finds the project of a directory: the nearest one at or above it that has a `wharf.toml`, else
@@ -68,7 +77,12 @@ pub fn find(directory: &Path) -> Result<Found, FindError> {
     if directory.to_str().is_none() {
         return Err(FindError::NotText(directory));
     }
-    if let Ok(git) = git2::Repository::discover(&directory) {
+    let opened = opening::discover(&directory);
+    if let Some(error) = opened.as_ref().err().filter(|e| opening::is_unsupported(e)) {
+        // Taken for none it would have its runs work in the operator's own files.
+        return Err(FindError::Unreadable { path: directory, why: opening::said(error) });
+    }
+    if let Ok(git) = opened {
         if git.is_bare() && !git.is_worktree() {
             return Err(FindError::Bare(git.path().to_owned()));
         }
@@ -81,7 +95,7 @@ pub fn find(directory: &Path) -> Result<Found, FindError> {
             directory = inside.ok().filter(|dir| dir.is_dir()).unwrap_or_else(|| top.clone());
         }
         repository = top.map(|top| Repository {
-            has_commit: git2::Repository::open(&top).is_ok_and(|main| main.head().is_ok()),
+            has_commit: opening::open(&top).is_ok_and(|main| main.head().is_ok()),
             common_dir: git.commondir().canonicalize().unwrap_or_else(|_| git.commondir().to_owned()),
             top,
         });
@@ -104,7 +118,7 @@ fn main_top(git: &git2::Repository) -> Option<PathBuf> {
     if !git.is_worktree() {
         return git.workdir()?.canonicalize().ok();
     }
-    let main = git2::Repository::open(git.commondir()).ok()?;
+    let main = opening::open(git.commondir()).ok()?;
     main.workdir()?.canonicalize().ok()
 }
 

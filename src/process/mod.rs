@@ -21,6 +21,7 @@ pub mod idle;
 pub mod kill_point;
 pub mod kin;
 pub mod landlock;
+pub mod libgit2;
 pub mod lock;
 mod numbers;
 pub mod reap;

@@ -47,7 +47,7 @@ pub struct Named {
 /// In words: why the config cannot be read.
 pub fn below(root: &Path) -> Result<Vec<Named>, String> {
     let failed = |error: git2::Error| format!("git's config of {} cannot be read: {}", root.display(), error.message());
-    let repository = git2::Repository::open(root).map_err(failed)?;
+    let repository = super::opening::open(root).map_err(failed)?;
     let config = repository.config().and_then(|mut config| config.snapshot()).map_err(failed)?;
     // Paths of `include` start from the file that names them: git's own directory.
     let starts = [repository.commondir().to_owned(), repository.path().to_owned()];

@@ -1,6 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::opening;
+
 /// The error code of everything that goes wrong while a workspace is made ready.
 pub const CODE: &str = "workspace_realization_failed";
 
@@ -164,7 +166,7 @@ impl WorkspaceError {
         let path = path.to_owned();
         move |error| match error.code() {
             git2::ErrorCode::Owner => Self::OtherOwner { path },
-            _ => Self::Git { what, path, message: error.message().to_owned() },
+            _ => Self::Git { what, path, message: opening::said(&error) },
         }
     }
 }

@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use git2::{BranchType, ErrorCode, Repository, RepositoryOpenFlags};
+use git2::{BranchType, ErrorCode, Repository};
 
 use super::WorkspaceError;
 use super::containment::resolve;
 use super::mark::{self, Mark};
+use super::opening;
 use super::presence;
 
 /// Most linked worktrees of one repository that are looked at.
@@ -21,7 +22,7 @@ pub enum Head {
     Branch {
         /// Without `refs/heads/`.
         name: String,
-        /// Commit id, 40 hex digits.
+        /// Commit id, 40 hex digits, or 64 where the repository has SHA-256.
         commit: String,
     },
     /// On a commit and no branch.
@@ -107,7 +108,7 @@ pub fn inspect(directory: &Path) -> Result<Place, WorkspaceError> {
         return Err(WorkspaceError::NotADirectory { path: directory.to_owned(), what: "a file" });
     }
     let directory = directory.canonicalize().map_err(WorkspaceError::io("resolve", directory))?;
-    match Repository::open_ext(&directory, RepositoryOpenFlags::empty(), &[] as &[&Path]) {
+    match opening::open_above(&directory) {
         Ok(repo) => Ok(Place::Repository(Box::new(read_repository(&repo, &directory)?))),
         Err(e) if e.code() == ErrorCode::NotFound && !directory.join(".git").exists() => Ok(Place::Plain(directory)),
         Err(e) => Err(WorkspaceError::git("open the repository", &directory)(e)),
@@ -129,13 +130,12 @@ pub fn checkout(directory: &Path) -> Result<RepositoryFacts, WorkspaceError> {
 }
 
 pub(crate) fn open(path: &Path) -> Result<Repository, WorkspaceError> {
-    Repository::open(path).map_err(WorkspaceError::git("open the repository", path))
+    opening::open(path).map_err(WorkspaceError::git("open the repository", path))
 }
 
 /// Opens the repository of a directory that may lie below its root.
 pub(crate) fn open_above(path: &Path) -> Result<Repository, WorkspaceError> {
-    Repository::open_ext(path, RepositoryOpenFlags::empty(), &[] as &[&Path])
-        .map_err(WorkspaceError::git("open the repository", path))
+    opening::open_above(path).map_err(WorkspaceError::git("open the repository", path))
 }
 
 fn read_repository(repo: &Repository, directory: &Path) -> Result<RepositoryFacts, WorkspaceError> {
@@ -162,9 +162,9 @@ fn read_repository(repo: &Repository, directory: &Path) -> Result<RepositoryFact
 /// The main checkout of a common directory, if it says so itself: libgit2 guesses the directory
 /// above, which is wrong for a git directory kept elsewhere.
 fn main_of(common_dir: &Path) -> Option<PathBuf> {
-    let main = Repository::open(common_dir).ok()?;
+    let main = opening::open(common_dir).ok()?;
     let top = resolve(main.workdir()?).ok()?;
-    let back = Repository::open(&top).ok()?;
+    let back = opening::open(&top).ok()?;
     (resolve(back.path()).ok()? == common_dir).then_some(top)
 }
 
@@ -368,12 +368,12 @@ pub fn at_path(path: &Path) -> Result<AtPath, WorkspaceError> {
         let mut entries = fs::read_dir(path).map_err(WorkspaceError::io("list", path))?;
         return Ok(if entries.next().is_none() { AtPath::EmptyDirectory } else { AtPath::OtherDirectory });
     }
-    match Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]) {
+    match opening::open_here(path) {
         Ok(repo) => Ok(AtPath::Checkout {
             common_dir: resolve(repo.commondir())?,
             top_level: repo.workdir().and_then(|w| resolve(w).ok()),
             branch: head_branch(repo.path()),
         }),
-        Err(e) => Ok(AtPath::BrokenCheckout(e.message().to_owned())),
+        Err(e) => Ok(AtPath::BrokenCheckout(opening::said(&e))),
     }
 }

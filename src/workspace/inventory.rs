@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use git2::{Oid, Repository, RepositoryOpenFlags};
+use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
 use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, UnixMillis, WorkspaceId};
 
 use super::close::{Limits, commits, place, repository};
 use super::mark::{self, WORKTREE_FILE};
+use super::opening;
 use super::survey::{Bounds, Class, Tracked, survey};
 
 /// Which directory.
@@ -86,9 +87,9 @@ pub fn stock(ask: &StockAsk) -> Stock {
     let until = Instant::now() + ask.limits.time;
     let mut repo = None;
     if ours.git.is_some() {
-        match Repository::open_ext(&ours.path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]) {
+        match opening::open_here(&ours.path) {
             Ok(opened) => repo = Some(opened),
-            Err(e) => stock.unknown.push(format!("the repository: {}", e.message())),
+            Err(e) => stock.unknown.push(format!("the repository: {}", opening::said(&e))),
         }
     }
     let tracked = repo.as_ref().map(|repo| Tracked::read(repo, ask.limits.entries));
@@ -127,7 +128,7 @@ fn distances(ask: &StockAsk, repo: &Repository, common_dir: &Path, stock: &mut S
     let Some(head) = head else { return Ok(()) };
     let time = repo.find_commit(head)?.time().seconds().saturating_mul(1000);
     stock.last_change = stock.last_change.max(Some(UnixMillis(time)));
-    let common = Repository::open(common_dir)?;
+    let common = opening::open(common_dir)?;
     let Some(base) = ask.base.as_deref().and_then(|name| commits::base(&common, name)) else { return Ok(()) };
     let count = |tip: Oid, without: Oid| -> Result<Option<u64>, git2::Error> {
         let counted = commits::only_in(repo, &[tip], &[without], ask.limits.commits)?;
@@ -141,7 +142,7 @@ fn distances(ask: &StockAsk, repo: &Repository, common_dir: &Path, stock: &mut S
 
 /// Whose mark a directory carries, whatever else it is.
 fn owner(path: &Path) -> Option<WorkspaceId> {
-    let worktree = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]).ok();
+    let worktree = opening::open_here(path).ok();
     let file = match worktree.filter(Repository::is_worktree) {
         Some(repo) => repo.path().join(WORKTREE_FILE),
         None => mark::plain_file(path),

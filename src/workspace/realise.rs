@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::Repository;
 use uuid::Uuid;
 use wharf_model::{ProjectId, RunId, UnixMillis, WorkspaceId};
 
 use super::containment::contained;
 use super::inspect::{self, AtPath, RepositoryFacts};
 use super::mark::{self, Mark, WORKTREE_FILE};
+use super::opening;
 use super::plan::{Facts, Plan, Refusal};
 use super::trash::held;
 use super::worktree::{CommandSpec, Git, LockReason};
@@ -53,7 +53,7 @@ fn hold_entry(repo: &RepositoryFacts, path: &Path) -> Result<Option<String>, Wor
     let Some(entry) = inspect::worktrees(repo)?.into_iter().find(|w| w.path == path && w.missing) else {
         return Ok(None);
     };
-    let held = Repository::open(&repo.common_dir)
+    let held = opening::open(&repo.common_dir)
         .map_err(|e| e.message().to_owned())
         .and_then(|r| held::hold(&r, &entry.private_dir, Uuid::now_v7(), clock::now()).map_err(|e| e.to_string()));
     match held {

@@ -10,7 +10,7 @@ mod target;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use git2::{Oid, Repository};
+use git2::Repository;
 use uuid::Uuid;
 use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, SnapshotId, UnixMillis, WorkspaceId};
@@ -18,6 +18,7 @@ use wharf_model::{ProjectId, SnapshotId, UnixMillis, WorkspaceId};
 use super::close::{open_files, place, repository};
 use super::keep_error::KeepError;
 use super::mark::Mark;
+use super::opening;
 use super::snapshot::{self, Snapshot, SnapshotAsk, SnapshotLimits};
 use super::trash::Record;
 use super::worktree::Git;
@@ -184,7 +185,7 @@ fn wanted(repo: &Repository, at: &Path, id: SnapshotId) -> Result<Snapshot, Keep
 }
 
 fn read(repo: &Repository, at: &Path, snapshot: &Snapshot) -> Result<Target, KeepError> {
-    let id: Oid = snapshot.commit.parse().map_err(KeepError::git("read the snapshot", at))?;
+    let id = opening::id(&snapshot.commit).map_err(KeepError::git("read the snapshot", at))?;
     let commit = repo.find_commit(id).map_err(KeepError::git("read the snapshot", at))?;
     Target::read(repo, &commit)
 }

@@ -6,10 +6,9 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::Oid;
-
 use super::WorkspaceError;
 use super::inspect::{self, RepositoryFacts};
+use super::opening;
 
 /// Largest file of git's own settings in a tree that is read, in bytes.
 const FILE_MAX_BYTES: usize = 1 << 20;
@@ -37,7 +36,7 @@ pub fn look(repo: &RepositoryFacts, commit: Option<&str>) -> Result<Shape, Works
         sparse: config.get_bool("core.sparseCheckout").unwrap_or(false),
         ..Shape::default()
     };
-    let tree = commit.and_then(|c| Oid::from_str(c).ok()).and_then(|id| git.find_commit(id).ok()?.tree().ok());
+    let tree = commit.and_then(|c| opening::id(c).ok()).and_then(|id| git.find_commit(id).ok()?.tree().ok());
     let Some(tree) = tree else { return Ok(shape) };
     let file = |name: &str| -> Option<String> {
         let blob = git.find_blob(tree.get_name(name)?.id()).ok().filter(|b| b.size() <= FILE_MAX_BYTES)?;

@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use git2::{Commit, ErrorCode, ObjectType, Oid, Repository, RepositoryOpenFlags};
+use git2::{Commit, ErrorCode, ObjectType, Oid, Repository};
 use rustix::fs::{CWD, FileType, Mode, OFlags, openat, readlinkat};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +26,8 @@ use wharf_model::{SnapshotId, UnixMillis, WorkspaceId};
 
 use super::close::repository;
 use super::keep_error::KeepError;
+use super::opening;
+use super::sparse;
 use super::survey::{Bounds, GITLINK, Item, SKIP_WORKTREE, Survey, Tracked, shown, stage, survey};
 use crate::environment::sandbox::walk;
 use objects::{Leaf, Writer};
@@ -78,6 +80,8 @@ pub(crate) mod part {
     pub const EMPTY: &str = "empty-directories";
     pub const ABSENT: &str = "absent";
     pub const PIPES: &str = "pipes";
+    /// Not in snapshots of earlier versions.
+    pub const SPARSE: &str = "sparse-checkout";
     pub const KEPT: &str = "kept";
 }
 
@@ -174,7 +178,8 @@ pub fn take(ask: &SnapshotAsk) -> Result<Snapshot, KeepError> {
         left_out: left_out(&survey),
         stashes,
     };
-    let beside = beside(&mut writer, &manifest, &survey, &tracked, std::mem::take(&mut tree.absent))?;
+    let beside =
+        beside(&mut writer, &manifest, &survey, &tracked, std::mem::take(&mut tree.absent), sparse::told(&repo)?)?;
     let staged: Vec<Leaf> = tracked
         .entries
         .values()
@@ -244,7 +249,7 @@ fn last_parent<'r>(commit: &Commit<'r>) -> Result<Commit<'r>, git2::Error> {
 /// Whether two snapshots keep the same: work tree, index, HEAD and all that a tree cannot hold.
 fn is_same(repo: &Repository, one: &Snapshot, other: &Snapshot) -> Result<bool, git2::Error> {
     let parts = |snapshot: &Snapshot| {
-        let commit = repo.find_commit(snapshot.commit.parse()?)?;
+        let commit = repo.find_commit(opening::id(&snapshot.commit)?)?;
         let index = last_parent(&commit)?;
         let beside: Vec<(Vec<u8>, Oid)> = last_parent(&index)?
             .tree()?
@@ -264,7 +269,7 @@ fn ref_name(id: SnapshotId) -> String {
 
 /// Opens the repository of a checkout's root, or of a git directory, without looking upwards.
 pub(crate) fn open(path: &Path) -> Result<Repository, KeepError> {
-    match Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]) {
+    match opening::open_here(path) {
         Ok(repo) => Ok(repo),
         Err(e) if e.code() == ErrorCode::NotFound && path.symlink_metadata().is_err() => {
             Err(KeepError::Gone { path: path.to_owned() })
@@ -428,6 +433,7 @@ fn beside(
     survey: &Survey,
     tracked: &Tracked,
     absent: Vec<Vec<u8>>,
+    sparse: Vec<u8>,
 ) -> Result<Oid, KeepError> {
     let text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
     let usual = |item: &Item| if item.git_mode() == 0o100_755 { 0o755 } else { 0o644 };
@@ -442,6 +448,7 @@ fn beside(
         (part::EMPTY, lists::write_paths(survey.empty.iter().map(Vec::as_slice))),
         (part::ABSENT, lists::write_paths(absent.iter().map(Vec::as_slice))),
         (part::PIPES, lists::write_paths(pipes)),
+        (part::SPARSE, sparse),
     ];
     let mut leaves = Vec::new();
     for (name, data) in parts {

@@ -13,6 +13,7 @@ use git2::{IndexEntry, Repository};
 use rustix::fs::{AtFlags, CWD, FileType, Stat, readlinkat, statat};
 
 use super::keep_error::KeepError;
+use super::opening;
 use crate::environment::sandbox::walk;
 
 /// Mode of a submodule in an index.
@@ -38,10 +39,8 @@ pub(crate) struct Tracked {
 impl Tracked {
     /// Reads the index of a checkout.
     pub fn read(repo: &Repository, entries_max: usize) -> Result<Self, KeepError> {
-        let fail = KeepError::git("read the index", repo.path());
-        let path = repo.path().join("index");
-        let written = path.metadata().map_or(0, |m| std::os::unix::fs::MetadataExt::mtime(&m));
-        let index = git2::Index::open(&path).map_err(&fail)?;
+        let written = opening::index_path(repo).metadata().map_or(0, |m| std::os::unix::fs::MetadataExt::mtime(&m));
+        let index = opening::index(repo)?;
         if index.len() > entries_max {
             let why = format!("its index has more than {entries_max} entries");
             return Err(KeepError::TooLarge { path: repo.workdir().unwrap_or(repo.path()).to_owned(), why });

@@ -28,6 +28,7 @@ use super::git_run;
 use super::keep_error::KeepError;
 use super::lock::{OUR_DIR, WorktreeLock, our_dir};
 use super::mark::{self, Mark, WORKTREE_FILE};
+use super::opening;
 use super::snapshot::objects::sync_dir;
 use super::worktree::Git;
 use crate::environment::sandbox::tree;
@@ -206,7 +207,7 @@ fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
         let file = path.join(".git");
         git_file = Some(fs::read(&file).map_err(KeepError::io("read", &file))?);
         let fail = KeepError::git("read HEAD", &path);
-        let repo = Repository::open(&path).map_err(&fail)?;
+        let repo = opening::open(&path).map_err(&fail)?;
         let (commit, name) = repository::head(&repo).map_err(&fail)?;
         head = commit.map(|c| c.to_string());
         branch = name;
@@ -271,7 +272,7 @@ fn finish(ask: &TrashAsk, git: &Git, mut record: Record) -> Result<Record, KeepE
     } else if record.is_at(&record.path)? {
         if let (Some(entry), Some(common)) = (record.entry_dir(), &record.common_dir) {
             keep_branch_log(common, &entry, record.mark.branch.as_deref())?;
-            let repo = Repository::open(&record.path).map_err(KeepError::git("open", &record.path))?;
+            let repo = opening::open(&record.path).map_err(KeepError::git("open", &record.path))?;
             held::hold(&repo, &entry, record.id, record.at)?;
             kill_point("workspace.trash_held");
             // For a moment git does not find the directory, and forgets worktrees that it does not find.
@@ -488,7 +489,7 @@ pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
         }
         // A repository that is gone holds nothing any more.
         if common.exists() {
-            let repo = Repository::open(common).map_err(KeepError::git("open the repository", common))?;
+            let repo = opening::open(common).map_err(KeepError::git("open the repository", common))?;
             held::release(&repo, record.id)?;
         }
     }

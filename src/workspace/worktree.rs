@@ -267,6 +267,31 @@ impl Git {
         self.command(["fetch", "--progress", "--prune", "--no-recurse-submodules", "origin"].map(OsStr::new))
     }
 
+    /// Writes an index of the checkout at `git_dir` in the plain format, in its own place. `top` stands in for the
+    /// checkout's files; what is not in the repository is not fetched.
+    pub fn rewrite_index(&self, git_dir: &Path, top: &Path, index: &Path) -> CommandSpec {
+        let words = ["update-index", "--force-write-index"].map(OsStr::new);
+        let settings = ["-c", "core.splitIndex=false", "-c", "index.sparse=false", "-c", "core.untrackedCache=false"];
+        let mut made = self.command(words).with_settings(settings.map(OsString::from));
+        made.env.extend([
+            ("GIT_DIR".into(), git_dir.into()),
+            ("GIT_WORK_TREE".into(), top.into()),
+            ("GIT_INDEX_FILE".into(), index.into()),
+            ("GIT_NO_LAZY_FETCH".into(), "1".into()),
+            // Before 2.44 git knows the line above not: then no way to fetch is open.
+            ("GIT_ALLOW_PROTOCOL".into(), "none".into()),
+        ]);
+        made
+    }
+
+    /// Has a worktree be of a part of the tree: the one that the file with its patterns says, where there is one.
+    pub fn sparse(&self, path: &Path, cone: bool) -> CommandSpec {
+        let cone = if cone { "--cone" } else { "--no-cone" };
+        let mut made = self.command(["sparse-checkout", "init", cone].map(OsStr::new));
+        path.clone_into(&mut made.cwd);
+        made
+    }
+
     /// Deletes a branch, only if it is merged.
     pub fn delete_merged_branch(&self, branch: &str) -> CommandSpec {
         self.command(["branch", "--delete", "--", branch].map(OsStr::new))

@@ -13,7 +13,7 @@ use wharf::workspace::mark;
 use wharf_model::rules::close_check::{Found, Place as Judged};
 use wharf_model::{UnixMillis, WorkspaceId};
 
-use super::workspace_common::Place;
+use super::workspace_common::{Format, Place};
 
 /// What is expected, in words: everything that is not empty, by its name in the type.
 fn said(found: &Found) -> Vec<String> {
@@ -342,13 +342,67 @@ fn diverged(p: &Place) {
 
 #[test]
 fn every_shape_is_found_as_it_is() {
-    let (shapes, wrong) = (Mutex::new(shapes()), Mutex::new(Vec::new()));
+    found_as_it_is(Format::Usual);
+}
+
+#[test]
+fn every_shape_is_found_in_a_sparse_index() {
+    found_as_it_is(Format::SparseIndex);
+}
+
+#[test]
+fn every_shape_is_found_in_a_split_index() {
+    found_as_it_is(Format::SplitIndex);
+}
+
+#[test]
+fn every_shape_is_found_in_an_index_for_many_files() {
+    found_as_it_is(Format::ManyFiles);
+}
+
+#[test]
+fn every_shape_is_found_in_a_partial_clone() {
+    found_as_it_is(Format::Partial);
+}
+
+#[test]
+fn every_shape_is_found_with_sha256() {
+    found_as_it_is(Format::Sha256);
+}
+
+/// Shapes that are tried in each format: every kind of thing that a look finds.
+const IN_EVERY_FORMAT: &[&str] = &[
+    "clean",
+    "changed",
+    "deleted",
+    "staged, and the work tree back as it was",
+    "staged new",
+    "untracked",
+    "ignored directories",
+    "assumed unchanged, and changed",
+    "nested clone, all pushed, and one ahead with a stash",
+    "stash on this branch, and one on another",
+    "submodule, unpushed",
+    "detached with commits",
+    "in the middle of a merge with conflicts",
+    "merged and not pushed",
+];
+
+fn found_as_it_is(format: Format) {
+    if Place::of(format).is_none() {
+        return;
+    }
+    let fits = |shape: &Shape| match format {
+        Format::Usual => true,
+        _ => IN_EVERY_FORMAT.contains(&shape.name),
+    };
+    let (shapes, wrong) = (Mutex::new(shapes().into_iter().filter(fits).collect::<Vec<_>>()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 loop {
                     let Some(shape) = shapes.lock().unwrap().pop() else { break };
-                    if let Some(difference) = difference(shape) {
+                    if let Some(difference) = difference(format, shape) {
                         wrong.lock().unwrap().push(difference);
                     }
                 }
@@ -360,8 +414,8 @@ fn every_shape_is_found_as_it_is() {
 }
 
 /// What is found otherwise than expected.
-fn difference(Shape { name, make, says }: Shape) -> Option<String> {
-    let p = Place::new();
+fn difference(format: Format, Shape { name, make, says }: Shape) -> Option<String> {
+    let p = Place::of(format)?;
     let clean = p.look();
     assert_eq!(said(&clean), Vec::<String>::new(), "before {name}");
     make(&p);
@@ -386,6 +440,46 @@ fn difference(Shape { name, make, says }: Shape) -> Option<String> {
 
 fn index(p: &Place) -> std::path::PathBuf {
     p.repo.join(".git/worktrees/work/index")
+}
+
+#[test]
+fn what_a_sparse_checkout_leaves_out_and_lies_there_all_the_same() {
+    let p = Place::of(Format::SparseIndex).unwrap();
+    assert_eq!(said(&p.look()), Vec::<String>::new());
+    p.write(&p.tree, "far/away/c.txt", "c\n");
+    assert_eq!(said(&p.look()), Vec::<String>::new(), "as it is committed");
+    p.write(&p.tree, "far/away/c.txt", "an edit beyond the border\n");
+    p.write(&p.tree, "far/new.txt", "new\n");
+    let before = fs::read(index(&p)).unwrap();
+    let found = p.look();
+    assert_eq!(said(&found), ["changed 1: far/away/c.txt", "untracked 1: far/new.txt"]);
+    assert_eq!((found.unknown, before), (Vec::new(), fs::read(index(&p)).unwrap()));
+}
+
+#[test]
+fn what_has_a_format_that_nobody_reads_is_unknown_and_why_is_said() {
+    // The shared part of a split index is gone: neither git nor libgit2 can say what is tracked.
+    let p = Place::of(Format::SplitIndex).unwrap();
+    p.write(&p.tree, "u.txt", "u");
+    for entry in fs::read_dir(index(&p).parent().unwrap()).unwrap().flatten() {
+        if entry.file_name().as_bytes().starts_with(b"sharedindex.") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let found = p.look();
+    assert!(found.unknown.iter().any(|u| u.contains("sharedindex")), "{:?}", found.unknown);
+    assert!(found.unknown.iter().any(|u| u == "changes of tracked files"), "{:?}", found.unknown);
+    assert_eq!(found.untracked.count, 0, "nothing is said of what is not known");
+    // A repository inside with its refs in a table.
+    let p = Place::new();
+    let (made, _, why) = p.try_git(&p.tree, &["init", "-q", "--ref-format=reftable", "inner"]);
+    if !made {
+        eprintln!("SKIPPED: git does not know reftables: {why}");
+        return;
+    }
+    let found = p.look();
+    assert_eq!(found.nested.names, ["inner: cannot be looked at"]);
+    assert!(found.unknown.iter().any(|u| u.contains("reftable") && u.contains("git clone")), "{:?}", found.unknown);
 }
 
 #[test]

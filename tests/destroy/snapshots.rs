@@ -1,8 +1,10 @@
 //! Snapshots: made without a trace, restored byte by byte.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use uuid::Uuid;
 use wharf::workspace::KeepError;
@@ -12,7 +14,7 @@ use wharf::workspace::snapshot::{self, Snapshot, SnapshotAsk, SnapshotLimits};
 use wharf_model::{SnapshotId, UnixMillis};
 
 use super::rich::{all, fill, fill_more, git_says, kept, mode};
-use super::workspace_common::{Place, same};
+use super::workspace_common::{Format, Place, same};
 
 fn id() -> SnapshotId {
     SnapshotId(Uuid::now_v7())
@@ -184,11 +186,21 @@ fn sparse_and_assumed_unchanged_stay_what_they_are() {
 
 #[test]
 fn no_filter_runs_and_bytes_stay_as_they_are() {
-    let p = Place::new();
+    for format in [Format::Usual, Format::SplitIndex, Format::SparseIndex] {
+        no_filter_runs(&Place::of(format).unwrap());
+    }
+}
+
+fn no_filter_runs(p: &Place) {
     let ran = p.root.join("filter-ran");
     p.write(&p.tree, ".gitattributes", "*.txt text eol=crlf\n*.big filter=spy\n");
     p.git(&p.tree, &["add", ".gitattributes"]);
     p.git(&p.tree, &["commit", "-q", "-m", "attributes"]);
+    // Younger than any index, so that git would have to read it again.
+    let young = fs::File::create(p.tree.join("tracked.big")).unwrap();
+    (&young).write_all(b"large").unwrap();
+    young.set_modified(UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX))).unwrap();
+    p.git(&p.tree, &["add", "tracked.big"]);
     let spy = format!("touch {}; cat", ran.display());
     for name in ["clean", "smudge"] {
         p.git(&p.repo, &["config", &format!("filter.spy.{name}"), &spy]);
@@ -197,13 +209,13 @@ fn no_filter_runs_and_bytes_stay_as_they_are() {
     p.write(&p.tree, "w.txt", "one\r\ntwo\r\n");
     p.write(&p.tree, "mixed.txt", "one\r\ntwo\n");
     p.write(&p.tree, "file.big", "large\r\n");
-    let state = kept(&p);
-    let made = take(&p);
-    for name in ["w.txt", "mixed.txt", "file.big"] {
+    let state = kept(p);
+    let made = take(p);
+    for name in ["w.txt", "mixed.txt", "file.big", "tracked.big"] {
         fs::write(p.tree.join(name), "lost").unwrap();
     }
-    into(&p, made.id, id()).unwrap();
-    same(&state, &kept(&p));
+    into(p, made.id, id()).unwrap();
+    same(&state, &kept(p));
     assert!(!ran.exists(), "nothing of the repository's own ran");
 }
 

@@ -30,7 +30,7 @@ pub fn ask(p: &Place, id: Uuid) -> TrashAsk {
     }
 }
 
-fn away(p: &Place) -> Record {
+pub fn away(p: &Place) -> Record {
     trash::move_away(&ask(p, Uuid::now_v7()), &p.builder()).unwrap()
 }
 

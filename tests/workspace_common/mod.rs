@@ -1,5 +1,5 @@
 //! Real repositories with a worktree of wharf's in a place of their own, untouched by the machine's git config.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, clippy::print_stderr, reason = "each test uses its part, and says why it skips")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,6 +29,32 @@ pub struct Place {
     pub workspace: WorkspaceId,
 }
 
+/// Ways in which git keeps a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As git makes one.
+    Usual,
+    /// The worktree leaves `far` out, which is one entry of its index.
+    SparseIndex,
+    /// The worktree's index refers to another file.
+    SplitIndex,
+    /// Index of version 4 with the extensions for large repositories.
+    ManyFiles,
+    /// Contents are fetched when they are wanted.
+    Partial,
+    /// Ids of 64 digits.
+    Sha256,
+}
+
+impl Format {
+    const fn init_word(self) -> Option<&'static str> {
+        match self {
+            Self::Sha256 => Some("--object-format=sha256"),
+            _ => None,
+        }
+    }
+}
+
 pub fn operator() -> Vec<(OsString, OsString)> {
     let fixed = [
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
@@ -47,11 +73,25 @@ pub fn operator() -> Vec<(OsString, OsString)> {
 
 impl Place {
     pub fn new() -> Self {
+        Self::of(Format::Usual).expect("every git has it")
+    }
+
+    /// The same in another format of git's; none, and said, where this machine's git does not know it.
+    pub fn of(format: Format) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a directory");
         let mut place = Self::at(dir.path());
         place.dir = Some(dir);
-        place.fill();
-        place
+        if let Some(word) = format.init_word() {
+            let (known, _, why) = place.try_git(&place.root, &["init", "-q", word, "tried"]);
+            if !known {
+                let test = std::thread::current();
+                eprintln!("SKIPPED {}: git does not know {word}: {why}", test.name().unwrap_or("a test"));
+                return None;
+            }
+            fs::remove_dir_all(place.root.join("tried")).expect("its own");
+        }
+        place.fill(format);
+        Some(place)
     }
 
     /// The same place, seen by another process.
@@ -69,18 +109,59 @@ impl Place {
         }
     }
 
-    fn fill(&self) {
+    fn fill(&self, format: Format) {
         fs::create_dir(&self.repo).expect("a directory");
-        self.git(&self.repo, &["init", "-q", "-b", "main"]);
+        let init: Vec<&str> = ["init", "-q", "-b", "main"].into_iter().chain(format.init_word()).collect();
+        self.git(&self.repo, &init);
+        match format {
+            Format::Partial => drop(self.commit(&self.repo, "a.txt", "as it was once\n")),
+            Format::SparseIndex => drop(self.write(&self.repo, "far/away/c.txt", "c\n")),
+            Format::ManyFiles => drop(self.git(&self.repo, &["config", "feature.manyFiles", "true"])),
+            Format::SplitIndex => drop(self.git(&self.repo, &["config", "core.splitIndex", "true"])),
+            Format::Usual | Format::Sha256 => {}
+        }
         self.write(&self.repo, "a.txt", "a\n");
         self.write(&self.repo, "dir/b.txt", "b\n");
         self.write(&self.repo, ".gitignore", "*.log\n/build/\n");
         self.git(&self.repo, &["add", "."]);
         self.git(&self.repo, &["commit", "-q", "-m", "first"]);
         self.git(&self.root, &["clone", "-q", "--bare", "shop", "remote.git"]);
-        self.git(&self.repo, &["remote", "add", "origin", self.remote.to_str().expect("text")]);
-        self.git(&self.repo, &["fetch", "-q", "origin"]);
+        if format == Format::Partial {
+            self.git(&self.remote, &["config", "uploadpack.allowFilter", "true"]);
+            fs::remove_dir_all(&self.repo).expect("its own");
+            let url = format!("file://{}", self.remote.display());
+            self.git(&self.root, &["clone", "-q", "--filter=blob:none", &url, "shop"]);
+        } else {
+            self.git(&self.repo, &["remote", "add", "origin", self.remote.to_str().expect("text")]);
+            self.git(&self.repo, &["fetch", "-q", "origin"]);
+        }
         assert_eq!(self.realise("work"), self.tree);
+        match format {
+            Format::SparseIndex => {
+                self.git(&self.tree, &["sparse-checkout", "set", "--cone", "--sparse-index", "dir", "keep", "sub"]);
+                assert!(
+                    self.git(&self.tree, &["ls-files", "--sparse"]).lines().any(|l| l == "far/"),
+                    "one entry for all of it"
+                );
+            }
+            Format::SplitIndex => {
+                self.git(&self.tree, &["update-index", "--split-index"]);
+            }
+            Format::ManyFiles => {
+                self.git(&self.tree, &["update-index", "--index-version", "4", "--untracked-cache"]);
+            }
+            Format::Partial => {
+                let gone = self.git(&self.repo, &["rev-parse", "main~1:a.txt"]);
+                self.assert_missing(&gone);
+            }
+            Format::Usual | Format::Sha256 => {}
+        }
+    }
+
+    /// An object that is not here, and is not fetched by anybody.
+    pub fn assert_missing(&self, id: &str) {
+        let all = self.git(&self.repo, &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
+        assert!(!all.lines().any(|line| line == id), "{id} was fetched");
     }
 
     pub fn realise(&self, branch: &str) -> PathBuf {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use git2::{Oid, Repository, RepositoryOpenFlags, Status, StatusOptions};
+use git2::{Oid, Status, StatusOptions};
 
 use super::commits::{on_remotes, only_in, tips};
+use crate::workspace::opening;
 
 /// Untracked or changed paths that are counted in one.
 const PATHS_MAX: usize = 100_000;
@@ -56,14 +57,16 @@ impl Alone {
 
 /// Looks into one. An error is what git says.
 pub(super) fn look(path: &Path, commits_max: usize) -> Result<Alone, String> {
-    let said = |e: git2::Error| e.message().to_owned();
-    let mut repo = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]).map_err(said)?;
+    let said = |e: git2::Error| opening::said(&e);
+    let mut repo = opening::open_here(path).map_err(said)?;
     let mut alone = Alone::default();
     if repo.is_worktree() {
         alone.worktree_of = Some(repo.commondir().display().to_string().trim_end_matches('/').to_owned());
     }
     alone.head = repo.head().and_then(|h| h.peel_to_commit()).map(|c| c.id()).ok();
     if repo.workdir().is_some() {
+        // An index that libgit2 cannot read is read from a copy from here on.
+        opening::index(&repo).map_err(|e| e.to_string())?;
         let mut options = StatusOptions::new();
         options.include_untracked(true).recurse_untracked_dirs(false).include_ignored(false);
         options.exclude_submodules(true).update_index(false);

@@ -11,15 +11,16 @@ pub(crate) mod repository;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use git2::{Oid, Repository, RepositoryOpenFlags};
+use git2::{Oid, Repository};
 use sha2::{Digest, Sha256};
 use wharf_model::rules::close_check::{Found, Listed, Place};
 use wharf_model::{ProjectId, WorkspaceId};
 
 use super::mark::PLAIN_FILE;
+use super::opening;
 use super::survey::{Bounds, Class, Survey, Tracked, shown, survey};
 use commits::is_merged;
 use place::{Layout, Ours};
@@ -115,9 +116,9 @@ fn look_inside(ask: &LookAsk, ours: &Ours, until: Instant, found: &mut Found) ->
     let mut tracked = Tracked::default();
     let mut opened = None;
     if ours.git.is_some() {
-        match Repository::open_ext(&ours.path, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path]) {
+        match opening::open_here(&ours.path) {
             Ok(repo) => opened = Some(repo),
-            Err(e) => found.unknown.push(format!("the repository: {}", e.message())),
+            Err(e) => found.unknown.push(format!("the repository: {}", opening::said(&e))),
         }
     }
     let mut indexed = opened.is_some();
@@ -236,7 +237,7 @@ fn look_at_git(ask: &LookAsk, ours: &Ours, repo: &mut Repository, layout: &Layou
         Ok(stashed) => found.stashed = stashed,
         Err(e) => unknown("stashes", e),
     }
-    let common = match Repository::open(&layout.common_dir) {
+    let common = match opening::open(&layout.common_dir) {
         Ok(common) => common,
         Err(e) => return unknown("unpushed and unmerged commits", e),
     };

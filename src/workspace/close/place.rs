@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use git2::{Repository, RepositoryOpenFlags};
 use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, WorkspaceId};
 
 use crate::workspace::containment::resolve;
 use crate::workspace::inspect;
 use crate::workspace::mark::{self, Mark, WORKTREE_FILE};
+use crate::workspace::opening;
 
 /// A directory that is ours.
 #[derive(Debug, Clone)]
@@ -116,8 +116,8 @@ fn layout(real: &Path) -> Result<Layout, Box<Place>> {
     let unknown = |why: String| Box::new(Place::Unknown(why));
     let not_ours = |why: String| Box::new(Place::NotOurs(why));
     let shown = real.display();
-    let repo = Repository::open_ext(real, RepositoryOpenFlags::NO_SEARCH, &[] as &[&Path])
-        .map_err(|e| unknown(format!("git cannot open {shown}: {}", e.message())))?;
+    let repo =
+        opening::open_here(real).map_err(|e| unknown(format!("git cannot open {shown}: {}", opening::said(&e))))?;
     if !repo.is_worktree() {
         return Err(not_ours(format!("{shown} is the checkout of a repository of its own, not a worktree")));
     }

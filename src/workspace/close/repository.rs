@@ -79,7 +79,9 @@ fn hidden(repo: &Repository, tracked: &Tracked, survey: &Survey) -> Result<Vec<S
             .workdir()
             .unwrap_or(repo.path())
             .join(std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&item.path)));
-        if git2::Oid::hash_file(git2::ObjectType::Blob, path)? != entry.id || item.git_mode() != entry.mode {
+        if git2::Oid::hash_file_ext(git2::ObjectType::Blob, path, repo.object_format())? != entry.id
+            || item.git_mode() != entry.mode
+        {
             all.push(shown(&item.path));
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Oid, Repository};
 
-use crate::workspace::WorkspaceError;
+use crate::workspace::{WorkspaceError, opening};
 
 /// Most commits that are counted.
 const COMMITS_MAX: usize = 1_000;
@@ -188,7 +188,7 @@ fn commits(repo: &Repository, base: Option<Oid>, tip: Option<Oid>) -> (usize, bo
 
 /// The commit of this id, when the repository has it.
 fn known(repo: &Repository, commit: &str) -> Option<Oid> {
-    let id = Oid::from_str(commit).ok()?;
+    let id = opening::id(commit).ok()?;
     repo.find_commit(id).ok().map(|c| c.id())
 }
 

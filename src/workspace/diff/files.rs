@@ -1,6 +1,8 @@
 //! Files that differ, with how much.
 
-use git2::{Delta, Diff, DiffDelta, DiffFile, DiffFindOptions, FileMode, ObjectType, Oid, Patch, Repository};
+use git2::{
+    Delta, Diff, DiffDelta, DiffFile, DiffFindOptions, ErrorCode, FileMode, ObjectType, Oid, Patch, Repository,
+};
 
 use super::Limits;
 use super::worktree::Seen;
@@ -9,6 +11,9 @@ use super::worktree::Seen;
 const PAIRS_MAX: usize = 40_000;
 /// Pairs beyond which no renames are looked for at all.
 const EXACT_PAIRS_MAX: usize = 25_000_000;
+
+/// Said of a content that no object has.
+const NOT_HERE: &str = "its content is not in this repository; where that is a partial clone, `git diff` fetches it";
 
 /// How a file differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +179,7 @@ pub(super) fn list<'r>(
                     file.content = Content::Unread(words);
                 }
                 // A partial clone has not fetched it, or it is damaged: the rest can be told all the same.
-                (_, Err(_)) => file.content = Content::Unread("its content is not in this repository".to_owned()),
+                (_, Err(_)) => file.content = Content::Unread(NOT_HERE.to_owned()),
             }
         }
         file.untracked = seen.untracked.contains(file.path());
@@ -229,7 +234,14 @@ fn find_renames(diff: &mut Diff<'_>, copies: bool, remarks: &mut Vec<String>) ->
         options.exact_match_only(true);
         remarks.push("so many files differ that only those moved unchanged are shown as renamed".to_owned());
     }
-    diff.find_similar(Some(&mut options))
+    match diff.find_similar(Some(&mut options)) {
+        // A partial clone has not all of them.
+        Err(e) if e.code() == ErrorCode::NotFound => {
+            remarks.push("not every content is here, so what was renamed is shown as removed and added".to_owned());
+            Ok(())
+        }
+        found => found,
+    }
 }
 
 fn change(delta: &DiffDelta<'_>) -> FileChange {

@@ -93,7 +93,7 @@ impl Comparison {
             path.map(|p| std::path::PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(p)))
         };
         let (old_path, new_path) = (path(&file.old), path(&file.new));
-        let mut options = super::options();
+        let mut options = super::options(&self.repo);
         options.show_binary(false);
         let patch = match (&old, &new) {
             (Some(old), Some(new)) => {

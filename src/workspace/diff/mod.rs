@@ -20,7 +20,7 @@ mod tests;
 
 use std::path::Path;
 
-use git2::{Diff, DiffOptions, Index, Oid, Repository, Tree};
+use git2::{Diff, DiffOptions, Index, ObjectFormat, Oid, Repository, Tree};
 
 use super::{WorkspaceError, inspect};
 
@@ -216,14 +216,14 @@ fn look<T>(
 }
 
 fn diff<'r>(repo: &'r Repository, old: &Part<'_>, new: &Part<'_>) -> Result<Diff<'r>, git2::Error> {
-    let mut options = options();
+    let mut options = options(repo);
     let options = Some(&mut options);
     match (old, new) {
         (Part::Tree(old), Part::Tree(new)) => repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), options),
         (Part::Tree(old), Part::Index(new)) => repo.diff_tree_to_index(old.as_ref(), Some(new), options),
         (Part::Index(old), Part::Index(new)) => repo.diff_index_to_index(old, new, options),
         (Part::Index(old), Part::Tree(new)) => {
-            let mut index = Index::new()?;
+            let mut index = Index::new_ext(repo.object_format())?;
             if let Some(new) = new {
                 index.read_tree(new)?;
             }
@@ -233,8 +233,9 @@ fn diff<'r>(repo: &'r Repository, old: &Part<'_>, new: &Part<'_>) -> Result<Diff
 }
 
 /// As git prints by default, with whole names of objects, which it wants of binary files.
-fn options() -> DiffOptions {
+fn options(repo: &Repository) -> DiffOptions {
     let mut options = DiffOptions::new();
-    options.context_lines(3).id_abbrev(40).show_binary(true).indent_heuristic(true);
+    let whole = if repo.object_format() == ObjectFormat::Sha256 { 64 } else { 40 };
+    options.context_lines(3).id_abbrev(whole).show_binary(true).indent_heuristic(true);
     options
 }

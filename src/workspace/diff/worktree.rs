@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use git2::{Delta, DiffOptions, FileMode, Index, IndexEntry, IndexEntryExtendedFlag, IndexTime, Oid, Repository};
 
 use super::Limits;
-use crate::workspace::WorkspaceError;
+use crate::workspace::{WorkspaceError, opening};
 
 /// Bits of an entry's flags that hold its stage.
 const STAGE: u16 = 0x3000;
@@ -42,9 +42,9 @@ pub(super) struct Seen {
 pub(super) fn read(repo: &Repository, directory: &Path, limits: Limits) -> Result<State, WorkspaceError> {
     let fail = |what| WorkspaceError::git(what, directory);
     let root = repo.workdir().ok_or_else(|| WorkspaceError::Bare { path: directory.to_owned() })?.to_owned();
-    let staged = repo.index().map_err(fail("read the index"))?;
+    let staged = opening::index(repo)?;
     // An index of nobody's: its objects need not be there, and nobody can write it.
-    let mut index = Index::new().map_err(fail("read the index"))?;
+    let mut index = Index::new_ext(repo.object_format()).map_err(fail("read the index"))?;
     let mut seen = Seen::default();
     let mut away = BTreeSet::new();
     for entry in staged.iter() {
@@ -133,7 +133,7 @@ impl Stage<'_> {
         let metadata = match place.symlink_metadata() {
             Ok(metadata) => metadata,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return remove(index, path),
-            Err(e) => return unread(index, seen, path, format!("cannot be read: {e}")),
+            Err(e) => return unread(self.repo, index, seen, path, format!("cannot be read: {e}")),
         };
         if metadata.is_dir() {
             // A submodule: the commit that is checked out there, not what lies in it.
@@ -152,19 +152,19 @@ impl Stage<'_> {
                     self.made.push(blob);
                     add(index, seen, plain(path.to_vec(), blob, u32::from(FileMode::Link)));
                 }
-                Err(why) => unread(index, seen, path, format!("cannot be read: {why}")),
+                Err(why) => unread(self.repo, index, seen, path, format!("cannot be read: {why}")),
             };
         }
         if !metadata.is_file() {
-            return unread(index, seen, path, "is no file that git keeps".to_owned());
+            return unread(self.repo, index, seen, path, "is no file that git keeps".to_owned());
         }
         if size > self.limits.file_bytes {
             let words = format!("{}, too large to be compared here", wharf_ui::format::size(size));
-            return unread(index, seen, path, words);
+            return unread(self.repo, index, seen, path, words);
         }
         if self.bytes.saturating_add(size) > self.limits.total_bytes {
             let limit = wharf_ui::format::size(self.limits.total_bytes);
-            return unread(index, seen, path, format!("beyond {limit} of uncommitted files"));
+            return unread(self.repo, index, seen, path, format!("beyond {limit} of uncommitted files"));
         }
         self.bytes += size;
         match self.repo.blob_path(&place) {
@@ -173,7 +173,7 @@ impl Stage<'_> {
                 let mode = self.mode(index, path, &metadata);
                 add(index, seen, plain(path.to_vec(), blob, mode));
             }
-            Err(e) => unread(index, seen, path, format!("cannot be read: {}", e.message())),
+            Err(e) => unread(self.repo, index, seen, path, format!("cannot be read: {}", e.message())),
         }
     }
 
@@ -197,10 +197,10 @@ fn add(index: &mut Index, seen: &mut Seen, entry: IndexEntry) {
 }
 
 /// Notes a file whose contents stay unread under a name that no object has, so that it is seen to differ.
-fn unread(index: &mut Index, seen: &mut Seen, path: &[u8], why: String) {
+fn unread(repo: &Repository, index: &mut Index, seen: &mut Seen, path: &[u8], why: String) {
     // Two that were not read are never the same.
     let name = [b"unread ", path, b" ", uuid::Uuid::now_v7().as_bytes().as_slice()].concat();
-    if let Ok(id) = Oid::hash_object(git2::ObjectType::Blob, &name) {
+    if let Ok(id) = Oid::hash_object_ext(git2::ObjectType::Blob, &name, repo.object_format()) {
         add(index, seen, plain(path.to_vec(), id, u32::from(FileMode::Blob)));
     }
     seen.unread.insert(path.to_vec(), why);

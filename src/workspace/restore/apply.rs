@@ -9,13 +9,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
 
-use git2::{IndexTime, Oid, Repository};
+use git2::{IndexEntry, IndexTime, Oid, Repository};
 use rustix::fs::{AtFlags, CWD, FileType, statat};
 
 use super::hands::{Hands, NEW, OLD, split};
 use super::target::{Target, above};
 use crate::process::kill_point::kill_point;
 use crate::workspace::keep_error::KeepError;
+use crate::workspace::plain_index;
 use crate::workspace::snapshot::SnapshotLimits;
 use crate::workspace::survey::{Bounds, Survey, Tracked, survey};
 
@@ -218,25 +219,14 @@ fn clear_dirs(hands: &mut Hands<'_>, found: &Survey, plan: &Plan<'_>, target: &T
 /// the file again.
 fn write_index(repo: &Repository, root: &Path, target: &Target) -> Result<(), KeepError> {
     let fail = KeepError::git("write the index", repo.path());
+    let entries: Vec<IndexEntry> = target.index.iter().map(|entry| as_it_lies(entry, root, target)).collect();
     let mut index = repo.index().map_err(&fail)?;
+    if plain_index::is_copy(&index) {
+        return plain_index::replace(repo, &entries);
+    }
     index.clear().map_err(&fail)?;
-    for entry in &target.index {
-        let mut entry = git2::IndexEntry {
-            ctime: IndexTime::new(0, 0),
-            mtime: IndexTime::new(0, 0),
-            path: entry.path.clone(),
-            ..*entry
-        };
-        let same = target.files.get(&entry.path).is_some_and(|w| w.id == entry.id);
-        let full = root.join(OsStr::from_bytes(&entry.path));
-        if let Some(stat) = same.then(|| statat(CWD, &full, AtFlags::SYMLINK_NOFOLLOW).ok()).flatten() {
-            entry.ctime = IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32);
-            entry.mtime = IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32);
-            (entry.dev, entry.ino) = (stat.st_dev as u32, stat.st_ino as u32);
-            (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
-            entry.file_size = stat.st_size as u32;
-        }
-        index.add(&entry).map_err(&fail)?;
+    for entry in &entries {
+        index.add(entry).map_err(&fail)?;
     }
     index.write().map_err(|e| match e.code() {
         git2::ErrorCode::Locked => {
@@ -244,4 +234,20 @@ fn write_index(repo: &Repository, root: &Path, target: &Target) -> Result<(), Ke
         }
         _ => fail(e),
     })
+}
+
+/// An entry with what tells git that its file has not changed.
+fn as_it_lies(entry: &IndexEntry, root: &Path, target: &Target) -> IndexEntry {
+    let mut entry =
+        IndexEntry { ctime: IndexTime::new(0, 0), mtime: IndexTime::new(0, 0), path: entry.path.clone(), ..*entry };
+    let same = target.files.get(&entry.path).is_some_and(|w| w.id == entry.id);
+    let full = root.join(OsStr::from_bytes(&entry.path));
+    if let Some(stat) = same.then(|| statat(CWD, &full, AtFlags::SYMLINK_NOFOLLOW).ok()).flatten() {
+        entry.ctime = IndexTime::new(stat.st_ctime as i32, stat.st_ctime_nsec as u32);
+        entry.mtime = IndexTime::new(stat.st_mtime as i32, stat.st_mtime_nsec as u32);
+        (entry.dev, entry.ino) = (stat.st_dev as u32, stat.st_ino as u32);
+        (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
+        entry.file_size = stat.st_size as u32;
+    }
+    entry
 }

@@ -18,6 +18,7 @@ use crate::workspace::close::repository;
 use crate::workspace::keep_error::KeepError;
 use crate::workspace::lock::WorktreeLock;
 use crate::workspace::mark::{self, WORKTREE_FILE};
+use crate::workspace::opening;
 use crate::workspace::snapshot::objects::sync_dir;
 use crate::workspace::trash::{BRANCH_LOG, LOCK_WAIT, Record, held, record};
 
@@ -71,7 +72,7 @@ pub(super) fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
     let (mut branch, mut head) = (None, None);
     if let (Some(common), Some(entry)) = (&common, &entry) {
         point_at(&to, entry, &found)?;
-        let repo = Repository::open(&to).map_err(KeepError::git("open the worktree", &to))?;
+        let repo = opening::open(&to).map_err(KeepError::git("open the worktree", &to))?;
         if !entry.join("index").exists() {
             fill_index(&repo, &to)?;
             notes.push("its entry was gone and was made anew: what was staged is not told apart any more".to_owned());
@@ -86,7 +87,7 @@ pub(super) fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
             let (was, is) = (word(&found.head), word(&head));
             notes.push(format!("{name} moved from {was} to {is} meanwhile: the files show the difference as changes"));
         }
-        let common = Repository::open(common).map_err(KeepError::git("open the repository", common))?;
+        let common = opening::open(common).map_err(KeepError::git("open the repository", common))?;
         held::release(&common, found.id)?;
     }
     drop(lock);
@@ -130,7 +131,7 @@ fn came_back(ask: &BringBack) -> Result<Returned, KeepError> {
         return Err(gone());
     }
     let (mut branch, mut head) = (None, None);
-    if let Ok(repo) = Repository::open(&found.path) {
+    if let Ok(repo) = opening::open(&found.path) {
         let (commit, name) = repository::head(&repo).map_err(KeepError::git("read HEAD", &found.path))?;
         (branch, head) = (name, commit.map(|c| c.to_string()));
     }
@@ -242,7 +243,7 @@ fn fill_index(repo: &Repository, at: &Path) -> Result<(), KeepError> {
 /// The branch that HEAD names must be there, and nowhere else.
 fn bring_branch(common: &Path, found: &Record, parked: &Path, notes: &mut Vec<String>) -> Result<(), KeepError> {
     let Some(branch) = &found.branch else { return Ok(()) };
-    let repo = Repository::open(common).map_err(KeepError::git("open the repository", common))?;
+    let repo = opening::open(common).map_err(KeepError::git("open the repository", common))?;
     let wanted = format!("ref: refs/heads/{branch}");
     let heads = listed(common)?.into_iter().chain((!repo.is_bare()).then(|| common.to_owned()));
     for dir in heads {
@@ -260,7 +261,7 @@ fn bring_branch(common: &Path, found: &Record, parked: &Path, notes: &mut Vec<St
         Err(e) => return Err(fail(e)),
     }
     let Some(head) = &found.head else { return Ok(()) };
-    let id = head.parse::<git2::Oid>().map_err(&fail)?;
+    let id = opening::id(head).map_err(&fail)?;
     let (log, kept) = (common.join("logs/refs/heads").join(branch), parked.join(BRANCH_LOG));
     if kept.exists() && !log.exists() {
         if let Some(dir) = log.parent() {

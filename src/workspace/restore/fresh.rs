@@ -2,14 +2,17 @@
 
 use git2::{BranchType, Repository};
 
-use super::{Applied, FreshAsk, apply, notes, read, wanted};
+use super::target::Target;
+use super::{Applied, FreshAsk, apply, notes, wanted};
 use crate::workspace::git_run;
 use crate::workspace::inspect::{self, AtPath, MarkState, RepositoryFacts};
 use crate::workspace::keep_error::KeepError;
 use crate::workspace::lock::WorktreeLock;
 use crate::workspace::mark::{self, WORKTREE_FILE};
+use crate::workspace::opening;
 use crate::workspace::parent;
 use crate::workspace::snapshot::{self, Snapshot, SnapshotLimits};
+use crate::workspace::sparse;
 use crate::workspace::trash::LOCK_WAIT;
 use crate::workspace::worktree::{Git, LockReason, Start};
 
@@ -44,7 +47,13 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
     }
     let made = snapshot::open(&ask.path)?;
     drop(lock);
-    let target = read(&made, &ask.path, &snapshot)?;
+    let id = opening::id(&snapshot.commit).map_err(KeepError::git("read the snapshot", &ask.path))?;
+    let commit = made.find_commit(id).map_err(KeepError::git("read the snapshot", &ask.path))?;
+    // One of an earlier version does not say.
+    if let Ok(kept) = snapshot::part_of(&made, &commit, snapshot::part::SPARSE) {
+        sparse::tell(&made, &ask.path, &kept, git)?;
+    }
+    let target = Target::read(&made, &commit)?;
     let done = apply::apply(&made, &ask.path, &target, None, SnapshotLimits::default())?;
     let mut marked = ask.mark.clone();
     if marked.branch.is_none() {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{ObjectFormat, ObjectType, Oid, Repository};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fchmod, fstat, mkdirat, mknodat, openat, readlinkat,
     renameat_with, statat, symlinkat, unlinkat,
@@ -118,7 +118,7 @@ impl<'r> Hands<'r> {
             }
         }
         kill_point("workspace.restore_exchanged");
-        if content(dir, &old).is_ok_and(|now| now == over) {
+        if content(over.0.object_format(), dir, &old).is_ok_and(|now| now == over) {
             return unlinkat(dir, &old, AtFlags::empty()).map_err(fail);
         }
         renameat_with(dir, &old, dir, name, RenameFlags::EXCHANGE).map_err(&fail)?;
@@ -137,7 +137,7 @@ impl<'r> Hands<'r> {
             Err(Errno::NOENT) => return Ok(false),
             Err(e) => return Err(fail(e)),
         }
-        if content(dir, &old).is_ok_and(|now| now == kept) {
+        if content(kept.0.object_format(), dir, &old).is_ok_and(|now| now == kept) {
             return unlinkat(dir, &old, AtFlags::empty()).map_err(fail).map(|()| true);
         }
         renameat_with(dir, &old, dir, name, RenameFlags::NOREPLACE).map_err(fail)?;
@@ -148,8 +148,9 @@ impl<'r> Hands<'r> {
     pub fn remove_left(&mut self, path: &[u8], is_kept: impl Fn((Oid, bool)) -> bool) -> Result<(), KeepError> {
         let (above, name) = split(path);
         let (full, fail) = (self.full(path), self.fail("remove", path));
+        let format = self.repo.object_format();
         let dir = self.enter(above)?;
-        if !name.as_bytes().starts_with(NEW.as_bytes()) && !content(dir, name).is_ok_and(is_kept) {
+        if !name.as_bytes().starts_with(NEW.as_bytes()) && !content(format, dir, name).is_ok_and(is_kept) {
             return Err(KeepError::InTheWay { path: full, what: "set aside by an earlier restore" });
         }
         unlinkat(dir, name, AtFlags::empty()).map_err(fail)
@@ -194,7 +195,8 @@ impl<'r> Hands<'r> {
     pub fn content(&self, path: &[u8]) -> Result<(Oid, bool), KeepError> {
         let (above, name) = split(path);
         let dir = walk::below(&self.top, Path::new(OsStr::from_bytes(above)));
-        dir.and_then(|dir| content(&dir, name)).map_err(KeepError::io("read", &self.full(path)))
+        dir.and_then(|dir| content(self.repo.object_format(), &dir, name))
+            .map_err(KeepError::io("read", &self.full(path)))
     }
 }
 
@@ -222,11 +224,13 @@ fn make_writable(dir: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn content(dir: &OwnedFd, name: impl AsRef<OsStr>) -> io::Result<(Oid, bool)> {
+fn content(format: ObjectFormat, dir: &OwnedFd, name: impl AsRef<OsStr>) -> io::Result<(Oid, bool)> {
     let name = name.as_ref();
     let wrong = |e: git2::Error| io::Error::other(e.message().to_owned());
     match readlinkat(dir, name, Vec::new()) {
-        Ok(target) => return Ok((Oid::hash_object(ObjectType::Blob, target.as_bytes()).map_err(wrong)?, true)),
+        Ok(target) => {
+            return Ok((Oid::hash_object_ext(ObjectType::Blob, target.as_bytes(), format).map_err(wrong)?, true));
+        }
         Err(Errno::INVAL) => {}
         Err(e) => return Err(e.into()),
     }
@@ -240,11 +244,11 @@ fn content(dir: &OwnedFd, name: impl AsRef<OsStr>) -> io::Result<(Oid, bool)> {
         // By its descriptor's name, so that nothing else can take its place.
         use std::os::fd::AsRawFd as _;
         let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-        return Ok((Oid::hash_file(ObjectType::Blob, own).map_err(wrong)?, false));
+        return Ok((Oid::hash_file_ext(ObjectType::Blob, own, format).map_err(wrong)?, false));
     }
     let mut data = Vec::new();
     file.read_to_end(&mut data)?;
-    Ok((Oid::hash_object(ObjectType::Blob, &data).map_err(wrong)?, false))
+    Ok((Oid::hash_object_ext(ObjectType::Blob, &data, format).map_err(wrong)?, false))
 }
 
 fn write_new(repo: &Repository, dir: &OwnedFd, name: &str, wanted: Wanted, full: &Path) -> Result<(), KeepError> {

@@ -13,7 +13,7 @@ use crate::workspace::lock::{WorktreeLock, our_dir};
 use crate::workspace::snapshot::objects::sync_dir;
 use crate::workspace::trash::{LOCK_WAIT, held};
 use crate::workspace::worktree::{Git, LockReason};
-use crate::workspace::{WorkspaceError, containment, git_run, presence};
+use crate::workspace::{WorkspaceError, containment, git_run, opening, presence};
 
 /// Drops the entry of our own worktree at this path when its directory is gone. What it alone reached
 /// (HEAD, its log, what was staged) is held by a ref, which is named to people.
@@ -75,7 +75,7 @@ pub(super) fn forget(ask: &GoneAsk) -> Result<bool, KeepError> {
     if entry.unknown {
         return Err(KeepError::Busy { why: presence::untold(&path), path });
     }
-    let repo = Repository::open(&facts.common_dir).map_err(KeepError::git("open", &facts.common_dir))?;
+    let repo = opening::open(&facts.common_dir).map_err(KeepError::git("open", &facts.common_dir))?;
     held::hold(&repo, &entry.private_dir, ask.id, ask.at)?;
     let dir = our_dir(&facts.common_dir)?.join("trash");
     fs::create_dir_all(&dir).map_err(KeepError::io("make", &dir))?;

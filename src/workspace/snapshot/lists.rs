@@ -1,6 +1,8 @@
 //! What a tree cannot hold, in lists beside it: paths are bytes and end with a zero.
 
-use git2::{IndexEntry, IndexTime, Oid};
+use git2::{IndexEntry, IndexTime};
+
+use crate::workspace::opening;
 
 /// Adds one line.
 fn line(out: &mut Vec<u8>, head: &str, path: &[u8]) {
@@ -45,7 +47,7 @@ pub(crate) fn read_index(data: &[u8]) -> Option<Vec<IndexEntry>> {
             uid: 0,
             gid: 0,
             file_size: 0,
-            id: id.parse::<Oid>().ok()?,
+            id: opening::id(id).ok()?,
             flags: u16::from_str_radix(flags, 16).ok()?,
             flags_extended: u16::from_str_radix(extended, 16).ok()?,
             path: path.to_vec(),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Odb, OdbLookupFlags, Oid, Repository};
+use git2::{ObjectFormat, ObjectType, Odb, OdbLookupFlags, Oid, Repository};
 use wharf_model::UnixMillis;
 
 use crate::workspace::keep_error::KeepError;
@@ -30,6 +30,7 @@ pub(crate) struct Writer<'r> {
     odb: Odb<'r>,
     objects: PathBuf,
     at: PathBuf,
+    format: ObjectFormat,
     new: BTreeSet<Oid>,
     /// Bytes that were written.
     pub bytes: u64,
@@ -39,7 +40,8 @@ impl<'r> Writer<'r> {
     pub fn new(repo: &'r Repository) -> Result<Self, KeepError> {
         let at = repo.commondir().to_owned();
         let odb = repo.odb().map_err(KeepError::git("open the objects", &at))?;
-        Ok(Self { odb, objects: at.join("objects"), at, new: BTreeSet::new(), bytes: 0 })
+        let format = repo.object_format();
+        Ok(Self { odb, objects: at.join("objects"), at, format, new: BTreeSet::new(), bytes: 0 })
     }
 
     pub fn has(&self, id: Oid) -> bool {
@@ -48,7 +50,7 @@ impl<'r> Writer<'r> {
 
     pub fn put(&mut self, kind: ObjectType, data: &[u8]) -> Result<Oid, KeepError> {
         let fail = KeepError::git("write an object", &self.at);
-        let id = Oid::hash_object(kind, data).map_err(&fail)?;
+        let id = Oid::hash_object_ext(kind, data, self.format).map_err(&fail)?;
         let known = self.has(id);
         // Also when it is there: git then takes it for new and does not clean it up meanwhile.
         let written = self.odb.write(kind, data).map_err(&fail)?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use git2::{ErrorCode, ObjectType, Oid, Repository};
+use git2::{ErrorCode, ObjectFormat, ObjectType, Oid, Repository};
 use uuid::Uuid;
 use wharf_model::UnixMillis;
 
@@ -32,7 +32,7 @@ pub(crate) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMill
     let mut writer = Writer::new(repo)?;
     let mut commits = BTreeSet::new();
     let mut others: BTreeMap<Oid, u32> = BTreeMap::new();
-    for id in named_in(private_dir)? {
+    for id in named_in(private_dir, repo.object_format())? {
         match repo.odb().and_then(|odb| odb.read_header(id)) {
             Ok((_, ObjectType::Commit)) => drop(commits.insert(id)),
             Ok((_, ObjectType::Tree)) => drop(others.insert(id, 0o40_000)),
@@ -49,7 +49,7 @@ pub(crate) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMill
             commits.remove(&known);
         }
     }
-    for (mode, id) in indexed_in(private_dir)? {
+    for (mode, id) in indexed_in(private_dir, repo.object_format())? {
         if mode != GITLINK && writer.has(id) {
             others.insert(id, if mode == 0o40_000 { mode } else { 0o100_644 });
         }
@@ -91,7 +91,7 @@ pub(crate) fn release(common: &Repository, id: Uuid) -> Result<(), KeepError> {
 
 /// Everything that looks like an id in the files of an entry. Submodules have their own repositories in it, which
 /// move with it.
-fn named_in(private_dir: &Path) -> Result<BTreeSet<Oid>, KeepError> {
+fn named_in(private_dir: &Path, format: ObjectFormat) -> Result<BTreeSet<Oid>, KeepError> {
     let mut ids = BTreeSet::new();
     let mut todo = vec![private_dir.to_owned()];
     let mut files = 0;
@@ -108,7 +108,7 @@ fn named_in(private_dir: &Path) -> Result<BTreeSet<Oid>, KeepError> {
                 let mut text = Vec::new();
                 let opened = fs::File::open(entry.path()).map_err(KeepError::io("read", &entry.path()))?;
                 opened.take(FILE_MAX).read_to_end(&mut text).map_err(KeepError::io("read", &entry.path()))?;
-                collect(&text, &mut ids);
+                collect(&text, format, &mut ids);
             }
         }
     }
@@ -117,7 +117,7 @@ fn named_in(private_dir: &Path) -> Result<BTreeSet<Oid>, KeepError> {
 
 /// Modes and ids of the entries of an index, and of those that it shares. Read here and not by libgit2, which knows
 /// neither shared nor sparse ones.
-fn indexed_in(private_dir: &Path) -> Result<Vec<(u32, Oid)>, KeepError> {
+fn indexed_in(private_dir: &Path, format: ObjectFormat) -> Result<Vec<(u32, Oid)>, KeepError> {
     let mut all = Vec::new();
     for entry in fs::read_dir(private_dir).map_err(KeepError::io("read", private_dir))? {
         let path = entry.map_err(KeepError::io("read", private_dir))?.path();
@@ -125,14 +125,14 @@ fn indexed_in(private_dir: &Path) -> Result<Vec<(u32, Oid)>, KeepError> {
         if name == b"index" || name.starts_with(b"sharedindex.") {
             let data = fs::read(&path).map_err(KeepError::io("read", &path))?;
             // One that git cannot read either names nothing.
-            entries_of(&data, &mut all);
+            entries_of(&data, format, &mut all);
         }
     }
     Ok(all)
 }
 
 /// None where the index ends before its entries do.
-fn entries_of(data: &[u8], all: &mut Vec<(u32, Oid)>) -> Option<()> {
+fn entries_of(data: &[u8], format: ObjectFormat, all: &mut Vec<(u32, Oid)>) -> Option<()> {
     let number = |at: usize| Some(u32::from_be_bytes(data.get(at..at + 4)?.try_into().ok()?));
     if data.get(..4)? != b"DIRC" {
         return None;
@@ -140,10 +140,11 @@ fn entries_of(data: &[u8], all: &mut Vec<(u32, Oid)>) -> Option<()> {
     let version = number(4)?;
     let mut at = 12;
     for _ in 0..number(8)? {
-        // Times, device, inode: 24 bytes; mode, owner, group, size: 16; the id: 20; flags: 2, or 4.
-        let (mode, id) = (number(at + 24)?, Oid::from_bytes(data.get(at + 40..at + 60)?).ok()?);
-        let flags = u16::from_be_bytes(data.get(at + 60..at + 62)?.try_into().ok()?);
-        let mut name = at + if flags & 0x4000 == 0 { 62 } else { 64 };
+        // Times, device, inode: 24 bytes; mode, owner, group, size: 16; the id: 20, or 32; flags: 2, or 4.
+        let after = at + 40 + if format == ObjectFormat::Sha256 { 32 } else { 20 };
+        let (mode, id) = (number(at + 24)?, Oid::from_bytes(data.get(at + 40..after)?).ok()?);
+        let flags = u16::from_be_bytes(data.get(after..after + 2)?.try_into().ok()?);
+        let mut name = after + if flags & 0x4000 == 0 { 2 } else { 4 };
         if version >= 4 {
             while data.get(name)? & 0x80 != 0 {
                 name += 1;
@@ -157,12 +158,11 @@ fn entries_of(data: &[u8], all: &mut Vec<(u32, Oid)>) -> Option<()> {
     Some(())
 }
 
-fn collect(text: &[u8], ids: &mut BTreeSet<Oid>) {
-    for word in text.split(|b| !b.is_ascii_hexdigit()).filter(|w| w.len() == 40) {
-        if let Some(id) = std::str::from_utf8(word).ok().and_then(|w| w.parse::<Oid>().ok()).filter(|id| !id.is_zero())
-        {
-            ids.insert(id);
-        }
+fn collect(text: &[u8], format: ObjectFormat, ids: &mut BTreeSet<Oid>) {
+    let length = if format == ObjectFormat::Sha256 { 64 } else { 40 };
+    for word in text.split(|b| !b.is_ascii_hexdigit()).filter(|w| w.len() == length) {
+        let id = std::str::from_utf8(word).ok().and_then(|w| Oid::from_str_ext(w, format).ok());
+        ids.extend(id.filter(|id| !id.is_zero()));
     }
 }
 
@@ -186,8 +186,11 @@ mod tests {
         let mut expected: Vec<&str> = listed.lines().collect();
         expected.sort_unstable();
         let read = || {
-            let mut ids: Vec<String> =
-                indexed_in(&s.repo.join(".git")).unwrap().into_iter().map(|(_, id)| id.to_string()).collect();
+            let mut ids: Vec<String> = indexed_in(&s.repo.join(".git"), ObjectFormat::Sha1)
+                .unwrap()
+                .into_iter()
+                .map(|(_, id)| id.to_string())
+                .collect();
             ids.sort();
             ids
         };

@@ -1,11 +1,14 @@
 //! How a checkout stands: changes, untracked files, distance from its base.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use git2::{Oid, Repository, Status, StatusOptions, StatusShow};
 
 use super::WorkspaceError;
 use super::inspect;
+use super::survey::SKIP_WORKTREE;
 
 /// Most commits that are counted on either side; more are shown as "at least".
 pub const MAX_DISTANCE: usize = 10_000;
@@ -78,8 +81,17 @@ pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, Workspa
         ahead: None,
         behind: None,
     };
+    let index = git.index().map_err(fail("read the index"))?;
+    let left_out = |path: &[u8]| {
+        let entry = index.get_path(Path::new(OsStr::from_bytes(path)), 0);
+        entry.is_some_and(|e| e.flags_extended & SKIP_WORKTREE != 0)
+    };
     for entry in statuses.iter() {
         let status = entry.status();
+        // What a sparse checkout leaves out is not there, and not deleted.
+        if status == Status::WT_DELETED && left_out(entry.path_bytes()) {
+            continue;
+        }
         if status == Status::WT_NEW {
             facts.untracked += 1;
         } else {
@@ -91,10 +103,12 @@ pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, Workspa
         }
     }
     if let (Some(base), Some(head)) = (base, commit) {
-        let object = git.revparse_single(base).and_then(|o| o.peel_to_commit());
+        let all = inspect::history(&git).map_err(fail("open the repository"))?;
+        // HEAD as a base is that of the main checkout.
+        let object = all.revparse_single(base).and_then(|o| o.peel_to_commit());
         let base = object.map_err(fail("find the base commit"))?.id();
-        facts.ahead = Some(distance(&git, head, base).map_err(fail("count commits"))?);
-        facts.behind = Some(distance(&git, base, head).map_err(fail("count commits"))?);
+        facts.ahead = Some(distance(&all, head, base).map_err(fail("count commits"))?);
+        facts.behind = Some(distance(&all, base, head).map_err(fail("count commits"))?);
     }
     Ok(facts)
 }

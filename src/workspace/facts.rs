@@ -127,3 +127,46 @@ fn distance(git: &Repository, tip: Oid, without: Oid) -> Result<Bounded, git2::E
     }
     Ok(Bounded { count: count.min(MAX_DISTANCE), complete: count <= MAX_DISTANCE })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::scratch::Scratch;
+
+    #[test]
+    fn what_a_sparse_checkout_leaves_out_is_no_change() {
+        let s = Scratch::new();
+        for dir in ["in", "out"] {
+            std::fs::create_dir(s.repo.join(dir)).unwrap();
+            std::fs::write(s.repo.join(dir).join("f"), dir).unwrap();
+        }
+        s.git(&s.repo, &["add", "-A"]);
+        s.git(&s.repo, &["commit", "-q", "-m", "two"]);
+        s.git(&s.repo, &["sparse-checkout", "set", "in"]);
+        assert!(!s.repo.join("out/f").exists());
+        assert_eq!(observe(&s.repo, None).unwrap().changed, 0);
+        std::fs::remove_file(s.repo.join("in/f")).unwrap();
+        assert_eq!(observe(&s.repo, None).unwrap().listed, ["in/f"]);
+    }
+
+    #[test]
+    fn a_worktree_of_a_shallow_clone_is_counted_from_where_the_clone_was_cut() {
+        let s = Scratch::new();
+        for n in 0..3 {
+            std::fs::write(s.repo.join("n"), n.to_string()).unwrap();
+            s.git(&s.repo, &["add", "-A"]);
+            s.git(&s.repo, &["commit", "-q", "-m", "more"]);
+        }
+        let url = format!("file://{}", s.repo.display());
+        s.git(&s.root, &["clone", "-q", "--depth", "1", &url, "cut"]);
+        let (cut, tree) = (s.root.join("cut"), s.root.join("tree"));
+        s.git(&cut, &["worktree", "add", "-q", "-b", "b", tree.to_str().unwrap()]);
+        std::fs::write(tree.join("n"), "mine").unwrap();
+        s.git(&tree, &["commit", "-q", "-a", "-m", "mine"]);
+        let facts = observe(&tree, Some("HEAD")).unwrap();
+        let counted = |count| Some(Bounded { count, complete: true });
+        assert_eq!((facts.ahead, facts.behind), (counted(1), counted(0)), "HEAD as a base is the main checkout's");
+        s.git(&cut, &["commit", "-q", "--allow-empty", "-m", "on"]);
+        assert_eq!(observe(&tree, Some("HEAD")).unwrap().behind, counted(1));
+    }
+}

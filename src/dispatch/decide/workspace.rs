@@ -3,6 +3,7 @@
 mod archive;
 mod job;
 mod life;
+pub(crate) mod moved;
 mod reap;
 mod restore;
 mod rows;

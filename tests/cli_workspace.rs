@@ -179,7 +179,7 @@ fn a_job_tells_its_output_and_its_code() {
     assert_eq!(done.out, format!("building in SHOP-1-find-synonyms\n{}\n", sub.display()));
     assert_eq!(place.wharf(&["workspace", "job", "W-1", "colour"]).expect(0).out, "blue");
     let late = place.wharf(&["workspace", "job", "W-1", "slow"]).expect(124);
-    assert!(late.err.contains("it took longer than 200 ms"), "{}", late.err);
+    assert!(late.err.contains("it took longer than 200ms"), "{}", late.err);
     place.wharf(&["workspace", "job", "W-1", "killed"]).expect(137);
     let unknown = place.wharf(&["workspace", "job", "W-1", "nothing"]).expect(3);
     assert!(unknown.err.contains("build, colour, slow, killed"), "{}", unknown.err);

@@ -471,6 +471,43 @@ fn a_base_of_any_shape_gives_worktrees_and_says_what_they_lack() {
     assert!(cwd.starts_with(place.project().canonicalize().unwrap()), "below the main checkout: {text}");
     let trail = place.wharf(&["activity", "--json"]).expect(0).out;
     assert!(trail.contains("the repository is shallow"), "{trail}");
+    // git keeps where it was cut beside the common history, and not in the worktree's own directory.
+    fs::write(cwd.join("new.txt"), "n").unwrap();
+    git(&place, cwd, &["add", "-A"]);
+    git(&place, cwd, &["commit", "-q", "-m", "new"]);
+    let diff = place.wharf(&["diff", "W-1", "--name-only"]).expect(0);
+    assert_eq!(diff.out.trim(), "new.txt", "{diff:?}");
+    let stock = place.wharf(&["workspaces", "--inventory", "--json"]).expect(0).json();
+    let stock = &stock["workspaces"][0]["inventory"];
+    assert_eq!((&stock["ahead"], &stock["behind"]), (&1.into(), &0.into()), "{stock}");
+}
+
+#[test]
+fn a_workspace_keeps_its_base_and_moves_with_its_project() {
+    let place = Place::new();
+    place.wharf(&["issue", "new", "Fix it"]).expect(0);
+    let run =
+        |at: &Path| place.command(&["run", "good", "--issue", "SHOP-1", "--wait"]).current_dir(at).output().unwrap();
+    let old = place.project();
+    assert!(run(&old).status.success());
+    let json = |at: &Path, args: &[&str]| -> Value {
+        serde_json::from_slice(&place.command(args).current_dir(at).output().unwrap().stdout).unwrap()
+    };
+    let row = |at: &Path, what: &str| json(at, &["show", "W-1", "--json"])["workspace"][what].clone();
+    let base = row(&old, "base_ref");
+    assert!(base.is_string(), "{base}");
+    assert!(run(&old).status.success());
+    assert_eq!(row(&old, "base_ref"), base, "what it began at is not forgotten when it is used again");
+    // The whole repository is moved, as people do.
+    let new = top(&place).join("elsewhere");
+    fs::rename(&old, &new).unwrap();
+    let tree = row(&new, "cwd").as_str().unwrap().replace(&old.display().to_string(), &new.display().to_string());
+    git(&place, &new, &["worktree", "repair", &tree]);
+    let again = run(&new);
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(row(&new, "cwd"), tree);
+    let all = json(&new, &["workspaces", "--json"]);
+    assert_eq!(all["workspaces"].as_array().unwrap().len(), 1, "{all}");
 }
 
 #[test]

@@ -129,8 +129,14 @@ fn change(context: &Context, issue: &str, args: Map<String, Value>) -> Result<u8
     }
     print(format!("{number}\n").as_bytes())?;
     let changed = result["changed"].as_object();
+    let reader = context.reader()?;
     for (key, change) in changed.into_iter().flatten() {
-        let shown = |v: &Value| v.as_str().map_or_else(|| "none".to_owned(), str::to_owned);
+        let shown = |v: &Value| {
+            let Some(text) = v.as_str() else { return "none".to_owned() };
+            let environment = text.parse().ok().filter(|_| key.starts_with("environment"));
+            let named = environment.and_then(|id| reader.as_ref()?.environment(id).ok()?);
+            named.map_or_else(|| text.to_owned(), |e| e.environment.name)
+        };
         context.remark(&super::table::tidy(
             &format!("  {key}: {} → {}", shown(&change["from"]), shown(&change["to"])),
             context.global.ascii,

@@ -44,8 +44,6 @@ pub struct Checkout {
     pub root: PathBuf,
     /// The commit that it is compared with.
     pub base: Option<String>,
-    /// What its branch is to be merged into: a ref, else that commit.
-    pub into: Option<String>,
 }
 
 impl Checkout {
@@ -55,7 +53,7 @@ impl Checkout {
             project: self.project,
             workspace: self.workspace,
             path: self.root.clone(),
-            base: self.into.clone(),
+            base: self.base.clone(),
             never,
             limits: Limits { time, ..Limits::default() },
         }
@@ -318,7 +316,6 @@ mod tests {
             workspace: WorkspaceId::NIL,
             root: path.clone(),
             path,
-            into: base.clone(),
             base,
         };
         let here = checkout(dir.path().to_owned(), Some(base));
@@ -349,7 +346,6 @@ mod tests {
             path: PathBuf::new(),
             root: PathBuf::new(),
             base: None,
-            into: None,
         };
         let taken = |ago: u64, cost: u64, stale: bool| Taken {
             stock: stock(&nowhere.ask(Vec::new(), STOCK_TIME)),

@@ -141,6 +141,7 @@ pub fn candidate(rows: &CloseRows, retention: &Retention) -> Candidate {
         shared: rows.around().shared,
         closed_at,
         open_issue,
+        used_at: rows.workspace.last_used_at,
         cool_down_ms: retention.workspaces_after_close_ms,
     }
 }

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+use wharf_model::config::show_duration;
 use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode};
 use wharf_model::{OperationId, OperationPhase, OperationStatus};
 
@@ -69,7 +70,7 @@ pub async fn carry_out_once(ctx: &Context, job: &RunJob, phase: OperationPhase, 
         // Its row was closed with its end; only what came after that has been lost.
         if let Ok(Ok(Verdict::Ended(exit))) = judged {
             let timeout_ms = u64::try_from(work.command.timeout.as_millis()).unwrap_or(u64::MAX);
-            let error = failure(&exit, &limit(timeout_ms), work.place());
+            let error = failure(&exit, &show_duration(timeout_ms), work.place());
             let shown = work.command.display();
             let shown = Shown { command: &shown, place: work.place() };
             return report(&ctx.keeper.data, &dir, shown, error, Some(exit)).await.1;
@@ -189,11 +190,7 @@ async fn perform(
     let seen = |seen| observed(ctx, id, left, changed(seen, &mut waits));
     let end = ctx.keeper.keep(&dir, false, build, seen).await;
     let shown = Shown { command: &shown, place: place.as_deref() };
-    close(ctx, id, &dir, shown, end, &limit(timeout_ms)).await
-}
-
-fn limit(timeout_ms: u64) -> String {
-    format!("{timeout_ms} ms")
+    close(ctx, id, &dir, shown, end, &show_duration(timeout_ms)).await
 }
 
 /// Reports the end of an operation; the error says how it failed.

@@ -17,7 +17,7 @@ pub struct BaseRef {
 }
 
 /// `base_ref` of the config.
-pub const FROM_CONFIG: &str = "`base_ref` in [workspace]";
+pub const FROM_CONFIG: &str = "`base_ref` in [workspace] or of the issue";
 /// The project's own ref.
 pub const FROM_REPO_REF: &str = "the project's repository ref";
 

@@ -1,11 +1,13 @@
 //! How a checkout stands: changes, untracked files, distance from its base.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use git2::{Oid, Repository, Status, StatusOptions, StatusShow};
 
-use super::WorkspaceError;
-use super::inspect;
+use super::survey::SKIP_WORKTREE;
+use super::{WorkspaceError, inspect, opening};
 
 /// Most commits that are counted on either side; more are shown as "at least".
 pub const MAX_DISTANCE: usize = 10_000;
@@ -59,6 +61,7 @@ pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, Workspa
     let branch =
         head.as_ref().and_then(|h| h.name().ok()).and_then(|n| n.strip_prefix("refs/heads/")).map(str::to_owned);
 
+    let index = opening::index(&git)?;
     let mut options = StatusOptions::new();
     options
         .show(StatusShow::IndexAndWorkdir)
@@ -78,8 +81,16 @@ pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, Workspa
         ahead: None,
         behind: None,
     };
+    let left_out = |path: &[u8]| {
+        let entry = index.get_path(Path::new(OsStr::from_bytes(path)), 0);
+        entry.is_some_and(|e| e.flags_extended & SKIP_WORKTREE != 0)
+    };
     for entry in statuses.iter() {
         let status = entry.status();
+        // What a sparse checkout leaves out is not there, and not deleted.
+        if status == Status::WT_DELETED && left_out(entry.path_bytes()) {
+            continue;
+        }
         if status == Status::WT_NEW {
             facts.untracked += 1;
         } else {
@@ -91,10 +102,12 @@ pub fn observe(path: &Path, base: Option<&str>) -> Result<CheckoutFacts, Workspa
         }
     }
     if let (Some(base), Some(head)) = (base, commit) {
-        let object = git.revparse_single(base).and_then(|o| o.peel_to_commit());
+        let all = inspect::history(&git).map_err(fail("open the repository"))?;
+        // HEAD as a base is that of the main checkout.
+        let object = all.revparse_single(base).and_then(|o| o.peel_to_commit());
         let base = object.map_err(fail("find the base commit"))?.id();
-        facts.ahead = Some(distance(&git, head, base).map_err(fail("count commits"))?);
-        facts.behind = Some(distance(&git, base, head).map_err(fail("count commits"))?);
+        facts.ahead = Some(distance(&all, head, base).map_err(fail("count commits"))?);
+        facts.behind = Some(distance(&all, base, head).map_err(fail("count commits"))?);
     }
     Ok(facts)
 }
@@ -112,4 +125,47 @@ fn distance(git: &Repository, tip: Oid, without: Oid) -> Result<Bounded, git2::E
         count += 1;
     }
     Ok(Bounded { count: count.min(MAX_DISTANCE), complete: count <= MAX_DISTANCE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::scratch::Scratch;
+
+    #[test]
+    fn what_a_sparse_checkout_leaves_out_is_no_change() {
+        let s = Scratch::new();
+        for dir in ["in", "out"] {
+            std::fs::create_dir(s.repo.join(dir)).unwrap();
+            std::fs::write(s.repo.join(dir).join("f"), dir).unwrap();
+        }
+        s.git(&s.repo, &["add", "-A"]);
+        s.git(&s.repo, &["commit", "-q", "-m", "two"]);
+        s.git(&s.repo, &["sparse-checkout", "set", "in"]);
+        assert!(!s.repo.join("out/f").exists());
+        assert_eq!(observe(&s.repo, None).unwrap().changed, 0);
+        std::fs::remove_file(s.repo.join("in/f")).unwrap();
+        assert_eq!(observe(&s.repo, None).unwrap().listed, ["in/f"]);
+    }
+
+    #[test]
+    fn a_worktree_of_a_shallow_clone_is_counted_from_where_the_clone_was_cut() {
+        let s = Scratch::new();
+        for n in 0..3 {
+            std::fs::write(s.repo.join("n"), n.to_string()).unwrap();
+            s.git(&s.repo, &["add", "-A"]);
+            s.git(&s.repo, &["commit", "-q", "-m", "more"]);
+        }
+        let url = format!("file://{}", s.repo.display());
+        s.git(&s.root, &["clone", "-q", "--depth", "1", &url, "cut"]);
+        let (cut, tree) = (s.root.join("cut"), s.root.join("tree"));
+        s.git(&cut, &["worktree", "add", "-q", "-b", "b", tree.to_str().unwrap()]);
+        std::fs::write(tree.join("n"), "mine").unwrap();
+        s.git(&tree, &["commit", "-q", "-a", "-m", "mine"]);
+        let facts = observe(&tree, Some("HEAD")).unwrap();
+        let counted = |count| Some(Bounded { count, complete: true });
+        assert_eq!((facts.ahead, facts.behind), (counted(1), counted(0)), "HEAD as a base is the main checkout's");
+        s.git(&cut, &["commit", "-q", "--allow-empty", "-m", "on"]);
+        assert_eq!(observe(&tree, Some("HEAD")).unwrap().behind, counted(1));
+    }
 }

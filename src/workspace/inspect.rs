@@ -138,6 +138,17 @@ pub(crate) fn open_above(path: &Path) -> Result<Repository, WorkspaceError> {
     opening::open_above(path).map_err(WorkspaceError::git("open the repository", path))
 }
 
+/// The repository whose history can be walked. libgit2 looks for where a shallow clone was cut in the git directory of a
+/// worktree, and git keeps that in the common one.
+pub(crate) fn history(repo: &Repository) -> Result<Repository, git2::Error> {
+    opening::open(repo.commondir())
+}
+
+/// Whether no repository is there or above, as far as that can be told.
+pub(crate) fn is_outside_git(path: &Path) -> bool {
+    opening::open_above(path).err().is_some_and(|e| e.code() == git2::ErrorCode::NotFound)
+}
+
 fn read_repository(repo: &Repository, directory: &Path) -> Result<RepositoryFacts, WorkspaceError> {
     let git_dir = resolve(repo.path())?;
     let common_dir = resolve(repo.commondir())?;

@@ -136,7 +136,7 @@ fn distances(ask: &StockAsk, repo: &Repository, common_dir: &Path, stock: &mut S
     };
     stock.ahead = count(head, base)?;
     stock.behind = count(base, head)?;
-    stock.merged = Some(head == base || repo.graph_descendant_of(base, head)?);
+    stock.merged = Some(head == base || common.graph_descendant_of(base, head)?);
     Ok(())
 }
 

@@ -157,7 +157,9 @@ fn refused(reason: String) -> Plan {
 pub fn decide(facts: &Facts) -> Plan {
     let (branch, path) = (facts.branch.as_str(), facts.path.as_path());
     if !is_valid(branch) {
-        return refused(format!("{branch:?} is no name git accepts for a branch; correct `branch` in [workspace]"));
+        return refused(format!(
+            "{branch:?} is no name git accepts for a branch; correct `branch` in [workspace] or of the issue"
+        ));
     }
     if !path.starts_with(&facts.parent) || path == facts.parent {
         return refused(format!(
@@ -171,7 +173,7 @@ pub fn decide(facts: &Facts) -> Plan {
     let inside = |w: &&WorktreeEntry| !is_root(w) && path != w.path && path.starts_with(&w.path);
     if let Some(outer) = facts.worktrees.iter().find(inside) {
         return refused(format!(
-            "worktree path {} for branch {branch} would be inside the worktree {} ({}); remove that one, or correct `branch` in [workspace]",
+            "worktree path {} for branch {branch} would be inside the worktree {} ({}); remove that one, or correct `branch` in [workspace] or of the issue",
             path.display(),
             outer.path.display(),
             owner(outer)
@@ -199,7 +201,7 @@ fn held_elsewhere(facts: &Facts, holder: &WorktreeEntry) -> Plan {
     }
     let advice = if holder.main {
         format!(
-            "switch that checkout to another branch, or correct `branch` in [workspace] so that it does not make {branch:?}"
+            "switch that checkout to another branch, or correct `branch` in [workspace] or of the issue so that it does not make {branch:?}"
         )
     } else if holder.missing && matches!(facts.at_path, AtPath::BrokenCheckout(_) | AtPath::Checkout { .. }) {
         let here = facts.path.display();
@@ -323,7 +325,7 @@ fn unregistered(facts: &Facts, over_missing: bool, ours: Option<bool>) -> Plan {
     }
     if let Some(other) = &facts.branch_facts.blocked_by {
         return refused(format!(
-            "branch {branch} for {at} cannot exist beside branch {other}, because git keeps one as a directory of the other; rename {other}, or correct `branch` in [workspace]"
+            "branch {branch} for {at} cannot exist beside branch {other}, because git keeps one as a directory of the other; rename {other}, or correct `branch` in [workspace] or of the issue"
         ));
     }
     match &facts.base {

@@ -147,18 +147,19 @@ fn inventory(stock: &Stock) -> FactBlock {
     let count = |n: Option<u64>| n.map_or_else(|| "unknown".to_owned(), format::count);
     let changed = format!("{} changed, {} untracked", count(stock.changed), count(stock.untracked));
     let commits = format!("{} ahead, {} behind", count(stock.ahead), count(stock.behind));
+    let size = || fact("size", stock.bytes.map_or_else(|| "unknown".to_owned(), format::size), "");
+    if [stock.changed, stock.untracked, stock.ahead, stock.behind].iter().all(Option::is_none) && stock.merged.is_none()
+    {
+        let why = stock.unknown.first().map_or("why is not known", String::as_str);
+        return FactBlock { facts: vec![fact("git", "tells nothing", one_line(why)), size()] };
+    }
     let merged = match stock.merged {
         Some(true) => "all of it is in its base",
         Some(false) => "not all of it is in its base",
         None => "unknown",
     };
     FactBlock {
-        facts: vec![
-            fact("files", changed, ""),
-            fact("commits", commits, ""),
-            fact("merged", merged, ""),
-            fact("size", stock.bytes.map_or_else(|| "unknown".to_owned(), format::size), ""),
-        ],
+        facts: vec![fact("files", changed, ""), fact("commits", commits, ""), fact("merged", merged, ""), size()],
     }
 }
 

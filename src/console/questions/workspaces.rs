@@ -43,8 +43,7 @@ fn checkout(row: &WorkspaceRow) -> Option<Checkout> {
         workspace: row.id,
         root: root(row).map_or_else(|| path.clone(), PathBuf::from),
         path,
-        base: row.base_commit.clone(),
-        into: row.base_ref.clone().or_else(|| row.base_commit.clone()),
+        base: row.base_ref.clone().or_else(|| row.base_commit.clone()),
     })
 }
 

@@ -10,6 +10,7 @@ use wharf_model::{
     ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
 };
 
+use super::workspace::moved;
 use super::{Deciding, about, service};
 use crate::dispatch::input::{Actor, ConfigRead, Prepared, Refusal};
 
@@ -236,6 +237,8 @@ fn ensure_project(d: &mut Deciding<'_, '_>, read: &ConfigRead, actor: &Actor) ->
                 ));
             }
             d.tx.update::<ProjectRow>(id, |p| p.path.clone_from(&read.path));
+            let from = (project.path.as_str(), project.git_common_dir.as_deref());
+            moved::follow(d, id, from, (&read.path, read.git_common_dir.as_deref()));
             let details = json!({ "from": project.path, "to": read.path });
             d.activity(actor, "project.moved", &about::project(&project), Some(details));
         }

@@ -3,6 +3,7 @@
 mod archive;
 mod job;
 mod life;
+pub(crate) mod moved;
 mod reap;
 mod restore;
 mod rows;
@@ -163,10 +164,13 @@ fn join(d: &mut Deciding<'_, '_>, run: &RunRow, id: WorkspaceId, plan: &PlannedW
         w.source = Some(plan.source);
         w.branch_name.clone_from(&plan.branch);
         w.provider_ref.clone_from(&plan.worktree);
-        w.base_ref.clone_from(&plan.base_ref);
         w.repo_url.clone_from(&plan.repo_url);
+        // What it began at stays its base, by name and by commit, whatever a later run would begin at.
         if w.base_commit.is_none() {
+            w.base_ref.clone_from(&plan.base_ref);
             w.base_commit.clone_from(&plan.base_commit);
+        } else if w.base_ref.is_none() {
+            w.base_ref.clone_from(&plan.base_ref);
         }
         // What it was made with stays; what it lacks it gets.
         w.config = keep(w.config.take(), settings);

@@ -10,6 +10,8 @@ use crate::run::output;
 
 /// Most characters of its output that are kept beside the row.
 const EXCERPT: usize = 4_096;
+/// Most bytes of the last lines that are said with a failure.
+const TAIL: usize = 600;
 /// Most characters of one line that explains a failure.
 const LINE: usize = 300;
 /// Words by which a line is known that says what went wrong.
@@ -72,8 +74,9 @@ pub async fn report(
 fn words(shown: Shown<'_>, error: &str, output: &RunOutput) -> String {
     let (errors, said) = (output.stderr_excerpt.as_deref(), output.stdout_excerpt.as_deref());
     let Shown { command, place } = shown;
+    let command = typed(command);
     let Some(place) = place else {
-        let tail = errors.map(|t| last_chars(t.trim(), 600)).filter(|t| !t.is_empty());
+        let tail = errors.map(tail).filter(|t| !t.is_empty());
         return match tail {
             Some(tail) => format!("{command}: {error}: {tail}"),
             None => format!("{command}: {error}"),
@@ -83,6 +86,48 @@ fn words(shown: Shown<'_>, error: &str, output: &RunOutput) -> String {
         Some(line) => format!("{command} in {place}: {error}: {line}"),
         None => format!("{command} in {place}: {error}"),
     }
+}
+
+/// A command without the settings that are given to each git command before its verb: they explain nothing.
+fn typed(command: &str) -> String {
+    let Some(mut rest) = command.strip_prefix("git ") else { return command.to_owned() };
+    while let Some(setting) = rest.strip_prefix("-c ") {
+        let mut quoted = false;
+        let end = setting.find(|c| {
+            quoted ^= c == '\'';
+            c == ' ' && !quoted
+        });
+        let Some(end) = end else { break };
+        rest = &setting[end + 1..];
+    }
+    format!("git {rest}")
+}
+
+/// The last whole lines of what was said, without those that count how far something was.
+fn tail(text: &str) -> String {
+    let lines = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty() && !counts(line));
+    let lines: Vec<&str> = lines.collect();
+    let mut left = TAIL;
+    let kept = lines.iter().rev().take_while(|line| {
+        let room = left >= line.len();
+        left = left.saturating_sub(line.len() + 1);
+        room
+    });
+    let from = lines.len() - kept.count();
+    match (lines.get(from..), lines.last()) {
+        // One that alone is too long.
+        (Some([]) | None, Some(last)) => last_chars(last, TAIL),
+        (kept, _) => kept.unwrap_or_default().join("\n"),
+    }
+}
+
+/// Whether a line is git's progress: `Receiving objects:  98% (297/303)`.
+fn counts(line: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    line.split_once("% (").is_some_and(|(before, after)| {
+        let share = before.rsplit([' ', ':']).next().is_some_and(digits);
+        share && after.split(['/', ')', ',']).next().is_some_and(digits)
+    })
 }
 
 /// The first line that says what went wrong, else the first one that says anything.
@@ -150,8 +195,17 @@ mod tests {
         for (errors, said, line) in table {
             assert_eq!(words(there, "exit 3", &output(errors, said)), format!("./setup in box-1 (ssh): exit 3{line}"));
         }
+        let git = Shown { command: "git -c core.hooksPath=/dev/null -c 'a b= c' clone --progress u d", place: None };
+        let said = "Cloning into 'd'...\nReceiving objects:   1% (4/303)\rReceiving objects:  98% (297/303), 1 MiB\r\n";
+        assert_eq!(
+            words(git, "it took longer than 5s", &output(said, "")),
+            "git clone --progress u d: it took longer than 5s: Cloning into 'd'..."
+        );
         // On this machine it is the end of what it said.
         let here = Shown { command: "./setup", place: None };
         assert_eq!(words(here, "exit 3", &output("first error\nlast\n", "")), "./setup: exit 3: first error\nlast");
+        let long = format!("{}\n{}\nlast", "a".repeat(500), "b".repeat(500));
+        assert_eq!(tail(&long), format!("{}\nlast", "b".repeat(500)));
+        assert_eq!(tail(&"c".repeat(700)), "c".repeat(600));
     }
 }

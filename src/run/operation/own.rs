@@ -2,11 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+use wharf_model::config::show_duration;
 use wharf_model::shim::{Spec, StartMessage};
 use wharf_model::{ActionId, OperationId, OperationPhase, OperationRow, OperationStatus};
 
 use super::end::{Shown, failure, report};
-use super::{Work, changed, close, limit, observed, spec};
+use super::{Work, changed, close, observed, spec};
 use crate::dispatch::input::{Fact, OperationEnd, OperationOwner, PlannedOperation};
 use crate::dispatch::perform::shim_dir;
 use crate::process::adopt::{self, Verdict};
@@ -45,7 +46,7 @@ pub async fn command(
         let judged = tokio::task::spawn_blocking(move || adopt::judge(&path)).await;
         // Its row was closed with its end; only what came after that has been lost.
         if let Ok(Ok(Verdict::Ended(exit))) = judged {
-            let error = failure(&exit, &limit(timeout_ms), None);
+            let error = failure(&exit, &show_duration(timeout_ms), None);
             let told = Shown { command: &shown, place: None };
             return Ok(report(&ctx.keeper.data, &dir, told, error, Some(exit)).await.1);
         }
@@ -66,7 +67,7 @@ pub async fn command(
     let epoch = ctx.keeper.epoch;
     let work = Work { command, place: None };
     let build = move || spec(id, epoch, &work, timeout_ms);
-    Ok(kept(ctx, id, &dir, &shown, is_open, &limit(timeout_ms), build).await)
+    Ok(kept(ctx, id, &dir, &shown, is_open, &show_duration(timeout_ms), build).await)
 }
 
 /// Starts what `build` says in the directory of an operation whose row is there already, or finds it again, and

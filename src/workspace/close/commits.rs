@@ -3,6 +3,8 @@
 use git2::{BranchType, Oid, Repository};
 use wharf_model::rules::close_check::Listed;
 
+use crate::workspace::inspect;
+
 /// Commits, and whether they were all counted.
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
@@ -14,6 +16,7 @@ pub(crate) struct Commits {
 
 /// Commits that `tips` reach and `without` do not.
 pub(crate) fn only_in(repo: &Repository, tips: &[Oid], without: &[Oid], most: usize) -> Result<Commits, git2::Error> {
+    let repo = &inspect::history(repo)?;
     let mut walk = repo.revwalk()?;
     walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME)?;
     for tip in tips {

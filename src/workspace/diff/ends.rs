@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Oid, Repository};
 
-use crate::workspace::{WorkspaceError, opening};
+use crate::workspace::{WorkspaceError, inspect, opening};
 
 /// Most commits that are counted.
 const COMMITS_MAX: usize = 1_000;
@@ -88,7 +88,9 @@ pub(super) fn find(repo: &Repository, directory: &Path, wanted: &Base, end: &End
         }
         End::Commit { commit, what, .. } => {
             let id = known(repo, commit).ok_or_else(|| gone(directory, what, commit))?;
-            (Some(id), what.clone())
+            // A snapshot has a name of its own.
+            let words = if what.ends_with(" at") { format!("{what} {}", short(commit)) } else { what.clone() };
+            (Some(id), words)
         }
     };
     let state = repo.state();
@@ -116,7 +118,7 @@ pub(super) fn find(repo: &Repository, directory: &Path, wanted: &Base, end: &End
                 }
                 // Nothing is committed on the branch: all of the base's files were taken away, or are not there yet.
                 (Some(id), None) => (Some(id), format!("base {named}")),
-                (Some(id), Some(tip)) => match repo.merge_base(id, tip) {
+                (Some(id), Some(tip)) => match inspect::history(repo).and_then(|all| all.merge_base(id, tip)) {
                     Ok(found) if found == id => (Some(id), format!("base {named}")),
                     Ok(found) => {
                         let words = format!("merge base {} of {named} and HEAD", short(&found.to_string()));
@@ -174,6 +176,7 @@ pub(super) fn end_words(end: &str, (ahead, more): (usize, bool), uncommitted: Op
 fn commits(repo: &Repository, base: Option<Oid>, tip: Option<Oid>) -> (usize, bool) {
     let Some(tip) = tip else { return (0, false) };
     let walked = || -> Result<usize, git2::Error> {
+        let repo = inspect::history(repo)?;
         let mut walk = repo.revwalk()?;
         walk.push(tip)?;
         if let Some(base) = base {

@@ -249,6 +249,10 @@ fn stands(ground: &WorkspaceGround) -> Result<Stands, String> {
     let directory = row.provider_ref.as_ref().or(row.cwd.as_ref()).map(PathBuf::from);
     let there = directory.as_ref().is_some_and(|d| d.is_dir()) && row.status != WorkspaceStatus::Archived;
     if let (true, Some(directory)) = (there, directory) {
+        if super::inspect::is_outside_git(&directory) {
+            let shown = directory.display();
+            return Err(format!("{name} is {shown}, which is no checkout of git's: what changed there is not known"));
+        }
         return Ok(Stands { directory, end: End::Worktree, remarks: Vec::new() });
     }
     let Some(root) = row.repo_root.as_ref().map(PathBuf::from).filter(|r| r.is_dir()) else {

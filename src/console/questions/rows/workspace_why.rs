@@ -164,7 +164,7 @@ fn stands_in(source: Option<WorkspaceSource>) -> Option<Fact> {
         WorkspaceSource::TaskSession => "the directory of the agent's last session",
         WorkspaceSource::AgentHome => "the agent's own home",
     };
-    Some(fact("stands in", words, "for a checkout of the project"))
+    Some(fact("place", words, "not a checkout of the project that was there"))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct WorkspaceConfig {
     pub base_ref: Option<String>,
     /// For shared workspaces.
     pub concurrency: Concurrency,
-    /// Runs once in a new workspace.
+    /// Runs in the workspace before each run that works there, a reused one too.
     pub provision: Option<CommandLine>,
     /// Runs last before a workspace is archived.
     pub teardown: Option<CommandLine>,

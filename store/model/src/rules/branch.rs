@@ -1,5 +1,7 @@
 //! Names of branches: any rendered text becomes a name git accepts.
 
+use sha2::{Digest as _, Sha256};
+
 use super::template::{Placeholder, TemplateError, Values, render};
 
 /// The template in force when config has none.
@@ -8,10 +10,15 @@ pub const DEFAULT_TEMPLATE: &str = "{{issue.identifier}}-{{slug}}";
 pub const FALLBACK_BRANCH: &str = "wharf-work";
 /// Longest branch name that is made, in bytes.
 pub const MAX_BRANCH_BYTES: usize = 120;
+/// Longest text that is looked at, in bytes; longer ones differ by what comes before.
+const MAX_TEXT_BYTES: usize = 4096;
+/// Hexadecimal digits that stand for what was cut.
+const CUT_DIGITS: usize = 8;
 
 /// Makes a valid branch name: keeps ASCII letters, digits and `. _ / -`, joins everything else
 /// into single dashes, drops what git forbids at the ends of components, and cuts at
-/// [`MAX_BRANCH_BYTES`]. Falls back to [`FALLBACK_BRANCH`] when nothing is left.
+/// [`MAX_BRANCH_BYTES`]; a few digits at its end then keep it apart from others that begin alike.
+/// Falls back to [`FALLBACK_BRANCH`] when nothing is left.
 pub fn sanitise(rendered: &str) -> String {
     let mut kept = String::with_capacity(MAX_BRANCH_BYTES);
     for c in rendered.trim().chars() {
@@ -20,15 +27,22 @@ pub fn sanitise(rendered: &str) -> String {
         if !(matches!(c, '-' | '.' | '/') && kept.ends_with(c)) {
             kept.push(c);
         }
-        // A little more than the limit, since trimming may shorten the start.
-        if kept.len() >= 2 * MAX_BRANCH_BYTES {
+        if kept.len() >= MAX_TEXT_BYTES {
             break;
         }
     }
-    let start = kept.trim_start_matches(['-', '.', '/']);
-    let cut = &start[..start.len().min(MAX_BRANCH_BYTES)];
-    let name = cut.split('/').map(component).filter(|c| !c.is_empty()).collect::<Vec<_>>().join("/");
+    let mut name = components(&kept);
+    if name.len() > MAX_BRANCH_BYTES {
+        // Two issues whose titles begin alike would come to one branch, and one would work in the other's files.
+        let digest = format!("{:x}", Sha256::digest(name.as_bytes()));
+        let head = components(&name[..MAX_BRANCH_BYTES - CUT_DIGITS - 1]);
+        name = format!("{head}-{}", &digest[..CUT_DIGITS]);
+    }
     if is_valid(&name) { name } else { FALLBACK_BRANCH.to_owned() }
+}
+
+fn components(text: &str) -> String {
+    text.split('/').map(component).filter(|c| !c.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 /// The branch of a workspace: its template with the values put in, then sanitised.
@@ -112,9 +126,19 @@ mod tests {
 
     #[test]
     fn the_cut_leaves_no_forbidden_end() {
-        let long = format!("{}.lock-tail", "a".repeat(115));
-        assert_eq!(sanitise(&long), "a".repeat(115));
-        assert_eq!(sanitise(&"ab/".repeat(200)).len(), 119);
+        let long = format!("{}.lock-tail{}", "a".repeat(106), "b".repeat(20));
+        let cut = sanitise(&long);
+        assert!(cut.starts_with(&format!("{}-", "a".repeat(106))) && cut.len() == 106 + 9, "{cut}");
+        assert!(sanitise(&"ab/".repeat(200)).len() <= MAX_BRANCH_BYTES);
+    }
+
+    #[test]
+    fn what_begins_alike_stays_apart() {
+        let long = "a".repeat(130);
+        assert_ne!(sanitise(&format!("{long}-SHOP-1")), sanitise(&format!("{long}-SHOP-2")));
+        assert_eq!(sanitise(&format!("{long}-SHOP-1")), sanitise(&format!(" {long}-SHOP-1 ")));
+        let most = "a".repeat(MAX_BRANCH_BYTES);
+        assert_eq!(sanitise(&most), most);
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub struct Candidate {
     pub closed_at: Option<UnixMillis>,
     /// Whether one of its issues is open.
     pub open_issue: bool,
-    /// How long it is left alone after that, milliseconds; none for ever.
+    /// When somebody last worked in it, or brought it back.
+    pub used_at: UnixMillis,
+    /// How long it is left alone after both, milliseconds; none for ever.
     pub cool_down_ms: Option<u64>,
 }
 
@@ -37,7 +39,7 @@ pub enum NotDue {
     #[error("config keeps workspaces for ever ([retention] workspaces_after_close = \"0s\")")]
     Kept,
     /// Its time is not over.
-    #[error("its issue was closed only a while ago")]
+    #[error("its issue was closed, or it was used or brought back, only a while ago")]
     CoolsDown(UnixMillis),
 }
 
@@ -57,7 +59,7 @@ pub fn due(candidate: &Candidate, now: UnixMillis) -> Result<UnixMillis, NotDue>
     }
     let Some(closed_at) = candidate.closed_at else { return Err(NotDue::NoIssue) };
     let Some(cool_down) = candidate.cool_down_ms else { return Err(NotDue::Kept) };
-    let eligible = closed_at.plus(i64::try_from(cool_down).unwrap_or(i64::MAX / 2));
+    let eligible = closed_at.max(candidate.used_at).plus(i64::try_from(cool_down).unwrap_or(i64::MAX / 2));
     if eligible > now { Err(NotDue::CoolsDown(eligible)) } else { Ok(eligible) }
 }
 
@@ -97,6 +99,7 @@ mod tests {
             shared: false,
             closed_at: Some(UnixMillis(1_000)),
             open_issue: false,
+            used_at: UnixMillis(900),
             cool_down_ms: Some(500),
         }
     }
@@ -118,6 +121,7 @@ mod tests {
             (|c| c.cool_down_ms = None, Err(NotDue::Kept)),
             (|c| c.cool_down_ms = Some(501), Err(NotDue::CoolsDown(UnixMillis(1_501)))),
             (|c| c.cool_down_ms = Some(0), Ok(UnixMillis(1_000))),
+            (|c| c.used_at = UnixMillis(1_001), Err(NotDue::CoolsDown(UnixMillis(1_501)))),
         ];
         for (n, (change, expected)) in table.iter().enumerate() {
             let mut one = candidate();

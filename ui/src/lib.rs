@@ -30,6 +30,8 @@ pub mod ansi;
 pub mod app;
 pub mod command;
 mod commands;
+#[cfg(test)]
+mod copy_tests;
 pub mod draw;
 pub mod effect;
 pub mod env;

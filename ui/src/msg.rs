@@ -141,6 +141,8 @@ pub enum Answer {
     DiffFile(Arc<DiffHunks>),
     /// Any preview.
     Preview(Preview),
+    /// A text to be copied, or why there is none.
+    Written(Result<String, String>),
     /// New-run dialog.
     FormAgents(FormAgents),
 }

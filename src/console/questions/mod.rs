@@ -15,6 +15,7 @@ pub(crate) mod preview;
 pub(crate) mod rows;
 mod services;
 pub(crate) mod workspaces;
+mod written;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -235,6 +236,7 @@ impl Asking<'_> {
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
+            Question::Written { kind, id, what } => Answer::Written(self.in_form(kind, id, *what)?),
             Question::Output { .. }
             | Question::Count { .. }
             | Question::Search { .. }

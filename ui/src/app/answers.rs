@@ -14,6 +14,16 @@ impl App {
             self.header = header.clone();
             self.pending_config();
         }
+        if let Question::Written { .. } = question {
+            match answer {
+                Ok(Answer::Written(Ok(words))) => self.copy(words.clone()),
+                Ok(Answer::Written(Err(words))) | Err(words) => {
+                    self.say(Tone::Warn, format!("Nothing was copied: {words}"))
+                }
+                Ok(_) => {}
+            }
+            return;
+        }
         if let Some(mut overlay) = self.overlay.take() {
             overlay.answer(question, answer, self);
             self.overlay.get_or_insert(overlay);

@@ -28,6 +28,7 @@ mod shell;
 mod signals;
 mod terminal;
 
+pub(crate) use live::last_output;
 pub(crate) use questions::preview::lease as lease_preview;
 pub(crate) use questions::preview::workspace as workspace_preview;
 

@@ -34,7 +34,7 @@ fn every_form_of_every_pane_is_copied_or_refused_in_words() {
             }),
             ("5 j j j j t s", [s("W-7.2"), None, None, s("wharf workspace restore W-7.2"), None, None]),
             ("5 j j j j t c", workspace(tree, "wharf workspace archive W-7 --dry-run")),
-            ("5 j j j j t f", workspace("/home/ops/src/shop/src/checkout/retry.rs", "wharf diff W-7")),
+            ("5 j j j j t f", workspace("/src/shop/.wharf/worktrees/SHOP-17/src/checkout/retry.rs", "wharf diff W-7")),
             ("t w", run("wharf why R-1042")),
             ("t d", run("wharf show R-1042")),
         ]

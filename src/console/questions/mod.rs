@@ -58,6 +58,8 @@ pub struct Scope {
     pub checkouts: Checkouts,
     /// Processes and ports of the services that are shown.
     pub services: ServiceLooks,
+    /// Process trees of silent runs, as they were seen before.
+    pub trees: Arc<why::Trees>,
 }
 
 impl Scope {
@@ -76,6 +78,7 @@ impl Scope {
             live: live.clone(),
             checkouts: checkouts.clone(),
             services: services.clone(),
+            trees: Arc::default(),
         }
     }
 }
@@ -186,7 +189,11 @@ impl Asking<'_> {
             Question::RunDetail(id) => {
                 let (data, zone) = (&self.scope.data, self.scope.zone);
                 let found = reader.run_detail(*id)?;
-                let why = found.as_ref().map(|d| why::of(reader, data, d)).transpose()?.unwrap_or_default();
+                let why = found
+                    .as_ref()
+                    .map(|d| why::of(reader, data, &self.scope.trees, d))
+                    .transpose()?
+                    .unwrap_or_default();
                 Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &why, data, now, zone))))
             }
             Question::Leases { filter, after, limit } => {

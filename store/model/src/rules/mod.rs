@@ -18,6 +18,7 @@ pub mod service_desired;
 pub mod service_order;
 pub mod service_restart;
 pub mod service_why;
+pub mod silence;
 pub mod template;
 pub mod transition;
 pub mod work_place;

@@ -392,4 +392,11 @@ pub enum Question {
     },
     /// Choices of the new-run dialog.
     FormAgents,
+    /// The workspace settings of an issue, and what is in force for its runs of an agent.
+    IssueSettings {
+        /// Its identifier: `SHOP-17`.
+        issue: String,
+        /// Name of the agent; else the one that it is assigned to.
+        agent: Option<String>,
+    },
 }

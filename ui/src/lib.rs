@@ -42,6 +42,8 @@ mod frame;
 pub mod glyph;
 pub mod history;
 pub mod input;
+#[cfg(test)]
+mod issue_form_tests;
 pub mod keymap;
 pub mod layout;
 pub mod msg;

@@ -145,6 +145,8 @@ pub enum Answer {
     Written(Result<String, String>),
     /// New-run dialog.
     FormAgents(FormAgents),
+    /// Settings of an issue; none when there is no such issue.
+    IssueSettings(Option<Box<IssueForm>>),
 }
 
 /// What became of a request.

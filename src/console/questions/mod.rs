@@ -8,6 +8,7 @@ mod diagnostics;
 mod diffs;
 mod filter;
 mod form;
+mod issue_settings;
 mod line;
 mod lists;
 pub(crate) mod places;
@@ -243,6 +244,9 @@ impl Asking<'_> {
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
+            Question::IssueSettings { issue, agent } => {
+                Answer::IssueSettings(self.issue_settings(issue, agent.as_deref())?.map(Box::new))
+            }
             Question::Written { kind, id, what } => Answer::Written(self.in_form(kind, id, *what)?),
             Question::Output { .. }
             | Question::Count { .. }

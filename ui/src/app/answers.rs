@@ -65,6 +65,18 @@ impl App {
     pub(super) fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
         let Some(title) = self.outbox.close(tag) else { return };
         let confirmed = self.confirmed.remove(&tag);
+        if let Some(Overlay::IssueSettings(form)) = &mut self.overlay
+            && form.waits_for(tag)
+        {
+            match &outcome {
+                RequestOutcome::Done { .. } => self.overlay = None,
+                RequestOutcome::Refused { code, words } => {
+                    // What is wrong is said where it was typed.
+                    form.refused(code, words);
+                    return self.refresh();
+                }
+            }
+        }
         match outcome {
             RequestOutcome::Refused { code, .. }
                 // What is being typed is not meant for a dialog.

@@ -296,6 +296,10 @@ impl App {
             // Agents and slots come and go while the form is open.
             self.outbox.ask(Question::FormAgents);
         }
+        if let Some(Overlay::IssueSettings(form)) = &self.overlay {
+            let question = form.question().clone();
+            self.outbox.ask(question);
+        }
         let env = self.env.clone();
         let (screen, out) = self.parts();
         screen.refresh(&env, out);

@@ -32,6 +32,8 @@ pub mod command;
 mod commands;
 #[cfg(test)]
 mod copy_tests;
+#[cfg(test)]
+mod crowd_tests;
 pub mod draw;
 pub mod effect;
 pub mod env;

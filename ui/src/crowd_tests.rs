@@ -39,6 +39,8 @@ fn many_services() -> Vec<ServiceLine> {
                 (line.class, line.word, line.health) = (Class::Bad, "failed".into(), "exit 101".into());
                 (line.live, line.case, line.restarts) = (false, Case::Parked, (12, 12));
                 line.why = Some(reason());
+                let fact = Fact { label: "error".into(), value: "crash loop".into(), remark: reason(), bad: true };
+                line.facts = vec![FactBlock { facts: vec![fact] }];
                 line.stranger = Some(format!("pid 812 {} on port 5432", "postgres-".repeat(8)));
                 line.url = Some(format!("https://{}.example/", "very-long-host-name.".repeat(5)));
             }

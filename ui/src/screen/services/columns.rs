@@ -52,7 +52,7 @@ pub(super) fn columns(rows: &[ServiceLine], env: &Env, split: &Split) -> Vec<Col
             // A longer name is worth more than the blanks behind a URL.
             ..Column::new(
                 "NAME",
-                if wide { longest(rows, 12, |s| s.name.clone()).min(28) } else { 12 },
+                if wide { longest(rows, 12, |s| s.name.clone()).min(20) } else { 12 },
                 8,
                 10,
                 |s: &ServiceLine, _| Cell::Words(s.name.clone(), ink(s)),

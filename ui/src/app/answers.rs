@@ -18,7 +18,7 @@ impl App {
             match answer {
                 Ok(Answer::Written(Ok(words))) => self.copy(words.clone()),
                 Ok(Answer::Written(Err(words))) | Err(words) => {
-                    self.say(Tone::Warn, format!("Nothing was copied: {words}"))
+                    self.say(Tone::Warn, format!("Nothing was copied: {words}"));
                 }
                 Ok(_) => {}
             }

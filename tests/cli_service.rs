@@ -104,6 +104,33 @@ fn nothing_lives(place: &Place) {
 }
 
 #[test]
+fn what_a_service_takes_is_listed_while_it_runs_and_unknown_afterwards() {
+    let Some(place) = place() else { return };
+    place.wharf(&["service", "start", "db"]).expect(0);
+    let list = place.wharf(&["services"]).expect(0).out;
+    let mut lines = list.lines();
+    let header = lines.next().unwrap();
+    for column in ["CPU", "MEM", "UP", "STOPS", "RESTARTS"] {
+        assert!(header.split_whitespace().any(|word| word == column), "{column}: {list}");
+    }
+    let line = lines.find(|l| l.contains(" db ")).unwrap();
+    assert!(line.contains(" MB ") && line.ends_with(" 0"), "{list}");
+    let db = service(&place, "db");
+    assert!(db["memory_bytes"].as_u64() > Some(0) && db["processes"].as_u64() > Some(0), "{db}");
+    assert!(db["cpu_permille"].is_u64() && db["uptime_ms"].as_u64() > Some(0) && db["restarts"] == 0, "{db}");
+    let shown = place.wharf(&["show", db["number"].as_str().unwrap(), "--json"]).expect(0).json();
+    assert!(shown["service"]["memory_bytes"].is_u64(), "{shown}");
+    place.wharf(&["service", "stop", "db", "--yes"]).expect(0);
+    let db = service(&place, "db");
+    for figure in ["memory_bytes", "processes", "cpu_permille", "uptime_ms"] {
+        assert!(db[figure].is_null(), "{figure}: {db}");
+    }
+    let list = place.wharf(&["services", "--no-header"]).expect(0).out;
+    let line = list.lines().find(|l| l.contains(" db ")).unwrap();
+    assert_eq!(line.matches('–').count(), 6, "health, port, URL and figures of what has ended: {list}");
+}
+
+#[test]
 fn what_is_needed_starts_first_and_is_named_when_it_stops() {
     let Some(place) = place() else { return };
     for serving in [false, true] {

@@ -106,3 +106,54 @@ fn a_run_whose_environment_is_not_there_says_who_named_it() {
     assert!(has(&document, "evidence", "environment_not_found"), "{document}");
     assert_eq!(document["environment"]["rule"], "issue");
 }
+
+/// A verdict of a running run, once it is given.
+fn verdict(place: &Place, run: &str, words: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let document = why(place, run);
+        if document["verdict"].as_str().unwrap().contains(words) {
+            return document;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{words} does not come: {document}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_silent_run_says_since_when_and_whether_it_computes() {
+    let place = Place::bare();
+    let agent = |name: &str, script: &str, silence: &str| {
+        format!(
+            "[[agent]]\nname = \"{name}\"\nadapter = \"process\"\ngrace = \"1s\"\nsilence = \"{silence}\"\n\
+             [agent.config]\ncommand = \"sh\"\nargs = [\"-c\", \"{script}\"]\n\n"
+        )
+    };
+    let agents = [
+        agent("waits", "echo here I am; exec sleep 600", "1s"),
+        agent("computes", "while :; do :; done", "1s"),
+        agent("patient", "echo hello; exec sleep 600", "0s"),
+    ];
+    place.config(&format!("[project]\nkey = \"SHOP\"\n[workspace]\nconcurrency = \"allow\"\n\n{}", agents.concat()));
+    let serving = place.serve();
+    for name in ["waits", "computes", "patient"] {
+        place.wharf(&["run", name]).expect(0);
+    }
+    let waits = verdict(&place, "R-1", "R-1 is SILENT for ");
+    assert!(waits["verdict"].as_str().unwrap().contains("alive, but printed nothing and no progress"), "{waits}");
+    assert!(waits["rule"].as_str().unwrap().starts_with("silent: no byte for 1s"), "{waits}");
+    assert!(has(&waits, "evidence", "stdout: here I am") && has(&waits, "evidence", "1 process"), "{waits}");
+    assert!(has(&waits, "evidence", "0.00 cores"), "{waits}");
+    let stalled = verdict(&place, "R-1", "R-1 is STALLED for ");
+    assert!(waits["since"].is_string() && waits["since"] == stalled["since"], "{waits} {stalled}");
+    let computes = verdict(&place, "R-2", "R-2 is SILENT for ");
+    assert!(computes["verdict"].as_str().unwrap().ends_with("has printed nothing yet, but it computes."), "{computes}");
+    assert!(has(&computes, "evidence", "none so far"), "{computes}");
+    // One that may be silent as long as it wants is not called so.
+    let patient = verdict(&place, "R-3", "RUNNING");
+    assert!(has(&patient, "evidence", "stdout: hello") && !has(&patient, "evidence", "CPU"), "{patient}");
+    for run in ["R-1", "R-2", "R-3"] {
+        place.wharf(&["cancel", run]).expect(0);
+    }
+    drop(serving);
+}

@@ -11,6 +11,7 @@ mod desk;
 mod diff;
 mod docs;
 mod doctor;
+pub(crate) mod documents;
 mod env;
 mod error;
 mod filter;

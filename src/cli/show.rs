@@ -52,7 +52,9 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
         EntityKind::Service => {
             let item = reader.service(ServiceId(found.id))?.ok_or_else(gone)?;
             let next = [format!("wharf service logs {}", found.label)];
-            facts(context, "service", &found.label, Some(service_state(&item.service)), &ServiceDoc::new(&item), &next)
+            let usage = super::lists::measure_services(context, std::slice::from_ref(&item)).remove(&item.service.id);
+            let document = ServiceDoc::measured(&item, usage.as_ref(), clock::now());
+            facts(context, "service", &found.label, Some(service_state(&item.service)), &document, &next)
         }
         EntityKind::Workspace => workspace(context, &reader, WorkspaceId(found.id)),
         EntityKind::Issue => issue(context, &reader, IssueId(found.id)),

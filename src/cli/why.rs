@@ -26,7 +26,7 @@ pub fn why(context: &Context, args: &WhyArgs) -> Result<u8> {
     let id = named_run(&reader, &args.run)?;
     let detail = reader.run_detail(id)?.ok_or_else(|| CliError::internal("the run is not in the store any more"))?;
     let now = clock::now();
-    let why = why::of(&reader, &context.data, &detail)?;
+    let why = why::of(&reader, &context.data, &why::Trees::default(), &detail)?;
     if context.global.json {
         let run = json!({
             "id": id.text(), "number": Kind::Run.number(detail.run.number), "status": detail.run.status.as_str(),

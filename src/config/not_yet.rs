@@ -19,7 +19,6 @@ const NOT_YET: &[(&str, &str, Refused, &str)] = &[
     ("agent", "adapter", Refused::AllBut(&["process"]), "this adapter"),
     ("agent", "bootstrap", Refused::Any, "a prompt for the first start"),
     ("agent", "timer", Refused::AllBut(&["0s"]), "waking an agent by the clock"),
-    ("agent", "silence", Refused::Any, "a verdict on silent runs"),
     ("agent", "wake_on_demand", Refused::AllBut(&["true"]), "an agent that cannot be woken by hand"),
     ("agent", "budget", Refused::Any, "a budget"),
 ];

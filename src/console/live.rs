@@ -158,7 +158,7 @@ impl LiveRuns {
 }
 
 /// When the newest segment of a log was last written to.
-fn last_output(dir: &Path) -> Option<UnixMillis> {
+pub(crate) fn last_output(dir: &Path) -> Option<UnixMillis> {
     let newest = std::fs::read_dir(dir)
         .ok()?
         .filter_map(|entry| {

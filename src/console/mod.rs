@@ -28,6 +28,7 @@ mod shell;
 mod signals;
 mod terminal;
 
+pub(crate) use live::last_output;
 pub(crate) use questions::preview::lease as lease_preview;
 pub(crate) use questions::preview::workspace as workspace_preview;
 
@@ -43,7 +44,7 @@ pub(crate) mod workspace_facts {
     pub(crate) use super::questions::rows::{is_shared, operation, workspace_state};
     pub(crate) use super::questions::workspaces::{detail, restore_preview, stock};
 }
-pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};
+pub(crate) use questions::rows::{halted_now, has_terminal_now, restarts as service_restarts, run as run_line};
 use std::path::PathBuf;
 
 pub use settings::Look;

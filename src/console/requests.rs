@@ -309,6 +309,11 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
             std::iter::once(is).chain(notes(row)).collect::<Vec<_>>().join("; ")
         }
         "workspace.reap" => reaped(row),
+        "issue.update" => match (row.result.as_ref().and_then(|r| r["changed"].as_object()), text("workspace")) {
+            (Some(changed), None) if changed.is_empty() => "it is so already".to_owned(),
+            (_, Some(workspace)) => format!("written; {workspace} follows"),
+            (_, None) => "written; the next run goes by it".to_owned(),
+        },
         "issue.create" => {
             let name = row.result.as_ref().and_then(|r| r.get("issue")).and_then(Value::as_str);
             name.map_or_else(|| "made".to_owned(), |n| format!("{n} is there"))

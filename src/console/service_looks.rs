@@ -13,9 +13,9 @@ use wharf_ui::rows::ServiceFigures;
 
 use super::events::{Event, Sender};
 use crate::clock;
-use crate::dispatch::perform::shim_dir;
-use crate::process::usage::{Processes, Sample, between};
+use crate::process::usage::Sample;
 use crate::service::board as machine;
+use crate::service::figures::{Start, samples, usages};
 
 /// Services measured, at most: more do not fit on a screen.
 const SHOWN_MAX: usize = 100;
@@ -25,9 +25,6 @@ const MEASURE_PACE: Duration = Duration::from_secs(2);
 const PORTS_PACE: Duration = Duration::from_secs(5);
 /// Time between two looks of which the later one is at something else.
 const NEW_PACE: Duration = Duration::from_millis(500);
-
-/// One start of a service.
-type Start = (ServiceId, u32);
 
 /// Services that are shown, with what was last seen of them.
 #[derive(Debug, Clone)]
@@ -158,37 +155,27 @@ fn watch(shared: &Shared, events: &Sender) {
 /// Measures what is shown; whether it shows anything else than before.
 fn measure_all(shared: &Shared) -> bool {
     let shown = shared.lock().shown.clone();
-    let processes = Processes::look();
+    let found = samples(&shared.data, &shown);
     let mut state = shared.lock();
     state.measured_at = Some(Instant::now());
-    let processes = match processes {
-        Ok(processes) => processes,
+    let found = match found {
+        Ok(found) => found,
         Err(error) => {
             tracing::debug!(%error, "processes cannot be read; services are not measured");
             return false;
         }
     };
-    let before = state.figures.clone();
-    drop(state);
-    let sample = |start: &Start| {
-        let dir = shim_dir("service", &start.0.text(), start.1)?;
-        Some((*start, processes.sample(&shared.data.join(dir))?))
-    };
-    let samples: HashMap<Start, Sample> = shown.iter().filter_map(sample).collect();
-    let mut state = shared.lock();
-    state.figures = samples
-        .iter()
-        .map(|(start, now)| {
-            let usage = between(state.samples.get(start), now);
-            let figures = ServiceFigures {
-                cpu_permille: usage.cpu_permille,
-                memory_bytes: usage.memory_bytes,
-                processes: usage.processes,
-            };
-            (*start, figures)
-        })
-        .collect();
-    (state.samples, state.measured) = (samples, shown);
+    let figures = usages(&state.samples, &found).into_iter().map(|(start, usage)| {
+        let figures = ServiceFigures {
+            cpu_permille: usage.cpu_permille,
+            memory_bytes: usage.memory_bytes,
+            processes: usage.processes,
+        };
+        (start, figures)
+    });
+    let figures: HashMap<Start, ServiceFigures> = figures.collect();
+    let before = std::mem::replace(&mut state.figures, figures);
+    (state.samples, state.measured) = (found, shown);
     state.figures != before
 }
 

@@ -1,6 +1,7 @@
 //! Runtime services: what is looked at before one starts, its port, its process, whether it answers.
 
 pub mod board;
+pub mod figures;
 pub mod health;
 mod owned;
 pub mod port;

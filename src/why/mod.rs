@@ -4,6 +4,7 @@ mod ended;
 mod environment;
 mod queued;
 mod running;
+mod silence;
 mod workspace;
 
 use std::path::Path;
@@ -14,9 +15,11 @@ use wharf_model::{Kind, RunStatus, Step, UnixMillis};
 use wharf_store::view::RunDetail;
 use wharf_store::{Reader, StoreError};
 
+use crate::clock;
 use crate::dispatch::election;
 use crate::dispatch::orchestrator::MachineLimits;
 
+pub use silence::Trees;
 pub use workspace::{doing, guest_at, place_words, remark};
 
 /// One row of an account.
@@ -67,17 +70,19 @@ struct Around<'a> {
     detail: &'a RunDetail,
     reader: &'a Reader,
     data: &'a Path,
+    trees: &'a Trees,
+    now: UnixMillis,
 }
 
-/// The account of a run.
+/// The account of a run; `trees` are what was seen of process trees before, which tells what they take.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn of(reader: &Reader, data: &Path, detail: &RunDetail) -> Result<Why, StoreError> {
-    let around = Around { detail, reader, data };
+pub fn of(reader: &Reader, data: &Path, trees: &Trees, detail: &RunDetail) -> Result<Why, StoreError> {
+    let around = Around { detail, reader, data, trees, now: clock::now() };
     let mut why = match detail.run.status {
         RunStatus::Queued | RunStatus::ScheduledRetry => queued::of(&around)?,
-        RunStatus::Running => running::of(&around),
+        RunStatus::Running => running::of(&around)?,
         RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut | RunStatus::Lost => {
             ended::of(&around)
         }

@@ -1,12 +1,13 @@
 //! What a running run does, and what it waits for in its step.
 
 use wharf_model::{Kind, LeaseStatus, Observation, ServiceStatus, Step};
+use wharf_store::StoreError;
 
 use super::workspace::under_way;
-use super::{Around, Line, Why, began, is_orchestrated, number};
+use super::{Around, Line, Why, began, is_orchestrated, number, silence};
 use crate::console::halted_now;
 
-pub(super) fn of(around: &Around<'_>) -> Why {
+pub(super) fn of(around: &Around<'_>) -> Result<Why, StoreError> {
     let detail = around.detail;
     let run = &detail.run;
     let name = number(detail);
@@ -26,7 +27,7 @@ pub(super) fn of(around: &Around<'_>) -> Why {
         why.since = Some(asked);
         why.until = run.deadline_at.map(|at| (at, "killed then".to_owned()));
         why.evidence.push(Line::new("step", step.as_str(), ""));
-        return why;
+        return Ok(why);
     }
     if run.observation == Observation::Unknown {
         let evidence = run.observation_evidence.clone().unwrap_or_else(|| "it cannot be asked".to_owned());
@@ -37,9 +38,9 @@ pub(super) fn of(around: &Around<'_>) -> Why {
             Line::new(format!("wharf resolve {name} keep"), "leave it as it is", ""),
             Line::new(format!("wharf resolve {name} lost"), "give it up, and stop whatever lives of it", ""),
         ];
-        return why;
+        return Ok(why);
     }
-    step_words(around, step, &mut why);
+    step_words(around, step, &mut why)?;
     why.evidence.insert(0, Line::new("step", format!("{} of 7, {}", step.ordinal() + 1, step.as_str()), ""));
     if is_orchestrated(around.data) {
         why.not_the_cause.push(Line::new("orchestrator", "there is one", ""));
@@ -47,10 +48,10 @@ pub(super) fn of(around: &Around<'_>) -> Why {
         why.evidence.push(Line::new("orchestrator", "there is none", "steps go on when there is one again"));
         why.can_do.insert(0, Line::new("wharf serve", "orchestrate without a screen", ""));
     }
-    why
+    Ok(why)
 }
 
-fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
+fn step_words(around: &Around<'_>, step: Step, why: &mut Why) -> Result<(), StoreError> {
     let detail = around.detail;
     let name = number(detail);
     let environment = detail.line.environment.clone().unwrap_or_else(|| "its environment".to_owned());
@@ -91,12 +92,13 @@ fn step_words(around: &Around<'_>, step: Step, why: &mut Why) {
             "every service that its agent names is ready before it starts".clone_into(&mut why.rule);
             why.evidence.extend(waiting);
         }
-        Step::Execute => execute(around, why),
+        Step::Execute => execute(around, why)?,
         Step::Finish => {
             why.verdict = format!("{name} is ENDING: what it held is given back.");
             "leases, services and locks go back before a run is called ended".clone_into(&mut why.rule);
         }
     }
+    Ok(())
 }
 
 fn acquire(around: &Around<'_>, why: &mut Why, environment: &str) {
@@ -121,7 +123,7 @@ fn acquire(around: &Around<'_>, why: &mut Why, environment: &str) {
     why.evidence.push(Line::new("lease", format!("{lease} {}", row.status), environment));
 }
 
-fn execute(around: &Around<'_>, why: &mut Why) {
+fn execute(around: &Around<'_>, why: &mut Why) -> Result<(), StoreError> {
     let detail = around.detail;
     let run = &detail.run;
     let name = number(detail);
@@ -139,8 +141,10 @@ fn execute(around: &Around<'_>, why: &mut Why) {
     if let Some(pid) = run.process_pid {
         why.evidence.push(Line::new("process", pid.to_string(), "alive when last looked at"));
     }
-    if let Some(halted) = halted {
-        why.evidence.push(Line::new("state", halted.word(), halted.advice()));
+    match halted {
+        // Why it is silent is known then.
+        Some(halted) => why.evidence.push(Line::new("state", halted.word(), halted.advice())),
+        None => silence::add(around, why)?,
     }
     for item in &detail.services {
         let row = &item.service;
@@ -149,4 +153,5 @@ fn execute(around: &Around<'_>, why: &mut Why) {
     }
     why.can_do.insert(0, Line::new(format!("wharf logs {name} -f"), "follow what it prints", ""));
     why.can_do.push(Line::new(format!("wharf shell {name}"), "open a shell where it works", ""));
+    Ok(())
 }

@@ -217,6 +217,7 @@ const TABLES: &[&[Command]] = &[
     crate::commands::places::COMMANDS,
     crate::commands::panes::COMMANDS,
     crate::commands::everywhere::COMMANDS,
+    crate::commands::copy::COMMANDS,
 ];
 
 /// Every command.

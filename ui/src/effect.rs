@@ -219,6 +219,17 @@ pub enum Position {
     Percent(u8),
 }
 
+/// A form in which an entity is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Written {
+    /// Its row, as the command line's documents have it.
+    Json,
+    /// The command line that it was started with.
+    CommandLine,
+    /// The directory that it works in.
+    Path,
+}
+
 /// What a screen wants to know. Questions are compared, so a stale answer is recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Question {
@@ -370,6 +381,22 @@ pub enum Question {
     RestartPreview(ServiceId),
     /// What accepting the config as its file stands would change.
     AcceptPreview,
+    /// Something of an entity that only the store knows, to be copied.
+    Written {
+        /// Its kind: `service`.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// What of it.
+        what: Written,
+    },
     /// Choices of the new-run dialog.
     FormAgents,
+    /// The workspace settings of an issue, and what is in force for its runs of an agent.
+    IssueSettings {
+        /// Its identifier: `SHOP-17`.
+        issue: String,
+        /// Name of the agent; else the one that it is assigned to.
+        agent: Option<String>,
+    },
 }

@@ -30,6 +30,10 @@ pub mod ansi;
 pub mod app;
 pub mod command;
 mod commands;
+#[cfg(test)]
+mod copy_tests;
+#[cfg(test)]
+mod crowd_tests;
 pub mod draw;
 pub mod effect;
 pub mod env;
@@ -40,6 +44,8 @@ mod frame;
 pub mod glyph;
 pub mod history;
 pub mod input;
+#[cfg(test)]
+mod issue_form_tests;
 pub mod keymap;
 pub mod layout;
 pub mod msg;

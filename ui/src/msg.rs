@@ -141,8 +141,12 @@ pub enum Answer {
     DiffFile(Arc<DiffHunks>),
     /// Any preview.
     Preview(Preview),
+    /// A text to be copied, or why there is none.
+    Written(Result<String, String>),
     /// New-run dialog.
     FormAgents(FormAgents),
+    /// Settings of an issue; none when there is no such issue.
+    IssueSettings(Option<Box<IssueForm>>),
 }
 
 /// What became of a request.

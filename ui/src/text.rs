@@ -129,6 +129,25 @@ pub fn wrap(text: &str, max: usize) -> Vec<(usize, usize)> {
     }
 }
 
+/// What is drawn in an area, one line a row, without the blanks behind and the empty rows below.
+pub fn drawn(buffer: &ratatui::buffer::Buffer, area: ratatui::layout::Rect) -> String {
+    let area = area.intersection(buffer.area);
+    let mut out = String::new();
+    for y in area.top()..area.bottom() {
+        let mut x = area.left();
+        let mut row = String::new();
+        while x < area.right() {
+            let symbol = buffer.cell((x, y)).map_or(" ", ratatui::buffer::Cell::symbol);
+            row.push_str(symbol);
+            // The cell behind a wide character is part of it.
+            x += width(symbol).max(1) as u16;
+        }
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out.trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

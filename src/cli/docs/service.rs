@@ -9,6 +9,7 @@ use wharf_ui::glyph::Class;
 
 use super::service_state;
 use crate::cli::run_doc::{class_word, time};
+use crate::process::usage::Usage;
 
 /// A service in a document.
 #[derive(Debug, Serialize)]
@@ -37,6 +38,10 @@ pub struct ServiceDoc {
     port: Option<i64>,
     url: Option<String>,
     process_pid: Option<i32>,
+    processes: Option<u32>,
+    cpu_permille: Option<u32>,
+    memory_bytes: Option<u64>,
+    uptime_ms: Option<i64>,
     env_fingerprint: Option<String>,
     users: Vec<String>,
     needs: Vec<String>,
@@ -66,8 +71,13 @@ fn numbers<'a>(services: impl IntoIterator<Item = &'a OtherService>) -> Vec<Stri
 }
 
 impl ServiceDoc {
-    /// The document of a service.
+    /// The document of a service whose processes were not looked at.
     pub fn new(item: &ServiceItem) -> Self {
+        Self::measured(item, None, crate::clock::now())
+    }
+
+    /// The document of a service, with what its processes were seen to take and how long they have been there by now.
+    pub fn measured(item: &ServiceItem, usage: Option<&Usage>, now: UnixMillis) -> Self {
         let s = &item.service;
         let restart = serde_json::from_value::<ServiceConfig>(s.config.clone()).map(|c| c.restart).ok();
         let retry_at = s.deadline_at.filter(|_| s.status == wharf_model::ServiceStatus::Backoff);
@@ -96,6 +106,10 @@ impl ServiceDoc {
             port: s.port,
             url: s.url.clone(),
             process_pid: s.process_pid,
+            processes: usage.map(|u| u.processes),
+            cpu_permille: usage.and_then(|u| u.cpu_permille),
+            memory_bytes: usage.map(|u| u.memory_bytes),
+            uptime_ms: s.started_at.filter(|_| s.status.is_live()).map(|at| at.until(now)),
             env_fingerprint: s.env_fingerprint.clone(),
             users: item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
             needs: numbers(&item.needs),

@@ -17,7 +17,7 @@ pub use issues::{ISSUES, issues};
 pub use leases::{LEASES, leases};
 pub use ports::{PORTS, ports};
 pub use projects::{PROJECTS, projects};
-pub use services::{SERVICES, services};
+pub use services::{SERVICES, measure as measure_services, services};
 pub use workspaces::{WORKSPACES, workspaces};
 
 use wharf_model::Kind;

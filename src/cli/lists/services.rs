@@ -1,5 +1,8 @@
 //! `wharf services`.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use wharf_model::filter::{Field, Status};
 use wharf_model::*;
 use wharf_store::view::*;
@@ -13,6 +16,12 @@ use crate::cli::filter::{self, Knows, Row};
 use crate::cli::list::{self, ListArgs};
 use crate::cli::table::{Cell, Table};
 use crate::clock;
+use crate::console::service_restarts;
+use crate::process::usage::Usage;
+use crate::service::figures::{self, Start};
+
+/// Time over which processor time is measured: the kernel counts it by hundredths of a second.
+const MEASURED: Duration = Duration::from_millis(250);
 
 /// What the list can be asked for.
 pub const SERVICES: Knows = Knows {
@@ -97,18 +106,39 @@ fn health(s: &ServiceRow) -> String {
     }
 }
 
+/// Restarts that count, of those allowed.
+fn restarts(service: &ServiceRow) -> String {
+    match service_restarts(service) {
+        (0, _) => "0".to_owned(),
+        (so_far, 0) => so_far.to_string(),
+        (so_far, allowed) => format!("{so_far} of {allowed}"),
+    }
+}
+
+/// What the processes of these take.
+pub fn measure(context: &Context, rows: &[ServiceItem]) -> HashMap<ServiceId, Usage> {
+    let starts: Vec<Start> =
+        rows.iter().map(|r| &r.service).filter(|s| s.status.is_open()).map(|s| (s.id, s.generation)).collect();
+    figures::measure(&context.data, &starts, MEASURED)
+}
+
 /// Lists services, newest first; then says who else holds a port that one of them wants.
 pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &SERVICES)?;
     let query = ServiceQuery::default();
     let listed = listed(context, args, |reader, at, n| reader.services(&query, at, n), |row| ready.passes(row))?;
+    let usages = measure(context, &listed.rows);
     let now = clock::now();
-    let code = list::print(context, args, "services", "the filter", &listed, ServiceDoc::new, |rows| {
-        let mut table = Table::new(&["SVC", "NAME", "STATUS", "HEALTH", "PORT", "URL", "UP", "USED BY", "STOPS"]);
+    let doc = |row: &ServiceItem| ServiceDoc::measured(row, usages.get(&row.service.id), now);
+    let code = list::print(context, args, "services", "the filter", &listed, doc, |rows| {
+        let mut table = Table::new(&[
+            "SVC", "NAME", "STATUS", "HEALTH", "PORT", "URL", "CPU", "MEM", "UP", "USED BY", "STOPS", "RESTARTS",
+        ]);
         for row in rows {
             let s = &row.service;
             let (class, word) = service_state(s);
             let live = s.status.is_live();
+            let usage = usages.get(&s.id);
             table.row(vec![
                 Cell::text(Kind::Service.number(s.number)),
                 Cell::text(s.name.clone()),
@@ -116,9 +146,12 @@ pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
                 Cell::text(health(s)),
                 Cell::figure(s.port.filter(|_| live).map(|p| p.to_string())),
                 Cell::maybe(s.url.clone().filter(|_| live)),
+                Cell::figure(usage.and_then(|u| u.cpu_permille).map(|milli| format::cores(u64::from(milli)))),
+                Cell::figure(usage.map(|u| format::size(u.memory_bytes))),
                 duration(s.started_at.filter(|_| live).map(|at| at.until(now))),
                 Cell::figure(Some(format::plural(row.users.len() as u64, "run"))),
                 Cell::text(stops(s, now)),
+                Cell::figure(Some(restarts(s))),
             ]);
         }
         table

@@ -8,6 +8,7 @@ mod diagnostics;
 mod diffs;
 mod filter;
 mod form;
+mod issue_settings;
 mod line;
 mod lists;
 pub(crate) mod places;
@@ -15,6 +16,7 @@ pub(crate) mod preview;
 pub(crate) mod rows;
 mod services;
 pub(crate) mod workspaces;
+mod written;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -57,6 +59,8 @@ pub struct Scope {
     pub checkouts: Checkouts,
     /// Processes and ports of the services that are shown.
     pub services: ServiceLooks,
+    /// Process trees of silent runs, as they were seen before.
+    pub trees: Arc<why::Trees>,
 }
 
 impl Scope {
@@ -75,6 +79,7 @@ impl Scope {
             live: live.clone(),
             checkouts: checkouts.clone(),
             services: services.clone(),
+            trees: Arc::default(),
         }
     }
 }
@@ -185,7 +190,11 @@ impl Asking<'_> {
             Question::RunDetail(id) => {
                 let (data, zone) = (&self.scope.data, self.scope.zone);
                 let found = reader.run_detail(*id)?;
-                let why = found.as_ref().map(|d| why::of(reader, data, d)).transpose()?.unwrap_or_default();
+                let why = found
+                    .as_ref()
+                    .map(|d| why::of(reader, data, &self.scope.trees, d))
+                    .transpose()?
+                    .unwrap_or_default();
                 Answer::RunDetail(found.map(|d| Box::new(detail::run(&d, &why, data, now, zone))))
             }
             Question::Leases { filter, after, limit } => {
@@ -235,6 +244,10 @@ impl Asking<'_> {
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),
             Question::FormAgents => Answer::FormAgents(self.form()?),
+            Question::IssueSettings { issue, agent } => {
+                Answer::IssueSettings(self.issue_settings(issue, agent.as_deref())?.map(Box::new))
+            }
+            Question::Written { kind, id, what } => Answer::Written(self.in_form(kind, id, *what)?),
             Question::Output { .. }
             | Question::Count { .. }
             | Question::Search { .. }

@@ -14,6 +14,16 @@ impl App {
             self.header = header.clone();
             self.pending_config();
         }
+        if let Question::Written { .. } = question {
+            match answer {
+                Ok(Answer::Written(Ok(words))) => self.copy(words.clone()),
+                Ok(Answer::Written(Err(words))) | Err(words) => {
+                    self.say(Tone::Warn, format!("Nothing was copied: {words}"));
+                }
+                Ok(_) => {}
+            }
+            return;
+        }
         if let Some(mut overlay) = self.overlay.take() {
             overlay.answer(question, answer, self);
             self.overlay.get_or_insert(overlay);
@@ -55,6 +65,18 @@ impl App {
     pub(super) fn request_answered(&mut self, tag: u64, outcome: RequestOutcome) {
         let Some(title) = self.outbox.close(tag) else { return };
         let confirmed = self.confirmed.remove(&tag);
+        if let Some(Overlay::IssueSettings(form)) = &mut self.overlay
+            && form.waits_for(tag)
+        {
+            match &outcome {
+                RequestOutcome::Done { .. } => self.overlay = None,
+                RequestOutcome::Refused { code, words } => {
+                    // What is wrong is said where it was typed.
+                    form.refused(code, words);
+                    return self.refresh();
+                }
+            }
+        }
         match outcome {
             RequestOutcome::Refused { code, .. }
                 // What is being typed is not meant for a dialog.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crossterm::event::KeyEventKind;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use wharf_model::UnixMillis;
 
 use crate::command::{Command, Place};
@@ -15,6 +16,7 @@ use crate::format::Zone;
 use crate::frame;
 use crate::history::History;
 use crate::keymap::{Key, Keymap, Override};
+use crate::layout;
 use crate::msg::{Msg, Tone};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::Confirm;
@@ -30,6 +32,7 @@ use crate::screen::ledger::Ledger;
 use crate::screen::services::Services;
 use crate::screen::workspaces::Workspaces;
 use crate::screen::{FocusMove, Motion, Screen, ScreenId};
+use crate::text;
 use crate::theme::{Theme, Variant};
 
 mod answers;
@@ -293,6 +296,10 @@ impl App {
             // Agents and slots come and go while the form is open.
             self.outbox.ask(Question::FormAgents);
         }
+        if let Some(Overlay::IssueSettings(form)) = &self.overlay {
+            let question = form.question().clone();
+            self.outbox.ask(question);
+        }
         let env = self.env.clone();
         let (screen, out) = self.parts();
         screen.refresh(&env, out);
@@ -344,6 +351,19 @@ impl App {
         };
         self.outbox.push(Effect::Copy(words));
         self.say(Tone::Info, said);
+    }
+
+    /// What the focused pane says, as text: all of it where the pane knows it, else what is drawn.
+    pub fn pane_text(&self) -> String {
+        if let Some(words) = self.current().pane_text(&self.env) {
+            return words.trim_end().to_owned();
+        }
+        let (columns, rows) = self.env.size;
+        let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
+        self.draw(&mut buffer);
+        let area = Some(self.current().pane_area(&self.env)).filter(|area| !area.is_empty());
+        let body = || layout::bands(columns, rows, self.env.banner).map_or(Rect::ZERO, |bands| bands.body);
+        text::drawn(&buffer, area.unwrap_or_else(body))
     }
 
     fn banner(&mut self, key: &'static str, tone: Tone, text: String, advice: String) {

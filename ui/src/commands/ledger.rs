@@ -8,8 +8,10 @@ use crate::command::{Command, Level, Place, always};
 use crate::effect::{Effect, Question, Verdict};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Confirm, Item};
+use crate::overlay::issue_settings::IssueSettingsForm;
 use crate::overlay::new_run::NewRun;
 use crate::rows::RunLine;
+use crate::screen::ScreenId;
 use crate::screen::browse::Browse;
 use crate::screen::ledger::{DETAIL, DIFF, OUTPUT, TIMELINE, WHY};
 
@@ -29,6 +31,22 @@ pub const COMMANDS: &[Command] = &[
         run: |app| {
             let form = NewRun::open(app);
             app.open(Overlay::NewRun(Box::new(form)));
+        },
+    },
+    Command {
+        name: "issue.settings",
+        title: "Workspace settings for the issue of {}…",
+        help: "settings of its issue",
+        hint: "",
+        places: &[Place::LedgerList, Place::WorkspacesList],
+        keys: &["e"],
+        level: Level::Free,
+        legal: |app| issue(app).map(drop),
+        run: |app| {
+            if let Ok((issue, agent)) = issue(app) {
+                let form = IssueSettingsForm::open(app, issue, agent);
+                app.open(Overlay::IssueSettings(Box::new(form)));
+            }
         },
     },
     Command {
@@ -102,6 +120,23 @@ pub const COMMANDS: &[Command] = &[
     tab("tab.detail", "Detail", HERE, &["t d"], |app| app.ledger.base_mut().show_tab(DETAIL)),
     tab("tab.why", "Why", HERE, &["w", "t w"], |app| app.ledger.base_mut().show_tab(WHY)),
 ];
+
+/// The issue of what is selected, and the agent whose run goes by it.
+fn issue(app: &App) -> Result<(String, Option<String>), String> {
+    match app.screen {
+        ScreenId::Ledger => {
+            let run = app.ledger.run().ok_or_else(|| "no run is selected".to_owned())?;
+            let issue = run.issue.as_ref().ok_or_else(|| format!("{} has no issue", run.name()))?;
+            Ok((issue.identifier.clone(), Some(run.agent.clone())))
+        }
+        ScreenId::Workspaces => {
+            let workspace = app.workspaces.workspace().ok_or_else(|| "no workspace is selected".to_owned())?;
+            let issue = workspace.issue.clone().ok_or_else(|| format!("W-{} has no issue", workspace.number))?;
+            Ok((issue, None))
+        }
+        _ => Err("choose a run or a workspace of the issue first".to_owned()),
+    }
+}
 
 /// Decides about what cannot be judged, after a preview.
 const fn resolve(

@@ -5,6 +5,7 @@ use crate::command::{Command, Level, Place, always};
 use crate::screen::browse::Browse;
 
 pub mod activity;
+pub mod copy;
 pub mod diagnostics;
 pub mod diff;
 pub mod environments;

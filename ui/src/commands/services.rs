@@ -107,42 +107,6 @@ pub const COMMANDS: &[Command] = &[
         want(app, "manual", |_| true);
     }),
     Command {
-        legal: |app| copied(app, |s| Some(name(s))).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned()),
-        ..free("service.copy-number", "Copy the number of {}", "its number", HERE, &["Y n"], |app| {
-            copy(app, |s| Some(name(s)));
-        })
-    },
-    Command {
-        legal: |app| {
-            copied(app, |s| Some(s.id.text())).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned())
-        },
-        ..free("service.copy-id", "Copy the UUID of {}", "its UUID", HERE, &["Y u"], |app| {
-            copy(app, |s| Some(s.id.text()));
-        })
-    },
-    Command {
-        legal: |app| {
-            copied(app, |s| Some(s.cwd.clone())).map(|_| ()).ok_or_else(|| "there is nothing to copy".to_owned())
-        },
-        ..free("service.copy-path", "Copy the directory of {}", "its directory", HERE, &["Y p"], |app| {
-            copy(app, |s| Some(s.cwd.clone()));
-        })
-    },
-    Command {
-        legal: |app| copied(app, |s| s.url.clone()).map(|_| ()).ok_or_else(|| "it has no URL".to_owned()),
-        ..free("service.copy-url", "Copy the URL of {}", "its URL", HERE, &["Y l"], |app| copy(app, |s| s.url.clone()))
-    },
-    Command {
-        legal: |app| {
-            copied(app, |s| Some(format!("wharf show {}", name(s))))
-                .map(|_| ())
-                .ok_or_else(|| "there is nothing to copy".to_owned())
-        },
-        ..free("service.copy-command", "Copy the command that shows {}", "its wharf command", HERE, &["Y c"], |app| {
-            copy(app, |s| Some(format!("wharf show {}", name(s))));
-        })
-    },
-    Command {
         name: "port.service",
         title: "To the service of the port",
         help: "to its service",
@@ -177,16 +141,6 @@ pub const COMMANDS: &[Command] = &[
 const fn wanted(name: &'static str, title: &'static str, help: &'static str, run: fn(&mut App)) -> Command {
     let legal = |app: &App| some(&app.services, "service", |_| true, "");
     Command { legal, ..free(name, title, help, HERE, &[], run) }
-}
-
-fn copied(app: &App, what: fn(&ServiceLine) -> Option<String>) -> Option<String> {
-    app.services.service().and_then(what)
-}
-
-fn copy(app: &mut App, what: fn(&ServiceLine) -> Option<String>) {
-    if let Some(words) = copied(app, what) {
-        app.copy(words);
-    }
 }
 
 /// Where the selected service is configured, when it is not well and that may be why.

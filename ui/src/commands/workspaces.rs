@@ -117,24 +117,6 @@ pub const COMMANDS: &[Command] = &[
             }
         },
     },
-    Command {
-        name: "workspace.copy-path",
-        title: "Copy the path of {}",
-        help: "copy its path",
-        hint: "",
-        places: HERE,
-        keys: &["Y p"],
-        level: Level::Free,
-        legal: |app| match app.workspaces.workspace() {
-            Some(w) if !w.path.is_empty() => Ok(()),
-            _ => Err("it has no directory".to_owned()),
-        },
-        run: |app| {
-            if let Some(path) = app.workspaces.workspace().map(|w| w.path.clone()) {
-                app.copy(path);
-            }
-        },
-    },
     tab("workspace.facts", "Facts", HERE, &["t d"], |app| app.workspaces.base_mut().show_tab(FACTS)),
     Command {
         hint: "operations",

@@ -9,6 +9,7 @@ use crate::msg::Answer;
 
 pub mod confirm;
 pub mod help;
+pub mod issue_settings;
 pub mod messages;
 pub mod new_run;
 pub mod notice;
@@ -41,6 +42,8 @@ pub enum Overlay {
     Confirm(Box<confirm::Confirm>),
     /// A form for a new run.
     NewRun(Box<new_run::NewRun>),
+    /// A form for where an issue's runs work.
+    IssueSettings(Box<issue_settings::IssueSettingsForm>),
     /// What becomes of live runs.
     Quit(quit::Quit),
     /// Something told in lines.
@@ -56,6 +59,7 @@ impl Overlay {
             Self::Messages(o) => o.key(key, app),
             Self::Confirm(o) => o.key(key, app),
             Self::NewRun(o) => o.key(key, app),
+            Self::IssueSettings(o) => o.key(key, app),
             Self::Quit(o) => o.key(key, app),
             Self::Notice(o) => o.key(key, app),
         }
@@ -66,6 +70,7 @@ impl Overlay {
         match self {
             Self::Palette(o) => o.paste(words),
             Self::NewRun(o) => o.paste(words),
+            Self::IssueSettings(o) => o.paste(words),
             Self::Help(_) | Self::Messages(_) | Self::Confirm(_) | Self::Quit(_) | Self::Notice(_) => {}
         }
     }
@@ -75,6 +80,7 @@ impl Overlay {
         match self {
             Self::Confirm(o) => o.answer(question, answer, app.env.now),
             Self::NewRun(o) if *question == Question::FormAgents => o.answer(answer),
+            Self::IssueSettings(o) => o.answer(question, answer),
             _ => {}
         }
     }
@@ -87,6 +93,7 @@ impl Overlay {
             Self::Messages(o) => o.view(app, canvas),
             Self::Confirm(o) => o.view(app, canvas),
             Self::NewRun(o) => o.view(app, canvas),
+            Self::IssueSettings(o) => o.view(app, canvas),
             Self::Quit(o) => o.view(app, canvas),
             Self::Notice(o) => o.view(app, canvas),
         }

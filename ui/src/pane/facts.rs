@@ -98,6 +98,25 @@ pub fn view(canvas: &mut Canvas<'_>, area: Rect, blocks: &[FactBlock], scroll: u
     }
 }
 
+/// Blocks as text, nothing cut: labels in a column, remarks behind two blanks.
+pub fn text(blocks: &[FactBlock]) -> String {
+    let mut out = String::new();
+    for fact in rows(blocks) {
+        let Some(Fact { label, value, remark, .. }) = fact else {
+            out.push('\n');
+            continue;
+        };
+        let pad = usize::from(LABEL).saturating_sub(text::width(label)).max(1);
+        let words = [value.as_str(), remark.as_str()].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>();
+        let line = format!("{label}{}{}", " ".repeat(pad), words.join("  "));
+        // A value of several lines stays below its label.
+        let below = format!("\n{}", " ".repeat(usize::from(LABEL)));
+        out.push_str(line.trim_end().replace('\n', &below).as_str());
+        out.push('\n');
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

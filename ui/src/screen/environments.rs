@@ -3,8 +3,8 @@
 use ratatui::layout::Rect;
 use wharf_model::EnvironmentId;
 
-use super::ScreenId;
 use super::browse::{Base, Browse, Teaching, distinct, number_in};
+use super::{Handles, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::Question;
@@ -164,6 +164,17 @@ impl Browse for Environments {
             .collect();
         let at = format::moment(probe.at, env.now, env.zone);
         (title, format!("{at}{took}, {}", counts.join(" ")), probe.summary().0.ink())
+    }
+
+    fn handles_of(&self, line: &EnvironmentLine) -> Handles {
+        let number = format!("E-{}", line.number);
+        Handles {
+            id: Some(line.id.text()),
+            kind: Some("environment"),
+            command: format!("wharf show {number}"),
+            number,
+            ..Handles::default()
+        }
     }
 
     fn blocks(&self, line: &EnvironmentLine, env: &Env) -> Vec<FactBlock> {

@@ -3,8 +3,8 @@
 use ratatui::layout::Rect;
 use wharf_model::{LeaseId, UnixMillis};
 
-use super::ScreenId;
 use super::browse::{Base, Browse, Teaching, distinct, number_in};
+use super::{Handles, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
@@ -194,6 +194,17 @@ impl Browse for Leases {
         }
         let state = line.holder_state.clone().unwrap_or_default();
         (title, state, state_ink(line.holder_state.as_deref()))
+    }
+
+    fn handles_of(&self, line: &LeaseLine) -> Handles {
+        let number = format!("L-{}", line.number);
+        Handles {
+            id: Some(line.id.text()),
+            kind: Some("lease"),
+            command: format!("wharf show {number}"),
+            number,
+            ..Handles::default()
+        }
     }
 
     fn blocks(&self, line: &LeaseLine, env: &Env) -> Vec<FactBlock> {

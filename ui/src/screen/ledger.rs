@@ -3,8 +3,8 @@
 use ratatui::layout::Rect;
 use wharf_model::RunId;
 
-use super::ScreenId;
 use super::browse::{Base, Browse, Teaching, distinct, fact, number_in, state_fact};
+use super::{Handles, PathOf, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::{DiffOf, Owner, Question};
@@ -310,6 +310,33 @@ impl Browse for Ledger {
                 self.base.scroll.min(timeline::height(detail, env).saturating_sub(rows))
             }
             _ => facts::clamp(self.base.scroll, &self.blocks(line, env), content),
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        let Some(Ok(detail)) = self.detail.as_ref().filter(|_| self.base.tab == WHY) else { return None };
+        Some(facts::text(&detail.why))
+    }
+
+    fn facts_text(&self, line: &RunLine, env: &Env) -> Option<String> {
+        (self.base.tab == DETAIL).then(|| facts::text(&self.blocks(line, env)))
+    }
+
+    fn handles_of(&self, line: &RunLine) -> Handles {
+        let number = line.name();
+        Handles {
+            id: Some(line.id.text()),
+            kind: Some("run"),
+            path: if line.workspace.is_some() { PathOf::Asked } else { PathOf::None },
+            url: None,
+            command: match self.base.tab {
+                WHY => format!("wharf why {number}"),
+                DIFF => format!("wharf diff {number}"),
+                OUTPUT => format!("wharf logs {number}"),
+                _ => format!("wharf show {number}"),
+            },
+            started: line.started_at.is_some(),
+            number,
         }
     }
 

@@ -22,6 +22,37 @@ pub mod services;
 pub mod streams;
 pub mod workspaces;
 
+/// What the selected thing is called and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Handles {
+    /// `S-12`; for what has no number, its name.
+    pub number: String,
+    /// Its UUID.
+    pub id: Option<String>,
+    /// Kind of its document: `service`; none where it has none.
+    pub kind: Option<&'static str>,
+    /// The directory or file that it is about.
+    pub path: PathOf,
+    /// URL.
+    pub url: Option<String>,
+    /// The command that shows it.
+    pub command: String,
+    /// It was started with a command line, or may be.
+    pub started: bool,
+}
+
+/// The path of a thing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PathOf {
+    /// It has none.
+    #[default]
+    None,
+    /// It is this.
+    Known(String),
+    /// The store knows.
+    Asked,
+}
+
 /// The screens that exist, in the order of their digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScreenId {
@@ -212,6 +243,23 @@ pub trait Screen {
 
     /// The selection, else the number of the selected thing.
     fn copy(&self) -> Option<String>;
+
+    /// What the selected thing is called and where it is, for copying.
+    fn handles(&self) -> Option<Handles> {
+        None
+    }
+
+    /// All that the focused pane says, where that is more than what is drawn of it.
+    fn pane_text(&self, env: &Env) -> Option<String> {
+        let _ = env;
+        None
+    }
+
+    /// Where the content of the focused pane is drawn; empty where the whole body is one.
+    fn pane_area(&self, env: &Env) -> Rect {
+        let _ = env;
+        Rect::ZERO
+    }
 
     /// What is selected, for titles: `R-1042`.
     fn subject(&self) -> Option<String>;

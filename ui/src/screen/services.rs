@@ -8,7 +8,7 @@ use wharf_model::rules::service_why::Case;
 use wharf_model::{ServiceId, UnixMillis};
 
 use super::browse::{Base, Browse, Teaching, distinct, number_in};
-use super::{FocusMove, Motion, ScreenId};
+use super::{FocusMove, Handles, Motion, PathOf, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
@@ -286,6 +286,32 @@ impl Browse for Services {
         let (now, zone) = self.seen.filter(|_| self.base.tab == WHY && !self.on_board)?;
         let detail = self.detail_of(self.service()?.id)?;
         Some(why::text(&detail.why, now, zone, 100, By::Commands))
+    }
+
+    fn handles_of(&self, line: &ServiceLine) -> Handles {
+        let number = words::name(line);
+        Handles {
+            id: Some(line.id.text()),
+            kind: Some("service"),
+            path: PathOf::Known(line.cwd.clone()),
+            url: line.url.clone(),
+            command: match self.base.tab {
+                WHY => format!("wharf service why {number}"),
+                LOG if self.base.list.detail => format!("wharf service logs {number}"),
+                _ => format!("wharf show {number}"),
+            },
+            started: true,
+            number,
+        }
+    }
+
+    fn inner_handles(&self) -> Option<Handles> {
+        let port = self.port_rows().get(self.port_at()).filter(|_| self.on_board())?;
+        Some(Handles { number: port.port.to_string(), command: "wharf ports".to_owned(), ..Handles::default() })
+    }
+
+    fn facts_text(&self, line: &ServiceLine, env: &Env) -> Option<String> {
+        matches!(self.base.tab, FACTS | RUNS).then(|| crate::pane::facts::text(&self.blocks(line, env)))
     }
 
     fn stream_owner(&self) -> Option<Owner> {

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use wharf_model::{OperationId, SnapshotId, UnixMillis, WorkspaceId};
 
 use super::browse::{Base, Browse, Teaching, distinct, number_in};
-use super::{FocusMove, Motion, ScreenId};
+use super::{FocusMove, Handles, Motion, PathOf, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::{DiffOf, Owner, Question};
@@ -338,6 +338,50 @@ impl Browse for Workspaces {
 
     fn comes_back(&mut self) {
         self.diff.leave();
+    }
+
+    fn handles_of(&self, line: &WorkspaceLine) -> Handles {
+        let number = name(line);
+        Handles {
+            id: Some(line.id.text()),
+            kind: Some("workspace"),
+            path: if line.path.is_empty() { PathOf::None } else { PathOf::Known(line.path.clone()) },
+            url: None,
+            command: match self.base.tab {
+                DIFF => format!("wharf diff {number}"),
+                CLOSE => format!("wharf workspace archive {number} --dry-run"),
+                _ => format!("wharf workspace show {number}"),
+            },
+            started: false,
+            number,
+        }
+    }
+
+    fn inner_handles(&self) -> Option<Handles> {
+        match self.base.tab {
+            OPERATIONS => self.operation().map(|o| Handles {
+                number: format!("O-{}", o.number),
+                id: Some(o.id.text()),
+                kind: Some("operation"),
+                command: format!("wharf logs O-{}", o.number),
+                started: !o.command.is_empty(),
+                ..Handles::default()
+            }),
+            SNAPSHOTS => self.snapshot_shown().zip(self.workspace()).map(|(s, w)| {
+                let number = format!("{}.{}", name(w), s.ordinal);
+                Handles {
+                    id: Some(s.id.text()),
+                    command: format!("wharf workspace restore {number}"),
+                    number,
+                    ..Handles::default()
+                }
+            }),
+            _ => None,
+        }
+    }
+
+    fn facts_text(&self, line: &WorkspaceLine, env: &Env) -> Option<String> {
+        (self.base.tab == FACTS).then(|| crate::pane::facts::text(&self.blocks(line, env)))
     }
 
     fn stream_owner(&self) -> Option<Owner> {

@@ -19,6 +19,7 @@ pub mod service_order;
 pub mod service_restart;
 pub mod service_why;
 pub mod session;
+pub mod silence;
 pub mod template;
 pub mod transition;
 pub mod work_place;

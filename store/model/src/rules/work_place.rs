@@ -1,5 +1,8 @@
 //! Where a run works: what issue, project and agent say together, and which directory that leads to.
 
+mod origin;
+
+pub use origin::{Origin, Origins, first, with_origins};
 use serde::{Deserialize, Serialize};
 
 use super::branch::DEFAULT_TEMPLATE;

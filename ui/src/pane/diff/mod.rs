@@ -12,7 +12,7 @@ use wharf_model::UnixMillis;
 use crate::effect::{DiffOf, Effect, Question};
 use crate::env::{Env, Outbox};
 use crate::msg::Answer;
-use crate::rows::{DiffHunks, DiffListing};
+use crate::rows::{DiffHunks, DiffKind, DiffListing};
 
 mod motion;
 mod search;
@@ -259,6 +259,46 @@ impl DiffPane {
     /// Path of the file under the cursor.
     pub fn path(&self) -> Option<&str> {
         self.listed()?.files.get(self.file_at()?).map(|f| f.path.as_str())
+    }
+
+    /// Path of the file under the cursor, whole where its root is known.
+    pub fn full_path(&self) -> Option<String> {
+        let path = self.path()?;
+        Some(match &self.listed()?.root {
+            Some(root) => format!("{root}/{path}"),
+            None => path.to_owned(),
+        })
+    }
+
+    /// Files, and the lines of those that are unfolded, as text: hunks in the form of a patch.
+    pub fn text(&self) -> String {
+        let listing = match &self.listing {
+            Some(Ok(listing)) => listing,
+            Some(Err(words)) => return words.clone(),
+            None => return String::new(),
+        };
+        let mut out = format!("{}   {}   {}\n", listing.title, listing.base, listing.end);
+        out.extend(listing.remarks.iter().map(|remark| format!("{remark}\n")));
+        for (f, file) in listing.files.iter().enumerate() {
+            let counts = file.counts.map_or_else(|| file.note.clone(), |(more, less)| format!("+{more} -{less}"));
+            out.push_str(format!("{} {}   {counts}", file.letter, file.path).trim_end());
+            out.push('\n');
+            let hunks = self.hunks(f).filter(|_| self.is_unfolded(&file.path));
+            for hunk in hunks.into_iter().flat_map(|h| &h.hunks) {
+                let ((old, old_n), (new, new_n)) = (hunk.old, hunk.new);
+                out.push_str(format!("@@ -{old},{old_n} +{new},{new_n} @@ {}", hunk.within).trim_end());
+                out.push('\n');
+                for line in &hunk.lines {
+                    let sign = match line.kind {
+                        DiffKind::Context => ' ',
+                        DiffKind::Added => '+',
+                        DiffKind::Removed => '-',
+                    };
+                    out.push_str(&format!("{sign}{}\n", line.text));
+                }
+            }
+        }
+        out
     }
 
     fn hunks(&self, file: usize) -> Option<&DiffHunks> {

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::listing::{AskPage, Listing};
 use super::streams::Streams;
-use super::{FocusMove, Motion, ScreenId};
+use super::{FocusMove, Handles, Motion, ScreenId};
 use crate::command::Place;
 use crate::draw::Canvas;
 use crate::effect::{Owner, Question};
@@ -132,6 +132,19 @@ pub trait Browse {
     fn pane_clicked(&mut self) {}
     /// What the tab shown says as one text, for copying.
     fn text(&self) -> Option<String> {
+        None
+    }
+    /// What a row is called and where it is, for copying.
+    fn handles_of(&self, line: &Self::Line) -> Handles {
+        Handles { number: Self::name(line), ..Handles::default() }
+    }
+    /// The same of what is under a cursor inside the detail, where there is one.
+    fn inner_handles(&self) -> Option<Handles> {
+        None
+    }
+    /// What a tab of facts says as one text; none for a tab that is none.
+    fn facts_text(&self, line: &Self::Line, env: &Env) -> Option<String> {
+        let _ = (line, env);
         None
     }
     /// Draws what stands beside list and detail.

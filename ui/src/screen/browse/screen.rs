@@ -13,7 +13,7 @@ use crate::msg::{Answer, Tone};
 use crate::pane::diff::DiffPane;
 use crate::pane::output::{Drag, OutputPane};
 use crate::pane::table::Row;
-use crate::screen::{FocusMove, Motion, Mouse, Screen, ScreenId, Spot, listing, streams};
+use crate::screen::{FocusMove, Handles, Motion, Mouse, PathOf, Screen, ScreenId, Spot, listing, streams};
 
 impl<B: Browse> Screen for B {
     fn places(&self, _env: &Env) -> Vec<Place> {
@@ -288,6 +288,39 @@ impl<B: Browse> Screen for B {
 
     fn subject(&self) -> Option<String> {
         self.selected().map(B::name)
+    }
+
+    fn handles(&self) -> Option<Handles> {
+        let detail = self.base().list.detail;
+        let inner = self.inner_handles().filter(|_| detail);
+        let mut handles = inner.or_else(|| self.selected().map(|line| self.handles_of(line)))?;
+        if let Some(diff) = self.changes().filter(|_| detail)
+            && let Some(path) = diff.full_path()
+        {
+            handles.path = PathOf::Known(path);
+        }
+        Some(handles)
+    }
+
+    fn pane_text(&self, env: &Env) -> Option<String> {
+        if !self.base().list.detail || !self.pane_focused() {
+            return None;
+        }
+        if let Some(words) = self.stream().and_then(OutputPane::selected_text) {
+            return Some(words);
+        }
+        if let Some(diff) = self.changes() {
+            return Some(diff.text());
+        }
+        self.text().or_else(|| self.facts_text(self.selected()?, env))
+    }
+
+    fn pane_area(&self, env: &Env) -> Rect {
+        if !self.base().list.detail {
+            let list = self.base().list.layout(env).list;
+            return Rect { y: list.y + list.height.min(1), height: list.height.saturating_sub(1), ..list };
+        }
+        if self.pane_focused() { self.content(env) } else { self.base().list.second(env) }
     }
 
     fn owner(&self) -> Option<Owner> {

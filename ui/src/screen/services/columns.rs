@@ -49,7 +49,14 @@ pub(super) fn columns(rows: &[ServiceLine], env: &Env, split: &Split) -> Vec<Col
         Column::new("SVC", service, service, 0, |s: &ServiceLine, _| Cell::Words(name(s), Ink::Text)),
         Column {
             grows: !wide,
-            ..Column::new("NAME", 12, 8, 10, |s: &ServiceLine, _| Cell::Words(s.name.clone(), ink(s)))
+            // A longer name is worth more than the blanks behind a URL.
+            ..Column::new(
+                "NAME",
+                if wide { longest(rows, 12, |s| s.name.clone()).min(20) } else { 12 },
+                8,
+                10,
+                |s: &ServiceLine, _| Cell::Words(s.name.clone(), ink(s)),
+            )
         },
     ];
     if wide {

@@ -1,7 +1,7 @@
 //! Tabs Facts and Runs.
 
 use super::Services;
-use super::words::{health, name, policy, restarts, stops};
+use super::words::{health, name, policy, restarts, stops, users};
 use crate::env::Env;
 use crate::format;
 use crate::rows::{Fact, FactBlock, ServiceDetail, ServiceLine};
@@ -37,10 +37,10 @@ pub(super) fn facts(screen: &Services, line: &ServiceLine, env: &Env) -> Vec<Fac
         first.push(Fact { bad: true, ..fact("held by", stranger.clone(), "not ours, it is left alone") });
     }
     first.push(fact("restarts", restarts(line, " of "), ""));
-    let users = if line.users.is_empty() { "no run".to_owned() } else { line.users.join(", ") };
+    let used_by = if line.users.is_empty() { "no run".to_owned() } else { users(line) };
     let (words, counts) = stops(line, env);
     let stop = if counts { format!("{}: stops {words}", line.stop_policy) } else { line.stop_policy.clone() };
-    let mut second = vec![fact("USED BY", users, ""), fact("stops", stop, "")];
+    let mut second = vec![fact("USED BY", used_by, ""), fact("stops", stop, "")];
     second.extend(prose("policy", &policy(line, env), room));
     if !line.waits_for.is_empty() {
         second.push(fact("waits for", line.waits_for.join(", "), ""));

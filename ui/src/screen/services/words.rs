@@ -77,9 +77,19 @@ pub(super) fn standing(service: &ServiceLine, env: &Env) -> String {
     }
 }
 
+/// Runs that use it, the first of many by name.
+pub(super) fn users(service: &ServiceLine) -> String {
+    const NAMED: usize = 4;
+    let named = service.users.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match service.users.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// What ends it and what is wanted of it, in one sentence without a full stop.
 pub fn policy(service: &ServiceLine, env: &Env) -> String {
-    let users = service.users.join(", ");
+    let users = users(service);
     let idle = |ms: i64| wharf_model::rules::service_why::span(ms);
     let mut words = match service.ends {
         AfterLastUser::Stop if users.is_empty() && service.live => "stops with its run".to_owned(),

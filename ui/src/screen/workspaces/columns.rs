@@ -23,7 +23,17 @@ fn figure(n: Option<u64>, live: bool) -> Cell {
         Some(1..) if live => Ink::Warn,
         _ => Ink::Dim,
     };
-    Cell::Right(n.map_or_else(|| "–".to_owned(), format::count_short), ink)
+    Cell::Right(n.map_or_else(|| "–".to_owned(), short), ink)
+}
+
+/// A count as short as a list needs it: figures are never cut, since what is left of one is another.
+fn short(n: u64) -> String {
+    if (10_000..100_000).contains(&n) { format!("{} K", (n + 500) / 1000) } else { format::count_short(n) }
+}
+
+/// Cells that the longest of these counts takes.
+fn cells(rows: &[WorkspaceLine], least: u16, count: impl Fn(&WorkspaceLine) -> Option<u64>) -> u16 {
+    longest(rows, least, |w| count(w).map(short).unwrap_or_default())
 }
 
 /// As drawn: who shrinks first is owner, place, issue, base, behind, branch, size.
@@ -50,11 +60,13 @@ pub(super) fn columns(rows: &[WorkspaceLine], env: &Env, split: &Split) -> Vec<C
         }));
     }
     columns.push(Column::status(split.words, status, |w, env| Cell::state(w.class, &w.word, w.live, env)));
-    columns.push(Column::figures("DIRTY", 5, 9, |w, _| figure(w.dirty, w.live)));
-    columns.push(Column::figures("NEW", if wide { 4 } else { 3 }, 8, |w, _| figure(w.untracked, w.live)));
-    columns.push(Column::figures("AHEAD", 5, 8, |w, _| figure(w.ahead, w.live)));
+    columns.push(Column::figures("DIRTY", cells(rows, 5, |w| w.dirty), 9, |w, _| figure(w.dirty, w.live)));
+    columns.push(Column::figures("NEW", cells(rows, if wide { 4 } else { 3 }, |w| w.untracked), 8, |w, _| {
+        figure(w.untracked, w.live)
+    }));
+    columns.push(Column::figures("AHEAD", cells(rows, 5, |w| w.ahead), 8, |w, _| figure(w.ahead, w.live)));
     if wide {
-        columns.push(Column::figures("BEHIND", 6, 5, |w, _| Cell::known(w.behind.map(format::count_short), Ink::Dim)));
+        columns.push(Column::figures("BEHIND", 6, 5, |w, _| Cell::known(w.behind.map(short), Ink::Dim)));
     }
     columns.push(Column::figures("AGE", 5, 10, |w, env| Cell::Right(used(w, env), Ink::Dim)));
     columns.push(Column::figures("SIZE", if wide { 7 } else { size }, 7, |w, _| {

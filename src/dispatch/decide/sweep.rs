@@ -216,6 +216,10 @@ fn step_deadlines(d: &mut Deciding<'_, '_>) {
             resolve::overdue(d, run);
             continue;
         }
+        if let Some((code, message)) = workspace::over_due(d.state(), run).filter(|_| step == Step::Realise) {
+            finish::setup_failed(d, run, step, code, &message, serde_json::Value::Null);
+            continue;
+        }
         let limit = step.deadline_ms().unwrap_or(0) / 1000;
         let message = format!("step {step} did not end within {limit} s");
         finish::setup_failed(d, run, step, finish::code_of(step), &message, serde_json::Value::Null);

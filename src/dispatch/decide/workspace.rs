@@ -8,11 +8,12 @@ mod restore;
 mod rows;
 mod snapshot;
 mod trash;
+mod wait;
 
 use serde_json::{Value, json};
 use wharf_model::rules::issue_settings::IssueSettings;
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
+    ActionId, ActionKind, ActionRow, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
     RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceStatus,
     WorkspaceStrategy,
 };
@@ -26,16 +27,18 @@ pub(crate) use life::{
     accept, carry_on, deadlines, given_up as work_given_up, has_action, overdue, reached, seen, settles, work_failed,
 };
 pub(crate) use restore::restored;
-use rows::closed_to_runs;
 pub(crate) use rows::gather;
+use rows::{between, closed_to_runs};
 pub(crate) use snapshot::taken;
 pub(crate) use trash::{emptied, empty};
+pub(crate) use wait::{over_due, waits};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     let known = match known(d, &run, plan) {
-        Ok(known) => known,
+        Ok(Known::Free(known)) => known,
+        Ok(Known::Between(workspace, what)) => return wait::begin(d, &run, &workspace, what),
         Err(why) => {
             finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &why, Value::Null);
             return;
@@ -60,8 +63,16 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
     }
 }
 
+/// What there is of the directory that a run is to work in.
+enum Known {
+    /// It may come: to this row, or to a new one.
+    Free(Option<WorkspaceId>),
+    /// It has to wait for what is being done to this one.
+    Between(Box<WorkspaceRow>, rows::Between),
+}
+
 /// The row of a directory, when there is one that a run may come to; in words why it may not.
-fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Option<WorkspaceId>, String> {
+fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Known, String> {
     // A directory is one workspace, by whatever mode runs come to it. What was archived is another one's past.
     let of_project = d.state().workspaces.values().filter(|w| w.project_id == run.project_id);
     let here = of_project.filter(|w| w.status != WorkspaceStatus::Archived);
@@ -73,7 +84,10 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     if let Some(holder) = place::neighbour(d.state(), run).filter(|_| is_primary) {
         return Err(held(holder, plan));
     }
-    let Some(workspace) = found else { return Ok(None) };
+    let Some(workspace) = found else { return Ok(Known::Free(None)) };
+    if let Some(what) = between(d.state(), workspace.id) {
+        return Ok(Known::Between(Box::new(workspace.clone()), what));
+    }
     if let Some(why) = closed_to_runs(d.state(), workspace.id) {
         return Err(format!("{} is not free: {why}", plan.cwd));
     }
@@ -81,7 +95,7 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     if let Some(holder) = place::holder(d.state(), run, workspace.id) {
         return Err(held(holder, plan));
     }
-    Ok(Some(workspace.id))
+    Ok(Known::Free(Some(workspace.id)))
 }
 
 fn held(holder: i64, plan: &PlannedWorkspace) -> String {
@@ -406,6 +420,10 @@ pub(crate) fn failed(
     message: &str,
     cause: Option<&str>,
 ) {
+    // The executor that came to a workspace in between has nothing more to say: its run waits, or goes on with another.
+    if d.tx.get::<ActionRow>(action).is_some_and(|a| a.status == ActionStatus::Superseded) {
+        return;
+    }
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     if let Some(workspace) = run.workspace_id {

@@ -2,7 +2,7 @@
 
 use wharf_model::shim::EndedBy;
 use wharf_model::{
-    ActionKind, ActionRow, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
+    ActionKind, ActionRow, ActionStatus, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
     WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
 };
 
@@ -410,6 +410,14 @@ impl Sim {
                     remark: None,
                 };
                 self.tell_then(Fact::WorkspacePlanned { run, attempt, plan: Box::new(plan) }, Some(go(Stage::Prepare)));
+            }
+            // It waits for a workspace, or has ended: nothing is made.
+            Stage::Prepare if row.workspace_id.is_none() => {
+                if self.disk.rows.actions.get(&action).is_some_and(|a| a.status == ActionStatus::Superseded) {
+                    self.books.saw("waited for a workspace");
+                }
+                let message = "the run waits, or has ended meanwhile".into();
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None });
             }
             Stage::Prepare => {
                 let open = self

@@ -106,6 +106,7 @@ fn every_history_keeps_the_rules() {
         "waited in line",
         "verb on a lease",
         "verb on a workspace",
+        "waited for a workspace",
         "workspace moved",
         "workspace brought back",
         "job run",
@@ -184,6 +185,11 @@ fn a_line_that_is_jumped_is_found() {
 #[test]
 fn a_run_that_enters_what_is_being_archived_is_found() {
     is_caught(Mutant::ArchivedInUse);
+}
+
+#[test]
+fn a_run_that_waits_for_ever_is_found() {
+    is_caught(Mutant::WaitForgotten);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde_json::json;
 use wharf_model::config::Retention;
 use wharf_model::rules::close_check::{Found, Listed, Place};
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, OperationId, OperationStatus, RequestRow, RunStatus, SnapshotId,
-    WorkspaceId, WorkspaceStatus,
+    ActionId, ActionKind, ActionRow, ActionStatus, OperationId, OperationStatus, RequestRow, RunStatus, SnapshotId, Step,
+    StepId, WorkspaceId, WorkspaceStatus,
 };
 
 use super::run::Sim;
@@ -281,6 +281,25 @@ impl Sim {
                 && place != real
             {
                 return Err(format!("W-{number} is said to lie in {place} and lies in {real}"));
+            }
+        }
+        for run in rows.runs.values().filter(|r| r.status == RunStatus::Running && r.step == Some(Step::Realise)) {
+            let detail = rows.steps.get(&StepId(run.id, Step::Realise)).and_then(|s| s.detail.as_ref());
+            let Some(waits) = detail.and_then(|d| d.get("waits_for")) else { continue };
+            let id = waits["workspace_id"].as_str().and_then(|t| t.parse::<WorkspaceId>().ok());
+            let restored = |id: WorkspaceId| {
+                let text = id.text();
+                let restores = |a: &&ActionRow| a.kind == ActionKind::RestoreWorkspace && a.entity_id == text;
+                rows.actions.values().filter(restores).any(|a| is_open(a.status))
+            };
+            let is_between = |id: WorkspaceId| {
+                rows.workspaces.get(&id).is_some_and(|w| w.status == WorkspaceStatus::Archiving) || restored(id)
+            };
+            if !id.is_some_and(is_between) {
+                return Err(format!("R-{} waits for {}, which has ended", run.number, waits["workspace"]));
+            }
+            if run.workspace_id.is_some() {
+                return Err(format!("R-{} waits for a workspace and counts as a user of one", run.number));
             }
         }
         let mut jobs: BTreeSet<&str> = BTreeSet::new();

@@ -9,7 +9,7 @@ use wharf_model::{
 };
 
 use super::rows::{remember, remembered};
-use super::{archive, job, reap, restore, snapshot};
+use super::{archive, job, reap, restore, snapshot, wait};
 use crate::dispatch::decide::request::Reached;
 use crate::dispatch::decide::{Deciding, about, is_open};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
@@ -32,9 +32,10 @@ pub(crate) fn accept(
     }
 }
 
-/// Goes on with what waits for services to end.
+/// Goes on with what waits for services to end, and then with the runs that wait for a workspace.
 pub(crate) fn carry_on(d: &mut Deciding<'_, '_>) {
     archive::carry_on_all(d);
+    wait::carry_on(d);
 }
 
 /// Whether [`reached`] tells when requests of this kind have ended.

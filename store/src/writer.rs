@@ -255,7 +255,11 @@ impl Writer {
     }
 
     /// Requests of these kinds that came after number `after` and were answered, oldest first.
-    pub fn answered_after(&self, after: i64, kinds: &[wharf_model::RequestKind]) -> Result<Vec<RequestRow>, StoreError> {
+    pub fn answered_after(
+        &self,
+        after: i64,
+        kinds: &[wharf_model::RequestKind],
+    ) -> Result<Vec<RequestRow>, StoreError> {
         let rows: Vec<RequestRow> =
             load::rows(&self.conn, "WHERE number > ?1 AND status <> 'pending' ORDER BY number", [after])
                 .map_err(|e| self.fail(e))?;

@@ -301,6 +301,8 @@ pub enum Question {
     CloseCheck(WorkspaceId),
     /// What bringing a workspace back would do: to this snapshot, else to how it was archived.
     RestorePreview(WorkspaceId, Option<SnapshotId>),
+    /// What stopping a job that runs would do.
+    StopJobPreview(OperationId),
     /// Which workspaces of finished issues would be archived, and which are kept and why.
     ReapPreview,
     /// The audit trail, newest first.

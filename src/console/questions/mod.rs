@@ -230,6 +230,7 @@ impl Asking<'_> {
             Question::LeasePreview(id, verb) => {
                 Answer::Preview(preview::lease(reader, *id, *verb, now, self.scope.zone)?)
             }
+            Question::StopJobPreview(id) => Answer::Preview(preview::stop_job(reader, *id, now)?),
             Question::StopPreview(id) => Answer::Preview(preview::stop(reader, *id, now)?),
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),

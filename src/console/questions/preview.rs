@@ -1,9 +1,11 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
+mod job;
 pub(crate) mod lease;
 mod service;
 pub(crate) mod workspace;
 
+pub use job::stop_job;
 pub use service::{restart, stop};
 
 use wharf_model::rules::release::{AfterLastUser, after_last_user};

@@ -68,7 +68,9 @@ pub(crate) fn stop(
             // One that could not be started yet is not tried again: its executor sees the stop and says so.
             hurry(d, ActionKind::SpawnShim, &id.text());
         }
-        Some(Step::Realise) if waits_for_retry(d, id) || workspace::waits(d.state(), id) => finish::conclude_stopped(d, id),
+        Some(Step::Realise) if waits_for_retry(d, id) || workspace::waits(d.state(), id) => {
+            finish::conclude_stopped(d, id)
+        }
         Some(Step::Realise) => stop_operations(d, id, grace, reason.as_str()),
         Some(Step::Target) => {
             service::leave_all(d, id);

@@ -100,6 +100,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         | RequestKind::WorkspaceSnapshot
         | RequestKind::WorkspaceRestore
         | RequestKind::WorkspaceRunJob
+        | RequestKind::WorkspaceStopJob
         | RequestKind::WorkspaceReap => workspace::accept(d, row, kind, prepared, &actor)?,
         RequestKind::AgentComment | RequestKind::AgentNextAction | RequestKind::AgentReportService => {
             return Err(Refusal::new("permission_denied", "only a run may say this, through its own socket"));

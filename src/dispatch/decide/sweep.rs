@@ -290,13 +290,14 @@ fn operations(d: &mut Deciding<'_, '_>) {
         .map(|o| o.id)
         .collect();
     for id in late {
+        // One that an operator wants ended is ended by force first.
+        if workspace::force_job(d, id) {
+            continue;
+        }
         let end = OperationEnd {
             status: OperationStatus::Failed,
-            exit_code: None,
-            signal: None,
             error: Some("its end has not been seen in time".into()),
-            stdout_excerpt: None,
-            stderr_excerpt: None,
+            ..OperationEnd::default()
         };
         workspace::operation_ended(d, id, &end);
     }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod job;
+mod job_stop;
 mod life;
 mod reap;
 mod restore;
@@ -12,9 +13,10 @@ mod wait;
 
 use serde_json::{Value, json};
 use wharf_model::rules::issue_settings::IssueSettings;
+use wharf_model::rules::running_job;
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
-    RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceStatus,
+    ActionId, ActionKind, ActionRow, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus,
+    ProjectId, RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceStatus,
     WorkspaceStrategy,
 };
 
@@ -22,6 +24,7 @@ use super::{Deciding, about, cancel, finish, lease, place, steps};
 use crate::dispatch::input::{Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation};
 
 pub(crate) use archive::archived;
+pub(crate) use job_stop::force as force_job;
 use life::judged;
 pub(crate) use life::{
     accept, carry_on, deadlines, given_up as work_given_up, has_action, overdue, reached, seen, settles, work_failed,
@@ -303,11 +306,15 @@ pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &O
         return;
     }
     let now = d.now();
+    let stopped_by = d.tx.get::<OperationRow>(id).and_then(running_job::stop_asked).filter(|_| end.stopped);
     d.tx.update::<OperationRow>(id, |o| {
         o.status = end.status;
         o.exit_code = end.exit_code;
         o.signal.clone_from(&end.signal);
-        o.error.clone_from(&end.error);
+        o.error = match &stopped_by {
+            Some(stop) => Some(format!("stopped by {}", stop.by)),
+            None => end.error.clone(),
+        };
         o.stdout_excerpt.clone_from(&end.stdout_excerpt);
         o.stderr_excerpt.clone_from(&end.stderr_excerpt);
         o.finished_at = Some(now);
@@ -345,6 +352,9 @@ pub(crate) struct Made<'a> {
 /// The run's workspace is ready.
 pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId, attempt: u32, made: &Made<'_>) {
     let Made { cwd, created, branch_created, base, note, realisation } = *made;
+    if is_superseded(d, action) {
+        return;
+    }
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else {
@@ -401,6 +411,12 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
     steps::target(d, run_id);
 }
 
+/// Whether an executor has nothing more to say: it came to a workspace in between, and its run waits, or goes on with
+/// another executor.
+fn is_superseded(d: &Deciding<'_, '_>, action: ActionId) -> bool {
+    d.tx.get::<ActionRow>(action).is_some_and(|a| a.status == ActionStatus::Superseded)
+}
+
 /// The issue of a workspace has another one now: nobody works in it any more, unless a run does.
 fn left(d: &mut Deciding<'_, '_>, id: WorkspaceId) {
     let busy = d.state().runs.values().any(|r| r.workspace_id == Some(id) && r.status == RunStatus::Running);
@@ -420,8 +436,7 @@ pub(crate) fn failed(
     message: &str,
     cause: Option<&str>,
 ) {
-    // The executor that came to a workspace in between has nothing more to say: its run waits, or goes on with another.
-    if d.tx.get::<ActionRow>(action).is_some_and(|a| a.status == ActionStatus::Superseded) {
+    if is_superseded(d, action) {
         return;
     }
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));

@@ -110,6 +110,7 @@ fn every_history_keeps_the_rules() {
         "workspace moved",
         "workspace brought back",
         "job run",
+        "job stopped",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();

@@ -29,6 +29,7 @@ mod signals;
 mod terminal;
 
 pub(crate) use questions::preview::lease as lease_preview;
+pub(crate) use questions::preview::with_dependents as services_with_dependents;
 pub(crate) use questions::preview::workspace as workspace_preview;
 
 /// What is known of a lease, in the operator's words.

@@ -280,7 +280,7 @@ fn a_run_that_waits_for_an_archive_goes_on_whenever_its_orchestrator_dies() {
         eventually("its clean-up", || (site.lines("cleanups").len() == 1).then_some(()));
         let waits = site.begin_run("worker");
         site.wait("the run that waits", || {
-            let steps = site.ask(|r| r.run_detail(waits)).steps;
+            let steps = site.ask(|r| r.run_detail(waits))?.steps;
             let detail = steps.iter().find(|s| s.step == Step::Realise)?.detail.clone()?;
             (detail["waits_for"]["workspace_id"] == row.id.text()).then_some(())
         });

@@ -368,6 +368,8 @@ pub enum Question {
     LeasePreview(LeaseId, LeaseVerb),
     /// What stopping this service would do.
     StopPreview(ServiceId),
+    /// What stopping a service with all that need it would do.
+    StopAllPreview(ServiceId),
     /// What restarting this service would do.
     RestartPreview(ServiceId),
     /// What accepting the config as its file stands would change.

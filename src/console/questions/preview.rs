@@ -6,7 +6,7 @@ mod service;
 pub(crate) mod workspace;
 
 pub use job::stop_job;
-pub use service::{restart, stop};
+pub use service::{restart, stop, stop_all, with_dependents};
 
 use wharf_model::rules::release::{AfterLastUser, after_last_user};
 use wharf_model::{Kind, LeaseId, RunId, RunStatus, UnixMillis};

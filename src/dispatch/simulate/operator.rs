@@ -12,6 +12,9 @@ use crate::dispatch::decide::release::facts;
 impl Sim {
     /// Inserts one request and wakes the dispatcher, now or later.
     pub fn ask(&mut self) {
+        if self.stop_a_job() {
+            return;
+        }
         if self.rng.permille(120) {
             return self.ask_of_workspace();
         }

@@ -62,14 +62,13 @@ impl Sim {
         let Some(id) = self.rng.pick(&from) else { return };
         let snapshots: Vec<SnapshotId> =
             self.disk.rows.snapshots.values().filter(|s| s.workspace_id == id).map(|s| s.id).collect();
-        let (kind, args) = match self.rng.below(15) {
+        let (kind, args) = match self.rng.below(12) {
             0..=4 => ("workspace.archive", json!({})),
             5 | 6 => ("workspace.restore", json!({})),
             7 => ("workspace.restore", json!({ "snapshot": self.rng.pick(&snapshots).map(SnapshotId::text) })),
             8 => ("workspace.snapshot", json!({ "reason": "why" })),
             9 => ("workspace.reap", json!({})),
             10 => ("gc.run", json!({})),
-            11 | 12 => ("workspace.stop_job", json!({ "grace_ms": self.rng.range(0, 20_000) })),
             _ => ("workspace.run_job", json!({ "job": "migrate" })),
         };
         let version = self.disk.rows.workspaces.get(&id).map_or(1, |w| w.version);
@@ -89,6 +88,21 @@ impl Sim {
             self.come_to(id);
         }
         self.after(10, Event::Wake);
+    }
+
+    /// Asks to stop a job that runs, now and then; says whether it did.
+    pub fn stop_a_job(&mut self) -> bool {
+        let running = self.disk.rows.operations.values().filter(|o| o.status == OperationStatus::Running);
+        let job = running.filter(|o| running_job::name(o).is_some()).find_map(|o| o.execution_workspace_id);
+        let Some(id) = job.filter(|_| self.rng.permille(300)) else { return false };
+        let grace = self.rng.range(0, 20_000);
+        self.insert_request("workspace.stop_job", |r| {
+            r.target_type = Some("workspace".into());
+            r.target_id = Some(id.text());
+            r.args = json!({ "grace_ms": grace });
+        });
+        self.after(10, Event::Wake);
+        true
     }
 
     /// The issue whose runs come to a workspace.

@@ -17,8 +17,6 @@ pub enum Mutant {
     StopForgotten,
     /// A run begins to work in a workspace that is being archived.
     ArchivedInUse,
-    /// A run that waits for a workspace is not told when that has ended.
-    WaitForgotten,
     /// A service is started before what it needs is ready.
     OrderIgnored,
     /// A service is stopped by its policy although it is used.

@@ -222,7 +222,7 @@ fn a_running_job_is_stopped_with_all_that_it_started() {
         (pids.len() == 2).then_some(pids)
     });
     // It does not listen to SIGTERM, so it is killed when the grace is over.
-    let stopped = place.wharf(&["workspace", "job", "W-1", "long", "--stop", "--grace", "200ms"]).expect(0);
+    let stopped = place.wharf(&["workspace", "job", "W-1", "long", "--stop", "--grace", "1s"]).expect(0);
     assert!(stopped.err.contains("stopping O-") && stopped.err.contains("long in W-1: stopped by"), "{}", stopped.err);
     for pid in pids {
         assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "nothing of it lives");

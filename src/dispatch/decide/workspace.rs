@@ -412,9 +412,9 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
 }
 
 /// Whether an executor has nothing more to say: it came to a workspace in between, and its run waits, or goes on with
-/// another executor.
+/// another executor. Actions that have ended leave memory.
 fn is_superseded(d: &Deciding<'_, '_>, action: ActionId) -> bool {
-    d.tx.get::<ActionRow>(action).is_some_and(|a| a.status == ActionStatus::Superseded)
+    d.tx.get::<ActionRow>(action).is_none_or(|a| a.status == ActionStatus::Superseded)
 }
 
 /// The issue of a workspace has another one now: nobody works in it any more, unless a run does.

@@ -178,7 +178,10 @@ fn what_the_executor_says_that_came_too_early_ends_nothing() {
     let failed = Fact::WorkspaceFailed { action, run, attempt: 1, message, cause: None };
     bench.fact(failed.clone());
     assert_eq!(bench.status(run), RunStatus::Running);
-    // Nor once another one is at it.
+    // Nor once another one is at it, and the action has left memory as it does with each commit.
+    bench.state.actions.remove(&action);
+    bench.fact(failed.clone());
+    assert_eq!(bench.status(run), RunStatus::Running);
     moved(&mut bench, id);
     bench.fact(failed);
     assert_eq!(bench.status(run), RunStatus::Running);

@@ -6,6 +6,8 @@
 mod common;
 
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::Place;
 use serde_json::Value;
@@ -32,6 +34,9 @@ timeout = "200ms"
 [[job]]
 name = "killed"
 command = "kill -KILL $$"
+[[job]]
+name = "long"
+command = "trap '' TERM; echo $$ > ../../../long; sleep 60 & echo $! >> ../../../long; wait; sleep 60"
 [[agent]]
 name = "writer"
 adapter = "process"
@@ -53,6 +58,18 @@ reuse = "execution_workspace"
 ready = "none"
 stop = { policy = "manual", grace = "1s" }
 "#;
+
+/// Asks until there is an answer, where no event tells.
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 fn place() -> Place {
     let place = Place::new();
@@ -188,6 +205,39 @@ fn a_job_tells_its_output_and_its_code() {
     let number = document["operation"].as_str().unwrap();
     let log = place.wharf(&["logs", number]).expect(0).out;
     assert!(log.starts_with("building in"), "{log}");
+}
+
+#[test]
+fn a_running_job_is_stopped_with_all_that_it_started() {
+    let place = place();
+    left(&place);
+    let serving = place.serve();
+    let refused = place.wharf(&["workspace", "job", "W-1", "long", "--stop"]).expect(4);
+    assert!(refused.err.contains("long does not run in W-1"), "{}", refused.err);
+    let follower = place.command(&["workspace", "job", "W-1", "long"]).stderr(Stdio::piped()).spawn().unwrap();
+    let at = place.project().join("long");
+    let pids = eventually("the job and its child", || {
+        let text = std::fs::read_to_string(&at).ok()?;
+        let pids: Vec<i32> = text.lines().filter_map(|l| l.parse().ok()).collect();
+        (pids.len() == 2).then_some(pids)
+    });
+    // It does not listen to SIGTERM, so it is killed when the grace is over.
+    let stopped = place.wharf(&["workspace", "job", "W-1", "long", "--stop", "--grace", "1s"]).expect(0);
+    assert!(stopped.err.contains("stopping O-") && stopped.err.contains("long in W-1: stopped by"), "{}", stopped.err);
+    for pid in pids {
+        assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "nothing of it lives");
+    }
+    let followed = follower.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&followed.stderr);
+    assert_eq!(followed.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped by"), "{said}");
+    // Begun and asked without waiting, and told as a document.
+    place.wharf(&["workspace", "job", "W-1", "long", "--detach"]).expect(0);
+    let document =
+        place.wharf(&["workspace", "job", "W-1", "long", "--stop", "--grace", "0s", "--json"]).expect(0).json();
+    assert_eq!((&document["job"], &document["status"]), (&"long".into(), &"failed".into()));
+    assert!(document["error"].as_str().unwrap().starts_with("stopped by "), "{document}");
+    drop(serving);
 }
 
 #[test]

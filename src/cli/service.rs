@@ -37,9 +37,11 @@ pub enum ServiceCommand {
     #[command(after_help = "Example:\n  wharf service start web\n  wharf service start --workspace W-7")]
     Start(VerbArgs),
     /// Stop a service and wait until it is gone
-    #[command(after_help = "Example:\n  wharf service stop S-12\n  wharf service stop web --dry-run\n\n\
+    #[command(
+        after_help = "Example:\n  wharf service stop S-12\n  wharf service stop web --dry-run\n  wharf service stop db --with-dependents\n\n\
         Where runs use it or services need it, that is asked about: without a terminal --yes is needed, else it ends\n\
-        with 9.")]
+        with 9. Services that need it go on without it, unless --with-dependents stops them first."
+    )]
     Stop(StopArgs),
     /// Stop a service, if it runs, and start it again; its restarts count anew
     #[command(after_help = "Example:\n  wharf service restart web")]
@@ -81,6 +83,9 @@ pub struct VerbArgs {
 pub struct StopArgs {
     #[command(flatten)]
     which: VerbArgs,
+    /// Stop those that need it first, in the reverse order of their start
+    #[arg(long)]
+    with_dependents: bool,
     #[command(flatten)]
     asked: Asked,
 }
@@ -208,19 +213,22 @@ fn start(context: &Context, text: &str) -> Result<u8> {
 /// Stops one, or those of a workspace, once whoever uses them has been told of and that was confirmed.
 fn stop(context: &Context, args: &StopArgs) -> Result<u8> {
     if let Some(workspace) = &args.which.workspace {
-        return many::stop_in_workspace(context, workspace, args.which.service.as_deref(), &args.asked);
+        return many::stop_in_workspace(context, workspace, args.which.service.as_deref(), args);
     }
     let text = args.which.service.as_deref().unwrap_or_default();
     if args.asked.dry_run {
-        return many::would_stop(context, text);
+        return many::would_stop(context, text, args.with_dependents);
     }
     let reader = context.reader_for(text)?;
     let item = named(context, &reader, text)?;
     let id = item.service.id;
     let number = Kind::Service.number(item.service.number);
-    let again = format!("wharf service stop {number} --yes");
-    let expect = many::confirmed(context, std::slice::from_ref(&item), &number, &again, args.asked.yes)?;
-    let ask = Ask { kind: "service.stop", target_type: "service", target_id: Some(id.text()), args: json!({}), expect };
+    let with = if args.with_dependents { " --with-dependents" } else { "" };
+    let again = format!("wharf service stop {number}{with} --yes");
+    let items = many::stopped_with(&reader, vec![item], args.with_dependents)?;
+    let what = if args.with_dependents { many::named_all(&items) } else { number };
+    let (args, expect) = many::confirmed(context, &items, &what, &again, args)?;
+    let ask = Ask { kind: "service.stop", target_type: "service", target_id: Some(id.text()), args, expect };
     carry_out(context, text, ask, Some(id))
 }
 

@@ -39,10 +39,10 @@ pub enum WorkspaceCommand {
         What is there before a snapshot is put into it is kept as a snapshot of its own. That is asked about: without\n\
         a terminal --yes is needed, else it ends with 9.")]
     Restore(keep::RestoreArgs),
-    /// Run a job of the project's wharf.toml in a workspace
-    #[command(after_help = "Example:\n  wharf workspace job W-7 migrate\n\n\
-        The exit code is the job's own; 128+n when signal n killed it, 124 after its time limit, 125 when it could\n\
-        not be run. Its output is kept: wharf logs O-12")]
+    /// Run a job of the project's wharf.toml in a workspace, or stop one that runs
+    #[command(after_help = "Example:\n  wharf workspace job W-7 migrate\n  wharf workspace job W-7 migrate --stop\n\n\
+        The exit code is the job's own; 128+n when signal n killed it, 124 after its time limit, 130 when somebody\n\
+        stopped it, 125 when it could not be run. Its output is kept: wharf logs O-12")]
     Job(job::JobArgs),
 }
 

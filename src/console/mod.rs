@@ -30,6 +30,7 @@ mod terminal;
 
 pub(crate) use live::last_output;
 pub(crate) use questions::preview::lease as lease_preview;
+pub(crate) use questions::preview::with_dependents as services_with_dependents;
 pub(crate) use questions::preview::workspace as workspace_preview;
 
 /// What is known of a lease, in the operator's words.

@@ -308,6 +308,7 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
             let is = text("snapshot").map_or_else(|| "is back".to_owned(), |name| format!("is as {name} was"));
             std::iter::once(is).chain(notes(row)).collect::<Vec<_>>().join("; ")
         }
+        "workspace.stop_job" => "stopped".to_owned(),
         "workspace.reap" => reaped(row),
         "issue.update" => match (row.result.as_ref().and_then(|r| r["changed"].as_object()), text("workspace")) {
             (Some(changed), None) if changed.is_empty() => "it is so already".to_owned(),

@@ -33,7 +33,7 @@ use self::trouble::{TIDY, TRY_AGAIN};
 
 use super::decide::{late, sweep};
 use super::election::Elected;
-use super::input::{Input, Occurrence, Prepared, Refusal};
+use super::input::{Input, Occurrence, Prepared};
 use super::perform::Perform;
 use super::recovery::Recovering;
 use super::room::Room;
@@ -59,8 +59,6 @@ struct Loop {
     prepare: Arc<dyn Prepare>,
     /// Requests whose files are being read.
     preparing: BTreeSet<RequestId>,
-    /// Those of them that start what a later request has stopped meanwhile.
-    overtaken: BTreeSet<RequestId>,
     /// Actions of earlier reigns that have not reported yet.
     looking: BTreeSet<ActionId>,
     /// What the start finds, until it has been told.
@@ -204,14 +202,12 @@ impl Loop {
                 Envelope::Stop => self.stop = true,
                 Envelope::Prepared(row, mut prepared) => {
                     self.preparing.remove(&row.id);
-                    let is_overtaken = self.overtaken.remove(&row.id);
                     // It may have expired while its files were read.
                     if !self.state.requests.contains_key(&row.id) {
                         continue;
                     }
-                    if is_overtaken {
-                        let message = "it was asked to stop after that; start it again if it is to run";
-                        self.refuse_into(&mut batch, &row, &Refusal::new("illegal_state", message));
+                    if let Some(refusal) = self.overtaken(&row, &prepared)? {
+                        self.refuse_into(&mut batch, &row, &refusal);
                         continue;
                     }
                     if let Prepared::Gc(plan) = &mut prepared {

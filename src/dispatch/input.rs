@@ -398,6 +398,8 @@ pub struct OperationEnd {
     pub stdout_excerpt: Option<String>,
     /// Last error output.
     pub stderr_excerpt: Option<String>,
+    /// Somebody's order to stop was delivered: that is how it ended.
+    pub stopped: bool,
 }
 
 /// What executors, timers and shims observed.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use wharf_model::config::{CommandLine, JobConfig, ProjectConfig};
+use wharf_model::rules::running_job;
 use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode};
-use wharf_model::{ActionRow, OperationId};
+use wharf_model::{ActionRow, OperationId, OperationStatus};
 
 use super::archive::environment;
 use super::context::Context;
@@ -14,11 +15,9 @@ use super::operation::own;
 use super::snapshot::text;
 use crate::adapter::environment::{Allow, allowed, resolve};
 use crate::adapter::secret::ConfiguredSecrets;
-use crate::dispatch::input::Fact;
-use crate::dispatch::perform::{WorkspaceJob, shim_dir};
-
-/// Time between SIGTERM and SIGKILL of a job that is stopped.
-const GRACE_MS: u64 = 5_000;
+use crate::dispatch::input::{Fact, OperationEnd};
+use crate::dispatch::perform::{self, WorkspaceJob};
+use crate::process::shim_dir;
 
 /// Runs the job, or finds it again, and stays until its end is told.
 pub async fn run(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact {
@@ -32,9 +31,19 @@ pub async fn run(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact 
     let id = text(action, "operation").and_then(|t| t.parse::<OperationId>().ok());
     let config = action.args.as_ref().and_then(|a| serde_json::from_value::<JobConfig>(a["job"].clone()).ok());
     let Some((id, config)) = id.zip(config) else { return failed("the action names no job") };
-    let Some(dir) = shim_dir("operation", &id.text(), 1) else { return failed("an operation has no directory") };
+    let Some(dir) = perform::shim_dir("operation", &id.text(), 1) else {
+        return failed("an operation has no directory");
+    };
     // The row was written when it was accepted; one that is closed was given up.
-    if !job.operations.iter().any(|o| o.id == id) {
+    let Some(operation) = job.operations.iter().find(|o| o.id == id) else {
+        return Fact::ActionDone { action: action.id };
+    };
+    if let Some(stop) = running_job::stop_asked(operation)
+        && keep_from_starting(ctx, &dir).await
+    {
+        let error = format!("stopped by {} before it began", stop.by);
+        let end = OperationEnd { status: OperationStatus::Failed, error: Some(error), ..OperationEnd::default() };
+        ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
         return Fact::ActionDone { action: action.id };
     }
     let shown = config.command.shown();
@@ -44,6 +53,18 @@ pub async fn run(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact 
     // How it ended stands in its operation; whoever asked reads that.
     let _told = own::kept(ctx, id, &dir, &shown, true, &limit, build).await;
     Fact::ActionDone { action: action.id }
+}
+
+/// Makes sure that nothing is started in a directory any more; false when a shim has taken it, or that cannot be told:
+/// then it is found again, and hears of the stop.
+async fn keep_from_starting(ctx: &Context, dir: &str) -> bool {
+    let path = ctx.keeper.path(dir);
+    let forbidden = tokio::task::spawn_blocking(move || match shim_dir::forbid(&path) {
+        Ok(free) => free,
+        // Nobody has made it, so nobody starts anything in it.
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    });
+    forbidden.await.unwrap_or(false)
 }
 
 fn build(
@@ -88,7 +109,7 @@ fn build(
         tty: None,
         stdin: StdinMode::None,
         timeout_ms: config.timeout_ms,
-        grace_ms: GRACE_MS,
+        grace_ms: running_job::GRACE_MS.unsigned_abs(),
         log: LogSpec::default(),
         limits: BTreeMap::new(),
         tag,

@@ -281,7 +281,8 @@ async fn planned(ctx: &Context, job: &RunJob, plan: PlannedWorkspace) -> Result<
     let plan = Box::new(plan);
     let told = ctx.inbox.tell(Fact::WorkspacePlanned { run: job.run.id, attempt: job.run.attempt, plan }).await;
     kill_point("workspace.intended");
-    told.workspace.ok_or_else(|| "the run has ended meanwhile".to_owned())
+    // One that waits for the workspace begins anew, by an action of its own.
+    told.workspace.ok_or_else(|| "the run waits for it, or has ended meanwhile".to_owned())
 }
 
 fn environment(job: &RunJob, made: &Made) -> WorkspaceEnvironment {

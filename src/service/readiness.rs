@@ -58,6 +58,11 @@ pub enum Readiness {
         /// What the last one met with.
         last_error: String,
     },
+    /// It cannot be asked, however often.
+    Impossible {
+        /// Why.
+        error: String,
+    },
     /// Its process ended first.
     ChildExited {
         /// Tries made.
@@ -90,6 +95,7 @@ pub async fn wait(check: &Check, child_exited: impl Future<Output = ()>) -> Read
         };
         match answer {
             Ok(Ok(())) => return Readiness::Ready { tries, took: start.elapsed() },
+            Ok(Err(miss)) if miss.is_final => return Readiness::Impossible { error: miss.words },
             // One that the deadline has cut short says less than the one before.
             Ok(Err(_)) if limit < check.try_timeout && last_error.is_some() => {}
             Ok(Err(miss)) => last_error = Some(miss.words),

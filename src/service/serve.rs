@@ -370,6 +370,9 @@ async fn judge(answer: Option<Readiness>, port: Option<u16>, owned: Option<Owned
         Some(Readiness::TimedOut { last_error, .. }) => {
             return Err(("service_not_ready".into(), format!("it did not answer in time: {last_error}")));
         }
+        Some(Readiness::Impossible { error }) => {
+            return Err(("service_start_failed".into(), format!("its readiness check cannot be carried out: {error}")));
+        }
         Some(Readiness::ChildExited { .. }) | None => {
             return Err(("internal".into(), "its readiness check broke off".into()));
         }

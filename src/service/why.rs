@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use wharf_model::rules::service_why::{Around, Other, Why, why};
+use wharf_model::rules::service_why::{Around, Need, Other, Why, why};
 use wharf_model::{Kind, UnixMillis};
-use wharf_store::view::{OtherService, ServiceDetail};
+use wharf_store::view::{OtherService, ServiceDetail, ServiceItem};
 
 use crate::config;
 
@@ -16,11 +16,18 @@ pub fn around(detail: &ServiceDetail, stranger: Option<(u16, String)>, now: Unix
         now,
         config: written(detail),
         waits_for: item.waits_for().map(other).collect(),
+        needs: needs(item),
         dependents: item.dependents.iter().map(other).collect(),
         stranger,
         users: item.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
         last_line: None,
     }
+}
+
+/// Services that it needs, as far as they are not well.
+pub fn needs(item: &ServiceItem) -> Vec<Need> {
+    let ill = item.needs.iter().filter_map(|o| Some((o, o.ill.clone()?)));
+    ill.map(|(o, (state, since))| Need { name: named(o), state, since }).collect()
 }
 
 /// The page.

@@ -1,6 +1,7 @@
 //! What a running run does, and what it waits for in its step.
 
-use wharf_model::{Kind, LeaseStatus, Observation, ServiceStatus, Step};
+use serde_json::Value;
+use wharf_model::{Kind, LeaseStatus, Observation, ServiceStatus, Step, UnixMillis};
 use wharf_store::StoreError;
 
 use super::workspace::under_way;
@@ -61,6 +62,7 @@ fn step_words(around: &Around<'_>, step: Step, why: &mut Why) -> Result<(), Stor
             "the first that says something decides; it must be active and take this adapter".clone_into(&mut why.rule);
         }
         Step::Acquire => acquire(around, why, &environment),
+        Step::Realise if waits_for(around).is_some() => between(around, why),
         Step::Realise => {
             let workspace = detail.workspace.as_ref().map(|w| Kind::Workspace.number(w.number));
             let workspace = workspace.unwrap_or_else(|| "its workspace".to_owned());
@@ -99,6 +101,33 @@ fn step_words(around: &Around<'_>, step: Step, why: &mut Why) -> Result<(), Stor
         }
     }
     Ok(())
+}
+
+/// What its step says of the workspace that it waits for.
+fn waits_for<'d>(around: &Around<'d>) -> Option<&'d Value> {
+    let step = around.detail.steps.iter().find(|s| s.step == Step::Realise)?;
+    step.detail.as_ref()?.get("waits_for").filter(|waits| waits.is_object())
+}
+
+/// It came to a workspace that is just being archived or brought back.
+fn between(around: &Around<'_>, why: &mut Why) {
+    let Some(waits) = waits_for(around) else { return };
+    let text = |key: &str| waits[key].as_str().unwrap_or_default();
+    let (workspace, until) = (text("workspace"), text("until"));
+    let at = waits["asked_at"].as_i64().map(|at| format!("at {}", UnixMillis(at).rfc3339())).unwrap_or_default();
+    let since = waits["asked_by"].as_str().map_or_else(String::new, |by| format!(", since {by} asked for that"));
+    why.verdict = format!("{} WAITS for {workspace} to be {until}{since}.", number(around.detail));
+    why.rule = match until {
+        "archived" => {
+            "it goes on by itself then, in a workspace of its own; in this one where that could not be archived"
+        }
+        _ => "it goes on by itself then, in this workspace; in one of its own where that could not be brought back",
+    }
+    .to_owned();
+    why.since = waits["since"].as_i64().map(UnixMillis).or(why.since);
+    why.evidence.push(Line::new("waits for", format!("{workspace} to be {until}"), at));
+    why.evidence.push(Line::new("directory", text("place"), "where this run is to work"));
+    why.can_do.push(Line::new(format!("wharf show {workspace}"), "see how far that is", ""));
 }
 
 fn acquire(around: &Around<'_>, why: &mut Why, environment: &str) {

@@ -254,6 +254,18 @@ impl Writer {
         .map_err(|e| self.fail(e))
     }
 
+    /// Requests of these kinds that came after number `after` and were answered, oldest first.
+    pub fn answered_after(
+        &self,
+        after: i64,
+        kinds: &[wharf_model::RequestKind],
+    ) -> Result<Vec<RequestRow>, StoreError> {
+        let rows: Vec<RequestRow> =
+            load::rows(&self.conn, "WHERE number > ?1 AND status <> 'pending' ORDER BY number", [after])
+                .map_err(|e| self.fail(e))?;
+        Ok(rows.into_iter().filter(|r| kinds.iter().any(|kind| kind.as_str() == r.kind)).collect())
+    }
+
     /// A number that changes whenever another connection has committed.
     pub fn data_version(&self) -> Result<i64, StoreError> {
         self.conn.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(|e| self.fail(e))

@@ -232,3 +232,66 @@ fn a_job_is_found_again_and_runs_once() {
     second.stop();
     site.assert_nothing_open("a job");
 }
+
+#[test]
+fn a_job_that_was_asked_to_stop_ends_whenever_its_orchestrator_dies() {
+    // Before the order was given, and after the job was told to begin.
+    for point in ["request.accepted", "request.inserted"] {
+        let (site, row) = left();
+        site.gate("gate");
+        let first = site.start();
+        let job = site.send("workspace.run_job", Some(("workspace", row.id.text())), json!({ "job": "wait" }));
+        eventually("the job", || (site.lines("jobs").len() == 1).then_some(()));
+        let answer = site.request(job).unwrap().result.unwrap();
+        let operation: OperationId = answer["operation_id"].as_str().unwrap().parse().unwrap();
+        let pid = site.lines("jobs")[0].clone();
+        first.stop();
+        let send = || site.send("workspace.stop_job", Some(("workspace", row.id.text())), json!({ "job": "wait" }));
+        let stopped = dies_at(&site, point, send);
+        assert_eq!(stopped.status, RequestStatus::Done, "{point}: {:?}", stopped.error);
+        let row = site.ask(|r| r.operation(operation)).unwrap().operation;
+        assert_eq!(row.status, OperationStatus::Failed, "{point}");
+        assert_eq!(row.error.as_deref(), Some(&*format!("stopped by {}", stopped.actor_id)), "{point}");
+        assert!(!Path::new(&format!("/proc/{pid}")).exists(), "{point}: nothing of it lives");
+        assert_eq!(site.lines("jobs").len(), 1, "{point}: it ran once");
+        site.assert_nothing_open(point);
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_an_archive_goes_on_whenever_its_orchestrator_dies() {
+    for point in ["workspace.snapshot_committed", "workspace.removed", "workspace.remove_committed"] {
+        // Both come to the worktree of one branch.
+        let slow = "echo $$ >> $ROOT/cleanups; read line < $ROOT/gate";
+        let config = config().replace("echo $$ >> $ROOT/cleanups", slow);
+        let config = config.replace("[workspace]\n", "[workspace]\nbranch = \"work\"\n");
+        let site = Site::git(&config);
+        fs::write(site.project.join("tracked"), "first\n").unwrap();
+        site.commit();
+        site.gate("gate");
+        let reigning = site.start();
+        let run = site.begin_run("worker");
+        assert_eq!(site.settled(run).status, RunStatus::Succeeded);
+        reigning.stop();
+        let row = workspace(&site);
+        let mut first = site.spawn(&[("WHARF_KILL_POINT", point)]);
+        assert!(first.wait_until_reigning(), "{point}: {}", first.said());
+        let archive = ask(&site, "workspace.archive", row.id);
+        eventually("its clean-up", || (site.lines("cleanups").len() == 1).then_some(()));
+        let waits = site.begin_run("worker");
+        site.wait("the run that waits", || {
+            let steps = site.ask(|r| r.run_detail(waits))?.steps;
+            let detail = steps.iter().find(|s| s.step == Step::Realise)?.detail.clone()?;
+            (detail["waits_for"]["workspace_id"] == row.id.text()).then_some(())
+        });
+        site.open_gate("gate");
+        eventually(&format!("the death at {point}"), || first.has_ended().then_some(()));
+        let second = site.start();
+        let ended = site.settled(waits);
+        assert_eq!(ended.status, RunStatus::Succeeded, "{point}: {:?}", ended.error);
+        assert!(ended.workspace_id.is_some_and(|own| own != row.id), "{point}: it has one of its own");
+        assert_eq!(site.finished(archive).status, RequestStatus::Done, "{point}");
+        second.stop();
+        site.assert_nothing_open(point);
+    }
+}

@@ -124,3 +124,37 @@ fn one_that_is_unhealthy_and_lives_is_adopted_and_shown() {
     assert_eq!(stopped.status, ServiceStatus::Stopped);
     site.assert_nothing_open("after it");
 }
+
+#[test]
+fn an_adopted_one_whose_environment_has_changed_lives_on_until_it_is_replaced() {
+    if no_python() {
+        return;
+    }
+    let config = |word: &str| server("web", &format!("{READY}\nenv = {{ WORD = \"{word}\" }}\n{STOP}"));
+    let (site, it) = accepted(&config("old"));
+    let before = start(&site, "web");
+    it.kill();
+    site.configure(&config("new"));
+    let _second = site.start();
+    accept(&site);
+    site.wait("its adoption", || (noted(&site, "service.adopted") == 1).then_some(()));
+    // It was started with another environment, which is another form: what lives is left alone, and is not started again
+    // in a form that is not in force.
+    let row = |id: ServiceId| site.services().into_iter().map(|i| i.service).find(|s| s.id == id).unwrap();
+    let refused = site.finished(site.ask_service("restart", before.id));
+    assert_eq!((refused.status, refused.error_code.as_deref()), (RequestStatus::Refused, Some("illegal_state")));
+    assert!(refused.error.as_ref().unwrap().contains("in another form"), "{:?}", refused.error);
+    let old = row(before.id);
+    assert_eq!((old.status, old.process_pid), (ServiceStatus::Running, before.process_pid));
+    assert_eq!(old.env_fingerprint, before.env_fingerprint);
+    let new = site.services().into_iter().map(|i| i.service).find(|s| s.name == "web" && s.id != before.id).unwrap();
+    let started = site.finished(site.ask_service("start", new.id));
+    assert_eq!(started.status, RequestStatus::Done, "{:?}", started.error);
+    let new = row(new.id);
+    assert!(new.env_fingerprint.is_some() && new.env_fingerprint != before.env_fingerprint);
+    for id in [before.id, new.id] {
+        let stopped = site.finished(site.ask_service("stop", id));
+        assert_eq!(stopped.status, RequestStatus::Done, "{:?}", stopped.error);
+    }
+    site.assert_nothing_open("after it");
+}

@@ -124,6 +124,35 @@ fn a_check_that_hangs_is_ended_with_its_tree() {
 }
 
 #[test]
+fn a_check_that_cannot_be_made_ends_the_start_at_once() {
+    // An address that is none once its port is known, of readiness and of health; a program that is not there, with and
+    // without a shell. Their time would be hours.
+    let service = |name: &str, checks: &str| {
+        format!("[[service]]\nname = \"{name}\"\nport = \"auto\"\ncommand = \"exec sleep 600\"\n{checks}\n{STOP}\n")
+    };
+    let ready = |check: &str| format!("ready = {{ {check}, timeout = \"2h\", interval = \"100ms\" }}");
+    let cases = [
+        ("url", ready("http = \"http://127.0.0.1:{{port}}{{port}}/\""), "readiness url"),
+        ("address", ready("tcp = \"127.0.0.1:{{port}}{{port}}\""), "is not of the form host:port"),
+        ("health", "ready = \"none\"\nlive = { tcp = \"127.0.0.1:{{port}}{{port}}\" }".to_owned(), "host:port"),
+        ("program", ready("command = [\"wharf-no-such-check\", \"-q\"]"), "cannot be run"),
+        ("shell", ready("command = \"wharf-no-such-check -q\""), "ended with 127"),
+    ];
+    let config: String = cases.iter().map(|(name, checks, _)| service(name, checks)).collect();
+    let (site, _it) = accepted(&config);
+    for (name, _, words) in cases {
+        let (code, error) = refused(&site, name);
+        assert_eq!(code, "service_start_failed", "{name}: {error}");
+        assert!(error.contains(words), "{name}: {error}");
+        let row = site.service(name).service;
+        assert_eq!((row.status, row.deadline_at), (ServiceStatus::Failed, None), "{name}");
+        assert_eq!(site.processes_of_service(&row), Vec::<String>::new(), "{name}");
+        assert_eq!(checks_left(&row), 0, "{name}");
+    }
+    site.assert_nothing_open("after all of them");
+}
+
+#[test]
 fn a_death_while_it_is_waited_for_is_noticed_at_once() {
     let ready = |ready: &str| format!("ready = {{ {ready}, timeout = \"10m\", interval = \"5m\" }}");
     let service = |name: &str, check: &str| {

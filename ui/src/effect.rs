@@ -312,6 +312,8 @@ pub enum Question {
     CloseCheck(WorkspaceId),
     /// What bringing a workspace back would do: to this snapshot, else to how it was archived.
     RestorePreview(WorkspaceId, Option<SnapshotId>),
+    /// What stopping a job that runs would do.
+    StopJobPreview(OperationId),
     /// Which workspaces of finished issues would be archived, and which are kept and why.
     ReapPreview,
     /// The audit trail, newest first.
@@ -377,6 +379,8 @@ pub enum Question {
     LeasePreview(LeaseId, LeaseVerb),
     /// What stopping this service would do.
     StopPreview(ServiceId),
+    /// What stopping a service with all that need it would do.
+    StopAllPreview(ServiceId),
     /// What restarting this service would do.
     RestartPreview(ServiceId),
     /// What accepting the config as its file stands would change.

@@ -195,6 +195,10 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
             if c.name == "run.attach" && !app.ledger.run().is_some_and(|run| run.terminal && run.is_running()) {
                 return false;
             }
+            // Only where there is one.
+            if c.name == "operation.stop" && app.workspaces.running_job().is_none() {
+                return false;
+            }
             if c.name == "open.outside" && !app.places().contains(&crate::command::Place::Diff) {
                 return false;
             }

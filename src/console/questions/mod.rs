@@ -239,7 +239,9 @@ impl Asking<'_> {
             Question::LeasePreview(id, verb) => {
                 Answer::Preview(preview::lease(reader, *id, *verb, now, self.scope.zone)?)
             }
+            Question::StopJobPreview(id) => Answer::Preview(preview::stop_job(reader, *id, now)?),
             Question::StopPreview(id) => Answer::Preview(preview::stop(reader, *id, now)?),
+            Question::StopAllPreview(id) => Answer::Preview(preview::stop_all(reader, *id, now)?),
             Question::RestartPreview(id) => Answer::Preview(preview::restart(reader, *id, now)?),
             Question::AcceptPreview => Answer::Preview(config::accept(reader, &self.scope.project, now)?),
             Question::Diagnostics => Answer::Diagnostics(Box::new(diagnostics::all(reader, &self.scope.data)?)),

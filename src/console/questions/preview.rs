@@ -1,10 +1,12 @@
 //! What a request would do, computed by the rule that accepts it and from the same rows.
 
+mod job;
 pub(crate) mod lease;
 mod service;
 pub(crate) mod workspace;
 
-pub use service::{restart, stop};
+pub use job::stop_job;
+pub use service::{restart, stop, stop_all, with_dependents};
 
 use wharf_model::rules::release::{AfterLastUser, after_last_user};
 use wharf_model::{Kind, LeaseId, RunId, RunStatus, UnixMillis};

@@ -6,7 +6,7 @@ use wharf_model::{
     StopReason,
 };
 
-use super::{Deciding, about, finish, hurry, service};
+use super::{Deciding, about, finish, hurry, service, workspace};
 use crate::dispatch::input::{Actor, Refusal};
 
 /// Time beyond the grace within which a stopped run must have ended, or it cannot be judged.
@@ -68,7 +68,9 @@ pub(crate) fn stop(
             // One that could not be started yet is not tried again: its executor sees the stop and says so.
             hurry(d, ActionKind::SpawnShim, &id.text());
         }
-        Some(Step::Realise) if waits_for_retry(d, id) => finish::conclude_stopped(d, id),
+        Some(Step::Realise) if waits_for_retry(d, id) || workspace::waits(d.state(), id) => {
+            finish::conclude_stopped(d, id)
+        }
         Some(Step::Realise) => stop_operations(d, id, grace, reason.as_str()),
         Some(Step::Target) => {
             service::leave_all(d, id);

@@ -5,9 +5,10 @@ pub(super) mod environments;
 use serde_json::{Value, json};
 use wharf_model::config::{AgentConfig, ProjectConfig, executable_difference};
 use wharf_model::rules::service_desired::is_reported;
+use wharf_model::state::State;
 use wharf_model::{
     AgentId, AgentRow, AgentStatus, CompanyId, CompanyRow, CompanyStatus, Origin, ProjectId, ProjectRow,
-    ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId,
+    ProjectWorkspaceId, ProjectWorkspaceRow, RequestRow, ServiceId, ServiceRow,
 };
 
 use super::workspace::moved;
@@ -133,15 +134,17 @@ pub(crate) fn service_named(
         return Ok(id);
     }
     let name = row.args.get("service").and_then(Value::as_str).unwrap_or(text);
-    d.state()
-        .services
-        .values()
-        .filter(|s| s.name == name && project.is_none_or(|p| s.project_id == p))
-        // One of ours goes before what an adapter reports; a row in the form that is in force before one that was
-        // replaced.
-        .max_by_key(|s| (!is_reported(s), service::is_configured(s), s.number))
+    service_called(d.state(), name, project)
         .map(|s| s.id)
         .ok_or_else(|| Refusal::new("id_unknown", format!("no service of this project is called {name}")))
+}
+
+/// The service that a name stands for, in a project or in any.
+pub(super) fn service_called<'s>(state: &'s State, name: &str, project: Option<ProjectId>) -> Option<&'s ServiceRow> {
+    let named = state.services.values().filter(|s| s.name == name && project.is_none_or(|p| s.project_id == p));
+    // One of ours goes before what an adapter reports; a row in the form that is in force before one that was
+    // replaced.
+    named.max_by_key(|s| (!is_reported(s), service::is_configured(s), s.number))
 }
 
 /// The company of this name, made when it is first named.

@@ -38,7 +38,7 @@ pub mod retry;
 mod run_checkout;
 pub mod run_start;
 pub mod seal;
-mod service;
+pub(crate) mod service;
 mod session;
 pub mod steps;
 pub mod store;

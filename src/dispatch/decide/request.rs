@@ -77,11 +77,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
             result["service_id"] = json!(id.text());
             result
         }
-        RequestKind::ServiceStop => {
-            let id = target::<ServiceId>(row)?;
-            check_service(d, row, id)?;
-            service::stop_by_hand(d, id, &actor)?
-        }
+        RequestKind::ServiceStop => service::stop_one(d, row, target(row)?, &actor)?,
         RequestKind::ServiceSetDesired => service::set_desired(d, target(row)?, &row.args, &actor)?,
         RequestKind::ServiceRestart => {
             let id = target::<ServiceId>(row)?;
@@ -101,6 +97,7 @@ pub(crate) fn accept(d: &mut Deciding<'_, '_>, row: &RequestRow, prepared: &Prep
         | RequestKind::WorkspaceSnapshot
         | RequestKind::WorkspaceRestore
         | RequestKind::WorkspaceRunJob
+        | RequestKind::WorkspaceStopJob
         | RequestKind::WorkspaceReap => workspace::accept(d, row, kind, prepared, &actor)?,
         RequestKind::AgentComment
         | RequestKind::AgentNextAction
@@ -212,6 +209,7 @@ pub(crate) fn settle(d: &mut Deciding<'_, '_>) {
         d.state().requests.values().filter(|r| r.status == RequestStatus::Accepted).map(|r| r.id).collect();
     for id in open {
         let Some(row) = d.tx.get::<RequestRow>(id).cloned() else { continue };
+        service::carry_on_stop(d, &row);
         let Some((status, error)) = reached(d, &row) else {
             lease_verb::carry_on(d, &row);
             continue;

@@ -216,6 +216,10 @@ fn step_deadlines(d: &mut Deciding<'_, '_>) {
             resolve::overdue(d, run);
             continue;
         }
+        if let Some((code, message)) = workspace::over_due(d.state(), run).filter(|_| step == Step::Realise) {
+            finish::setup_failed(d, run, step, code, &message, serde_json::Value::Null);
+            continue;
+        }
         let limit = step.deadline_ms().unwrap_or(0) / 1000;
         let message = format!("step {step} did not end within {limit} s");
         finish::setup_failed(d, run, step, finish::code_of(step), &message, serde_json::Value::Null);
@@ -286,13 +290,14 @@ fn operations(d: &mut Deciding<'_, '_>) {
         .map(|o| o.id)
         .collect();
     for id in late {
+        // One that an operator wants ended is ended by force first.
+        if workspace::force_job(d, id) {
+            continue;
+        }
         let end = OperationEnd {
             status: OperationStatus::Failed,
-            exit_code: None,
-            signal: None,
             error: Some("its end has not been seen in time".into()),
-            stdout_excerpt: None,
-            stderr_excerpt: None,
+            ..OperationEnd::default()
         };
         workspace::operation_ended(d, id, &end);
     }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod job;
+mod job_stop;
 mod life;
 pub(crate) mod moved;
 mod reap;
@@ -9,12 +10,14 @@ mod restore;
 mod rows;
 mod snapshot;
 mod trash;
+mod wait;
 
 use serde_json::{Value, json};
 use wharf_model::rules::issue_settings::IssueSettings;
+use wharf_model::rules::running_job;
 use wharf_model::{
-    ActionId, ActionKind, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus, ProjectId,
-    RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceSource,
+    ActionId, ActionKind, ActionRow, ActionStatus, CompanyId, IssueRow, OperationId, OperationRow, OperationStatus,
+    ProjectId, RunId, RunRow, RunStatus, Step, StepId, StepRow, StepStatus, WorkspaceId, WorkspaceRow, WorkspaceSource,
     WorkspaceStatus, WorkspaceStrategy,
 };
 
@@ -22,21 +25,24 @@ use super::{Deciding, about, cancel, finish, lease, place, session, steps};
 use crate::dispatch::input::{Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation};
 
 pub(crate) use archive::archived;
+pub(crate) use job_stop::force as force_job;
 use life::judged;
 pub(crate) use life::{
     accept, carry_on, deadlines, given_up as work_given_up, has_action, overdue, reached, seen, settles, work_failed,
 };
 pub(crate) use restore::restored;
-use rows::closed_to_runs;
 pub(crate) use rows::gather;
+use rows::{between, closed_to_runs};
 pub(crate) use snapshot::taken;
 pub(crate) use trash::{emptied, empty};
+pub(crate) use wait::{over_due, waits};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     let known = match known(d, &run, plan) {
-        Ok(known) => known,
+        Ok(Known::Free(known)) => known,
+        Ok(Known::Between(workspace, what)) => return wait::begin(d, &run, &workspace, what),
         Err(why) => {
             finish::setup_failed(d, run_id, Step::Realise, "workspace_realization_failed", &why, Value::Null);
             return;
@@ -69,8 +75,16 @@ pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, pla
     }
 }
 
+/// What there is of the directory that a run is to work in.
+enum Known {
+    /// It may come: to this row, or to a new one.
+    Free(Option<WorkspaceId>),
+    /// It has to wait for what is being done to this one.
+    Between(Box<WorkspaceRow>, rows::Between),
+}
+
 /// The row of a directory, when there is one that a run may come to; in words why it may not.
-fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Option<WorkspaceId>, String> {
+fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Known, String> {
     if plan.source == WorkspaceSource::TaskSession {
         return guest(d, run, plan);
     }
@@ -86,7 +100,10 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     if let Some(holder) = neighbour.or_else(|| place::met(d.state(), run, plan)) {
         return Err(held(holder, plan));
     }
-    let Some(workspace) = found else { return Ok(None) };
+    let Some(workspace) = found else { return Ok(Known::Free(None)) };
+    if let Some(what) = between(d.state(), workspace.id) {
+        return Ok(Known::Between(Box::new(workspace.clone()), what));
+    }
     if let Some(why) = closed_to_runs(d.state(), workspace.id) {
         return Err(format!("{} is not free: {why}", plan.cwd));
     }
@@ -94,13 +111,17 @@ fn known(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     if let Some(holder) = place::holder(d.state(), run, workspace.id) {
         return Err(held(holder, plan));
     }
-    Ok(Some(workspace.id))
+    Ok(Known::Free(Some(workspace.id)))
 }
 
 /// The row that the directory of a session lies in, whoever's it is: whoever follows a session is a guest there, and
 /// alone like everybody else.
-fn guest(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Option<WorkspaceId>, String> {
-    let found = place::around_directory(d.state(), run, &plan.cwd).map(|w| w.id);
+fn guest(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<Known, String> {
+    let found = place::around_directory(d.state(), run, &plan.cwd);
+    if let Some((workspace, what)) = found.and_then(|w| Some((w, between(d.state(), w.id)?))) {
+        return Ok(Known::Between(Box::new(workspace.clone()), what));
+    }
+    let found = found.map(|w| w.id);
     let agent = d.state().agents.get(&run.agent_id).map_or_else(String::new, |a| a.name.clone());
     let way_out = |why: String| {
         format!(
@@ -113,7 +134,7 @@ fn guest(d: &Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Result<
     let holder = found.and_then(|id| place::holder(d.state(), run, id));
     match holder.or_else(|| place::met(d.state(), run, plan)) {
         Some(holder) => Err(way_out(held(holder, plan))),
-        None => Ok(found),
+        None => Ok(Known::Free(found)),
     }
 }
 
@@ -337,11 +358,15 @@ pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &O
         return;
     }
     let now = d.now();
+    let stopped_by = d.tx.get::<OperationRow>(id).and_then(running_job::stop_asked).filter(|_| end.stopped);
     d.tx.update::<OperationRow>(id, |o| {
         o.status = end.status;
         o.exit_code = end.exit_code;
         o.signal.clone_from(&end.signal);
-        o.error.clone_from(&end.error);
+        o.error = match &stopped_by {
+            Some(stop) => Some(format!("stopped by {}", stop.by)),
+            None => end.error.clone(),
+        };
         o.stdout_excerpt.clone_from(&end.stdout_excerpt);
         o.stderr_excerpt.clone_from(&end.stderr_excerpt);
         o.finished_at = Some(now);
@@ -379,6 +404,9 @@ pub(crate) struct Made<'a> {
 /// The run's workspace is ready.
 pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId, attempt: u32, made: &Made<'_>) {
     let Made { cwd, created, branch_created, base, note, realisation } = *made;
+    if is_superseded(d, action) {
+        return;
+    }
     d.end_action(action, ActionStatus::Done, None);
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     let Some(workspace) = run.workspace_id.and_then(|w| d.tx.get::<WorkspaceRow>(w)).cloned() else {
@@ -443,6 +471,12 @@ pub(crate) fn realised(d: &mut Deciding<'_, '_>, action: ActionId, run_id: RunId
     steps::target(d, run_id);
 }
 
+/// Whether an executor has nothing more to say: it came to a workspace in between, and its run waits, or goes on with
+/// another executor. Actions that have ended leave memory.
+fn is_superseded(d: &Deciding<'_, '_>, action: ActionId) -> bool {
+    d.tx.get::<ActionRow>(action).is_none_or(|a| a.status == ActionStatus::Superseded)
+}
+
 /// The issue of a workspace has another one now: nobody works in it any more, unless a run does.
 fn left(d: &mut Deciding<'_, '_>, id: WorkspaceId) {
     let busy = d.state().runs.values().any(|r| r.workspace_id == Some(id) && r.status == RunStatus::Running);
@@ -462,6 +496,9 @@ pub(crate) fn failed(
     message: &str,
     cause: Option<&str>,
 ) {
+    if is_superseded(d, action) {
+        return;
+    }
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     if let Some(workspace) = run.workspace_id {

@@ -138,7 +138,6 @@ impl Loop {
             performer: Box::new(performer),
             prepare,
             preparing: BTreeSet::new(),
-            overtaken: BTreeSet::new(),
             looking: BTreeSet::new(),
             recovering: None,
             clocks: Clocks::new(clock::read()),

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use uuid::Uuid;
 use wharf_model::state::AnyRow;
-use wharf_model::{Desired, RequestId, RequestKind, RequestRow, RequestStatus, RunId, ServiceRow};
+use wharf_model::{RequestKind, RequestRow, RequestStatus, RunId};
 use wharf_store::StoreError;
 
 use super::inbox::Envelope;
 use super::{Loop, Pending};
 use crate::clock;
-use crate::dispatch::decide;
+use crate::dispatch::decide::{self, service};
 use crate::dispatch::input::{Input, LogOwner, Prepared, Refusal};
 use crate::process::kill_point::kill_point;
 
@@ -47,46 +46,19 @@ impl Loop {
             }));
             return Ok(());
         }
-        let stop = stops(&row).then(|| row.clone());
-        self.take_prepared(batch, Box::new(row), Prepared::Nothing)?;
-        if let Some(stop) = stop {
-            self.overtake(&stop);
-        }
-        Ok(())
+        self.take_prepared(batch, Box::new(row), Prepared::Nothing)
     }
 
-    /// A stop was decided while what is to start the same service is still being prepared: it was asked for later, so
-    /// it is the last word.
-    fn overtake(&mut self, stop: &RequestRow) {
-        // One that found nothing to stop is a word all the same; one that was not taken for another reason is none.
-        let is_word = self.state.requests.get(&stop.id).is_some_and(|r| match r.status {
-            RequestStatus::Refused => r.error_code.as_deref() == Some("illegal_state"),
-            RequestStatus::Expired => false,
-            _ => true,
-        });
-        if !is_word {
-            return;
+    /// Why a request to start a service is not carried out although its files were read: a later one has stopped that
+    /// service meanwhile, and the last word counts. By the rows of requests, so that it holds over a reign's end: this
+    /// turn's are in memory, those of before in the store.
+    pub(super) fn overtaken(&self, row: &RequestRow, prepared: &Prepared) -> Result<Option<Refusal>, StoreError> {
+        if !service::is_start(row) {
+            return Ok(None);
         }
-        let row = |id: &str| id.parse().ok().and_then(|id| self.state.services.get(&id));
-        let target = stop.target_id.as_deref().unwrap_or_default();
-        let is_stopped = |service: &ServiceRow| match stop.target_type.as_deref() {
-            Some("workspace") => {
-                let named = stop.args.get("service").and_then(Value::as_str);
-                service.scope_id == target && named.is_none_or(|name| name == service.name)
-            }
-            _ => row(target).is_some_and(|stopped| {
-                let same_key = stopped.reuse_key.is_some() && stopped.reuse_key == service.reuse_key;
-                stopped.id == service.id || (same_key && stopped.project_id == service.project_id)
-            }),
-        };
-        let starts = |r: &&RequestRow| {
-            r.number < stop.number
-                && matches!(RequestKind::parse(&r.kind), Some(RequestKind::ServiceStart | RequestKind::ServiceRestart))
-                && r.target_id.as_deref().and_then(row).is_some_and(is_stopped)
-        };
-        let waiting = self.preparing.iter().filter_map(|id| self.state.requests.get(id));
-        let overtaken: Vec<RequestId> = waiting.filter(starts).map(|r| r.id).collect();
-        self.overtaken.extend(overtaken);
+        let written = self.writer.answered_after(row.number, service::STOPS)?;
+        let here = self.state.requests.values().filter(|r| r.number > row.number);
+        Ok(service::overtaken(&self.state, row, prepared, here.chain(&written)))
     }
 
     /// Decides a request with what was read for it. One whose target cannot be read from the store is refused: it
@@ -181,15 +153,6 @@ impl Loop {
             }
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Whether a request says that a service is not to run.
-fn stops(row: &RequestRow) -> bool {
-    match RequestKind::parse(&row.kind) {
-        Some(RequestKind::ServiceStop) => true,
-        Some(RequestKind::ServiceSetDesired) => row.args["desired"] == Desired::Stopped.as_str(),
-        _ => false,
     }
 }
 

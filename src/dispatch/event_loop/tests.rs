@@ -220,7 +220,41 @@ fn a_stop_that_overtakes_a_start_is_the_last_word() {
     desk.read_files();
     desk.turn();
     assert_eq!(desk.request(again).status, RequestStatus::Accepted);
-    assert!(desk.looped().overtaken.is_empty());
+}
+
+#[test]
+fn a_start_that_was_overtaken_stays_so_over_the_end_of_the_reign() {
+    let mut desk = Desk::new();
+    let web = desk.looped().state.services.values().find(|s| s.name == "web").map(|s| s.id).unwrap();
+    // By its id, and by its name in the project.
+    let by_id = desk.ask("service.start", Some(("service", web.text())), json!({}));
+    let by_name = desk.ask("service.start", None, json!({ "service": "web", "path": "/p/SOLO" }));
+    let db = desk.ask("service.start", None, json!({ "service": "db", "path": "/p/SOLO" }));
+    desk.turn();
+    let stop = desk.ask("service.stop", Some(("service", web.text())), json!({}));
+    desk.turn();
+    assert_eq!(desk.request(stop).status, RequestStatus::Refused, "nothing of it runs yet");
+    // What was read is lost with the reign.
+    desk.notes.beside.lock().unwrap().clear();
+    desk.reign();
+    desk.read_files();
+    desk.turn();
+    for start in [by_id, by_name] {
+        let refused = desk.request(start);
+        assert_eq!((refused.status, refused.error_code.as_deref()), (RequestStatus::Refused, Some("illegal_state")));
+    }
+    assert_eq!(desk.request(db).status, RequestStatus::Accepted, "nobody stopped that one");
+    assert_eq!(desk.looped().state.services[&web].status, wharf_model::ServiceStatus::Stopped);
+    // Nor does a stop that was never heard stop anything.
+    let again = desk.ask("service.start", Some(("service", web.text())), json!({}));
+    desk.turn();
+    desk.ask_until("service.stop", Some(("service", web.text())), json!({}), clock::now());
+    desk.turn();
+    desk.notes.beside.lock().unwrap().clear();
+    desk.reign();
+    desk.read_files();
+    desk.turn();
+    assert_eq!(desk.request(again).status, RequestStatus::Accepted);
 }
 
 #[tokio::test(start_paused = true)]

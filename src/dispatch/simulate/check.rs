@@ -697,9 +697,17 @@ impl Sim {
                 }
                 continue;
             }
-            let off = service.config["disabled"].is_string()
-                || (service.scope_type == ReuseScope::ExecutionWorkspace
-                    && service.scope_id.parse().ok().and_then(|w| rows.workspaces.get(&w)).is_none());
+            let place = match service.scope_type {
+                ReuseScope::ExecutionWorkspace => service.scope_id.parse().ok(),
+                ReuseScope::Agent => service.execution_workspace_id,
+                ReuseScope::ProjectWorkspace | ReuseScope::Run => None,
+            };
+            // What is archived stays here, and leaves memory.
+            let is_gone = |w: &WorkspaceRow| {
+                matches!(w.status, WorkspaceStatus::Archived | WorkspaceStatus::Archiving | WorkspaceStatus::Missing)
+            };
+            let nowhere = place.is_some_and(|id: WorkspaceId| rows.workspaces.get(&id).is_none_or(is_gone));
+            let off = service.config["disabled"].is_string() || nowhere;
             let apart = reconcile(service, needed, off);
             if apart != Does::Nothing {
                 return Err(format!(

@@ -1,9 +1,10 @@
 //! What executors do with an action, and what processes do by themselves.
 
+use wharf_model::rules::running_job;
 use wharf_model::shim::EndedBy;
 use wharf_model::{
-    ActionKind, ActionRow, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId, ServiceStatus,
-    WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
+    ActionKind, ActionRow, ActionStatus, Health, OperationId, OperationPhase, OperationStatus, RunId, ServiceId,
+    ServiceStatus, WorkspaceMode, WorkspaceSource, WorkspaceStrategy,
 };
 
 use super::run::Sim;
@@ -409,6 +410,14 @@ impl Sim {
                 };
                 self.tell_then(Fact::WorkspacePlanned { run, attempt, plan: Box::new(plan) }, Some(go(Stage::Prepare)));
             }
+            // It waits for a workspace, or has ended: nothing is made.
+            Stage::Prepare if row.workspace_id.is_none() => {
+                if self.disk.rows.actions.get(&action).is_some_and(|a| a.status == ActionStatus::Superseded) {
+                    self.books.saw("waited for a workspace");
+                }
+                let message = "the run waits, or has ended meanwhile".into();
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None });
+            }
             Stage::Prepare => {
                 let open = self
                     .disk
@@ -498,7 +507,15 @@ impl Sim {
             error: None,
             stdout_excerpt: None,
             stderr_excerpt: None,
+            stopped: self
+                .world
+                .shims
+                .get(&(Owner::Operation, operation.0, 1))
+                .is_some_and(|s| s.exit.as_ref().and_then(|e| e.stop.as_ref()).is_some_and(|s| s.delivered)),
         };
+        if end.stopped && self.disk.rows.operations.get(&operation).and_then(running_job::stop_asked).is_some() {
+            self.books.saw("job stopped");
+        }
         self.tell_then(Fact::OperationEnded { operation, end }, then);
     }
 

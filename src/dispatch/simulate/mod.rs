@@ -106,10 +106,12 @@ fn every_history_keeps_the_rules() {
         "waited in line",
         "verb on a lease",
         "verb on a workspace",
+        "waited for a workspace",
         "workspace moved",
         "workspace brought back",
         "job run",
         "session said",
+        "job stopped",
     ];
     let mut steps = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -146,7 +148,7 @@ fn is_caught(mutant: Mutant) {
     let mut steps = 0;
     let mut seed = 1;
     mutant::with(mutant, || {
-        while steps < 20_000 {
+        while steps < 60_000 {
             match live(seed) {
                 Ok(lived) => steps += lived.steps,
                 Err(_) => return,

@@ -12,6 +12,9 @@ use crate::dispatch::decide::release::facts;
 impl Sim {
     /// Inserts one request and wakes the dispatcher, now or later.
     pub fn ask(&mut self) {
+        if self.stop_a_job() {
+            return;
+        }
         if self.rng.permille(120) {
             return self.ask_of_workspace();
         }
@@ -79,7 +82,11 @@ impl Sim {
                 let service = self.rng.pick(&services).unwrap_or(ServiceId(unknown));
                 let kind =
                     self.rng.pick(&["service.start", "service.stop", "service.restart"]).unwrap_or("service.start");
-                self.insert_request(kind, |r| r.target_id = Some(service.text()));
+                let dependents = self.rng.pick(&["stop", "leave", "leave", "ask"]).unwrap_or("leave");
+                self.insert_request(kind, |r| {
+                    r.target_id = Some(service.text());
+                    r.args = json!({ "dependents": dependents });
+                });
             }
             87..=92 => {
                 let Some(project) = self.rng.pick(&projects) else { return };

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use wharf_model::config::Retention;
 use wharf_model::rules::close_check::{Found, Listed, Place};
+use wharf_model::rules::running_job;
 use wharf_model::{
-    ActionId, ActionKind, ActionRow, ActionStatus, OperationId, OperationStatus, RequestRow, RunStatus, SnapshotId,
-    WorkspaceId, WorkspaceStatus,
+    ActionId, ActionKind, ActionRow, ActionStatus, IssueRow, OperationId, OperationStatus, RequestRow, RunStatus,
+    SnapshotId, Step, StepId, WorkspaceId, WorkspaceStatus,
 };
 
 use super::run::Sim;
@@ -15,8 +16,8 @@ use super::setup;
 use super::world::{Event, Owner, Task, WorkspaceStage, text};
 use crate::dispatch::decide::is_open;
 use crate::dispatch::input::{
-    ArchivedWorkspace, CloseRead, Fact, GcKept, GcPlan, KeptOf, Prepared, ReapCandidate, ReapRead, RestoredWorkspace,
-    TakenSnapshot,
+    ArchivedWorkspace, CloseRead, Fact, GcKept, GcPlan, KeptOf, OperationEnd, Prepared, ReapCandidate, ReapRead,
+    RestoredWorkspace, TakenSnapshot,
 };
 
 /// Time that a job may take.
@@ -55,7 +56,10 @@ impl Sim {
     /// One of the verbs on workspaces.
     pub fn ask_of_workspace(&mut self) {
         let all: Vec<WorkspaceId> = self.disk.rows.workspaces.keys().copied().collect();
-        let Some(id) = self.rng.pick(&all) else { return };
+        // Those of issues are what runs come back to.
+        let of_issues: Vec<WorkspaceId> = all.iter().copied().filter(|id| self.issue_of(*id).is_some()).collect();
+        let from = if self.rng.permille(500) && !of_issues.is_empty() { of_issues } else { all };
+        let Some(id) = self.rng.pick(&from) else { return };
         let snapshots: Vec<SnapshotId> =
             self.disk.rows.snapshots.values().filter(|s| s.workspace_id == id).map(|s| s.id).collect();
         let (kind, args) = match self.rng.below(12) {
@@ -80,7 +84,43 @@ impl Sim {
                 r.expect = Some(json!([{ "id": id.text(), "version": version }]));
             }
         });
+        if matches!(kind, "workspace.archive" | "workspace.restore") && self.rng.permille(700) {
+            self.come_to(id);
+        }
         self.after(10, Event::Wake);
+    }
+
+    /// Asks to stop a job that runs, now and then; says whether it did.
+    pub fn stop_a_job(&mut self) -> bool {
+        let running = self.disk.rows.operations.values().filter(|o| o.status == OperationStatus::Running);
+        let job = running.filter(|o| running_job::name(o).is_some()).find_map(|o| o.execution_workspace_id);
+        let Some(id) = job.filter(|_| self.rng.permille(300)) else { return false };
+        let grace = self.rng.range(0, 20_000);
+        self.insert_request("workspace.stop_job", |r| {
+            r.target_type = Some("workspace".into());
+            r.target_id = Some(id.text());
+            r.args = json!({ "grace_ms": grace });
+        });
+        self.after(10, Event::Wake);
+        true
+    }
+
+    /// The issue whose runs come to a workspace.
+    fn issue_of(&self, id: WorkspaceId) -> Option<IssueRow> {
+        let rows = &self.disk.rows;
+        let issue = rows.workspaces.get(&id)?.cwd.as_deref()?.strip_prefix("/w/")?.parse().ok()?;
+        rows.issues.get(&issue).cloned()
+    }
+
+    /// Starts a run that works in a workspace: it may meet what was just asked of that.
+    fn come_to(&mut self, id: WorkspaceId) {
+        let Some(issue) = self.issue_of(id) else { return };
+        let agents = self.disk.rows.agents.values().filter(|a| a.project_id == issue.project_id && a.name == "plain");
+        let Some(agent) = agents.map(|a| a.id).next() else { return };
+        self.insert_request("run.start", |r| {
+            r.target_id = Some(agent.text());
+            r.args = json!({ "issue": issue.identifier });
+        });
     }
 
     /// What is read beside the loop for a request.
@@ -239,7 +279,15 @@ impl Sim {
             }
             return;
         }
-        let open = self.disk.rows.operations.get(&id).is_some_and(|o| o.status == OperationStatus::Running);
+        let operation = self.disk.rows.operations.get(&id);
+        let open = operation.is_some_and(|o| o.status == OperationStatus::Running);
+        if open && operation.and_then(running_job::stop_asked).is_some() {
+            // It was asked to stop before it began.
+            self.world.forbidden.insert(dir);
+            let end = OperationEnd { status: OperationStatus::Failed, ..OperationEnd::default() };
+            let done = Some(Task::Workspace { action, stage: WorkspaceStage::Done });
+            return self.tell_then(Fact::OperationEnded { operation: id, end }, done);
+        }
         if !open || self.world.forbidden.contains(&dir) {
             return self.tell(Fact::ActionDone { action });
         }
@@ -281,6 +329,25 @@ impl Sim {
                 && place != real
             {
                 return Err(format!("W-{number} is said to lie in {place} and lies in {real}"));
+            }
+        }
+        for run in rows.runs.values().filter(|r| r.status == RunStatus::Running && r.step == Some(Step::Realise)) {
+            let detail = rows.steps.get(&StepId(run.id, Step::Realise)).and_then(|s| s.detail.as_ref());
+            let Some(waits) = detail.and_then(|d| d.get("waits_for")) else { continue };
+            let id = waits["workspace_id"].as_str().and_then(|t| t.parse::<WorkspaceId>().ok());
+            let restored = |id: WorkspaceId| {
+                let text = id.text();
+                let restores = |a: &&ActionRow| a.kind == ActionKind::RestoreWorkspace && a.entity_id == text;
+                rows.actions.values().filter(restores).any(|a| is_open(a.status))
+            };
+            let is_between = |id: WorkspaceId| {
+                rows.workspaces.get(&id).is_some_and(|w| w.status == WorkspaceStatus::Archiving) || restored(id)
+            };
+            if !id.is_some_and(is_between) {
+                return Err(format!("R-{} waits for {}, which has ended", run.number, waits["workspace"]));
+            }
+            if run.workspace_id.is_some() {
+                return Err(format!("R-{} waits for a workspace and counts as a user of one", run.number));
             }
         }
         let mut jobs: BTreeSet<&str> = BTreeSet::new();

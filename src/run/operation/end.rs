@@ -59,7 +59,9 @@ pub async fn report(
     .await
     .unwrap_or_default();
     let result = error.as_ref().map_or(Ok(()), |error| Err(words(shown, error, &gathered)));
+    let stop = exit.as_ref().and_then(|e| e.stop.as_ref());
     let end = OperationEnd {
+        stopped: stop.is_some_and(|s| s.delivered && s.reason != "timeout"),
         status: if error.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded },
         exit_code: exit.as_ref().and_then(|e| e.code),
         signal: exit.as_ref().and_then(|e| e.signal.clone()),

@@ -9,6 +9,9 @@ use super::{Miss, is_ours, no_answer, one_line};
 use crate::process::brief::{self, End};
 use crate::process::signal;
 
+/// Exit code of a shell that finds no such program.
+const UNKNOWN: i32 = 127;
+
 /// What is run.
 pub struct CommandProbe {
     /// Program and arguments, rendered.
@@ -38,6 +41,7 @@ impl CommandProbe {
     pub(super) fn run(&self, limit: Duration) -> Result<(), Miss> {
         let done = brief::run(self.command(), &self.tag, limit);
         let is_ours = matches!(&done.end, End::Failed(error) if is_ours(error));
+        let is_final = self.is_unknown(&done.end);
         let how = match done.end {
             End::Code(0) => return Ok(()),
             End::Code(code) => format!("ended with {code}"),
@@ -47,7 +51,19 @@ impl CommandProbe {
         };
         let said = one_line(&self.redacted(done.said));
         let colon = if said.is_empty() { "" } else { ": " };
-        Err(Miss { words: format!("the check `{}` {how}{colon}{said}", self.shown), is_ours })
+        Err(Miss { words: format!("the check `{}` {how}{colon}{said}", self.shown), is_ours, is_final })
+    }
+
+    /// Whether there is no such program. One that is named by its path may still be made by what is just starting; one
+    /// that is looked for on PATH is there or is not.
+    fn is_unknown(&self, end: &End) -> bool {
+        let program = self.argv.first().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
+        let missing = match end {
+            End::Failed(error) => !self.shell && error.kind() == std::io::ErrorKind::NotFound && self.cwd.is_dir(),
+            End::Code(code) => self.shell && *code == UNKNOWN,
+            End::Signal(_) | End::TimedOut => false,
+        };
+        missing && !program.contains('/')
     }
 
     fn command(&self) -> Command {

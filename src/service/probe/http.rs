@@ -61,7 +61,7 @@ pub(super) fn get(url: &str, limit: Duration) -> Result<(), Miss> {
 fn miss(error: &ureq::Error, url: &str, limit: Duration) -> Miss {
     // A socket with a limit says by `WouldBlock` that nothing came in time.
     let ours = matches!(error, ureq::Error::Io(e) if e.kind() != ErrorKind::WouldBlock && is_ours(e));
-    Miss { words: words(error, url, limit), is_ours: ours }
+    Miss { words: words(error, url, limit), is_ours: ours, is_final: false }
 }
 
 fn words(error: &ureq::Error, url: &str, limit: Duration) -> String {

@@ -54,17 +54,19 @@ pub struct Miss {
     pub words: String,
     /// This machine had nothing left to ask with: it says nothing about who was to be asked.
     pub is_ours: bool,
+    /// Asking again would not help: there is nothing that could be asked with.
+    pub is_final: bool,
 }
 
 impl Miss {
     /// What came was no good answer.
     fn bad(words: String) -> Self {
-        Self { words, is_ours: false }
+        Self { words, is_ours: false, is_final: false }
     }
 
     /// The same for an error of a system call, which may be about us.
     fn of(error: &io::Error, words: String) -> Self {
-        Self { words, is_ours: is_ours(error) }
+        Self { words, is_ours: is_ours(error), is_final: false }
     }
 }
 
@@ -135,7 +137,9 @@ impl Probe {
 
 async fn beside(work: impl FnOnce() -> Result<(), Miss> + Send + 'static) -> Result<(), Miss> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Miss { words: format!("the check itself failed: {e}"), is_ours: true }))
+    done.unwrap_or_else(|e| {
+        Err(Miss { words: format!("the check itself failed: {e}"), is_ours: true, is_final: false })
+    })
 }
 
 /// That nothing came in time.

@@ -60,6 +60,7 @@ words! {
         WorkspaceSnapshot = "workspace.snapshot",
         WorkspaceRestore = "workspace.restore",
         WorkspaceRunJob = "workspace.run_job",
+        WorkspaceStopJob = "workspace.stop_job",
         WorkspaceReap = "workspace.reap",
         AgentResetSession = "agent.reset_session",
         IssueCreate = "issue.create",

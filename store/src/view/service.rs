@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use serde::Serialize;
 use wharf_model::column::{Cell, Column, Row};
+use wharf_model::rules::service_restart;
 use wharf_model::*;
 
 use super::{Conditions, Page, column, first, one_more, page, select};
@@ -36,6 +37,8 @@ pub struct OtherService {
     pub name: String,
     /// Where it is in its life.
     pub status: ServiceStatus,
+    /// Why those that need it may suffer, and since when; none while it is well.
+    pub ill: Option<(String, Option<UnixMillis>)>,
 }
 
 /// A run that uses a service.
@@ -93,8 +96,7 @@ fn with_users(conn: &Connection, mut items: Vec<ServiceItem>) -> rusqlite::Resul
 
 /// What they need, and which of those that have not ended need them.
 fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
-    let mut other =
-        conn.prepare_cached("SELECT id, number, name, status FROM workspace_runtime_services WHERE id = ?1")?;
+    let mut other = conn.prepare_cached(&format!("SELECT {OTHER} FROM workspace_runtime_services WHERE id = ?1"))?;
     for item in items.iter_mut() {
         for id in wharf_model::rules::service_order::needs(&item.service) {
             let found = other.query_map([id.text()], other_service)?.next().transpose()?;
@@ -104,12 +106,12 @@ fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     if items.iter().all(|i| !i.service.status.is_open()) {
         return Ok(());
     }
-    let mut needing = conn.prepare_cached(
-        "SELECT id, number, name, status, waits_for FROM workspace_runtime_services \
+    let mut needing = conn.prepare_cached(&format!(
+        "SELECT {OTHER}, waits_for FROM workspace_runtime_services \
          WHERE status IN ('starting', 'running', 'stopping', 'backoff') AND waits_for IS NOT NULL ORDER BY number",
-    )?;
+    ))?;
     let needing: Vec<(OtherService, String)> =
-        needing.query_map([], |row| Ok((other_service(row)?, column(row, 4)?)))?.collect::<Result<_, _>>()?;
+        needing.query_map([], |row| Ok((other_service(row)?, column(row, 9)?)))?.collect::<Result<_, _>>()?;
     for item in items.iter_mut().filter(|i| i.service.status.is_open()) {
         let id = item.service.id.text();
         let needs = |listed: &str| serde_json::from_str::<Vec<String>>(listed).is_ok_and(|ids| ids.contains(&id));
@@ -118,8 +120,30 @@ fn needs(conn: &Connection, items: &mut [ServiceItem]) -> rusqlite::Result<()> {
     Ok(())
 }
 
+const OTHER: &str = "id, number, name, status, health, health_since, stopped_at, updated_at, error_code";
+
 fn other_service(row: &rusqlite::Row<'_>) -> rusqlite::Result<OtherService> {
-    Ok(OtherService { id: column(row, 0)?, number: column(row, 1)?, name: column(row, 2)?, status: column(row, 3)? })
+    let (status, health): (ServiceStatus, Health) = (column(row, 3)?, column(row, 4)?);
+    let (ill_since, stopped_at): (Option<UnixMillis>, Option<UnixMillis>) = (column(row, 5)?, column(row, 6)?);
+    let (updated_at, code): (UnixMillis, Option<String>) = (column(row, 7)?, column(row, 8)?);
+    let ended = stopped_at.or(Some(updated_at));
+    let ill = match status {
+        ServiceStatus::Running if health == Health::Unhealthy => Some(("unhealthy", ill_since)),
+        ServiceStatus::Running => None,
+        ServiceStatus::Starting => Some(("starting", Some(updated_at))),
+        ServiceStatus::Stopping => Some(("stopping", Some(updated_at))),
+        ServiceStatus::Backoff => Some(("between two starts", ended)),
+        ServiceStatus::Failed if code.as_deref() == Some(service_restart::CRASH_LOOP) => Some(("parked", ended)),
+        ServiceStatus::Failed => Some(("failed", ended)),
+        ServiceStatus::Stopped => Some(("stopped", ended)),
+    };
+    Ok(OtherService {
+        id: column(row, 0)?,
+        number: column(row, 1)?,
+        name: column(row, 2)?,
+        status,
+        ill: ill.map(|(word, since)| (word.to_owned(), since)),
+    })
 }
 
 /// Services that a run uses.

@@ -9,7 +9,7 @@ use crate::command::{Command, Level, Place};
 use crate::effect::{Effect, Question};
 use crate::overlay::Overlay;
 use crate::overlay::confirm::{Close, Confirm, Item};
-use crate::rows::{Expect, WorkspaceLine};
+use crate::rows::{Expect, OperationLine, WorkspaceLine};
 use crate::screen::browse::Browse;
 use crate::screen::workspaces::{CLOSE, DIFF, FACTS, OPERATIONS, SNAPSHOTS};
 
@@ -133,6 +133,21 @@ pub const COMMANDS: &[Command] = &[
     tab("workspace.diff-tab", "Diff", HERE, &["t f"], |app| app.workspaces.base_mut().show_tab(DIFF)),
     tab("workspace.close-check", "Close check", HERE, &["t c"], |app| app.workspaces.base_mut().show_tab(CLOSE)),
     Command {
+        name: "operation.stop",
+        title: "Stop the job that runs in {}",
+        help: "stop its job",
+        hint: "stop job",
+        places: HERE,
+        keys: &["X"],
+        level: Level::Preview,
+        legal: |app| match app.workspaces.running_job() {
+            Some(OperationLine { stopping: Some(by), .. }) => Err(format!("{by} has asked it to stop already")),
+            Some(_) => Ok(()),
+            None => Err("no job runs in it".to_owned()),
+        },
+        run: stop_job,
+    },
+    Command {
         name: "operation.log",
         title: "Log of the operation",
         help: "its log",
@@ -196,6 +211,21 @@ pub const RESTORE: &str = "workspace.restore";
 /// The workspace that was archived from here last and is not asked back yet.
 fn undone_next(app: &App) -> Option<WorkspaceId> {
     app.workspaces.archived().iter().rev().copied().find(|id| !app.waits_for(RESTORE, &id.text()))
+}
+
+/// Asks to stop the job that runs in the workspace, after a preview.
+fn stop_job(app: &mut App) {
+    let Some((job, workspace)) = app.workspaces.running_job().zip(app.workspaces.workspace()) else { return };
+    let item = Item {
+        question: Question::StopJobPreview(job.id),
+        name: format!("O-{} {}", job.number, job.running_job.as_deref().unwrap_or_default()),
+        target: ("workspace", workspace.id.text()),
+        preview: None,
+    };
+    let args = json!({ "operation": job.id.text() });
+    let now = app.env.now;
+    let confirm = Confirm::open(("stop", "Stopping"), "workspace.stop_job", args, vec![item], now, &mut app.outbox);
+    app.open(Overlay::Confirm(Box::new(confirm)));
 }
 
 fn restorable(app: &App) -> Result<(), String> {

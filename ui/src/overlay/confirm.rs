@@ -200,6 +200,37 @@ impl Confirm {
         }
     }
 
+    /// Asks what stopping services with those that need them would do instead, or without.
+    fn turn_dependents(&mut self, app: &mut App) {
+        let with = self.stops_dependents();
+        if with.is_none() {
+            return;
+        }
+        for item in &mut self.items {
+            item.question = match (&item.question, with) {
+                (Question::StopPreview(id), Some(false)) => Question::StopAllPreview(*id),
+                (Question::StopAllPreview(id), Some(true)) => Question::StopPreview(*id),
+                _ => continue,
+            };
+            item.preview = None;
+            app.outbox.ask(item.question.clone());
+        }
+        // It is another question, so nothing in it has changed meanwhile.
+        self.before.clear();
+        self.said.clear();
+        (self.shown_at, self.asked_at, self.scroll) = (None, app.env.now, 0);
+    }
+
+    /// Whether services that need the one to be stopped are stopped with it; none where there is no such question.
+    fn stops_dependents(&self) -> Option<bool> {
+        let all = self.items.iter().any(|i| matches!(i.question, Question::StopAllPreview(_)));
+        let needed = self.doable().any(|(item, preview)| {
+            matches!(item.question, Question::StopPreview(_))
+                && preview.args.iter().any(|(key, _)| *key == "dependents")
+        });
+        (all || needed).then_some(all)
+    }
+
     /// Takes a preview, whoever asked for it: the screen below looks again from time to time.
     pub fn answer(&mut self, question: &Question, answer: &Result<Answer, String>, now: UnixMillis) {
         let Some(at) = self.items.iter().position(|i| i.question == *question) else { return };
@@ -292,6 +323,7 @@ impl Confirm {
                     self.lines().into_iter().map(|(verb, what, how)| format!("{verb:<9} {what}  {how}")).collect();
                 app.copy(format!("{}\n{}", self.title, words.join("\n")));
             }
+            KeyCode::Char('d') => self.turn_dependents(app),
             KeyCode::Char('y') if read => return self.confirm(app),
             _ => {}
         }
@@ -465,6 +497,11 @@ impl Confirm {
             at = canvas.put(at, keys_y, width, "y", key);
             let what = if self.items.len() == 1 { what } else { format!("{able} of {}", self.items.len()) };
             at = canvas.put(at + 1, keys_y, width, &format!("{} {what}", self.verb), ground) + 4;
+        }
+        if let Some(with) = self.stops_dependents() {
+            at = canvas.put(at, keys_y, inner.right().saturating_sub(at), "d", key);
+            let words = if with { "alone" } else { "with those that need it" };
+            at = canvas.put(at + 1, keys_y, inner.right().saturating_sub(at + 1), words, ground) + 4;
         }
         at = canvas.put(at, keys_y, inner.right().saturating_sub(at), "Esc", key);
         canvas.put(

@@ -157,6 +157,12 @@ pub struct OperationLine {
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
+    /// The job that it runs, while it runs.
+    pub running_job: Option<String>,
+    /// Who wants it stopped, while it is not.
+    pub stopping: Option<String>,
+    /// Version of the row.
+    pub version: i64,
 }
 impl OperationLine {
     /// What it did: its command where that says it, else its phase as well.

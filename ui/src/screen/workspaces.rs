@@ -132,6 +132,13 @@ impl Workspaces {
         all.iter().find(|o| Some(o.id) == self.at).or_else(|| all.first())
     }
 
+    /// The job that runs in the workspace: the chosen operation where that is one, else the newest.
+    pub fn running_job(&self) -> Option<&OperationLine> {
+        let is_job = |o: &&OperationLine| o.running_job.is_some();
+        let chosen = self.operation().filter(|_| self.base.tab == OPERATIONS).filter(is_job);
+        chosen.or_else(|| self.operations().iter().find(is_job))
+    }
+
     /// The snapshot that was chosen: the one under the cursor of its tab, while that has the focus.
     pub fn snapshot(&self) -> Option<&SnapshotLine> {
         self.snapshot_shown().filter(|_| self.base.tab == SNAPSHOTS && self.base.list.detail)

@@ -4,6 +4,7 @@ use super::fact;
 use crate::console::checkouts::Known;
 use crate::console::questions::filter::Facts;
 use wharf_model::filter::{Field, Status};
+use wharf_model::rules::running_job;
 use wharf_model::{
     Kind, OperationPhase, OperationStatus, SnapshotStatus, UnixMillis, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
     WorkspaceStrategy,
@@ -195,7 +196,10 @@ fn shown_command(command: &str) -> String {
 /// An operation.
 pub fn operation(item: &view::OperationItem) -> OperationLine {
     let row = &item.operation;
+    let runs = row.status == OperationStatus::Running;
+    let stopping = running_job::stop_asked(row).filter(|_| runs).map(|stop| stop.by);
     let (class, word) = match row.status {
+        OperationStatus::Running if stopping.is_some() => (Class::Alive, "stopping"),
         OperationStatus::Running => (Class::Alive, "running"),
         OperationStatus::Succeeded => (Class::Good, "done"),
         OperationStatus::Failed => (Class::Bad, "failed"),
@@ -213,6 +217,9 @@ pub fn operation(item: &view::OperationItem) -> OperationLine {
         finished_at: row.finished_at,
         exit_code: row.exit_code,
         error: row.error.clone(),
+        running_job: running_job::name(row).filter(|_| runs).map(str::to_owned),
+        stopping,
+        version: row.version,
     }
 }
 

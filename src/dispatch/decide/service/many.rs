@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 use wharf_model::rules::service_desired::after_action;
-use wharf_model::rules::service_order::{dependents, is_of_workspace, judged, judged_together};
+use wharf_model::rules::service_order::{Dependents, is_of_workspace};
 use wharf_model::{Kind, RequestKind, RequestRow, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceRow};
 
 use super::by_hand::{restart_by_hand, start_by_hand, stop_by_hand};
 use super::desired::meant;
+use super::in_order::{check, refuse_needed, stop_in_order};
 use super::{find, stop};
 use crate::dispatch::decide::Deciding;
-use crate::dispatch::decide::release::check_unchanged;
 use crate::dispatch::input::{Actor, Refusal};
 
 /// Services of a workspace: those that are kept for it, and those that run inside its directory.
@@ -64,11 +64,17 @@ pub(crate) fn carry_out(
         };
         return Err(Refusal::new("illegal_state", format!("{number} has {which}: {why}")));
     }
-    let judged = chosen.iter().map(|s| {
-        let needed_by = dependents(d.state().services.values(), s.id).map(|o| o.id);
-        judged(s, d.state().users_of(s.id), needed_by)
-    });
-    check_unchanged(asked, &judged_together(judged.collect::<Vec<_>>()))?;
+    let ids: Vec<ServiceId> = chosen.iter().map(|s| s.id).collect();
+    let said = Dependents::of(&asked.args);
+    if kind == RequestKind::ServiceStop && said == Some(Dependents::Stop) {
+        let mut result = stop_in_order(d, asked, &ids, actor)?;
+        result["workspace"] = json!(number);
+        return Ok(result);
+    }
+    check(d.state(), asked, &ids)?;
+    if kind == RequestKind::ServiceStop && said.is_none() {
+        refuse_needed(d.state(), &ids)?;
+    }
     let (mut services, mut refused) = (Vec::new(), Vec::new());
     for service in chosen {
         let id = service.id;

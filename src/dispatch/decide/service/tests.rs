@@ -13,6 +13,8 @@ use crate::dispatch::simulate::bench::{Bench, exit};
 use crate::dispatch::simulate::setup;
 use ServiceStatus::{Backoff, Failed, Running, Starting, Stopped, Stopping};
 
+mod in_order;
+
 /// A run that waits for its services.
 fn waiting(bench: &mut Bench, agent: &str, issue: Option<&str>) -> RunId {
     let run = bench.start(agent, issue);
@@ -395,7 +397,10 @@ fn a_stop_names_who_loses_the_service_and_holds_to_what_was_shown() {
     let (cache, version) = (bench.service("cache").id, bench.service("cache").version);
     let api = bench.service("api").id;
     let stop = |bench: &mut Bench, expect: Value| {
-        let row = bench.request("service.stop", |r| (r.target_id, r.expect) = (Some(cache.text()), Some(expect)));
+        let row = bench.request("service.stop", |r| {
+            (r.target_id, r.expect) = (Some(cache.text()), Some(expect));
+            r.args = json!({ "dependents": "leave" });
+        });
         bench.decide(&Input::Request(Box::new(row.clone()), Prepared::Nothing));
         bench.state.requests[&row.id].clone()
     };

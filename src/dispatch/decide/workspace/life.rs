@@ -9,7 +9,7 @@ use wharf_model::{
 };
 
 use super::rows::{remember, remembered};
-use super::{archive, job, reap, restore, snapshot};
+use super::{archive, job, job_stop, reap, restore, snapshot, wait};
 use crate::dispatch::decide::request::Reached;
 use crate::dispatch::decide::{Deciding, about, is_open};
 use crate::dispatch::input::{Actor, Prepared, Refusal};
@@ -27,14 +27,16 @@ pub(crate) fn accept(
         RequestKind::WorkspaceSnapshot => snapshot::accept(d, row, prepared, actor),
         RequestKind::WorkspaceRestore => restore::accept(d, row, prepared, actor),
         RequestKind::WorkspaceRunJob => job::accept(d, row, actor),
+        RequestKind::WorkspaceStopJob => job_stop::accept(d, row, actor),
         RequestKind::WorkspaceReap => reap::accept(d, row, prepared, actor),
         _ => Err(Refusal::new("illegal_state", format!("{} is no verb on workspaces", row.kind))),
     }
 }
 
-/// Goes on with what waits for services to end.
+/// Goes on with what waits for services to end, and then with the runs that wait for a workspace.
 pub(crate) fn carry_on(d: &mut Deciding<'_, '_>) {
     archive::carry_on_all(d);
+    wait::carry_on(d);
 }
 
 /// Whether [`reached`] tells when requests of this kind have ended.
@@ -45,6 +47,7 @@ pub(crate) const fn settles(kind: RequestKind) -> bool {
             | RequestKind::WorkspaceSnapshot
             | RequestKind::WorkspaceRestore
             | RequestKind::WorkspaceRunJob
+            | RequestKind::WorkspaceStopJob
             | RequestKind::WorkspaceReap
     )
 }
@@ -53,6 +56,7 @@ pub(crate) const fn settles(kind: RequestKind) -> bool {
 pub(crate) fn reached(d: &Deciding<'_, '_>, row: &RequestRow, kind: RequestKind) -> Option<Reached> {
     match kind {
         RequestKind::WorkspaceReap => reap::reached(d, row),
+        RequestKind::WorkspaceStopJob => job_stop::reached(d, row),
         RequestKind::WorkspaceArchive => {
             let id = row.target_id.as_deref().and_then(|t| t.parse::<WorkspaceId>().ok());
             let at_it = id.and_then(|id| d.tx.get::<WorkspaceRow>(id));

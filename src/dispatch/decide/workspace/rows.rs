@@ -68,24 +68,46 @@ pub(super) fn is_at(state: &State, id: WorkspaceId, kind: ActionKind) -> bool {
     open_actions(state, id).any(|a| a.kind == kind)
 }
 
-/// Why nobody may begin to work in a workspace just now; none when one may.
-pub(crate) fn closed_to_runs(state: &State, id: WorkspaceId) -> Option<String> {
+/// What is being done to a workspace, after which runs may come to it again, or to what stands in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// It is being archived.
+    Archived,
+    /// It is being brought back, or becomes what a snapshot of it was.
+    Restored,
+}
+
+impl Between {
+    /// What it is about to be.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Archived => "archived",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// Whether a workspace is just on its way from one state to another, so that whoever comes to it waits.
+pub(crate) fn between(state: &State, id: WorkspaceId) -> Option<Between> {
     let workspace = state.workspaces.get(&id)?;
-    let number = Kind::Workspace.number(workspace.number);
     if mutant!(ArchivedInUse) {
         return None;
     }
-    if workspace.status == WorkspaceStatus::CleanupFailed {
-        let why = workspace.failure_reason.as_deref().unwrap_or("its clean-up failed");
-        return Some(format!(
-            "archiving {number} has failed ({why}); `wharf workspace archive {number}` goes on with it"
-        ));
-    }
     if workspace.status == WorkspaceStatus::Archiving {
-        return Some(format!("{number} is being archived; start this run again when that has ended"));
+        return Some(Between::Archived);
     }
-    is_at(state, id, ActionKind::RestoreWorkspace)
-        .then(|| format!("{number} is being restored; start this run again when that has ended"))
+    is_at(state, id, ActionKind::RestoreWorkspace).then_some(Between::Restored)
+}
+
+/// Why nobody may begin to work in a workspace before somebody has acted; none when one may.
+pub(super) fn closed_to_runs(state: &State, id: WorkspaceId) -> Option<String> {
+    let workspace = state.workspaces.get(&id)?;
+    let number = Kind::Workspace.number(workspace.number);
+    if mutant!(ArchivedInUse) || workspace.status != WorkspaceStatus::CleanupFailed {
+        return None;
+    }
+    let why = workspace.failure_reason.as_deref().unwrap_or("its clean-up failed");
+    Some(format!("archiving {number} has failed ({why}); `wharf workspace archive {number}` goes on with it"))
 }
 
 /// What the row of a workspace that is being archived remembers of it.

@@ -127,15 +127,13 @@ fn a_live_run_blocks_and_none_begins_in_what_is_being_archived() {
     let late = bench.start("plain", None);
     bench.grant(late);
     bench.make_workspace(late, &cwd);
-    assert_eq!(bench.status(late), RunStatus::Failed);
-    assert!(bench.run(late).error.as_ref().unwrap().contains("W-1 is being archived"));
+    assert_eq!((bench.status(late), bench.run(late).workspace_id), (RunStatus::Running, None), "it waits");
     assert_eq!(status(&bench, id), WorkspaceStatus::Archiving);
     // What was archived is history: whoever works there again has a workspace of its own.
     moved(&mut bench, id);
-    let next = bench.start("plain", None);
-    bench.grant(next);
-    bench.make_workspace(next, &cwd);
-    assert_ne!(bench.run(next).workspace_id, Some(id));
+    bench.make_workspace(late, &cwd);
+    assert_eq!(bench.run(late).step, Some(Step::Execute));
+    assert!(bench.run(late).workspace_id.is_some_and(|own| own != id));
     assert_eq!(status(&bench, id), WorkspaceStatus::Archived);
 }
 
@@ -221,7 +219,7 @@ fn one_that_is_still_being_restored_stays_closed_when_its_time_is_over() {
     ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
     bench.wait(20 * 60_000);
     assert_eq!(status(&bench, id), WorkspaceStatus::Realising);
-    assert!(super::closed_to_runs(&bench.state, id).is_some());
+    assert!(super::between(&bench.state, id).is_some());
     let action = bench.action(ActionKind::RestoreWorkspace, &id.text()).unwrap();
     bench.fact(Fact::WorkspaceRestored { action, workspace: id, back: Box::default() });
     assert_eq!(status(&bench, id), WorkspaceStatus::Idle);
@@ -424,3 +422,6 @@ fn a_directory_that_is_gone_is_noticed_and_may_come_back() {
     assert_eq!(status(&bench, id), WorkspaceStatus::Idle);
     assert_eq!(bench.state.workspaces[&id].failure_reason, None);
 }
+
+mod job_stop;
+mod wait;

@@ -14,6 +14,7 @@ pub mod queue;
 pub mod reap;
 pub mod release;
 pub mod reuse_key;
+pub mod running_job;
 pub mod service_desired;
 pub mod service_order;
 pub mod service_restart;

@@ -24,6 +24,52 @@ pub fn dependents<'a>(
     services.into_iter().filter(move |s| s.status.is_open() && needs(s).contains(&of))
 }
 
+/// What a request to stop a service says of those that need it: its argument `dependents`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dependents {
+    /// They are stopped first, in the reverse order of their start.
+    Stop,
+    /// They go on without it.
+    Leave,
+}
+
+impl Dependents {
+    /// As it stands in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Leave => "leave",
+        }
+    }
+
+    /// What the arguments of a request say; none when they say nothing of them.
+    pub fn of(args: &Value) -> Option<Self> {
+        let said = args.get("dependents")?.as_str()?;
+        [Self::Stop, Self::Leave].into_iter().find(|d| d.as_str() == said)
+    }
+}
+
+/// Services in the order in which they are stopped together with all that need them: each after those.
+pub fn stop_order<'a>(services: &[&'a ServiceRow], of: &[ServiceId]) -> Vec<&'a ServiceRow> {
+    fn visit<'a>(all: &[&'a ServiceRow], id: ServiceId, seen: &mut Vec<ServiceId>, order: &mut Vec<&'a ServiceRow>) {
+        if seen.contains(&id) {
+            return;
+        }
+        seen.push(id);
+        let mut next: Vec<&ServiceRow> = dependents(all.iter().copied(), id).collect();
+        next.sort_unstable_by_key(|s| s.number);
+        for other in next {
+            visit(all, other.id, seen, order);
+        }
+        order.extend(all.iter().find(|s| s.id == id));
+    }
+    let (mut seen, mut order) = (Vec::new(), Vec::new());
+    for id in of {
+        visit(services, *id, &mut seen, &mut order);
+    }
+    order
+}
+
 /// What a request to stop or restart a service was judged by: its row, and who uses it.
 pub fn judged(
     service: &ServiceRow,
@@ -85,6 +131,36 @@ mod tests {
         let judged = judged(&db, [RunId(uuid::Uuid::from_u128(7))], found);
         assert_eq!(judged.len(), 4);
         assert_eq!(judged[0], Judged { id: db.id.text(), version: db.version });
+    }
+
+    #[test]
+    fn who_is_stopped_before_whom() {
+        let id = |n| ServiceId(uuid::Uuid::from_u128(n));
+        let row = |n: u128, status, needs: &[u128]| {
+            let needs: Vec<ServiceId> = needs.iter().map(|n| id(*n)).collect();
+            ServiceRow { id: id(n), number: n as i64, status, waits_for: to_row(&needs), ..service() }
+        };
+        // 1 is needed by 2 and 3, 3 by 2 and 4; 5 needs it and does not run.
+        let rows = [
+            row(1, ServiceStatus::Running, &[]),
+            row(2, ServiceStatus::Running, &[1, 3]),
+            row(3, ServiceStatus::Backoff, &[1]),
+            row(4, ServiceStatus::Starting, &[3]),
+            row(5, ServiceStatus::Stopped, &[1]),
+        ];
+        let all: Vec<&ServiceRow> = rows.iter().collect();
+        let order = |of: &[u128]| -> Vec<i64> {
+            let of: Vec<ServiceId> = of.iter().map(|n| id(*n)).collect();
+            stop_order(&all, &of).into_iter().map(|s| s.number).collect()
+        };
+        for (of, expected) in
+            [(&[1][..], &[2, 4, 3, 1][..]), (&[3], &[2, 4, 3]), (&[2], &[2]), (&[1, 3], &[2, 4, 3, 1]), (&[9], &[])]
+        {
+            assert_eq!(order(of), expected, "{of:?}");
+        }
+        // Rows that need each other, which no config allows, end all the same.
+        let (a, b) = (row(1, ServiceStatus::Running, &[2]), row(2, ServiceStatus::Running, &[1]));
+        assert_eq!(stop_order(&[&a, &b], &[a.id]).len(), 2);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Around {
     pub config: Option<(String, u64)>,
     /// Services that must be ready before it, as far as they are not.
     pub waits_for: Vec<Other>,
+    /// Services that it was started with and needs, as far as they are not well.
+    pub needs: Vec<Need>,
     /// Services that need it and run.
     pub dependents: Vec<Other>,
     /// Who listens on a port that it wants, when that is not its own process: the port, and who.
@@ -42,6 +44,17 @@ pub struct Other {
     pub name: String,
     /// `starting`, `failed`.
     pub state: String,
+}
+
+/// A service that another one needs and that is not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// `S-3 db`.
+    pub name: String,
+    /// `parked`, `failed`, `unhealthy`.
+    pub state: String,
+    /// Since when.
+    pub since: Option<UnixMillis>,
 }
 
 words! {
@@ -310,6 +323,10 @@ impl Seen<'_> {
 
     /// What holds for every case: who wants it, who uses it, who needs it.
     fn common(&self, why: &mut Why) {
+        // Those that it waits for before its start are told as such.
+        if why.case != Case::Waiting {
+            self.needs(why);
+        }
         let by = self.row.desired_by.as_ref().map_or(String::new(), |by| format!(", by {by}"));
         let at_odds = match self.row.desired {
             Desired::Running => !self.row.status.is_live(),
@@ -329,6 +346,20 @@ impl Seen<'_> {
         if is_reported(self.row) {
             let reference = self.row.provider_ref.as_ref().map_or(String::new(), |r| format!(", its id there {r}"));
             why.evidence.push(("kept by".into(), format!("its adapter, not by wharf{reference}")));
+        }
+    }
+
+    /// What it needs and what is not well: the reason, where it is in trouble itself, and a warning where it is not.
+    fn needs(&self, why: &mut Why) {
+        let words: Vec<String> = self.around.needs.iter().map(|need| need.words(self.around.now)).collect();
+        if words.is_empty() || !self.row.status.is_open() && !why.case.is_trouble() {
+            return;
+        }
+        if why.case.is_trouble() {
+            why.rule.push(format!("it needs {}: what is wrong may well come from there", words.join(" and ")));
+        }
+        for (at, words) in words.into_iter().enumerate() {
+            why.evidence.insert(at, ("needs".into(), words));
         }
     }
 
@@ -360,6 +391,18 @@ impl Seen<'_> {
 
     fn is_off(&self) -> Option<&str> {
         self.config.as_ref().and_then(|c| c.disabled.as_deref()).filter(|r| !r.is_empty())
+    }
+}
+
+impl Need {
+    /// `S-3 db, which is parked since 17:03:05 UTC, 10m ago`.
+    fn words(&self, now: UnixMillis) -> String {
+        let since = self.since.map_or_else(String::new, |at| {
+            let clock = at.rfc3339();
+            let time = clock.get(11..19).unwrap_or(&clock);
+            format!(" since {time} UTC, {} ago", span(at.until(now)))
+        });
+        format!("{}, which is {}{since}", self.name, self.state)
     }
 }
 

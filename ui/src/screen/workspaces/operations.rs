@@ -25,7 +25,10 @@ pub(super) fn ending(operation: &OperationLine) -> String {
     match (&operation.error, operation.exit_code) {
         (Some(error), _) => error.clone(),
         (None, Some(code)) => format!("exit {code}"),
-        (None, None) => operation.word.clone(),
+        (None, None) => match &operation.stopping {
+            Some(by) => format!("{} by {by}", operation.word),
+            None => operation.word.clone(),
+        },
     }
 }
 

@@ -176,6 +176,33 @@ fn a_missing_variable_is_told_only_of_one_that_is_not_passed() {
 }
 
 #[test]
+fn what_it_needs_and_is_not_well_is_named_with_since_when() {
+    let db = Need { name: "S-3 db".into(), state: "parked".into(), since: Some(NOW.plus(-600_000)) };
+    let clock = NOW.plus(-600_000).rfc3339()[11..19].to_owned();
+    let words = format!("S-3 db, which is parked since {clock} UTC, 10m ago");
+    let around = Around { needs: vec![db], ..around() };
+    let mut row = row(&config());
+    let table = [
+        // Status, health, whether it is named, whether as the reason.
+        (ServiceStatus::Running, Health::Healthy, true, false),
+        (ServiceStatus::Running, Health::Unhealthy, true, true),
+        (ServiceStatus::Backoff, Health::Unhealthy, true, true),
+        (ServiceStatus::Failed, Health::Unhealthy, true, true),
+        (ServiceStatus::Stopped, Health::Unknown, false, false),
+    ];
+    for (status, health, named, blamed) in table {
+        (row.status, row.health) = (status, health);
+        if status == ServiceStatus::Stopped {
+            (row.error, row.error_code, row.exit_code) = (None, None, None);
+        }
+        let page = why(&row, &around);
+        assert_eq!(evidence(&page, "needs") == Some(&*words), named, "{status} {health}: {page:?}");
+        let reason = page.rule.iter().any(|r| r.contains(&words));
+        assert_eq!(reason, blamed, "{status} {health}: {page:?}");
+    }
+}
+
+#[test]
 fn spans_are_short() {
     let spans = [400, 9_000, 60_000, 90_000, 600_000, 7_200_000].map(span);
     assert_eq!(spans, ["0.4s", "9s", "60s", "90s", "10m", "2h"]);

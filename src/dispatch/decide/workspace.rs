@@ -208,6 +208,7 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
         trash_path: None,
         trash_until: None,
         trash_bytes: None,
+        trash_more: None,
         version: 0,
         created_at: now,
         updated_at: now,

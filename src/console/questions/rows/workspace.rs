@@ -176,6 +176,7 @@ pub const fn phase_words(phase: OperationPhase) -> &'static str {
         OperationPhase::WorkspaceSnapshot => "snapshot",
         OperationPhase::WorkspaceRestore => "restore",
         OperationPhase::WorkspaceClone => "clone",
+        OperationPhase::TrashEmptying => "empty the trash",
         OperationPhase::ServicePrestart => "check before a service starts",
     }
 }

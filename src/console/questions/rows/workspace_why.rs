@@ -206,6 +206,7 @@ mod tests {
             trash_path: None,
             trash_until: None,
             trash_bytes: None,
+            trash_more: None,
             version: 2,
             created_at: NOW,
             updated_at: NOW,

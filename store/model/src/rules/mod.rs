@@ -20,6 +20,7 @@ pub mod service_restart;
 pub mod service_why;
 pub mod template;
 pub mod transition;
+pub mod trash;
 pub mod work_place;
 pub mod workspace_environment;
 

@@ -48,7 +48,8 @@ pub fn empty(p: &Place, trash_path: &Path) -> Result<trash::Emptied, KeepError> 
         trash_path: trash_path.to_owned(),
         project: p.project,
         workspace: p.workspace,
-        time: Duration::from_mins(1),
+        repo: Some(p.repo.clone()),
+        pass: Duration::from_mins(1).into(),
     })
 }
 
@@ -354,7 +355,8 @@ fn emptying_removes_all_of_it_and_nothing_else() {
         trash_path: record.trash_path.clone(),
         project: p.project,
         workspace: WorkspaceId(Uuid::now_v7()),
-        time: Duration::from_secs(1),
+        repo: Some(p.repo.clone()),
+        pass: Duration::from_secs(1).into(),
     };
     assert!(matches!(trash::empty(&wrong), Err(KeepError::BadRecord { .. })));
     for path in [p.repo.clone(), p.tree.with_file_name(".trash"), p.root.join("outside")] {
@@ -380,7 +382,8 @@ fn emptying_removes_all_of_it_and_nothing_else() {
         trash_path: record.trash_path.clone(),
         project: p.project,
         workspace: p.workspace,
-        time: Duration::ZERO,
+        repo: Some(p.repo.clone()),
+        pass: Duration::ZERO.into(),
     };
     assert!(!trash::empty(&asked).unwrap().done);
     assert!(back(&p, &record.trash_path).is_err(), "what is being removed does not come back");

@@ -29,7 +29,7 @@ pub(crate) use restore::restored;
 use rows::closed_to_runs;
 pub(crate) use rows::gather;
 pub(crate) use snapshot::taken;
-pub(crate) use trash::{emptied, empty};
+pub(crate) use trash::{emptied, empty, parked};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
 pub(crate) fn planned(d: &mut Deciding<'_, '_>, run_id: RunId, attempt: u32, plan: &PlannedWorkspace) {
@@ -283,6 +283,13 @@ fn insert_operation(
     });
 }
 
+/// An operation is that far.
+pub(crate) fn operation_goes_on(d: &mut Deciding<'_, '_>, id: OperationId, text: &str) {
+    if d.tx.get::<OperationRow>(id).is_some_and(|o| o.status == OperationStatus::Running) {
+        d.tx.update::<OperationRow>(id, |o| o.stdout_excerpt = Some(text.to_owned()));
+    }
+}
+
 /// An operation ended.
 pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &OperationEnd) {
     let open = d.tx.get::<OperationRow>(id).is_some_and(|o| o.status == OperationStatus::Running);
@@ -295,7 +302,10 @@ pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &O
         o.exit_code = end.exit_code;
         o.signal.clone_from(&end.signal);
         o.error.clone_from(&end.error);
-        o.stdout_excerpt.clone_from(&end.stdout_excerpt);
+        // What a step without output said last of itself stays.
+        if end.stdout_excerpt.is_some() || o.log_ref.is_some() {
+            o.stdout_excerpt.clone_from(&end.stdout_excerpt);
+        }
         o.stderr_excerpt.clone_from(&end.stderr_excerpt);
         o.finished_at = Some(now);
         o.deadline_at = None;

@@ -315,7 +315,7 @@ fn a_snapshot_becomes_a_worktree_again() {
     let taken = p.root.join("taken");
     p.write(&taken, "stranger", "stays");
     let refused = restore::into_fresh(&FreshAsk { path: taken, ..fresh }, &p.builder());
-    assert!(matches!(refused, Err(KeepError::Taken { offer: Some(_), .. })), "{refused:?}");
+    assert!(matches!(refused, Err(KeepError::PlaceTaken { .. })), "{refused:?}");
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn a_path_that_is_taken_is_offered_another() {
     p.write(&p.tree, "u.txt", "u");
     let record = away(&p);
     p.write(&p.tree, "stranger", "stays");
-    let Err(KeepError::Taken { path, offer: Some(offer) }) = back(&p, &record.trash_path) else {
+    let Err(KeepError::PlaceTaken { path, offer, .. }) = back(&p, &record.trash_path) else {
         panic!("not refused with an offer");
     };
     assert_eq!((path, &offer), (p.tree.clone(), &p.tree.with_file_name("work-2")));

@@ -44,7 +44,7 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
     let lock = WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &holder)?;
     let parked = super::missing::make_room(&repo, ask, &facts)?;
     if !is_begun(ask, &facts)? {
-        let taken = || KeepError::Taken { path: ask.path.clone(), offer: Some(super::back::free(&ask.path)) };
+        let taken = || super::back::taken(&ask.path);
         match inspect::at_path(&ask.path)? {
             AtPath::Free | AtPath::EmptyDirectory => {}
             _ => return Err(taken()),

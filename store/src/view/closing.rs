@@ -169,12 +169,12 @@ impl Reader {
         Ok(cut(found, limit))
     }
 
-    /// Workspaces of which something lies in a trash.
+    /// Every workspace there is or was.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn workspaces_with_trash(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
-        self.read(with_trash)
+    pub fn all_workspaces(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
+        self.read(|conn| rows(conn, "ORDER BY number", []))
     }
 
     /// Snapshots that have been kept for long enough, the oldest first.

@@ -159,11 +159,11 @@ fn a_crash_while_emptying_is_finished_by_the_next() {
 fn a_crash_while_the_entry_of_a_lost_directory_is_kept_or_removed_loses_and_leaves_nothing() {
     let lost = || {
         let p = Place::new();
-        fill(&p);
-        let made = snapshot::take(&snapshots::ask(&p, KEPT)).unwrap();
         p.git(&p.tree, &["checkout", "-q", "--detach"]);
         let only = p.commit(&p.tree, "only.txt", "only its log reaches it");
         p.git(&p.tree, &["checkout", "-q", "work"]);
+        fill(&p);
+        let made = snapshot::take(&snapshots::ask(&p, KEPT)).unwrap();
         super::rich::mode(&p.tree.join("read-only"), 0o755);
         std::fs::remove_dir_all(&p.tree).unwrap();
         (p, made, only)

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +47,14 @@ pub(super) fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
     }
     if in_trash && to.symlink_metadata().is_ok() {
         return Err(taken(&to));
+    }
+    if in_trash {
+        // Before anything of git's is moved: what cannot come back stays whole in the trash.
+        let device = |path: &Path| path.metadata().map(|meta| meta.dev()).map_err(KeepError::io("look at", path));
+        let parent = to.parent().unwrap_or(&to);
+        if device(parent)? != device(&found.trash_path)? {
+            return Err(KeepError::TrashElsewhere { path: to, trash: found.trash_path });
+        }
     }
     if !record::file(&ask.trash_path).exists() {
         if let Some(trash) = ask.trash_path.parent() {

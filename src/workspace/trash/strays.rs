@@ -138,11 +138,12 @@ fn in_trash(trash: &Path, ask: &StraysAsk, found: &mut BTreeMap<String, Stray>, 
         return;
     }
     for name in names(trash, troubles) {
-        // What answers repeated calls of a restore goes by itself.
-        let Some(id) = unknown(&name, &[".json"], ask).filter(|_| !name.ends_with(".back.json")) else { continue };
+        let (id, is_record) = name.strip_suffix(".json").map_or((name.as_str(), false), |id| (id, true));
+        // What answers repeated calls of a restore (`<id>.back.json`) is no id, and goes by itself.
+        let Some(id) = unknown(id, &[], ask) else { continue };
         let stray = of(found, id);
         let path = trash.join(&name);
-        if name.ends_with(".json") {
+        if is_record {
             stray.record = Some(path);
         } else {
             stray.directory = Some(path);

@@ -232,7 +232,7 @@ fn dies_while_restoring_anew(point: &str) {
     let known = || -> Vec<String> {
         wharf_model::rules::trash::items(&workspace(&site)).into_iter().map(|item| item.place).collect()
     };
-    assert_eq!(known(), [first.clone()], "{point}");
+    assert_eq!(known(), std::slice::from_ref(&first), "{point}");
     assert_eq!(bytes(Path::new(&first)), before, "{point}: all of it lies in the trash still");
     let restored = bytes(&root(&row));
     let reigning = site.start();

@@ -443,9 +443,10 @@ fn a_trash_on_another_file_system_stays_whole() {
     let p = Place::new();
     p.write(&p.tree, "u.txt", "u");
     let before = all(&p);
-    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return eprintln!("skipped: there is no /dev/shm") };
+    let said = |why: &str| writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return said("there is no /dev/shm") };
     if elsewhere.path().metadata().unwrap().dev() == p.root.metadata().unwrap().dev() {
-        return eprintln!("skipped: /dev/shm is the same file system");
+        return said("/dev/shm is the same file system");
     }
     let record = away(&p);
     let refused = restore::bring_back(&BringBack {

@@ -99,3 +99,37 @@ fn an_archived_one_says_until_when_it_can_be_brought_back() {
     let human = place.wharf(&["workspace", "show", "W-1"]).expect(0).out;
     assert!(human.contains("1 changed, 1 untracked"), "{human}");
 }
+
+#[test]
+fn a_trash_that_no_row_knows_is_named_and_stays() {
+    let place = Place::new();
+    let cwd = worked(&place);
+    place.wharf(&["workspace", "archive", "W-1", "--yes"]).expect(0);
+    let shown = place.wharf(&["workspace", "show", "W-1", "--json"]).expect(0).json();
+    let item = &shown["workspace"]["trash"][0];
+    assert_eq!((&item["kind"], &item["place"]), (&"directory".into(), &shown["workspace"]["trash_path"]));
+    let name = item["name"].as_str().unwrap();
+    let human = place.wharf(&["workspace", "show", "W-1"]).expect(0).out;
+    assert!(human.contains("\nin the trash\n") && human.contains(name), "{human}");
+    let clean = place.wharf(&["doctor"]).out;
+    assert!(!clean.contains("no row knows"), "{clean}");
+    // As one that somebody copied, or that an older version forgot.
+    let trash = cwd.parent().unwrap().join(".trash");
+    let stray = trash.join("0199aaaa-0000-7000-8000-00000000beef");
+    std::fs::create_dir(&stray).unwrap();
+    std::fs::write(stray.join("left"), "behind").unwrap();
+    let told = place.wharf(&["doctor"]).out;
+    let place_of = stray.display().to_string();
+    assert!(told.contains("no row knows") && told.contains(&format!("rm -rf -- {place_of}")), "{told}");
+    assert!(!told.contains(name), "what is known is not named: {told}");
+    let listed = place.wharf(&["workspaces", "--inventory", "--archived"]).expect(0);
+    assert!(listed.err.contains(&place_of), "{}", listed.err);
+    assert!(stray.join("left").exists(), "nothing is removed");
+    let wrong = place.wharf(&["workspace", "restore", "W-1", "--trash", "nowhere"]).expect(3);
+    assert!(wrong.err.contains("names no directory in the trash of W-1"), "{}", wrong.err);
+    let last = &name[name.len() - 8..];
+    let dry = place.wharf(&["workspace", "restore", "W-1", "--trash", last, "--dry-run"]).expect(0).out;
+    assert!(dry.contains("its directory, all of it") && dry.contains(name), "{dry}");
+    place.wharf(&["workspace", "restore", "W-1", "--trash", last]).expect(0);
+    assert_eq!(std::fs::read(cwd.join("notes.txt")).unwrap(), b"todo");
+}

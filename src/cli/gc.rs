@@ -214,7 +214,7 @@ fn words(done: &GcDoc) -> String {
     }
     for kept in &done.kept {
         let size = kept.bytes.map_or_else(|| "–".to_owned(), format::size);
-        let what = if kept.entity == "trash" { "its directory in the trash" } else { "a snapshot" };
+        let what = if kept.entity == "trash" { "what its trash has" } else { "a snapshot" };
         out.push_str(&format!("{:<14} {size:>9}  {verb}: {what}, kept long enough\n", kept.number));
     }
     for file in &done.cache {

@@ -35,7 +35,8 @@ pub enum WorkspaceCommand {
     #[command(after_help = "Example:\n  wharf workspace snapshot W-7 --reason 'before the rebase'")]
     Snapshot(keep::SnapshotArgs),
     /// Bring an archived workspace back, or put a snapshot into one that is there
-    #[command(after_help = "Example:\n  wharf workspace restore W-7\n  wharf workspace restore W-7.2\n\n\
+    #[command(after_help = "Example:\n  wharf workspace restore W-7\n  wharf workspace restore W-7.2\n  \
+        wharf workspace restore W-7 --trash 9f3a61c2\n\n\
         What is there before a snapshot is put into it is kept as a snapshot of its own. That is asked about: without\n\
         a terminal --yes is needed, else it ends with 9.")]
     Restore(keep::RestoreArgs),

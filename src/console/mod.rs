@@ -43,7 +43,7 @@ pub(crate) mod lease_facts {
 pub(crate) mod workspace_facts {
     pub(crate) use super::checkouts::Known;
     pub(crate) use super::questions::rows::{is_shared, operation, workspace_state};
-    pub(crate) use super::questions::workspaces::{detail, restore_preview, stock};
+    pub(crate) use super::questions::workspaces::{RestoreFrom, detail, restore_preview, stock};
 }
 pub(crate) use questions::rows::{halted_now, has_terminal_now, restarts as service_restarts, run as run_line};
 use std::path::PathBuf;

@@ -183,7 +183,7 @@ pub struct GcKept {
 /// What of a workspace is kept for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptOf {
-    /// Its directory, in the trash.
+    /// What lies in a trash at the place that is named: a directory, or what git had of one.
     Trash(WorkspaceId),
     /// A snapshot of it.
     Snapshot(SnapshotId),
@@ -452,6 +452,8 @@ pub enum Fact {
     OwnOperationPlanned { owner: OperationOwner, operation: PlannedOperation },
     /// An operation that an earlier reign left under way was looked at. It changes no row.
     OperationObserved { operation: OperationId, verdict: Verdict, words: String },
+    /// How far an operation without a process is.
+    OperationProgress { operation: OperationId, text: String },
     /// An operation ended.
     OperationEnded { operation: OperationId, end: OperationEnd },
     /// The run's workspace is ready.
@@ -512,6 +514,8 @@ pub enum Fact {
     SnapshotTaken { action: ActionId, workspace: WorkspaceId, snapshot: Box<TakenSnapshot> },
     /// A workspace is about to be moved. It changes no row; the answer says whether it still may be.
     WorkspaceMoves { action: ActionId, workspace: WorkspaceId },
+    /// What git had of a worktree whose directory was gone lies at a place now, until its time is over.
+    WorkspaceParked { action: ActionId, workspace: WorkspaceId, place: String },
     /// A workspace was archived: its directory lies in the trash, or was gone before.
     WorkspaceArchived { action: ActionId, workspace: WorkspaceId, gone: Box<ArchivedWorkspace> },
     /// A workspace was brought back, or a snapshot was put into it.

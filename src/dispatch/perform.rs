@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use wharf_model::rules::close_check::CloseRows;
 use wharf_model::rules::session;
+use wharf_model::rules::trash::TrashKind;
 use wharf_model::state::State;
 use wharf_model::{
-    ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, LeaseId, LeaseRow, OperationRow,
-    ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId, SnapshotRow, Step,
-    StepId, UnixMillis, WorkspaceId, WorkspaceRow,
+    ActionKind, ActionRow, AgentRow, EnvironmentId, EnvironmentRow, IssueRow, Kind, LeaseId, LeaseRow, OperationRow,
+    OperationStatus, ProjectId, ProjectRow, ProjectWorkspaceRow, RunId, RunRow, ServiceId, ServiceRow, SnapshotId,
+    SnapshotRow, Step, StepId, UnixMillis, WorkspaceId, WorkspaceRow,
 };
 
 use super::decide::workspace;
@@ -87,18 +88,30 @@ pub struct WorkspaceJob {
     pub snapshot: Option<SnapshotRow>,
 }
 
+/// Something in a trash that is to be removed for good.
+#[derive(Debug, Clone)]
+pub struct TrashJob {
+    /// What it is.
+    pub kind: TrashKind,
+    /// Where it lies.
+    pub place: PathBuf,
+    /// Whose it must be.
+    pub project: ProjectId,
+    /// Whose it must be.
+    pub workspace: WorkspaceId,
+    /// `W-7`.
+    pub number: String,
+    /// Where its repository can be opened.
+    pub repo: Option<PathBuf>,
+    /// Operations of this action that are under way: an earlier reign or try began them.
+    pub operations: Vec<OperationRow>,
+}
+
 /// What is to be removed for good.
 #[derive(Debug, Clone)]
 pub enum EmptyJob {
-    /// A directory in the trash.
-    Trash {
-        /// Where it lies.
-        path: PathBuf,
-        /// Whose it must be.
-        project: ProjectId,
-        /// Whose it must be.
-        workspace: WorkspaceId,
-    },
+    /// Something in a trash.
+    Trash(Box<TrashJob>),
     /// A snapshot.
     Snapshot {
         /// Which.
@@ -279,14 +292,10 @@ pub fn job(state: &State, action: &ActionRow, prompt: Option<String>) -> Option<
 
 fn workspace_job(state: &State, action: &ActionRow) -> Option<Box<WorkspaceJob>> {
     let rows = workspace::gather(state, action.entity_id.parse().ok()?)?;
-    let own = |o: &&OperationRow| {
-        let of = o.metadata.as_ref().and_then(|m| m["action"].as_str()).and_then(|t| t.parse().ok());
-        of == Some(action.id)
-    };
     let args = action.args.as_ref();
     let named = args.and_then(|a| a["snapshot"].as_str()).and_then(|t| t.parse::<SnapshotId>().ok());
     Some(Box::new(WorkspaceJob {
-        operations: rows.operations.iter().filter(own).cloned().collect(),
+        operations: own_operations(state, action),
         never: state.projects.values().map(|p| PathBuf::from(&p.path)).collect(),
         snapshot: named.and_then(|id| state.snapshots.get(&id)).cloned(),
         rows,
@@ -300,8 +309,28 @@ fn empty_job(state: &State, action: &ActionRow) -> Option<EmptyJob> {
         let id = action.entity_id.parse().ok()?;
         return Some(EmptyJob::Snapshot { id, repo: text("repo")? });
     }
-    let workspace = state.workspaces.get(&action.entity_id.parse().ok()?)?;
-    Some(EmptyJob::Trash { path: text("place")?, project: workspace.project_id, workspace: workspace.id })
+    // Those that an older version intended name the workspace itself.
+    let of = args["workspace"].as_str().unwrap_or(&action.entity_id);
+    let workspace = state.workspaces.get(&of.parse().ok()?)?;
+    let place = text("place")?;
+    Some(EmptyJob::Trash(Box::new(TrashJob {
+        kind: if args["what"] == TrashKind::Entry.as_str() { TrashKind::Entry } else { TrashKind::Directory },
+        place,
+        project: workspace.project_id,
+        workspace: workspace.id,
+        number: Kind::Workspace.number(workspace.number),
+        repo: text("repo"),
+        operations: own_operations(state, action),
+    })))
+}
+
+/// Operations of an action that are under way.
+fn own_operations(state: &State, action: &ActionRow) -> Vec<OperationRow> {
+    let of = |o: &&OperationRow| {
+        let of = o.metadata.as_ref().and_then(|m| m["action"].as_str()).and_then(|t| t.parse().ok());
+        o.status == OperationStatus::Running && of == Some(action.id)
+    };
+    state.operations.values().filter(of).cloned().collect()
 }
 
 fn lease_job(state: &State, action: &ActionRow) -> Option<Box<LeaseJob>> {

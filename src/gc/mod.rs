@@ -5,4 +5,5 @@
 
 pub mod carry_out;
 pub mod plan;
+pub mod strays;
 pub mod timer;

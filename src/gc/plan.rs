@@ -16,7 +16,7 @@ use crate::process::shim_dir::names;
 
 /// Logs of one pass; what is left is for the next one.
 pub const LOGS_MAX: usize = 256;
-/// Directories in the trash of one pass, and snapshots of one pass.
+/// Things in a trash of one pass, and snapshots of one pass.
 const KEPT_MAX: usize = 100;
 /// Files of the cache of one pass.
 const CACHE_MAX: usize = 4096;
@@ -70,14 +70,13 @@ pub fn plan(data: &Path, reader: &Reader, now: UnixMillis, keep_ms: Option<u64>)
 }
 
 fn of_trash(old: OldTrash) -> Option<GcKept> {
-    let row = old.workspace;
     Some(GcKept {
-        of: KeptOf::Trash(row.id),
-        number: Kind::Workspace.number(row.number),
-        place: row.trash_path?,
+        of: KeptOf::Trash(old.workspace.id),
+        number: Kind::Workspace.number(old.workspace.number),
+        place: old.item.place,
         repo: old.project_path,
-        bytes: row.trash_bytes.and_then(|b| u64::try_from(b).ok()),
-        due_at: row.trash_until?,
+        bytes: old.item.bytes.and_then(|b| u64::try_from(b).ok()),
+        due_at: old.item.until?,
     })
 }
 

@@ -75,7 +75,7 @@ async fn everything(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Re
     if !is_moved(&path, trash).await? {
         if !is_there(&path, job.rows.workspace.repo_root.clone().map(PathBuf::from)).await? {
             notes.push(format!("{} was not there any more", path.display()));
-            notes.extend(forget(job, &path, trash).await?);
+            notes.extend(forget(ctx, action, job, &path, trash).await?);
             return Ok(ArchivedWorkspace { notes, ..ArchivedWorkspace::default() });
         }
         commands(ctx, action, job, &mut notes).await?;
@@ -122,7 +122,13 @@ async fn is_there(path: &Path, repository: Option<PathBuf>) -> Result<bool, Stri
 }
 
 /// What git still has of a worktree that is gone: it would keep its branch from every other one.
-async fn forget(job: &WorkspaceJob, path: &Path, id: Uuid) -> Result<Option<String>, String> {
+async fn forget(
+    ctx: &Context,
+    action: &ActionRow,
+    job: &WorkspaceJob,
+    path: &Path,
+    id: Uuid,
+) -> Result<Option<String>, Stopped> {
     let workspace = &job.rows.workspace;
     if workspace.strategy_type != WorkspaceStrategy::GitWorktree {
         return Ok(None);
@@ -135,8 +141,16 @@ async fn forget(job: &WorkspaceJob, path: &Path, id: Uuid) -> Result<Option<Stri
         repo: repository(job),
         at: clock::now(),
     };
-    let was_listed = blocking(move || restore::forget_gone(&ask).map_err(|e| e.to_string())).await?;
-    Ok(was_listed.then(|| format!("git lists it no more; what only it reached is held by {}{id}", trash::REFS)))
+    let Some(place) = blocking(move || restore::forget_gone(&ask).map_err(|e| e.to_string())).await? else {
+        return Ok(None);
+    };
+    let note = format!("git lists it no more; what only it reached is held by {}{id}", trash::REFS);
+    let place = place.display().to_string();
+    if ctx.inbox.tell(Fact::WorkspaceParked { action: action.id, workspace: workspace.id, place }).await.over {
+        return Err(Stopped::Over);
+    }
+    kill_point("workspace.parked_told");
+    Ok(Some(note))
 }
 
 /// The commands of config, in their order. One that fails is a warning, kept on its operation.

@@ -6,6 +6,7 @@ mod build;
 mod checkout_head;
 mod contact;
 pub mod context;
+pub mod empty;
 mod ended;
 pub mod execute;
 mod facts;

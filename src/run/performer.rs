@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use wharf_model::{ActionId, ActionKind, ActionRow};
 
 use super::context::Context;
-use super::{archive, backup, execute, job, lease, probe, realise, restore, seal, snapshot};
+use super::{archive, backup, empty, execute, job, lease, probe, realise, restore, seal, snapshot};
 use crate::dispatch::input::Fact;
 use crate::dispatch::perform::{Job, Perform, SealPart};
 use crate::gc::carry_out;
@@ -21,6 +21,9 @@ const SEALS: usize = 1;
 /// Workspaces that are moved or kept at one time.
 const MOVES: usize = 2;
 
+/// Things of a trash that are removed for good at one time: the disk is the same.
+const EMPTYINGS: usize = 1;
+
 /// Turns for work on logs, and on whole workspaces.
 #[derive(Clone)]
 struct Seals {
@@ -28,6 +31,8 @@ struct Seals {
     packing: Arc<Semaphore>,
     /// Workspaces that are moved or kept: each reads a whole tree.
     moving: Arc<Semaphore>,
+    /// What is removed for good: it may take long, and nobody waits for it.
+    emptying: Arc<Semaphore>,
 }
 
 impl Default for Seals {
@@ -36,6 +41,7 @@ impl Default for Seals {
             hashing: Arc::new(Semaphore::new(SEALS)),
             packing: Arc::new(Semaphore::new(SEALS)),
             moving: Arc::new(Semaphore::new(MOVES)),
+            emptying: Arc::new(Semaphore::new(EMPTYINGS)),
         }
     }
 }
@@ -125,8 +131,8 @@ async fn one(ctx: Context, seals: Seals, action: ActionRow, job: Job) -> Fact {
             restore::restore(&ctx, &action, &job).await
         }
         Job::Empty(what) => {
-            let Ok(_turn) = seals.moving.acquire().await else { return Fact::ActionDone { action: action.id } };
-            restore::empty(&action, what).await
+            let Ok(_turn) = seals.emptying.acquire().await else { return Fact::ActionDone { action: action.id } };
+            empty::empty(&ctx, &action, what).await
         }
         Job::Delete { dirs, files } => {
             let Ok(_turn) = seals.packing.acquire().await else { return Fact::ActionDone { action: action.id } };

@@ -1,7 +1,6 @@
-//! Bringing workspaces back, and removing for good what is kept no longer.
+//! Bringing workspaces back.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use wharf_model::rules::close_check::root;
 use wharf_model::{ActionRow, OperationPhase};
@@ -12,17 +11,11 @@ use super::operation::own::{self, Over};
 use super::snapshot::{named, owner, text, told};
 use crate::clock;
 use crate::dispatch::input::{Fact, RestoredWorkspace};
-use crate::dispatch::perform::{EmptyJob, WorkspaceJob};
+use crate::dispatch::perform::WorkspaceJob;
 use crate::process::kill_point::kill_point;
 use crate::workspace::mark::Mark;
 use crate::workspace::restore::{self, Applied, BringBack, FreshAsk, IntoAsk};
-use crate::workspace::snapshot::{self, SnapshotLimits};
-use crate::workspace::trash::{self, EmptyAsk};
-
-/// Longest pass over a directory of the trash; what is left is done by the next one.
-const PASS: Duration = Duration::from_mins(5);
-/// Most passes of one try.
-const PASSES: usize = 100;
+use crate::workspace::snapshot::SnapshotLimits;
 
 /// Carries out `workspace.restore`.
 pub async fn restore(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact {
@@ -128,8 +121,19 @@ async fn fresh(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<
     let mut mark = Mark::new(workspace.project_id, workspace.id, None, clock::now());
     mark.branch.clone_from(&workspace.branch_name);
     mark.created_branch = workspace.branch_created_by_runtime;
-    let ask = FreshAsk { id, path, repo: repository(job), mark };
+    // An action of an older version names none, and then its own id is as good.
+    let parks = text(action, "parks").and_then(|t| t.parse().ok()).unwrap_or(action.id.0);
+    let ask = FreshAsk { id, path, repo: repository(job), mark, parks };
     let git = git(ctx, job);
+    let first = ask.clone();
+    // Told before anything is made: whatever becomes of the rest, a row knows what is kept.
+    if let Some(place) = blocking(move || restore::make_room(&first).map_err(|e| e.to_string())).await? {
+        let place = place.display().to_string();
+        if ctx.inbox.tell(Fact::WorkspaceParked { action: action.id, workspace: workspace.id, place }).await.over {
+            return Err("it was given up meanwhile".to_owned());
+        }
+        kill_point("workspace.parked_told");
+    }
     blocking(move || restore::into_fresh(&ask, &git).map_err(|e| e.to_string())).await
 }
 
@@ -152,28 +156,4 @@ fn into_ask(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Result<Int
         at: clock::now(),
         limits: SnapshotLimits::default(),
     })
-}
-
-/// Removes for good what is kept no longer.
-pub async fn empty(action: &ActionRow, what: EmptyJob) -> Fact {
-    kill_point("workspace.empty_intended");
-    let work = move || match what {
-        EmptyJob::Snapshot { id, repo } => snapshot::forget(&repo, id).map(drop).map_err(|e| e.to_string()),
-        EmptyJob::Trash { path, project, workspace } => {
-            let ask = EmptyAsk { trash_path: path, project, workspace, time: PASS };
-            for _ in 0..PASSES {
-                if trash::empty(&ask).map_err(|e| e.to_string())?.done {
-                    return Ok(());
-                }
-            }
-            Err("much of it is left; it goes on".to_owned())
-        }
-    };
-    match blocking(work).await {
-        Ok(()) => {
-            kill_point("workspace.emptied");
-            Fact::TrashEmptied { action: action.id }
-        }
-        Err(error) => Fact::ActionFailed { action: action.id, error },
-    }
 }

@@ -28,6 +28,30 @@ pub enum KeepError {
         /// The directory.
         path: PathBuf,
     },
+    /// Somebody removed a directory from the trash.
+    #[error("{} is in the trash no more: somebody removed it by hand; restore a snapshot by its name instead (`wharf workspace show` lists them)", path.display())]
+    TrashGone {
+        /// Where it lay.
+        path: PathBuf,
+    },
+    /// The trash lies on another file system than the place that its directory came from.
+    #[error("{} and the trash {} are on different file systems, so it cannot be moved back in one step; mount things as they were, or copy it (`cp -a`) and work on in the copy; it stays in the trash until its time is over", path.display(), trash.display())]
+    TrashElsewhere {
+        /// Where it was to go.
+        path: PathBuf,
+        /// Where it lies.
+        trash: PathBuf,
+    },
+    /// Something stands where a directory is to come back to.
+    #[error("{} is taken by {what}, so nothing is put there; move that away ({} is free) and try again; what is to be restored stays where it is", path.display(), offer.display())]
+    PlaceTaken {
+        /// What is taken.
+        path: PathBuf,
+        /// What stands there.
+        what: String,
+        /// A path that is free.
+        offer: PathBuf,
+    },
     /// Something else has the name.
     #[error("{} is taken by something else; {}", path.display(), offer_text(offer.as_deref()))]
     Taken {
@@ -128,7 +152,9 @@ impl KeepError {
     /// The stored error code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotOurs { .. } | Self::Gone { .. } | Self::NoRepository { .. } => "illegal_state",
+            Self::NotOurs { .. } | Self::Gone { .. } | Self::TrashGone { .. } | Self::NoRepository { .. } => {
+                "illegal_state"
+            }
             Self::Changed { .. } => "changed_since_preview",
             Self::Workspace(WorkspaceError::Io { source, .. }) | Self::Denied { source, .. }
                 if source.kind() == ErrorKind::StorageFull =>

@@ -226,6 +226,8 @@ pub struct FreshAsk {
     pub repo: PathBuf,
     /// The mark it gets.
     pub mark: Mark,
+    /// Names where the entry of a worktree is kept whose directory is gone; the same id for every try.
+    pub parks: Uuid,
 }
 
 /// Makes a locked and marked worktree of a snapshot: on its branch, which is made at the snapshot's head when it is
@@ -236,6 +238,16 @@ pub struct FreshAsk {
 /// A path that is taken, no such snapshot, what git reports.
 pub fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError> {
     fresh::into_fresh(ask, git)
+}
+
+/// Only takes the entry of a worktree whose directory is gone out of the way, as [`into_fresh`] does, so that it can
+/// be told of before anything is made. Answers where it is kept; none where git lists none of ours. Can be repeated
+/// after a crash. Blocks the thread, so not for async tasks.
+///
+/// # Errors
+/// What git or the disk reports; a directory that may lie on a disk that is not mounted.
+pub fn make_room(ask: &FreshAsk) -> Result<Option<PathBuf>, KeepError> {
+    fresh::make_room(ask)
 }
 
 /// A worktree whose directory is gone for good.
@@ -255,12 +267,12 @@ pub struct GoneAsk {
     pub at: UnixMillis,
 }
 
-/// Takes the entry of such a worktree out of git's list, and keeps it with all that only it reached. False when there
-/// is none of ours. Can be repeated after a crash. Takes the repository's worktree lock. Blocks the thread, so not
+/// Takes the entry of such a worktree out of git's list, and keeps it with all that only it reached. Answers where;
+/// none when there is none of ours. Can be repeated after a crash. Takes the repository's worktree lock. Blocks the thread, so not
 /// for async tasks.
 ///
 /// # Errors
 /// What git or the disk reports; a directory that may lie on a disk that is not mounted.
-pub fn forget_gone(ask: &GoneAsk) -> Result<bool, KeepError> {
+pub fn forget_gone(ask: &GoneAsk) -> Result<Option<PathBuf>, KeepError> {
     missing::forget(ask)
 }

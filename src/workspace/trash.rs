@@ -5,14 +5,16 @@
 //! `<common git dir>/wharf/trash/<uuid>`, so that git knows the worktree no more and nothing of it is gone; what
 //! only the entry reached is held by `refs/wharf/trash/<uuid>`. Every step can be repeated after a crash.
 
+mod empty;
 pub(crate) mod held;
 pub(crate) mod record;
+pub mod strays;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use git2::Repository;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -31,8 +33,9 @@ use super::mark::{self, Mark, WORKTREE_FILE};
 use super::opening;
 use super::snapshot::objects::sync_dir;
 use super::worktree::Git;
-use crate::environment::sandbox::tree;
 use crate::process::kill_point::kill_point;
+
+pub use empty::{Emptied, EmptyAsk, EntryAsk, PassLimit, empty, empty_entry};
 
 /// Name of the trash beside the directories it takes.
 pub const DIRECTORY: &str = ".trash";
@@ -419,96 +422,4 @@ fn branch_fate(ask: &TrashAsk, git: &Git, record: &Record) -> BranchFate {
 /// A record that is damaged or stands for something else.
 pub fn record(trash_path: &Path) -> Result<Option<Record>, KeepError> {
     record::read(trash_path)
-}
-
-/// What to remove for good.
-#[derive(Debug, Clone)]
-pub struct EmptyAsk {
-    /// `<parent>/.trash/<uuid>`: a row's `trash_path`.
-    pub trash_path: PathBuf,
-    /// The project whose it must be.
-    pub project: ProjectId,
-    /// The workspace whose it must be.
-    pub workspace: WorkspaceId,
-    /// Longest time of one pass.
-    pub time: Duration,
-}
-
-/// What a pass removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Emptied {
-    /// Whether nothing is left; else another pass goes on.
-    pub done: bool,
-    /// Entries that this pass removed.
-    pub removed: u64,
-}
-
-/// Removes a directory of the trash for good, with its record, its worktree entry and the ref that held it. Never
-/// follows a link, and removes nothing that does not carry our mark. What is gone already is fine.
-///
-/// # Errors
-/// A record that is damaged or of another workspace; what the system says.
-pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
-    let Some(mut record) = record::read(&ask.trash_path)? else {
-        return match ask.trash_path.symlink_metadata() {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Emptied { done: true, removed: 0 }),
-            Err(e) => Err(KeepError::io("look at", &ask.trash_path)(e)),
-            Ok(_) => {
-                let (path, why) = (record::file(&ask.trash_path), "it is not there".to_owned());
-                Err(KeepError::BadRecord { path, why })
-            }
-        };
-    };
-    record.check(ask.project, ask.workspace)?;
-    let there = record.trash_path.symlink_metadata().is_ok();
-    if there && !record.is_at(&record.trash_path)? {
-        let why = "what lies there is another directory than the one that was moved".to_owned();
-        return Err(KeepError::BadRecord { path: record::file(&ask.trash_path), why });
-    }
-    if !record.emptying {
-        check_before_emptying(&record, there)?;
-        record.emptying = true;
-        record::write(&record)?;
-        kill_point("workspace.trash_emptying");
-    }
-    let until = Instant::now() + ask.time;
-    let mut removed = 0;
-    let mut go_on = || {
-        removed += 1;
-        Instant::now() < until
-    };
-    let done =
-        tree::remove_tree_while(&record.trash_path, &mut go_on).map_err(KeepError::io("remove", &record.trash_path))?;
-    if !done {
-        return Ok(Emptied { done: false, removed });
-    }
-    kill_point("workspace.trash_emptied");
-    if let (Some(common), Some(parked)) = (&record.common_dir, record.parked()) {
-        if parked.exists() && !tree::remove_tree_while(&parked, &mut go_on).map_err(KeepError::io("remove", &parked))? {
-            return Ok(Emptied { done: false, removed });
-        }
-        // A repository that is gone holds nothing any more.
-        if common.exists() {
-            let repo = opening::open(common).map_err(KeepError::git("open the repository", common))?;
-            held::release(&repo, record.id)?;
-        }
-    }
-    record::remove(&record.trash_path)?;
-    Ok(Emptied { done: true, removed })
-}
-
-/// A move that was cut off is finished first, and the mark must be the record's.
-fn check_before_emptying(record: &Record, there: bool) -> Result<(), KeepError> {
-    let bad = |why: &str| KeepError::BadRecord { path: record::file(&record.trash_path), why: why.to_owned() };
-    if !record.complete {
-        return Err(bad("the move was not finished; finish it first"));
-    }
-    let mark = match (record.parked(), &record.common_dir) {
-        // Without its repository it has no mark to show; the directory is known by its number.
-        (Some(_), Some(common)) if !common.exists() => return Ok(()),
-        (Some(parked), _) => mark::read(&parked.join(WORKTREE_FILE))?,
-        (None, _) if !there => return Ok(()),
-        (None, _) => mark::read(&mark::plain_file(&record.trash_path))?,
-    };
-    if mark.as_ref() == Some(&record.mark) { Ok(()) } else { Err(bad("what lies there does not carry its mark")) }
 }

@@ -44,6 +44,7 @@ pub(crate) fn state(conn: &Connection) -> rusqlite::Result<State> {
     take::<LeaseRow>(&mut state, rows(conn, "WHERE status NOT IN ('released', 'expired', 'failed')", [])?);
     take::<WorkspaceRow>(&mut state, rows(conn, "WHERE status <> 'archived'", [])?);
     take::<WorkspaceRow>(&mut state, rows(conn, "WHERE trash_path IS NOT NULL", [])?);
+    take::<WorkspaceRow>(&mut state, rows(conn, "WHERE trash_more IS NOT NULL", [])?);
     take::<SnapshotRow>(&mut state, rows(conn, "WHERE status = 'kept'", [])?);
     // Both conditions: the first one is that of the index.
     take::<OperationRow>(&mut state, rows(conn, "WHERE status IN ('queued', 'running') AND status = 'running'", [])?);

@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_activity_scopes.sql"),
     include_str!("migrations/0005_leases.sql"),
     include_str!("migrations/0006_workspaces_and_services.sql"),
+    include_str!("migrations/0007_more_trash.sql"),
 ];
 
 /// The schema this program writes.

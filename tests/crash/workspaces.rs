@@ -22,7 +22,20 @@ const ARCHIVING: &[&str] = &[
     "workspace.remove_committed",
 ];
 const RESTORING: &[&str] = &["workspace.restore_intended", "workspace.brought_back"];
-const EMPTYING: &[&str] = &["workspace.empty_intended", "workspace.emptied"];
+const EMPTYING: &[&str] = &[
+    "workspace.empty_intended",
+    "workspace.trash_emptying",
+    "workspace.trash_removing:3",
+    "workspace.trash_emptied",
+    "workspace.trash_entry_removed",
+    "workspace.trash_ref_removed",
+    "workspace.emptied",
+];
+/// Of a restore from a snapshot that was named, while the trash has the directory.
+const RESTORING_ANEW: &[&str] = &["workspace.restore_intended", "workspace.brought_back"];
+/// Of the archive of one whose directory somebody removed.
+const LOST: &[&str] =
+    &["workspace.entry_held", "workspace.entry_parked", "workspace.parked_told", "workspace.remove_committed"];
 
 fn config() -> String {
     let script = "echo made > made; echo changed > tracked; mkdir -p deep/er; echo kept > deep/er/ignored.log; \
@@ -175,6 +188,88 @@ fn dies_while_emptying(point: &str) {
     reigning.stop();
 }
 
+/// Refs of the trash.
+fn held(site: &Site) -> Vec<String> {
+    let listed = site.git_says(&["for-each-ref", "--format=%(refname)", "refs/wharf/trash"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+/// Waits until all that is in the trash is due, and empties it.
+fn emptied(site: &Site, point: &str) {
+    let due =
+        wharf_model::rules::trash::items(&workspace(site)).into_iter().filter_map(|item| item.until).max().unwrap();
+    eventually("the end of its time", || (wharf::clock::now() > due).then_some(()));
+    let reigning = site.start();
+    let done = site.finished(site.send("gc.run", None, json!({})));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    reigning.stop();
+    assert_eq!(wharf_model::rules::trash::items(&workspace(site)), [], "{point}");
+    assert_eq!(held(site), Vec::<String>::new(), "{point}: its refs went with it");
+    let parked = site.project.join(".git/wharf/trash");
+    assert_eq!(fs::read_dir(&parked).map_or(0, Iterator::count), 0, "{point}: nothing of git's is left");
+    let query = wharf_store::view::OperationQuery { workspace: Some(workspace(site).id), run: None };
+    let emptyings = site.ask(|r| r.operations(&query, None, 50)).rows;
+    let emptying = emptyings.iter().map(|o| &o.operation).find(|o| o.phase == OperationPhase::TrashEmptying).unwrap();
+    assert_eq!(emptying.status, OperationStatus::Succeeded, "{point}");
+    assert!(emptying.stdout_excerpt.as_deref().is_some_and(|said| said.ends_with("entries removed")), "{emptying:?}");
+}
+
+fn dies_while_restoring_anew(point: &str) {
+    let (site, row) = left();
+    let before = bytes(&root(&row));
+    site.configure_machine("[retention]\nworkspaces_after_close = \"1s\"\n");
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{:?}", done.error);
+    reigning.stop();
+    let first = workspace(&site).trash_path.unwrap();
+    let snapshot = site.ask(|r| r.kept_snapshots(row.id))[0].id;
+    let args = json!({ "snapshot": snapshot.text() });
+    let done = dies_at(&site, point, || site.send("workspace.restore", Some(("workspace", row.id.text())), args));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let now = workspace(&site);
+    assert_eq!((now.status, now.trash_path.clone()), (WorkspaceStatus::Idle, None), "{point}");
+    let known = || -> Vec<String> {
+        wharf_model::rules::trash::items(&workspace(&site)).into_iter().map(|item| item.place).collect()
+    };
+    assert_eq!(known(), std::slice::from_ref(&first), "{point}");
+    assert_eq!(bytes(Path::new(&first)), before, "{point}: all of it lies in the trash still");
+    let restored = bytes(&root(&row));
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let second = workspace(&site).trash_path.unwrap();
+    assert_eq!(known(), [second.clone(), first.clone()], "{point}: both are known");
+    // The older one comes back, byte by byte; the newer one stays.
+    let name = Path::new(&first).file_name().unwrap().to_str().unwrap();
+    let args = json!({ "trash": name });
+    let done = site.finished(site.send("workspace.restore", Some(("workspace", row.id.text())), args));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    reigning.stop();
+    assert_eq!(bytes(&root(&row)), before, "{point}");
+    assert_eq!((known(), bytes(Path::new(&second))), (vec![second.clone()], restored), "{point}");
+    // Its time comes while the workspace is in use.
+    emptied(&site, point);
+    assert!(!Path::new(&second).exists(), "{point}");
+    assert_eq!(bytes(&root(&row)), before, "{point}: nothing else goes");
+    site.assert_nothing_open(point);
+}
+
+fn dies_while_archiving_what_is_lost(point: &str) {
+    let (site, row) = left();
+    site.configure_machine("[retention]\nworkspaces_after_close = \"1s\"\n");
+    fs::remove_dir_all(root(&row)).unwrap();
+    let done = dies_at(&site, point, || ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let now = workspace(&site);
+    assert_eq!((now.status, now.trash_path.clone()), (WorkspaceStatus::Archived, None), "{point}");
+    let items = wharf_model::rules::trash::items(&now);
+    assert_eq!(items.len(), 1, "{point}: {items:?}");
+    assert!(Path::new(&items[0].place).join("HEAD").exists(), "{point}: git's entry is kept");
+    assert_eq!(held(&site), [format!("refs/wharf/trash/{}", items[0].name())], "{point}");
+    emptied(&site, point);
+}
+
 fn at_each(points: &[&'static str], dies: fn(&str)) {
     let queue = Mutex::new(points.iter());
     let failures = Mutex::new(Vec::new());
@@ -209,6 +304,16 @@ fn restoring_survives_a_death_at_each_of_its_steps() {
 #[test]
 fn emptying_the_trash_survives_a_death_at_each_of_its_steps() {
     at_each(EMPTYING, dies_while_emptying);
+}
+
+#[test]
+fn a_snapshot_restored_beside_the_trash_survives_a_death_and_forgets_no_trash() {
+    at_each(RESTORING_ANEW, dies_while_restoring_anew);
+}
+
+#[test]
+fn what_git_had_of_a_lost_directory_survives_a_death_and_goes_with_time() {
+    at_each(LOST, dies_while_archiving_what_is_lost);
 }
 
 #[test]

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use uuid::Uuid;
 use wharf::process::kill_point::{LOG_VARIABLE, VARIABLE};
+use wharf::workspace::mark::Mark;
+use wharf::workspace::restore::{self, FreshAsk};
+use wharf::workspace::trash::EntryAsk;
 use wharf::workspace::{snapshot, trash};
-use wharf_model::SnapshotId;
+use wharf_model::{SnapshotId, UnixMillis};
 
 use super::rich::{all, fill, fill_more, git_says, kept};
 use super::snapshots::{self, into, wreck};
@@ -23,11 +27,27 @@ fn trash_path(p: &Place) -> PathBuf {
     p.tree.with_file_name(".trash").join(ID.to_string())
 }
 
+fn fresh(p: &Place) -> FreshAsk {
+    let mark = Mark::new(p.project, p.workspace, None, UnixMillis(5));
+    FreshAsk { id: KEPT, path: p.tree.clone(), repo: p.repo.clone(), mark, parks: ID }
+}
+
+fn unpark(p: &Place) -> Result<trash::Emptied, wharf::workspace::KeepError> {
+    trash::empty_entry(&EntryAsk {
+        place: p.repo.join(".git/wharf/trash").join(ID.to_string()),
+        project: p.project,
+        workspace: p.workspace,
+        pass: Duration::from_mins(1).into(),
+    })
+}
+
 fn act(p: &Place, what: &str) {
     match what {
         "away" => drop(trash::move_away(&ask(p, ID), &p.builder()).unwrap()),
         "back" => drop(back(p, &trash_path(p)).unwrap()),
         "into" => drop(into(p, KEPT, BEFORE).unwrap()),
+        "fresh" => drop(restore::into_fresh(&fresh(p), &p.builder()).unwrap()),
+        "unpark" => assert!(unpark(p).unwrap().done),
         "empty" => assert!(empty(p, &trash_path(p)).unwrap().done),
         other => panic!("{other} is nothing to do"),
     }
@@ -112,15 +132,66 @@ fn a_crash_at_every_step_of_the_way_back_loses_nothing() {
 #[test]
 fn a_crash_while_emptying_is_finished_by_the_next() {
     let p = Place::new();
+    fill(&p);
     act(&p, "away");
-    for point in points(&p, "empty", 2) {
+    let all = points(&p, "empty", 6);
+    let mut tried: Vec<String> = all.iter().filter(|l| *l != "workspace.trash_removing").cloned().collect();
+    // In the middle of the files as well, and at the last one.
+    let files = all.len() - tried.len();
+    assert!(files > 10, "{all:?}");
+    tried.extend([1, files / 2, files].map(|nth| format!("workspace.trash_removing:{nth}")));
+    for point in tried {
         let p = Place::new();
         fill(&p);
         act(&p, "away");
         run(&p, "empty", Some(&point));
+        let held = p.git(&p.repo, &["for-each-ref", "refs/wharf"]);
+        let gone = point == "workspace.trash_ref_removed";
+        assert_eq!(held.is_empty(), gone, "{point}: the ref goes when what it is of is gone, and not before");
         act(&p, "empty");
         assert!(!trash_path(&p).exists(), "{point}");
         assert_eq!(p.git(&p.repo, &["for-each-ref", "refs/wharf"]), "");
+        assert!(std::fs::read_dir(p.repo.join(".git/wharf/trash")).unwrap().next().is_none(), "{point}");
+    }
+}
+
+#[test]
+fn a_crash_while_the_entry_of_a_lost_directory_is_kept_or_removed_loses_and_leaves_nothing() {
+    let lost = || {
+        let p = Place::new();
+        p.git(&p.tree, &["checkout", "-q", "--detach"]);
+        let only = p.commit(&p.tree, "only.txt", "only its log reaches it");
+        p.git(&p.tree, &["checkout", "-q", "work"]);
+        fill(&p);
+        let made = snapshot::take(&snapshots::ask(&p, KEPT)).unwrap();
+        super::rich::mode(&p.tree.join("read-only"), 0o755);
+        std::fs::remove_dir_all(&p.tree).unwrap();
+        (p, made, only)
+    };
+    let (p, ..) = lost();
+    let mut kept = points(&p, "fresh", 2);
+    kept.dedup();
+    kept.retain(|point| point.starts_with("workspace.entry_"));
+    assert_eq!(kept, ["workspace.entry_held", "workspace.entry_parked"]);
+    let mut removed = points(&p, "unpark", 3);
+    removed.dedup();
+    for point in &kept {
+        let (p, _, only) = lost();
+        run(&p, "fresh", Some(point));
+        act(&p, "fresh");
+        p.git(&p.repo, &["gc", "-q", "--prune=now"]);
+        p.git(&p.repo, &["cat-file", "-e", only.trim()]);
+        act(&p, "unpark");
+        assert_eq!(p.git(&p.repo, &["for-each-ref", "refs/wharf/trash"]), "", "{point}");
+    }
+    for point in removed {
+        let (p, made, _) = lost();
+        act(&p, "fresh");
+        run(&p, "unpark", Some(&point));
+        act(&p, "unpark");
+        assert_eq!(p.git(&p.repo, &["for-each-ref", "refs/wharf/trash"]), "", "{point}");
+        assert!(std::fs::read_dir(p.repo.join(".git/wharf/trash")).unwrap().next().is_none(), "{point}");
+        p.git(&p.repo, &["cat-file", "-e", &made.commit]);
     }
 }
 

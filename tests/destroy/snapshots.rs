@@ -286,6 +286,7 @@ fn a_snapshot_without_any_commit_becomes_a_worktree_again() {
         path: p.tree.clone(),
         repo: p.repo.clone(),
         mark: Mark::new(p.project, p.workspace, None, UnixMillis(5)),
+        parks: Uuid::now_v7(),
     };
     restore::into_fresh(&fresh, &p.builder()).unwrap();
     same(&state, &kept(&p));
@@ -310,6 +311,7 @@ fn a_snapshot_becomes_a_worktree_again() {
         path: p.tree.clone(),
         repo: project,
         mark: Mark::new(p.project, p.workspace, None, UnixMillis(5)),
+        parks: Uuid::now_v7(),
     };
     let applied = restore::into_fresh(&fresh, &p.builder()).unwrap();
     assert_eq!(applied.before, None);
@@ -325,7 +327,7 @@ fn a_snapshot_becomes_a_worktree_again() {
     let taken = p.root.join("taken");
     p.write(&taken, "stranger", "stays");
     let refused = restore::into_fresh(&FreshAsk { path: taken, ..fresh }, &p.builder());
-    assert!(matches!(refused, Err(KeepError::Taken { offer: Some(_), .. })), "{refused:?}");
+    assert!(matches!(refused, Err(KeepError::PlaceTaken { .. })), "{refused:?}");
 }
 
 #[test]
@@ -368,9 +370,13 @@ fn what_only_the_entry_of_a_lost_directory_reached_is_held() {
     let staged = p.git(&p.tree, &["rev-parse", ":staged.txt"]);
     fs::remove_dir_all(&p.tree).unwrap();
     let mark = Mark::new(p.project, p.workspace, None, UnixMillis(5));
-    let fresh = FreshAsk { id: made.id, path: p.tree.clone(), repo: p.repo.clone(), mark };
+    let fresh = FreshAsk { id: made.id, path: p.tree.clone(), repo: p.repo.clone(), mark, parks: Uuid::now_v7() };
+    let parked = restore::make_room(&fresh).unwrap().expect("git lists it");
+    assert_eq!(restore::make_room(&fresh).unwrap(), Some(parked.clone()), "told again");
     let applied = restore::into_fresh(&fresh, &p.builder()).unwrap();
-    assert!(applied.notes.iter().any(|n| n.contains("refs/wharf/trash/")), "{:?}", applied.notes);
+    assert!(applied.notes.iter().any(|n| n.contains(parked.to_str().unwrap())), "{:?}", applied.notes);
+    let again = restore::into_fresh(&fresh, &p.builder()).unwrap();
+    assert_eq!(again.written, 0, "it is there already");
     p.git(&p.repo, &["gc", "-q", "--prune=now"]);
     for id in [left.trim(), staged.trim()] {
         p.git(&p.repo, &["cat-file", "-e", id]);

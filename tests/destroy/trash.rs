@@ -11,6 +11,7 @@ use uuid::Uuid;
 use wharf::workspace::KeepError;
 use wharf::workspace::mark::{self, Mark};
 use wharf::workspace::restore::{self, BringBack, Returned};
+use wharf::workspace::trash::strays::{self, StraysAsk};
 use wharf::workspace::trash::{self, BranchFate, EmptyAsk, Record, TrashAsk};
 use wharf_model::rules::close_check::Place as Judged;
 use wharf_model::{UnixMillis, WorkspaceId};
@@ -48,7 +49,8 @@ pub fn empty(p: &Place, trash_path: &Path) -> Result<trash::Emptied, KeepError> 
         trash_path: trash_path.to_owned(),
         project: p.project,
         workspace: p.workspace,
-        time: Duration::from_mins(1),
+        repo: Some(p.repo.clone()),
+        pass: Duration::from_mins(1).into(),
     })
 }
 
@@ -256,9 +258,10 @@ fn a_path_that_is_taken_is_offered_another() {
     p.write(&p.tree, "u.txt", "u");
     let record = away(&p);
     p.write(&p.tree, "stranger", "stays");
-    let Err(KeepError::Taken { path, offer: Some(offer) }) = back(&p, &record.trash_path) else {
-        panic!("not refused with an offer");
-    };
+    let refused = back(&p, &record.trash_path).unwrap_err();
+    let words = refused.to_string();
+    assert!(words.contains("taken by a directory") && words.contains("move that away"), "{words}");
+    let KeepError::PlaceTaken { path, offer, .. } = refused else { panic!("not refused with an offer") };
     assert_eq!((path, &offer), (p.tree.clone(), &p.tree.with_file_name("work-2")));
     let returned = restore::bring_back(&BringBack {
         trash_path: record.trash_path.clone(),
@@ -354,7 +357,8 @@ fn emptying_removes_all_of_it_and_nothing_else() {
         trash_path: record.trash_path.clone(),
         project: p.project,
         workspace: WorkspaceId(Uuid::now_v7()),
-        time: Duration::from_secs(1),
+        repo: Some(p.repo.clone()),
+        pass: Duration::from_secs(1).into(),
     };
     assert!(matches!(trash::empty(&wrong), Err(KeepError::BadRecord { .. })));
     for path in [p.repo.clone(), p.tree.with_file_name(".trash"), p.root.join("outside")] {
@@ -380,7 +384,8 @@ fn emptying_removes_all_of_it_and_nothing_else() {
         trash_path: record.trash_path.clone(),
         project: p.project,
         workspace: p.workspace,
-        time: Duration::ZERO,
+        repo: Some(p.repo.clone()),
+        pass: Duration::ZERO.into(),
     };
     assert!(!trash::empty(&asked).unwrap().done);
     assert!(back(&p, &record.trash_path).is_err(), "what is being removed does not come back");
@@ -431,4 +436,113 @@ fn one_that_came_back_is_told_so_again_after_another_came_back() {
     let first = back(&p, &one.trash_path).unwrap();
     assert_eq!(back(&p, &two.trash_path).unwrap().path, other);
     assert_eq!(back(&p, &one.trash_path).unwrap().path, first.path, "as a crash repeats it");
+}
+
+#[test]
+fn a_trash_on_another_file_system_stays_whole() {
+    let p = Place::new();
+    p.write(&p.tree, "u.txt", "u");
+    let before = all(&p);
+    let said = |why: &str| writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return said("there is no /dev/shm") };
+    if elsewhere.path().metadata().unwrap().dev() == p.root.metadata().unwrap().dev() {
+        return said("/dev/shm is the same file system");
+    }
+    let record = away(&p);
+    let refused = restore::bring_back(&BringBack {
+        trash_path: record.trash_path.clone(),
+        project: p.project,
+        workspace: p.workspace,
+        to: Some(elsewhere.path().join("work")),
+    });
+    let words = refused.unwrap_err().to_string();
+    assert!(words.contains("different file systems") && words.contains("cp -a"), "{words}");
+    assert!(p.repo.join(".git/wharf/trash").join(record.id.to_string()).exists(), "nothing of git's was moved either");
+    back(&p, &record.trash_path).unwrap();
+    same(&before, &all(&p));
+}
+
+#[test]
+fn a_trash_that_somebody_removed_is_said_and_leaves_nothing_behind() {
+    for whole in [false, true] {
+        let p = Place::new();
+        p.write(&p.tree, "a.txt", "changed");
+        let record = away(&p);
+        let refs = || p.git(&p.repo, &["for-each-ref", "--format=%(refname)", "refs/wharf/trash"]);
+        assert_eq!(refs(), format!("refs/wharf/trash/{}", record.id));
+        fs::remove_dir_all(if whole { record.trash_path.parent().unwrap() } else { &record.trash_path }).unwrap();
+        let words = back(&p, &record.trash_path).unwrap_err().to_string();
+        assert!(words.contains("somebody removed it by hand") && words.contains("restore a snapshot"), "{words}");
+        assert_eq!(refs(), format!("refs/wharf/trash/{}", record.id), "what git has of it is kept for its time");
+        let other = EmptyAsk {
+            trash_path: record.trash_path.clone(),
+            project: p.project,
+            workspace: WorkspaceId(Uuid::now_v7()),
+            repo: Some(p.repo.clone()),
+            pass: Duration::from_mins(1).into(),
+        };
+        assert!(trash::empty(&other).is_err(), "it is another one's");
+        assert!(empty(&p, &record.trash_path).unwrap().done);
+        assert_eq!(refs(), "");
+        assert!(fs::read_dir(p.repo.join(".git/wharf/trash")).unwrap().next().is_none());
+        assert!(empty(&p, &record.trash_path).unwrap().done, "again");
+    }
+}
+
+#[test]
+fn a_trash_on_a_disk_that_is_not_mounted_is_not_forgotten() {
+    let p = Place::new();
+    let disk = p.root.join("disk");
+    let plain = disk.join("plain");
+    p.write(&plain, "work.txt", "w");
+    mark::write(&mark::plain_file(&plain), &Mark::new(p.project, p.workspace, None, UnixMillis(1))).unwrap();
+    let asked = TrashAsk { path: plain.clone(), ..ask(&p, Uuid::now_v7()) };
+    let record = trash::move_away(&asked, &p.builder()).unwrap();
+    fs::rename(&disk, p.root.join("unplugged")).unwrap();
+    for mounted_on in [false, true] {
+        if mounted_on {
+            fs::create_dir(&disk).unwrap();
+        }
+        for words in [empty(&p, &record.trash_path).unwrap_err(), back(&p, &record.trash_path).unwrap_err()] {
+            assert!(words.to_string().contains("may not be mounted"), "{words}");
+        }
+    }
+    fs::remove_dir(&disk).unwrap();
+    fs::rename(p.root.join("unplugged"), &disk).unwrap();
+    back(&p, &record.trash_path).unwrap();
+    assert_eq!(fs::read_to_string(plain.join("work.txt")).unwrap(), "w");
+}
+
+#[test]
+fn what_no_row_knows_is_named_with_what_removes_it() {
+    let p = Place::new();
+    fill(&p);
+    let other = p.realise("other");
+    let mine = away(&p);
+    let known = trash::move_away(&TrashAsk { path: other.clone(), ..ask(&p, Uuid::now_v7()) }, &p.builder()).unwrap();
+    let look = |names: &[&Record]| {
+        strays::strays(&StraysAsk {
+            parents: [p.tree.parent().unwrap().to_owned(), p.root.join("never")].into(),
+            repos: [p.repo.clone(), p.root.join("never")].into(),
+            known: names.iter().map(|r| r.id.to_string()).collect(),
+            time: Duration::from_mins(1),
+        })
+    };
+    assert_eq!(look(&[&mine, &known]), (Vec::new(), Vec::new()));
+    let (found, troubles) = look(&[&known]);
+    assert_eq!((found.len(), troubles), (1, Vec::new()));
+    let stray = &found[0];
+    assert_eq!((&stray.name, stray.workspace), (&mine.id.to_string(), Some(p.workspace)));
+    assert_eq!((stray.directory.as_ref(), stray.was.as_ref()), (Some(&mine.trash_path), Some(&p.tree)));
+    assert!(stray.entry.is_some() && stray.held.is_some() && stray.record.is_some(), "{stray:?}");
+    assert!(stray.bytes.is_some_and(|bytes| bytes > 0), "{stray:?}");
+    assert!(mine.trash_path.join("a.txt").exists(), "nothing is removed by looking");
+    // As a person does who was told so.
+    for command in stray.removed_by() {
+        let done = std::process::Command::new("sh").args(["-c", &command]).status().unwrap();
+        assert!(done.success(), "{command}");
+    }
+    assert_eq!(look(&[&known]).0, []);
+    assert_eq!(p.git(&p.repo, &["for-each-ref", "--format=%(refname)", "refs/wharf/trash"]).lines().count(), 1);
+    assert_eq!(back(&p, &known.trash_path).unwrap().path, other);
 }

@@ -41,7 +41,8 @@ const CONTRACT: &[(&str, &str)] = &[
         "workspace",
         "intended worktree_added provisioned realised_there committed snapshot_made snapshot_committed \
          remove_intended commands_run removed remove_committed restore_intended before_kept brought_back empty_intended emptied \
-         trash_recorded trash_held trash_moved trash_parked trash_branch trash_emptying trash_emptied \
+         trash_recorded trash_held trash_moved trash_parked trash_branch trash_emptying trash_removing trash_emptied \
+         trash_entry_removed trash_ref_removed entry_held entry_parked parked_told \
          restore_branch restore_entry restore_moved restore_kept restore_removed restore_written restore_exchanged \
          restore_file restore_modes",
     ),
@@ -74,7 +75,13 @@ const NOT_HERE: &[&str] = &[
     "workspace.trash_parked",
     "workspace.trash_branch",
     "workspace.trash_emptying",
+    "workspace.trash_removing",
     "workspace.trash_emptied",
+    "workspace.trash_entry_removed",
+    "workspace.trash_ref_removed",
+    "workspace.entry_held",
+    "workspace.entry_parked",
+    "workspace.parked_told",
     "workspace.restore_branch",
     "workspace.restore_entry",
     "workspace.restore_moved",

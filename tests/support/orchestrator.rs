@@ -79,6 +79,11 @@ impl Site {
     }
 
     pub fn run_git(&self, args: &[&str]) {
+        self.git_says(args);
+    }
+
+    /// The same, and what it prints.
+    pub fn git_says(&self, args: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
             .args(args)
@@ -88,6 +93,7 @@ impl Site {
             .output()
             .unwrap();
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A path beside the project, for what children leave and wait for.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use wharf_model::rules::close_check::Place;
+use wharf_model::rules::trash::{self, TrashItem};
 use wharf_model::{Kind, UnixMillis};
 use wharf_store::view::{OperationItem, SnapshotItem, WorkspaceItem};
 
@@ -47,6 +48,8 @@ pub struct WorkspaceDoc {
     trash_path: Option<String>,
     trash_until: Option<String>,
     trash_bytes: Option<i64>,
+    /// All of it that lies in a trash, that of its last archive first.
+    trash: Vec<TrashDoc>,
     failure_reason: Option<String>,
     /// Null unless it was asked for: it reads the disk.
     inventory: Option<InventoryDoc>,
@@ -86,9 +89,34 @@ impl WorkspaceDoc {
             trash_path: w.trash_path.clone(),
             trash_until: time(w.trash_until),
             trash_bytes: w.trash_bytes,
+            trash: trash::items(w).iter().map(TrashDoc::new).collect(),
             failure_reason: w.failure_reason.clone(),
             inventory: stock.map(InventoryDoc::new),
             version: w.version,
+        }
+    }
+}
+
+/// Something of a workspace in a trash.
+#[derive(Debug, Serialize)]
+pub struct TrashDoc {
+    name: String,
+    /// `directory` or `entry`.
+    kind: &'static str,
+    place: String,
+    /// Null is for ever.
+    until: Option<String>,
+    bytes: Option<i64>,
+}
+
+impl TrashDoc {
+    fn new(item: &TrashItem) -> Self {
+        Self {
+            name: item.name().to_owned(),
+            kind: item.kind.as_str(),
+            place: item.place.clone(),
+            until: time(item.until),
+            bytes: item.bytes,
         }
     }
 }

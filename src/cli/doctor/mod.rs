@@ -5,6 +5,7 @@ mod files;
 mod leases;
 mod machine;
 mod repair;
+mod trash;
 
 use std::path::Path;
 
@@ -92,6 +93,7 @@ pub fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8> {
     checks.push(project(context));
     checks.extend(environments::probes(data, is_orchestrated(data)));
     checks.extend(leases::waiting(data));
+    checks.extend(trash::strays(data));
     let count = |level| checks.iter().filter(|c| c.level == level).count();
     let (ok, warnings, failed) = (count(Level::Ok), count(Level::Warning), count(Level::Failed));
     if context.global.json {

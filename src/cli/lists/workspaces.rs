@@ -17,6 +17,7 @@ use crate::cli::list::{self, ListArgs};
 use crate::cli::table::{Cell, Table};
 use crate::clock;
 use crate::console::workspace_facts;
+use crate::gc::strays;
 use crate::workspace::inventory::Stock;
 
 /// What the list can be asked for.
@@ -86,6 +87,20 @@ fn inventory(context: &Context, rows: &[WorkspaceItem]) -> Result<HashMap<Worksp
     Ok(found)
 }
 
+/// Says that there is something in trashes that no row knows; the doctor names it, with what removes it.
+fn unknown_trash(context: &Context) -> Result<()> {
+    let Some(reader) = context.reader()? else { return Ok(()) };
+    let (found, _) = strays::find(&reader, Duration::ZERO)?;
+    for one in &found {
+        let whose = one.number.as_ref().map_or_else(String::new, |number| format!(", of {number}"));
+        context.remark(&format!("no row knows {}{whose}", one.stray.places().join(", ")));
+    }
+    if !found.is_empty() {
+        context.remark("wharf doctor tells how large that is and what removes it; nothing does by itself");
+    }
+    Ok(())
+}
+
 /// `yes`, `no`, and where it is not known nothing.
 fn merged(stock: Option<&Stock>) -> Cell {
     Cell::maybe(stock.and_then(|s| s.merged).map(|merged| if merged { "yes" } else { "no" }.to_owned()))
@@ -106,6 +121,9 @@ pub fn workspaces(context: &Context, args: &ListArgs, archived: bool, with_inven
     let listed = listed(context, args, |reader, at, n| reader.workspaces(&query, at, n), passes)?;
     let now = clock::now();
     let stocks = if with_inventory { inventory(context, &listed.rows)? } else { HashMap::new() };
+    if with_inventory {
+        unknown_trash(context)?;
+    }
     let doc = |row: &WorkspaceItem| WorkspaceDoc::new(row, stocks.get(&row.workspace.id));
     list::print(context, args, "workspaces", hidden_by, &listed, doc, |rows| {
         let (first, figures, last) = (

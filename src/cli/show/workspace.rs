@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use wharf_model::{Kind, WorkspaceId, WorkspaceStatus};
+use wharf_model::rules::trash::{self, TrashKind};
+use wharf_model::{Kind, WorkspaceId, WorkspaceRow, WorkspaceStatus};
 use wharf_store::Reader;
 use wharf_store::view::{OperationItem, OperationQuery, SnapshotItem, WorkspaceItem};
 use wharf_ui::format;
@@ -123,6 +124,7 @@ fn text(context: &Context, shown: &Shown) -> String {
         out.push_str(one_line(format!("{line}  {took}  {end}").trim_end()).as_str());
         out.push('\n');
     }
+    out.push_str(&in_trash(context, row));
     if !shown.snapshots.is_empty() {
         out.push_str("\nsnapshots\n");
     }
@@ -139,6 +141,29 @@ fn text(context: &Context, shown: &Shown) -> String {
         out.push_str(&format!("  {:<8} {at}  {size}  {until}  {}\n", item.number(), one_line(&s.reason)));
     }
     out.push_str(&format!("\nnext  {}\n", next(shown, &number).join("    ")));
+    out
+}
+
+/// Everything of it that lies in a trash, with its name and until when.
+fn in_trash(context: &Context, row: &WorkspaceRow) -> String {
+    let items = trash::items(row);
+    let mut out = String::new();
+    if !items.is_empty() {
+        out.push_str("\nin the trash\n");
+    }
+    for item in items {
+        let what = match item.kind {
+            TrashKind::Directory => "directory",
+            TrashKind::Entry => "git's entry",
+        };
+        let size = item.bytes.and_then(|n| u64::try_from(n).ok()).map_or_else(|| "–".to_owned(), format::size);
+        let until = item.until.map_or_else(
+            || "kept for ever".to_owned(),
+            |at| format!("kept until {}", format::full(at, context.zone())),
+        );
+        out.push_str(&one_line(&format!("  {}  {what}  {size}  {until}  {}", item.name(), item.place)));
+        out.push('\n');
+    }
     out
 }
 

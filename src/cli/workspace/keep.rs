@@ -14,7 +14,7 @@ use crate::cli::context::{Context, print};
 use crate::cli::desk::{Ask, Desk};
 use crate::cli::error::{CliError, Result, exit};
 use crate::clock;
-use crate::console::workspace_facts::{Known, restore_preview};
+use crate::console::workspace_facts::{Known, RestoreFrom, restore_preview};
 
 /// How long keeping or bringing back is waited for.
 const LIMIT: Duration = Duration::from_mins(20);
@@ -34,6 +34,9 @@ pub struct SnapshotArgs {
 pub struct RestoreArgs {
     /// The archived workspace: W-7; or a snapshot: W-7.2
     pub workspace: String,
+    /// A directory of it in the trash, by its name or a part of it: wharf workspace show names them
+    #[arg(long, value_name = "NAME")]
+    pub trash: Option<String>,
     #[command(flatten)]
     pub asked: Asked,
 }
@@ -129,7 +132,8 @@ pub fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
     let reader = context.reader_for(&args.workspace)?;
     let (id, snapshot) = named_snapshot(&reader, &args.workspace)?;
     let (at, zone) = (clock::now(), context.zone());
-    let preview = restore_preview(&reader, id, snapshot.as_ref().map(|s| s.id), &Known::default(), at, zone)?;
+    let from = RestoreFrom { snapshot: snapshot.as_ref().map(|s| s.id), trash: args.trash.as_deref() };
+    let preview = restore_preview(&reader, id, from, &Known::default(), at, zone)?;
     let row = reader.workspace(id)?.map(|w| w.workspace);
     let number = row.as_ref().map_or_else(|| args.workspace.clone(), |w| Kind::Workspace.number(w.number));
     // What is there becomes something else; what is away only comes back.
@@ -152,7 +156,7 @@ pub fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
         kind: "workspace.restore",
         target_type: "workspace",
         target_id: Some(id.text()),
-        args: json!({ "snapshot": snapshot.map(|s| s.id.text()) }),
+        args: json!({ "snapshot": snapshot.map(|s| s.id.text()), "trash": args.trash }),
         expect,
     };
     let result = carried_out(context, ask, &args.workspace, "restored")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wharf_model::filter::{Field, Filter, Status, Test};
 use wharf_model::rules::close_check::{CloseRows, root};
-use wharf_model::rules::reap;
+use wharf_model::rules::{reap, trash};
 use wharf_model::{
     IssueStatus, Kind, RunStatus, SnapshotId, UnixMillis, WorkspaceId, WorkspaceMode, WorkspaceRow, WorkspaceStatus,
 };
@@ -22,6 +22,7 @@ use crate::console::checkouts::{Checkout, Known};
 use crate::dispatch::closing::{self, Reapable};
 use crate::dispatch::prepare;
 use crate::workspace::inventory::{self, Stock};
+use crate::workspace::presence;
 
 /// Newest runs that are told of a workspace.
 const RUNS: usize = 4;
@@ -103,6 +104,15 @@ pub fn stock(reader: &Reader, row: &WorkspaceRow, time: Duration) -> Result<Opti
     Ok(Some(inventory::stock(&checkout.ask(closing::never(reader)?, time))))
 }
 
+/// What a workspace is to be brought back from, where that was named.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RestoreFrom<'a> {
+    /// A snapshot.
+    pub snapshot: Option<SnapshotId>,
+    /// A directory in the trash, by its name or a part of it.
+    pub trash: Option<&'a str>,
+}
+
 /// What bringing a workspace back would do, as the acceptance decides it.
 ///
 /// # Errors
@@ -110,7 +120,7 @@ pub fn stock(reader: &Reader, row: &WorkspaceRow, time: Duration) -> Result<Opti
 pub fn restore_preview(
     reader: &Reader,
     id: WorkspaceId,
-    snapshot: Option<SnapshotId>,
+    from: RestoreFrom<'_>,
     known: &Known,
     at: UnixMillis,
     zone: Zone,
@@ -123,7 +133,7 @@ pub fn restore_preview(
     let number = Kind::Workspace.number(row.number);
     let all = reader.snapshots(id, 200)?;
     let kept = || all.iter().filter(|s| s.snapshot.status == wharf_model::SnapshotStatus::Kept);
-    let asked = match snapshot {
+    let asked = match from.snapshot {
         None => None,
         Some(wanted) => match kept().find(|s| s.snapshot.id == wanted) {
             Some(found) => Some(found),
@@ -131,16 +141,30 @@ pub fn restore_preview(
         },
     };
     let mut words = Restored { lines: Vec::new(), note: String::new() };
-    match (row.status, asked, &row.trash_path) {
-        (WorkspaceStatus::Archived, Some(s), Some(_)) => {
-            return refused(format!("its directory is in the trash: R in the list first, then {}", s.number()));
+    let trash = match from.trash {
+        None => row.trash_path.clone().filter(|_| asked.is_none()),
+        Some(_) if asked.is_some() => {
+            return refused("name a snapshot or a directory in the trash, not both".to_owned());
         }
+        Some(text) => match trash::named(row, text) {
+            Some(item) => Some(item.place),
+            None => return refused(format!("{text:?} names no directory in the trash of {number}")),
+        },
+    };
+    match (row.status, asked, &trash) {
         (WorkspaceStatus::Archived, None, Some(trash)) => words.out_of_trash(row, trash),
+        (status, None, Some(_)) if from.trash.is_some() => {
+            let status = status.as_str().replace('_', " ");
+            return refused(format!("{number} is {status}: `wharf workspace archive {number}` first"));
+        }
         (WorkspaceStatus::Archived | WorkspaceStatus::Missing, asked, _) => {
             let Some(from) = asked.or_else(|| kept().next()) else {
                 return refused("nothing of it is kept any more: neither its directory nor a snapshot".to_owned());
             };
             words.anew(row, &from.number(), from.snapshot.files);
+            if let Some(trash) = &row.trash_path {
+                words.add(PreviewVerb::Leaves, "its directory in the trash", trash.clone());
+            }
         }
         (WorkspaceStatus::Idle | WorkspaceStatus::InReview | WorkspaceStatus::Failed, Some(s), _) => {
             let around = reader.close_rows(id)?.map(|rows| rows.around()).unwrap_or_default();
@@ -224,7 +248,8 @@ impl Asking<'_> {
 
     /// What bringing it back would do, as the acceptance decides it.
     pub(super) fn restore_preview(&self, id: WorkspaceId, snapshot: Option<SnapshotId>) -> Result<Preview, StoreError> {
-        restore_preview(self.reader, id, snapshot, &self.scope.checkouts.of(id), self.now, self.scope.zone)
+        let from = RestoreFrom { snapshot, trash: None };
+        restore_preview(self.reader, id, from, &self.scope.checkouts.of(id), self.now, self.scope.zone)
     }
 
     /// Which of finished issues would go, and why the others stay: looks into the directories of those that are due.
@@ -290,14 +315,20 @@ impl Restored {
     }
 
     /// Its directory goes back to where it was, whole.
-    fn out_of_trash(&mut self, row: &WorkspaceRow, trash: &str) {
+    fn out_of_trash(&mut self, row: &WorkspaceRow, place: &str) {
         let path = root(row).unwrap_or_default();
-        let size = row.trash_bytes.and_then(|n| u64::try_from(n).ok()).map(format::size).unwrap_or_default();
+        let items = trash::items(row);
+        let bytes = items.iter().find(|item| item.place == place).and_then(|item| item.bytes);
+        let size = bytes.and_then(|n| u64::try_from(n).ok()).map(format::size).unwrap_or_default();
         self.add(PreviewVerb::Restores, "its directory, all of it", size);
-        self.add(PreviewVerb::More, "from", trash);
+        self.add(PreviewVerb::More, "from", place);
         self.add(PreviewVerb::More, "to", path);
+        if presence::is_there(Path::new(place), row.repo_root.as_deref().map(Path::new)) == Some(false) {
+            self.add(PreviewVerb::Tries, "nothing that helps", "somebody removed it from the trash");
+            "Its directory in the trash is gone; a snapshot of it can be restored by its name instead."
+                .clone_into(&mut self.note);
         // A link that leads nowhere is in the way as well.
-        if Path::new(path).symlink_metadata().is_ok() {
+        } else if Path::new(path).symlink_metadata().is_ok() {
             self.add(PreviewVerb::Tries, "again when the place is free", "something stands there now");
             "It stays in the trash while something stands where it was; move that away first."
                 .clone_into(&mut self.note);

@@ -278,6 +278,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         }
         // Told beside the rows: what a start has found, what waits for the disk. Of a move only the answer counts.
         Fact::OperationObserved { .. } | Fact::DiskWaited { .. } | Fact::WorkspaceMoves { .. } => {}
+        Fact::OperationProgress { operation, text } => workspace::operation_goes_on(d, *operation, text),
         Fact::OperationEnded { operation, end } => {
             // What was skipped, and what needs no process, has no log.
             let has_log = |o: &wharf_model::OperationRow| o.log_ref.is_some();
@@ -319,6 +320,7 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
         }
         Fact::RunNoted { run, attempt, note } => steps::noted(d, *run, *attempt, note.as_deref()),
         Fact::SnapshotTaken { action, workspace, snapshot } => workspace::taken(d, *action, *workspace, snapshot),
+        Fact::WorkspaceParked { action, workspace, place } => workspace::parked(d, *action, *workspace, place),
         Fact::WorkspaceArchived { action, workspace, gone } => workspace::archived(d, *action, *workspace, gone),
         Fact::WorkspaceRestored { action, workspace, back } => workspace::restored(d, *action, *workspace, back),
         Fact::WorkspaceWorkFailed { action, workspace, message, in_place } => {

@@ -34,7 +34,7 @@ pub(crate) use restore::restored;
 pub(crate) use rows::gather;
 use rows::{between, closed_to_runs};
 pub(crate) use snapshot::taken;
-pub(crate) use trash::{emptied, empty};
+pub(crate) use trash::{emptied, empty, parked};
 pub(crate) use wait::{over_due, waits};
 
 /// Where a run will work is decided; the row stands before anything is made on disk.
@@ -277,6 +277,7 @@ fn insert(d: &mut Deciding<'_, '_>, run: &RunRow, plan: &PlannedWorkspace) -> Wo
         trash_path: None,
         trash_until: None,
         trash_bytes: None,
+        trash_more: None,
         version: 0,
         created_at: now,
         updated_at: now,
@@ -351,6 +352,13 @@ fn insert_operation(
     });
 }
 
+/// An operation is that far.
+pub(crate) fn operation_goes_on(d: &mut Deciding<'_, '_>, id: OperationId, text: &str) {
+    if d.tx.get::<OperationRow>(id).is_some_and(|o| o.status == OperationStatus::Running) {
+        d.tx.update::<OperationRow>(id, |o| o.stdout_excerpt = Some(text.to_owned()));
+    }
+}
+
 /// An operation ended.
 pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &OperationEnd) {
     let open = d.tx.get::<OperationRow>(id).is_some_and(|o| o.status == OperationStatus::Running);
@@ -367,7 +375,10 @@ pub(crate) fn operation_ended(d: &mut Deciding<'_, '_>, id: OperationId, end: &O
             Some(stop) => Some(format!("stopped by {}", stop.by)),
             None => end.error.clone(),
         };
-        o.stdout_excerpt.clone_from(&end.stdout_excerpt);
+        // What a step without output said last of itself stays.
+        if end.stdout_excerpt.is_some() || o.log_ref.is_some() {
+            o.stdout_excerpt.clone_from(&end.stdout_excerpt);
+        }
         o.stderr_excerpt.clone_from(&end.stderr_excerpt);
         o.finished_at = Some(now);
         o.deadline_at = None;

@@ -74,6 +74,7 @@ impl Loop {
             | Fact::LogCompressed { action, .. }
             | Fact::SnapshotTaken { action, .. }
             | Fact::WorkspaceMoves { action, .. }
+            | Fact::WorkspaceParked { action, .. }
             | Fact::WorkspaceArchived { action, .. }
             | Fact::WorkspaceRestored { action, .. }
             | Fact::WorkspaceWorkFailed { action, .. }
@@ -87,6 +88,7 @@ impl Loop {
             Fact::OperationObserved { .. }
             | Fact::DiskWaited { .. }
             | Fact::OperationEnded { .. }
+            | Fact::OperationProgress { .. }
             | Fact::ServiceReady { .. }
             | Fact::ServiceHealth { .. }
             | Fact::WorkspaceSeen { .. }

@@ -76,7 +76,8 @@ impl Loop {
             Input::Fact(
                 Fact::OwnOperationPlanned { owner: OperationOwner { action, .. }, .. }
                 | Fact::SnapshotTaken { action, .. }
-                | Fact::WorkspaceMoves { action, .. },
+                | Fact::WorkspaceMoves { action, .. }
+                | Fact::WorkspaceParked { action, .. },
             ) => {
                 let open = self.state.actions.get(action).is_some_and(|a| decide::is_open(a.status));
                 Told { over: !open, ..Told::default() }

@@ -574,6 +574,11 @@ impl Sim {
                     rows.operations.get(&OperationId(id)).is_none_or(|o| o.status != OperationStatus::Running)
                 }
                 "workspace" => !rows.workspaces.contains_key(&WorkspaceId(id)),
+                // A name and no row: while it is being removed, a row must know it.
+                "trash" => !rows.workspaces.values().any(|w| {
+                    let name = id.to_string();
+                    wharf_model::rules::trash::items(w).iter().any(|item| item.name() == name)
+                }),
                 "snapshot" => rows.snapshots.get(&SnapshotId(id)).is_none_or(|s| s.status != SnapshotStatus::Kept),
                 _ => true,
             };

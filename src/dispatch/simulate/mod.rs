@@ -109,6 +109,8 @@ fn every_history_keeps_the_rules() {
         "waited for a workspace",
         "workspace moved",
         "workspace brought back",
+        "trash emptied",
+        "entry kept",
         "job run",
         "session said",
         "job stopped",
@@ -187,6 +189,11 @@ fn a_line_that_is_jumped_is_found() {
 #[test]
 fn a_run_that_enters_what_is_being_archived_is_found() {
     is_caught(Mutant::ArchivedInUse);
+}
+
+#[test]
+fn a_trash_that_is_forgotten_is_found() {
+    is_caught(Mutant::TrashForgotten);
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub enum Mutant {
     StopForgotten,
     /// A run begins to work in a workspace that is being archived.
     ArchivedInUse,
+    /// What lies in the trash of an earlier archive is forgotten by the next one.
+    TrashForgotten,
     /// A service is started before what it needs is ready.
     OrderIgnored,
     /// A service is stopped by its policy although it is used.

@@ -6,6 +6,7 @@ use serde_json::json;
 use wharf_model::config::Retention;
 use wharf_model::rules::close_check::{Found, Listed, Place};
 use wharf_model::rules::running_job;
+use wharf_model::rules::trash;
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, IssueRow, OperationId, OperationStatus, RequestRow, RunStatus,
     SnapshotId, Step, StepId, WorkspaceId, WorkspaceStatus,
@@ -62,15 +63,24 @@ impl Sim {
         let Some(id) = self.rng.pick(&from) else { return };
         let snapshots: Vec<SnapshotId> =
             self.disk.rows.snapshots.values().filter(|s| s.workspace_id == id).map(|s| s.id).collect();
-        let (kind, args) = match self.rng.below(12) {
-            0..=4 => ("workspace.archive", json!({})),
-            5 | 6 => ("workspace.restore", json!({})),
-            7 => ("workspace.restore", json!({ "snapshot": self.rng.pick(&snapshots).map(SnapshotId::text) })),
-            8 => ("workspace.snapshot", json!({ "reason": "why" })),
-            9 => ("workspace.reap", json!({})),
-            10 => ("gc.run", json!({})),
-            _ => ("workspace.run_job", json!({ "job": "migrate" })),
-        };
+        let (kind, args) =
+            match self.rng.below(12) {
+                0..=4 => ("workspace.archive", json!({})),
+                5 | 6 => ("workspace.restore", json!({})),
+                7 if self.rng.permille(300) => {
+                    let items: Vec<String> =
+                        self.disk.rows.workspaces.get(&id).map_or_else(Vec::new, |w| {
+                            trash::items(w).iter().map(|item| item.name().to_owned()).collect()
+                        });
+                    let named = (!items.is_empty()).then(|| items[self.rng.below(items.len() as u64) as usize].clone());
+                    ("workspace.restore", json!({ "trash": named }))
+                }
+                7 => ("workspace.restore", json!({ "snapshot": self.rng.pick(&snapshots).map(SnapshotId::text) })),
+                8 => ("workspace.snapshot", json!({ "reason": "why" })),
+                9 => ("workspace.reap", json!({})),
+                10 => ("gc.run", json!({})),
+                _ => ("workspace.run_job", json!({ "job": "migrate" })),
+            };
         let version = self.disk.rows.workspaces.get(&id).map_or(1, |w| w.version);
         let expects = kind == "workspace.archive" && self.rng.permille(200);
         self.books.saw("verb on a workspace");
@@ -179,9 +189,9 @@ impl Sim {
             bytes: None,
             due_at,
         };
-        let trash = rows.workspaces.values().filter_map(|w| {
-            let due = w.trash_until.filter(|at| *at <= now)?;
-            Some(kept(KeptOf::Trash(w.id), w.trash_path.clone()?, due))
+        let trash = rows.workspaces.values().flat_map(|w| {
+            let due = trash::items(w).into_iter().filter(|item| item.is_due(now));
+            due.map(|item| kept(KeptOf::Trash(w.id), item.place, now))
         });
         let snapshots = rows.snapshots.values().filter_map(|s| {
             let due = s.expires_at.filter(|at| *at <= now)?;
@@ -199,32 +209,48 @@ impl Sim {
     pub fn of_workspace(&mut self, action: ActionId, stage: WorkspaceStage) {
         // The executor has its own copy; what it names does not change.
         let Some(row) = self.disk.rows.actions.get(&action).cloned() else { return };
-        let Ok(workspace) = row.entity_id.parse::<WorkspaceId>() else {
+        if row.kind == ActionKind::EmptyTrash {
+            if self.unlucky(60) {
+                return self.tell(Fact::ActionFailed { action, error: "the disk is full".into() });
+            }
+            if row.entity_type == "trash" {
+                self.world.trash.remove(&text(row.args.as_ref(), "place"));
+                self.books.saw("trash emptied");
+            }
             return self.tell(Fact::TrashEmptied { action });
-        };
+        }
+        let Ok(workspace) = row.entity_id.parse::<WorkspaceId>() else { return };
         let next = |stage| Some(Task::Workspace { action, stage });
         if stage == WorkspaceStage::Begin {
             if self.unlucky(60) {
                 return self.tell(Fact::ActionFailed { action, error: "the disk is full".into() });
             }
-            if row.kind != ActionKind::EmptyTrash && row.kind != ActionKind::RunJob && self.unlucky(60) {
+            if row.kind != ActionKind::RunJob && self.unlucky(60) {
                 let message = "it is in use".into();
                 return self.tell(Fact::WorkspaceWorkFailed { action, workspace, message, in_place: false });
             }
         }
         match (row.kind, stage) {
             (_, WorkspaceStage::Done) => self.tell(Fact::ActionDone { action }),
-            (ActionKind::EmptyTrash, _) => {
-                self.world.trash.remove(&workspace);
-                self.tell(Fact::TrashEmptied { action });
-            }
             (ActionKind::SnapshotWorkspace, _) => {
                 let snapshot = taken(&row, "snapshot");
                 self.tell(Fact::SnapshotTaken { action, workspace, snapshot });
             }
             (ActionKind::RemoveWorkspace, WorkspaceStage::Begin) => {
+                let place = format!("/r/.git/wharf/trash/{}", text(row.args.as_ref(), "trash"));
+                // Somebody removed the directory: git's entry of it is kept. A later try finds that.
+                let moved = self.world.trash.contains_key(&text(row.args.as_ref(), "trash"));
+                if !moved && (self.world.trash.contains_key(&place) || self.unlucky(150)) {
+                    self.world.trash.insert(place.clone(), workspace);
+                    self.books.saw("entry kept");
+                    let fact = Fact::WorkspaceParked { action, workspace, place };
+                    return self.tell_then(fact, next(WorkspaceStage::Parked));
+                }
                 let snapshot = taken(&row, "snapshot");
                 self.tell_then(Fact::SnapshotTaken { action, workspace, snapshot }, next(WorkspaceStage::Ask));
+            }
+            (ActionKind::RemoveWorkspace, WorkspaceStage::Parked) => {
+                self.tell(Fact::WorkspaceArchived { action, workspace, gone: Box::default() });
             }
             (ActionKind::RemoveWorkspace, WorkspaceStage::Ask) => {
                 self.tell_then(Fact::WorkspaceMoves { action, workspace }, next(WorkspaceStage::Answer));
@@ -248,7 +274,7 @@ impl Sim {
                     self.world.wrong.get_or_insert(format!("R-{} works in a workspace that is moved", run.number));
                 }
                 let place = text(row.args.as_ref(), "trash");
-                self.world.trash.insert(workspace, place.clone());
+                self.world.trash.insert(place.clone(), workspace);
                 self.books.saw("workspace moved");
                 let gone = ArchivedWorkspace { trash_path: Some(place), ..ArchivedWorkspace::default() };
                 self.tell(Fact::WorkspaceArchived { action, workspace, gone: Box::new(gone) });
@@ -257,7 +283,7 @@ impl Sim {
                 let from_trash = text(row.args.as_ref(), "from") == "trash";
                 let snapshot = (!from_trash).then(|| text(row.args.as_ref(), "snapshot").parse().ok()).flatten();
                 if from_trash {
-                    self.world.trash.remove(&workspace);
+                    self.world.trash.remove(&text(row.args.as_ref(), "trash_path"));
                 }
                 let back = RestoredWorkspace { snapshot, ..RestoredWorkspace::default() };
                 self.books.saw("workspace brought back");
@@ -323,12 +349,15 @@ impl Sim {
             if let (true, Some(run)) = (gone, works) {
                 return Err(format!("R-{} works in W-{number}, which is {}", run.number, workspace.status));
             }
-            if workspace.status == WorkspaceStatus::Archived
-                && let Some(place) = &workspace.trash_path
-                && let Some(real) = self.world.trash.get(&workspace.id)
-                && place != real
-            {
-                return Err(format!("W-{number} is said to lie in {place} and lies in {real}"));
+        }
+        // Whatever lies in a trash is known to its row, or the row remembers that it is just being moved there.
+        for (place, id) in &self.world.trash {
+            let known = rows.workspaces.get(id).is_some_and(|w| {
+                let moving = w.metadata.as_ref().and_then(|m| m["archiving"]["trash"].as_str());
+                moving.is_some_and(|trash| place.ends_with(trash)) || trash::items(w).iter().any(|i| i.place == *place)
+            });
+            if !known {
+                return Err(format!("{place} lies in a trash, and no row knows it"));
             }
         }
         for run in rows.runs.values().filter(|r| r.status == RunStatus::Running && r.step == Some(Step::Realise)) {
@@ -368,17 +397,20 @@ impl Sim {
             if workspace.status == WorkspaceStatus::Archiving {
                 return Err(format!("W-{} is being archived for ever", workspace.number));
             }
-            let lies = self.world.trash.contains_key(&workspace.id);
-            let right = match workspace.status {
-                WorkspaceStatus::Archived => workspace.trash_path.is_some() == lies,
-                // It may have been moved before it was given up: asked again it goes on.
-                WorkspaceStatus::CleanupFailed => true,
-                // A snapshot by name brings one back beside what the trash has of it.
-                _ => !lies || workspace.trash_path.is_some(),
-            };
-            if !right {
-                let (number, status) = (workspace.number, workspace.status);
-                return Err(format!("W-{number} is {status}, and whether it lies in the trash is {lies}"));
+            for item in trash::items(workspace) {
+                if self.world.trash.get(&item.place) != Some(&workspace.id) {
+                    return Err(format!("W-{} is said to have {} in a trash", workspace.number, item.place));
+                }
+            }
+            // It may have been moved before it was given up: asked again it goes on.
+            if workspace.status == WorkspaceStatus::CleanupFailed {
+                continue;
+            }
+            let unknown = self.world.trash.iter().find(|(place, id)| {
+                **id == workspace.id && !trash::items(workspace).iter().any(|item| item.place == **place)
+            });
+            if let Some((place, _)) = unknown {
+                return Err(format!("W-{} has {place} in a trash for ever", workspace.number));
             }
         }
         Ok(())

@@ -95,6 +95,8 @@ pub enum WorkspaceStage {
     Ask,
     Answer,
     Move,
+    /// What git had of one that was gone has been told of.
+    Parked,
     Done,
 }
 
@@ -147,8 +149,8 @@ pub struct World {
     pub pids: i32,
     /// What providers hold, by its id: the lease that it was acquired for.
     pub places: BTreeMap<String, LeaseId>,
-    /// Where the directories of workspaces lie that were moved to the trash.
-    pub trash: BTreeMap<WorkspaceId, String>,
+    /// What lies in a trash, by its place: directories of workspaces, and what git had of those that were gone.
+    pub trash: BTreeMap<String, WorkspaceId>,
     /// What an executor saw that must never be.
     pub wrong: Option<String>,
 }

@@ -107,9 +107,12 @@ fn enter(at: impl rustix::fd::AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>>
 }
 
 /// Removes everything in a directory but other directories, which it names; none when it is not to go on.
+///
+/// In the order in which they lie on the disk: a directory names them in the order of hashes, and each removal would
+/// then touch another block of the table of inodes.
 fn clear(dir: &OwnedFd, go_on: &mut dyn FnMut() -> bool) -> io::Result<Option<Vec<OsString>>> {
     let mut rest = Vec::new();
-    for (name, kind) in walk::entries(dir)? {
+    for (name, kind) in walk::entries_in_order(dir)? {
         if !go_on() {
             return Ok(None);
         }

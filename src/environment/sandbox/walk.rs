@@ -93,6 +93,20 @@ pub fn open(at: impl rustix::fd::AsFd, name: &OsStr) -> io::Result<OwnedFd> {
 /// # Errors
 /// What the system says.
 pub fn entries(dir: &OwnedFd) -> io::Result<Vec<(OsString, FileType)>> {
+    Ok(numbered(dir)?.into_iter().map(|(_, name, kind)| (name, kind)).collect())
+}
+
+/// The same, in the order of their numbers in the file system: so they mostly lie on the disk.
+///
+/// # Errors
+/// What the system says.
+pub fn entries_in_order(dir: &OwnedFd) -> io::Result<Vec<(OsString, FileType)>> {
+    let mut all = numbered(dir)?;
+    all.sort_unstable_by_key(|(number, ..)| *number);
+    Ok(all.into_iter().map(|(_, name, kind)| (name, kind)).collect())
+}
+
+fn numbered(dir: &OwnedFd) -> io::Result<Vec<(u64, OsString, FileType)>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;
@@ -107,7 +121,7 @@ pub fn entries(dir: &OwnedFd) -> io::Result<Vec<(OsString, FileType)>> {
             },
             known => known,
         };
-        all.push((OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
+        all.push((entry.ino(), OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
     }
     Ok(all)
 }

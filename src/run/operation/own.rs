@@ -98,10 +98,28 @@ pub async fn step<T>(
     ctx: &Context,
     owner: &OperationOwner,
     open: &[OperationRow],
-    (phase, shown): (OperationPhase, &str),
+    what: (OperationPhase, &str),
     cwd: &str,
     work: impl Future<Output = Result<T, String>>,
 ) -> Result<Result<T, String>, Over> {
+    let id = begin(ctx, owner, open, what, cwd, STEP_MS).await?;
+    let result = work.await;
+    end(ctx, id, result.as_ref().err().cloned()).await;
+    Ok(result)
+}
+
+/// Begins a step of an action that needs no process, or goes on with one that an earlier reign left open.
+///
+/// # Errors
+/// The action was given up before it began.
+pub async fn begin(
+    ctx: &Context,
+    owner: &OperationOwner,
+    open: &[OperationRow],
+    (phase, shown): (OperationPhase, &str),
+    cwd: &str,
+    timeout_ms: i64,
+) -> Result<OperationId, Over> {
     // One that an earlier reign left open is gone on with; one that it ended is history.
     let left = open.iter().find(|o| o.phase == phase && o.log_ref.is_none()).map(|o| o.id);
     let id = left.unwrap_or_else(|| OperationId(Uuid::now_v7()));
@@ -110,19 +128,21 @@ pub async fn step<T>(
         phase,
         command: Some(shown.to_owned()),
         cwd: Some(cwd.to_owned()),
-        timeout_ms: STEP_MS,
+        timeout_ms,
         log_ref: None,
     };
     if ctx.inbox.tell(Fact::OwnOperationPlanned { owner: owner.clone(), operation }).await.over {
         end_without(ctx, id, "it was given up before this began").await;
         return Err(Over);
     }
-    let result = work.await;
-    let error = result.as_ref().err().cloned();
+    Ok(id)
+}
+
+/// Says how a step has ended.
+pub async fn end(ctx: &Context, operation: OperationId, error: Option<String>) {
     let status = if error.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded };
     let end = OperationEnd { status, error, ..OperationEnd::default() };
-    ctx.inbox.tell(Fact::OperationEnded { operation: id, end }).await;
-    Ok(result)
+    ctx.inbox.tell(Fact::OperationEnded { operation, end }).await;
 }
 
 async fn end_without(ctx: &Context, operation: OperationId, why: &str) {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::workspace::keep_error::KeepError;
 use crate::workspace::lock::WorktreeLock;
 use crate::workspace::mark::{self, WORKTREE_FILE};
 use crate::workspace::opening;
+use crate::workspace::presence;
 use crate::workspace::snapshot::objects::sync_dir;
 use crate::workspace::trash::{BRANCH_LOG, LOCK_WAIT, Record, held, record};
 
@@ -40,10 +41,21 @@ pub(super) fn bring_back(ask: &BringBack) -> Result<Returned, KeepError> {
     };
     let in_trash = found.is_at(&found.trash_path)?;
     if !in_trash && !found.is_at(&to)? {
-        return Err(bad("the directory is neither in the trash nor where it is to go"));
+        if found.trash_path.symlink_metadata().is_ok() {
+            return Err(bad("what lies there is another directory than the one that was moved"));
+        }
+        return Err(KeepError::TrashGone { path: found.trash_path });
     }
     if in_trash && to.symlink_metadata().is_ok() {
-        return Err(KeepError::Taken { offer: Some(free(&to)), path: to });
+        return Err(taken(&to));
+    }
+    if in_trash {
+        // Before anything of git's is moved: what cannot come back stays whole in the trash.
+        let device = |path: &Path| path.metadata().map(|meta| meta.dev()).map_err(KeepError::io("look at", path));
+        let parent = to.parent().unwrap_or(&to);
+        if device(parent)? != device(&found.trash_path)? {
+            return Err(KeepError::TrashElsewhere { path: to, trash: found.trash_path });
+        }
     }
     if !record::file(&ask.trash_path).exists() {
         if let Some(trash) = ask.trash_path.parent() {
@@ -123,7 +135,12 @@ fn forget_earlier(own: &Path) {
 }
 
 fn came_back(ask: &BringBack) -> Result<Returned, KeepError> {
-    let gone = || KeepError::Gone { path: ask.trash_path.clone() };
+    let gone = || KeepError::TrashGone { path: ask.trash_path.clone() };
+    if presence::is_there(&ask.trash_path, None).is_none()
+        && ask.trash_path.parent().is_none_or(|trash| presence::is_there(trash, None).is_none())
+    {
+        return Err(KeepError::Busy { why: presence::untold(&ask.trash_path), path: ask.trash_path.clone() });
+    }
     let text = fs::read(back_file(&ask.trash_path)).map_err(|_| gone())?;
     let found: Record = serde_json::from_slice(&text).map_err(|_| gone())?;
     found.check(ask.project, ask.workspace)?;
@@ -136,6 +153,18 @@ fn came_back(ask: &BringBack) -> Result<Returned, KeepError> {
         (branch, head) = (name, commit.map(|c| c.to_string()));
     }
     Ok(Returned { path: found.path.clone(), branch, head, notes: Vec::new(), record: found })
+}
+
+/// Says what stands at a path, and which one is free.
+pub(super) fn taken(path: &Path) -> KeepError {
+    let what = match path.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() => "a link".to_owned(),
+        Ok(meta) if meta.is_dir() && path.join(".git").exists() => "a checkout".to_owned(),
+        Ok(meta) if meta.is_dir() => "a directory".to_owned(),
+        Ok(_) => "a file".to_owned(),
+        Err(_) => "something else".to_owned(),
+    };
+    KeepError::PlaceTaken { path: path.to_owned(), what, offer: free(path) }
 }
 
 /// A path beside one that is taken.
@@ -291,9 +320,9 @@ fn move_back(found: &Record, to: &Path) -> Result<(), KeepError> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => {}
         Err(Errno::EXIST | Errno::NOTEMPTY) => {
-            return Err(KeepError::Taken { path: to.to_owned(), offer: Some(free(to)) });
+            return Err(taken(to));
         }
-        Err(Errno::XDEV) => return Err(KeepError::OtherFileSystem { path: to.to_owned(), trash: from.clone() }),
+        Err(Errno::XDEV) => return Err(KeepError::TrashElsewhere { path: to.to_owned(), trash: from.clone() }),
         Err(e) => return Err(KeepError::io("move back", from)(e.into())),
     }
     if closed {

@@ -1,5 +1,7 @@
 //! A snapshot as a new worktree.
 
+use std::path::PathBuf;
+
 use git2::{BranchType, Repository};
 
 use super::target::Target;
@@ -16,11 +18,24 @@ use crate::workspace::sparse;
 use crate::workspace::trash::LOCK_WAIT;
 use crate::workspace::worktree::{Git, LockReason, Start};
 
+/// Only takes the entry of a worktree that is gone out of the way.
+pub(super) fn make_room(ask: &FreshAsk) -> Result<Option<PathBuf>, KeepError> {
+    let facts = facts(ask)?;
+    let repo = snapshot::open(&facts.common_dir)?;
+    let holder = format!("restore of snapshot {}", ask.id);
+    let _lock = WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &holder)?;
+    super::missing::make_room(&repo, ask, &facts)
+}
+
+fn facts(ask: &FreshAsk) -> Result<RepositoryFacts, KeepError> {
+    match inspect::inspect(&ask.repo)? {
+        inspect::Place::Repository(facts) => Ok(*facts),
+        inspect::Place::Plain(path) => Err(KeepError::NoRepository { path }),
+    }
+}
+
 pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError> {
-    let facts = match inspect::inspect(&ask.repo)? {
-        inspect::Place::Repository(facts) => *facts,
-        inspect::Place::Plain(path) => return Err(KeepError::NoRepository { path }),
-    };
+    let facts = facts(ask)?;
     // The project may lie in a directory of it.
     let repo = snapshot::open(&facts.common_dir)?;
     let snapshot = wanted(&repo, &ask.repo, ask.id)?;
@@ -30,9 +45,9 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
     }
     let holder = format!("restore of snapshot {}", ask.id);
     let lock = WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &holder)?;
-    let mut held = None;
+    let parked = super::missing::make_room(&repo, ask, &facts)?;
     if !is_begun(ask, &facts)? {
-        let taken = || KeepError::Taken { path: ask.path.clone(), offer: Some(super::back::free(&ask.path)) };
+        let taken = || super::back::taken(&ask.path);
         match inspect::at_path(&ask.path)? {
             AtPath::Free | AtPath::EmptyDirectory => {}
             _ => return Err(taken()),
@@ -40,7 +55,6 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
         if let Some(dir) = ask.path.parent() {
             parent::prepare(dir, facts.root().unwrap_or(&facts.common_dir))?;
         }
-        held = super::missing::make_room(&repo, ask, &facts, git)?;
         let (start, new_branch) = start(&repo, &facts, &snapshot)?;
         let reason = LockReason { workspace: ask.mark.workspace, new_branch };
         git_run::run(&git.add_without_files(&ask.path, reason, &start))?;
@@ -64,7 +78,10 @@ pub(super) fn into_fresh(ask: &FreshAsk, git: &Git) -> Result<Applied, KeepError
     }
     mark::write(&made.path().join(WORKTREE_FILE), &marked)?;
     let mut notes = notes(&made, &snapshot)?;
-    notes.extend(held);
+    notes.extend(parked.map(|place| {
+        let what = "git's old entry of it went out of its list, and is kept with what only it reached in";
+        format!("{what} {} until its time in the trash is over", place.display())
+    }));
     Ok(Applied { path: ask.path.clone(), before: None, snapshot, written: done.written, removed: done.removed, notes })
 }
 

@@ -1,59 +1,87 @@
 //! A worktree whose directory is gone while git still lists it: its entry makes room for the one that comes back.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use git2::Repository;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
+use wharf_model::UnixMillis;
 
 use super::{FreshAsk, GoneAsk};
-use crate::workspace::inspect::{self, MarkState, RepositoryFacts};
+use crate::process::kill_point::kill_point;
+use crate::workspace::inspect::{self, MarkState, RepositoryFacts, WorktreeEntry};
 use crate::workspace::keep_error::KeepError;
-use crate::workspace::lock::{WorktreeLock, our_dir};
+use crate::workspace::lock::{OUR_DIR, WorktreeLock, our_dir};
 use crate::workspace::snapshot::objects::sync_dir;
 use crate::workspace::trash::{LOCK_WAIT, held};
-use crate::workspace::worktree::{Git, LockReason};
-use crate::workspace::{WorkspaceError, containment, git_run, opening, presence};
+use crate::workspace::worktree::LockReason;
+use crate::workspace::{WorkspaceError, containment, opening, presence};
 
-/// Drops the entry of our own worktree at this path when its directory is gone. What it alone reached
-/// (HEAD, its log, what was staged) is held by a ref, which is named to people.
+/// Takes the entry of our own worktree at this path out of git's list when its directory is gone, and keeps it whole
+/// with all that it alone reached (HEAD, its log, what was staged). Answers where; also when an earlier try did it.
 ///
 /// # Errors
-/// What git reports.
+/// What git or the disk reports; a directory that may lie on a disk that is not mounted.
 pub(super) fn make_room(
     repo: &Repository,
     ask: &FreshAsk,
     facts: &RepositoryFacts,
-    git: &Git,
-) -> Result<Option<String>, KeepError> {
+) -> Result<Option<PathBuf>, KeepError> {
     let path = containment::resolve(&ask.path)?;
-    let Some(entry) = inspect::worktrees(facts)?.into_iter().find(|w| w.path == path && w.missing) else {
-        return Ok(None);
+    let workspace = ask.mark.workspace;
+    let Some(entry) = inspect::worktrees(facts)?.into_iter().find(|w| w.path == path && w.missing && !w.main) else {
+        return Ok(parked(&facts.common_dir, ask.parks));
     };
-    let marked = matches!(&entry.mark, MarkState::Present(mark) if mark.workspace == ask.mark.workspace);
-    if !marked && LockReason::of(&entry).is_none_or(|reason| reason.workspace != ask.mark.workspace) {
+    let marked = matches!(&entry.mark, MarkState::Present(mark) if mark.workspace == workspace);
+    if !marked && LockReason::of(&entry).is_none_or(|reason| reason.workspace != workspace) {
         return Ok(None);
     }
+    park(repo, &facts.common_dir, &entry, &path, (ask.parks, ask.mark.created_at)).map(Some)
+}
+
+/// Where the entry of an earlier try lies.
+fn parked(common_dir: &Path, id: Uuid) -> Option<PathBuf> {
+    let place = common_dir.join(OUR_DIR).join("trash").join(id.to_string());
+    place.exists().then_some(place)
+}
+
+/// Keeps an entry beside those of what is in the trash: whole, since the repositories of its submodules lie in it.
+fn park(
+    repo: &Repository,
+    common_dir: &Path,
+    entry: &WorktreeEntry,
+    path: &Path,
+    (id, at): (Uuid, UnixMillis),
+) -> Result<PathBuf, KeepError> {
     if entry.unknown {
-        return Err(KeepError::Busy { why: presence::untold(&path), path });
+        return Err(KeepError::Busy { why: presence::untold(path), path: path.to_owned() });
     }
-    let held = held::hold(repo, &entry.private_dir, Uuid::now_v7(), ask.mark.created_at)?;
-    git_run::run(&git.remove(&path, true))?;
-    Ok(Some(format!("git's old entry of {} went; what only it reached is held by {held}", path.display())))
+    held::hold(repo, &entry.private_dir, id, at)?;
+    kill_point("workspace.entry_held");
+    let dir = our_dir(common_dir)?.join("trash");
+    fs::create_dir_all(&dir).map_err(KeepError::io("make", &dir))?;
+    let place = dir.join(id.to_string());
+    renameat_with(CWD, &entry.private_dir, CWD, &place, RenameFlags::NOREPLACE)
+        .map_err(|e| KeepError::io("move the worktree's entry", &entry.private_dir)(e.into()))?;
+    sync_dir(&dir)?;
+    sync_dir(&common_dir.join("worktrees"))?;
+    kill_point("workspace.entry_parked");
+    Ok(place)
 }
 
 /// Takes the entry of a worktree that is gone for good out of git's list. All of it is kept beside the entries of
-/// what is in the trash, with everything that only it reached. False when there was none of ours.
+/// what is in the trash, with everything that only it reached. Answers where; none when there was none of ours.
 ///
 /// # Errors
 /// What git or the disk reports; a directory or a repository that may lie on a disk that is not mounted.
-pub(super) fn forget(ask: &GoneAsk) -> Result<bool, KeepError> {
+pub(super) fn forget(ask: &GoneAsk) -> Result<Option<PathBuf>, KeepError> {
     let facts = match inspect::inspect(&ask.repo) {
         Ok(inspect::Place::Repository(facts)) => *facts,
-        Ok(inspect::Place::Plain(_)) => return Ok(false),
+        Ok(inspect::Place::Plain(_)) => return Ok(None),
         // What lists it is gone as well.
         Err(WorkspaceError::Missing { path }) => match presence::is_there(&path, None) {
-            Some(false) => return Ok(false),
+            Some(false) => return Ok(None),
             _ => return Err(KeepError::Busy { why: presence::untold(&path), path }),
         },
         Err(e) => return Err(e.into()),
@@ -62,7 +90,7 @@ pub(super) fn forget(ask: &GoneAsk) -> Result<bool, KeepError> {
         WorktreeLock::acquire(&facts.common_dir, LOCK_WAIT, &format!("removal of workspace {}", ask.workspace))?;
     let path = containment::resolve(&ask.path)?;
     let Some(entry) = inspect::worktrees(&facts)?.into_iter().find(|w| w.path == path && w.missing && !w.main) else {
-        return Ok(false);
+        return Ok(parked(&facts.common_dir, ask.id));
     };
     let ours = match &entry.mark {
         MarkState::Present(mark) => mark.workspace == ask.workspace && mark.project == ask.project,
@@ -70,30 +98,21 @@ pub(super) fn forget(ask: &GoneAsk) -> Result<bool, KeepError> {
         MarkState::Damaged(_) => false,
     };
     if !ours {
-        return Ok(false);
-    }
-    if entry.unknown {
-        return Err(KeepError::Busy { why: presence::untold(&path), path });
+        return Ok(None);
     }
     let repo = opening::open(&facts.common_dir).map_err(KeepError::git("open", &facts.common_dir))?;
-    held::hold(&repo, &entry.private_dir, ask.id, ask.at)?;
-    let dir = our_dir(&facts.common_dir)?.join("trash");
-    fs::create_dir_all(&dir).map_err(KeepError::io("make", &dir))?;
-    // Whole, since the repositories of its submodules lie in it.
-    renameat_with(CWD, &entry.private_dir, CWD, dir.join(ask.id.to_string()), RenameFlags::NOREPLACE)
-        .map_err(|e| KeepError::io("move the worktree's entry", &entry.private_dir)(e.into()))?;
-    sync_dir(&dir)?;
-    sync_dir(&facts.common_dir.join("worktrees"))?;
-    Ok(true)
+    park(&repo, &facts.common_dir, &entry, &path, (ask.id, ask.at)).map(Some)
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-    use wharf_model::{UnixMillis, WorkspaceId};
+    use std::time::Duration;
+
+    use wharf_model::WorkspaceId;
 
     use super::*;
     use crate::workspace::scratch::Scratch;
+    use crate::workspace::trash::{self, EntryAsk};
 
     fn ask(s: &Scratch, path: &std::path::Path) -> GoneAsk {
         GoneAsk {
@@ -117,10 +136,11 @@ mod tests {
         fs::remove_dir_all(&tree).unwrap();
         // Another one's is left alone.
         let (own, stranger) = (s.workspace, WorkspaceId(Uuid::now_v7()));
-        assert!(!forget(&GoneAsk { workspace: stranger, ..ask(&s, &tree) }).unwrap());
+        assert_eq!(forget(&GoneAsk { workspace: stranger, ..ask(&s, &tree) }).unwrap(), None);
         let gone = ask(&s, &tree);
-        assert!(forget(&gone).unwrap());
-        assert!(!forget(&gone).unwrap(), "it can be repeated");
+        let parked = forget(&gone).unwrap().expect("it was listed");
+        assert_eq!(parked, s.repo.join(".git/wharf/trash").join(gone.id.to_string()));
+        assert_eq!(forget(&gone).unwrap(), Some(parked.clone()), "it can be repeated");
         assert!(!s.git(&s.repo, &["worktree", "list"]).contains("work"));
         fs::remove_dir_all(s.repo.join(".git/logs")).unwrap();
         s.git(&s.repo, &["gc", "-q", "--prune=now"]);
@@ -129,6 +149,25 @@ mod tests {
         s.workspace = stranger;
         assert_ne!(own, s.workspace);
         assert_eq!(s.realise(&s.wanted("work")).path, tree);
+        // Its time is over: what was kept of it goes, what is not its own stays.
+        let emptied = |workspace, time: Duration| {
+            trash::empty_entry(&EntryAsk { place: parked.clone(), project: s.project, workspace, pass: time.into() })
+        };
+        let minute = Duration::from_mins(1);
+        assert!(emptied(stranger, minute).unwrap_err().to_string().contains("does not say"));
+        let refs = || s.git(&s.repo, &["for-each-ref", "--format=%(refname)", "refs/wharf/trash"]);
+        assert_eq!(refs(), format!("refs/wharf/trash/{}", gone.id), "nothing goes before");
+        assert!(!emptied(own, Duration::ZERO).unwrap().done, "cut off");
+        assert_eq!(refs(), format!("refs/wharf/trash/{}", gone.id), "its ref goes last");
+        assert!(emptied(own, minute).unwrap().done);
+        assert!(emptied(own, minute).unwrap().done, "it can be repeated");
+        assert_eq!(refs(), "");
+        assert_eq!(fs::read_dir(parked.parent().unwrap()).unwrap().count(), 0);
+        // One of that name that somebody else made.
+        s.git(&s.repo, &["update-ref", &format!("refs/wharf/trash/{}", gone.id), "HEAD"]);
+        assert!(emptied(own, minute).unwrap().done);
+        assert_eq!(refs(), format!("refs/wharf/trash/{}", gone.id), "it is not ours");
+        assert_eq!(s.git(&tree, &["status", "--porcelain"]), "");
     }
 
     #[test]

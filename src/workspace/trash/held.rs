@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use git2::{ErrorCode, ObjectFormat, ObjectType, Oid, Repository};
+use git2::{ErrorCode, ObjectFormat, ObjectType, Oid, Reference, Repository};
 use uuid::Uuid;
 use wharf_model::UnixMillis;
 
@@ -19,6 +19,8 @@ const FILES_MAX: usize = 10_000;
 const FILE_MAX: u64 = 16 << 20;
 /// Most objects that are held one by one.
 const OBJECTS_MAX: usize = 200_000;
+/// How the message of every commit that holds something begins; the id follows.
+const MESSAGE: &str = "wharf: what the worktree in trash";
 /// Commits of HEAD's history that need not be held one by one.
 const HISTORY_MAX: usize = 50_000;
 
@@ -73,20 +75,28 @@ pub(crate) fn hold(repo: &Repository, private_dir: &Path, id: Uuid, at: UnixMill
     leaves.sort_by(|a, b| a.path.cmp(&b.path));
     let tree = writer.tree(&leaves)?;
     let parents: Vec<Oid> = head.into_iter().chain(commits).collect();
-    let message = format!("wharf: what the worktree in trash {id} reaches\n");
+    let message = format!("{MESSAGE} {id} reaches\n");
     let commit = writer.commit(tree, &parents, at, &message)?;
     writer.sync()?;
     writer.replace_ref(repo, &name, commit)?;
     Ok(name)
 }
 
-/// Lets go of what was held.
+/// Lets go of what was held. A ref of that name that leads to anything but what [`hold`] makes is not ours, and stays.
 pub(crate) fn release(common: &Repository, id: Uuid) -> Result<(), KeepError> {
-    match common.find_reference(&format!("{REFS}{id}")).and_then(|mut r| r.delete()) {
+    let found = common.find_reference(&format!("{REFS}{id}"));
+    let released = found.and_then(|mut found| if is_ours(common, &found, id) { found.delete() } else { Ok(()) });
+    match released {
         Ok(()) => Ok(()),
         Err(e) if e.code() == ErrorCode::NotFound => Ok(()),
         Err(e) => Err(KeepError::git("let the trash's ref go", common.path())(e)),
     }
+}
+
+/// Whether a ref is one that [`hold`] made for this id.
+pub(crate) fn is_ours(repo: &Repository, found: &Reference<'_>, id: Uuid) -> bool {
+    let commit = found.target().and_then(|target| repo.find_commit(target).ok());
+    commit.is_some_and(|commit| commit.message_bytes().starts_with(format!("{MESSAGE} {id} ").as_bytes()))
 }
 
 /// Everything that looks like an id in the files of an entry. Submodules have their own repositories in it, which

@@ -148,7 +148,8 @@ impl State {
         self.leases.retain(|_, l| !l.status.is_terminal());
         self.operations.retain(|_, o| o.status == OperationStatus::Running);
         // Of an archived one something may still be removed, or brought back.
-        self.workspaces.retain(|_, w| w.status != WorkspaceStatus::Archived || w.trash_path.is_some());
+        self.workspaces
+            .retain(|_, w| w.status != WorkspaceStatus::Archived || w.trash_path.is_some() || w.trash_more.is_some());
         self.snapshots.retain(|_, s| s.status == SnapshotStatus::Kept);
         let held: BTreeSet<RunId> = self
             .leases

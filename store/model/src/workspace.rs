@@ -88,6 +88,7 @@ row! {
         trash_path: Option<String>,
         trash_until: Option<UnixMillis>,
         trash_bytes: Option<i64>,
+        trash_more: Option<Value>,
     }
 }
 
@@ -144,6 +145,7 @@ words! {
         WorkspaceSnapshot = "workspace_snapshot",
         WorkspaceRestore = "workspace_restore",
         WorkspaceClone = "workspace_clone",
+        TrashEmptying = "trash_emptying",
         ServicePrestart = "service_prestart",
     }
 }

@@ -3,17 +3,20 @@
 
 use rusqlite::Connection;
 use wharf_model::rules::close_check::CloseRows;
+use wharf_model::rules::trash::{self, TrashItem};
 use wharf_model::*;
 
 use crate::load::{by_id, rows};
 use crate::{Reader, StoreError};
 
-/// A directory in the trash whose time is over.
+/// Something in a trash whose time is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OldTrash {
     /// The workspace.
     pub workspace: WorkspaceRow,
-    /// Where its repository can be opened: the project's directory.
+    /// What it is, and where.
+    pub item: TrashItem,
+    /// Where its repository can be opened: the checkout that it was made from, else the project's directory.
     pub project_path: String,
 }
 
@@ -85,6 +88,15 @@ pub(super) fn close_rows(conn: &Connection, id: WorkspaceId) -> rusqlite::Result
     }))
 }
 
+/// Rows with something in a trash; those of which nothing is there are not read.
+fn with_trash(conn: &Connection) -> rusqlite::Result<Vec<WorkspaceRow>> {
+    let mut all: Vec<WorkspaceRow> = rows(conn, "WHERE trash_path IS NOT NULL", [])?;
+    let more: Vec<WorkspaceRow> = rows(conn, "WHERE trash_more IS NOT NULL AND trash_path IS NULL", [])?;
+    all.extend(more);
+    all.sort_by_key(|row| row.number);
+    Ok(all)
+}
+
 /// Cuts the row off that says there are more.
 fn cut<T>(mut found: Vec<T>, limit: usize) -> Bounded<T> {
     let more = found.len() > limit;
@@ -134,26 +146,35 @@ impl Reader {
         self.read(|conn| rows(conn, "WHERE status IN ('idle', 'missing') ORDER BY number", []))
     }
 
-    /// Archived workspaces whose directory has been in the trash for long enough, the oldest first.
+    /// What has been in a trash for long enough, the oldest first, whatever its workspace does meanwhile.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn trash_due(&self, now: UnixMillis, limit: usize) -> Result<Bounded<OldTrash>, StoreError> {
         let found = self.read(|conn| {
-            let due: Vec<WorkspaceRow> = rows(
-                conn,
-                "WHERE trash_path IS NOT NULL AND trash_until <= ?1 AND status = 'archived' \
-                 ORDER BY trash_until LIMIT ?2",
-                (now.0, limit.saturating_add(1) as i64),
-            )?;
-            let with_path = |workspace: WorkspaceRow| {
+            let mut due: Vec<(TrashItem, WorkspaceRow)> = with_trash(conn)?
+                .into_iter()
+                .flat_map(|row| trash::items(&row).into_iter().map(move |item| (item, row.clone())))
+                .filter(|(item, _)| item.is_due(now))
+                .collect();
+            due.sort_by_key(|(item, row)| (item.until, row.number));
+            due.truncate(limit.saturating_add(1));
+            let with_path = |(item, workspace): (TrashItem, WorkspaceRow)| {
                 let project = by_id::<ProjectRow>(conn, &workspace.project_id.text())?;
-                let project_path = project.map(|p| p.path).unwrap_or_default();
-                Ok(OldTrash { workspace, project_path })
+                let project_path = workspace.repo_root.clone().or(project.map(|p| p.path)).unwrap_or_default();
+                Ok(OldTrash { workspace, item, project_path })
             };
             due.into_iter().map(with_path).collect::<rusqlite::Result<Vec<_>>>()
         })?;
         Ok(cut(found, limit))
+    }
+
+    /// Every workspace there is or was.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn all_workspaces(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
+        self.read(|conn| rows(conn, "ORDER BY number", []))
     }
 
     /// Snapshots that have been kept for long enough, the oldest first.

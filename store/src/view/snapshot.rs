@@ -102,6 +102,7 @@ mod tests {
             trash_path: None,
             trash_until: None,
             trash_bytes: None,
+            trash_more: None,
             version: 0,
             created_at: UnixMillis(1),
             updated_at: UnixMillis(1),

@@ -177,6 +177,7 @@ pub const fn phase_words(phase: OperationPhase) -> &'static str {
         OperationPhase::WorkspaceSnapshot => "snapshot",
         OperationPhase::WorkspaceRestore => "restore",
         OperationPhase::WorkspaceClone => "clone",
+        OperationPhase::TrashEmptying => "empty the trash",
         OperationPhase::ServicePrestart => "check before a service starts",
     }
 }
@@ -191,6 +192,12 @@ fn shown_command(command: &str) -> String {
         rest = after;
     }
     format!("git {rest}")
+}
+
+/// What an operation without output said last of how far it is.
+fn progress(row: &wharf_model::OperationRow) -> String {
+    let said = row.stdout_excerpt.as_deref().filter(|_| row.log_ref.is_none());
+    said.map_or_else(String::new, |said| format!(": {said}"))
 }
 
 /// An operation.
@@ -212,7 +219,7 @@ pub fn operation(item: &view::OperationItem) -> OperationLine {
         phase: phase_words(row.phase).to_owned(),
         class,
         word: word.to_owned(),
-        command: row.command.as_deref().map(shown_command).unwrap_or_default(),
+        command: row.command.as_deref().map(shown_command).unwrap_or_default() + &progress(row),
         started_at: Some(row.started_at),
         finished_at: row.finished_at,
         exit_code: row.exit_code,

@@ -1,6 +1,7 @@
 //! Why a workspace is as it is: the rule that holds, and what was seen.
 
 use wharf_model::rules::reap::NotDue;
+use wharf_model::rules::trash::{self, TrashKind};
 use wharf_model::{Kind, RunStatus, UnixMillis, WorkspaceSource, WorkspaceStatus};
 use wharf_store::view;
 use wharf_ui::format::{self, Zone};
@@ -81,6 +82,12 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
             let words = if n > 0 { "R makes it anew from its newest snapshot." } else { "No snapshot of it is kept." };
             all.push(fact("", words, ""));
         }
+    }
+    let more = trash::items(row).into_iter().filter(|i| Some(&i.place) != row.trash_path.as_ref());
+    let more = more.filter(|i| i.kind == TrashKind::Directory).count();
+    if more > 0 {
+        let what = if more == 1 { "1 directory of before".to_owned() } else { format!("{more} directories of before") };
+        all.push(fact("in the trash", what, "wharf workspace show names them"));
     }
     // What went wrong last is told where nothing above has told it.
     let told =
@@ -215,6 +222,7 @@ mod tests {
             trash_path: None,
             trash_until: None,
             trash_bytes: None,
+            trash_more: None,
             version: 2,
             created_at: NOW,
             updated_at: NOW,

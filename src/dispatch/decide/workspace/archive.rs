@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use wharf_model::config::Retention;
 use wharf_model::rules::close_check::{AskedBy, CloseCheck, CloseRows, CloseVerdict, judge};
+use wharf_model::rules::trash::{self, TrashItem, TrashKind};
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, Kind, RequestId, RequestRow, ServiceRow, ServiceStatus, UnixMillis,
     WorkspaceId, WorkspaceRow, WorkspaceStatus,
@@ -132,7 +133,7 @@ fn carry_on(d: &mut Deciding<'_, '_>, id: WorkspaceId) {
     let snapshot: wharf_model::SnapshotId = d.id();
     let args = json!({
         "snapshot": snapshot.text(), "trash": memory.trash, "request": memory.request.text(),
-        "keep_ms": memory.snapshots_ms,
+        "keep_ms": memory.snapshots_ms, "trash_keep_ms": memory.after_close_ms,
     });
     let action = d.intend(ActionKind::RemoveWorkspace, "workspace", &id.text(), 1, None, Some(args));
     let memory = Archiving { action: Some(action), ..memory };
@@ -152,16 +153,22 @@ pub(crate) fn archived(d: &mut Deciding<'_, '_>, action: ActionId, id: Workspace
     }
     let now = d.now();
     let after = |ms: Option<u64>| ms.map(|ms| now.plus(i64::try_from(ms).unwrap_or(i64::MAX / 2)));
-    let in_trash = gone.trash_path.is_some();
     let bytes = gone.bytes.or(memory.bytes);
+    let directory = gone.trash_path.clone().map(|place| TrashItem {
+        kind: TrashKind::Directory,
+        place,
+        until: after(memory.after_close_ms),
+        bytes: bytes.and_then(|b| i64::try_from(b).ok()),
+    });
     d.tx.update::<WorkspaceRow>(id, |w| {
         w.status = WorkspaceStatus::Archived;
         w.closed_at = Some(now);
         w.deadline_at = None;
         w.failure_reason = None;
-        w.trash_path.clone_from(&gone.trash_path);
-        w.trash_until = after(memory.after_close_ms).filter(|_| in_trash);
-        w.trash_bytes = bytes.and_then(|b| i64::try_from(b).ok()).filter(|_| in_trash);
+        if mutant!(TrashForgotten) {
+            w.trash_more = None;
+        }
+        trash::archived(w, directory);
         remember(w, KEY, None);
         remember(w, "archive_notes", (!gone.notes.is_empty()).then(|| json!(gone.notes)));
     });

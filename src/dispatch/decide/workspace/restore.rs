@@ -1,6 +1,8 @@
 //! The ways back: an archived workspace out of the trash or out of a snapshot, a snapshot into one that is there.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
+use wharf_model::rules::trash::{self, TrashItem, TrashKind};
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, Driver, Kind, RequestRow, SnapshotId, SnapshotRow, UnixMillis,
     WorkspaceId, WorkspaceRow, WorkspaceStatus,
@@ -8,6 +10,7 @@ use wharf_model::{
 
 use super::rows::{Restoring, gather, is_at, named, remember, remembered};
 use super::snapshot::request_of;
+use super::trash::is_going;
 use crate::dispatch::decide::{Deciding, about, is_open, release, request};
 use crate::dispatch::input::{Actor, Prepared, Refusal, RestoredWorkspace};
 
@@ -17,10 +20,10 @@ const LIMIT_MS: i64 = 15 * 60_000;
 const KEY: &str = "restoring";
 
 /// Where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum From {
-    /// Its directory, out of the trash.
-    Trash,
+    /// A directory of it, out of the trash.
+    Trash(String),
     /// A snapshot, as a new worktree.
     Fresh(SnapshotId),
     /// A snapshot, into the directory that is there.
@@ -43,7 +46,11 @@ pub(super) fn accept(
         None => None,
         Some(text) => Some(snapshot_named(d, &workspace, text)?),
     };
-    let from = source(d, &workspace, asked)?;
+    let trash = match row.args.get("trash").and_then(Value::as_str) {
+        None => None,
+        Some(text) => Some(trash_named(&workspace, text)?),
+    };
+    let from = source(d, &workspace, asked, trash)?;
     release::check_unchanged(row, &[super::judged(&workspace)])?;
     let before: SnapshotId = d.id();
     let deadline = d.now().plus(LIMIT_MS);
@@ -53,14 +60,17 @@ pub(super) fn accept(
         w.deadline_at = Some(deadline);
         remember(w, KEY, serde_json::to_value(&memory).ok());
     });
-    let (what, snapshot) = match from {
-        From::Trash => ("trash", None),
-        From::Fresh(id) => ("fresh", Some(id)),
-        From::Into(id) => ("into", Some(id)),
+    let (what, snapshot, place) = match from {
+        From::Trash(place) => ("trash", None, Some(place)),
+        From::Fresh(id) => ("fresh", Some(id), None),
+        From::Into(id) => ("into", Some(id), None),
     };
+    // Names where the entry of one whose directory is gone would be kept: the same for every try.
+    let parks: Uuid = d.id();
     let args = json!({
         "from": what, "snapshot": snapshot.map(SnapshotId::text), "before": before.text(), "request": row.id.text(),
-        "keep_ms": retention.snapshots_ms, "trash_path": workspace.trash_path,
+        "keep_ms": retention.snapshots_ms, "trash_keep_ms": retention.workspaces_after_close_ms,
+        "trash_path": place, "parks": parks,
     });
     d.intend(ActionKind::RestoreWorkspace, "workspace", &workspace.id.text(), 1, None, Some(args));
     let named = snapshot.and_then(|id| d.tx.get::<SnapshotRow>(id)).map(|s| format!("{number}.{}", s.ordinal));
@@ -80,12 +90,47 @@ fn snapshot_named(d: &Deciding<'_, '_>, workspace: &WorkspaceRow, text: &str) ->
         .ok_or_else(|| Refusal::new("id_unknown", format!("{number} has no such snapshot, or it is kept no longer")))
 }
 
+/// The directory in the trash that was named.
+fn trash_named(workspace: &WorkspaceRow, text: &str) -> Result<TrashItem, Refusal> {
+    trash::named(workspace, text).ok_or_else(|| {
+        let all = trash::items(workspace).into_iter().filter(|i| i.kind == TrashKind::Directory);
+        let names: Vec<String> = all.map(|i| i.name().to_owned()).collect();
+        let number = Kind::Workspace.number(workspace.number);
+        let has = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        Refusal::new("id_unknown", format!("{text:?} names no directory in the trash of {number}, which has {has}"))
+    })
+}
+
 /// Where a workspace can be brought back from as it stands.
-fn source(d: &Deciding<'_, '_>, workspace: &WorkspaceRow, asked: Option<SnapshotRow>) -> Result<From, Refusal> {
+fn source(
+    d: &Deciding<'_, '_>,
+    workspace: &WorkspaceRow,
+    asked: Option<SnapshotRow>,
+    trash: Option<TrashItem>,
+) -> Result<From, Refusal> {
     let number = Kind::Workspace.number(workspace.number);
     let refuse = |words: String| Err(Refusal::new("illegal_state", words));
-    if is_at(d.state(), workspace.id, ActionKind::EmptyTrash) {
-        return refuse(format!("the trash of {number} is just being emptied"));
+    if trash.is_some() && asked.is_some() {
+        return refuse("name a snapshot or a directory in the trash, not both".to_owned());
+    }
+    let last = workspace.trash_path.as_ref().filter(|_| workspace.status == WorkspaceStatus::Archived);
+    let from_trash = trash.map(|item| item.place).or_else(|| last.filter(|_| asked.is_none()).cloned());
+    if let Some(place) = from_trash {
+        if is_going(d.state(), &place) {
+            return refuse(format!("the trash of {number} is just being emptied: {place} does not come back"));
+        }
+        return match workspace.status {
+            WorkspaceStatus::Archived => Ok(From::Trash(place)),
+            WorkspaceStatus::Archiving | WorkspaceStatus::Realising => {
+                let status = workspace.status.as_str();
+                refuse(format!("{number} is {status}; ask again when that has ended"))
+            }
+            _ => refuse(format!(
+                "{number} is {}, so its place is not free for {place}; `wharf workspace archive {number}` first, \
+                 which keeps what is there now as well",
+                workspace.status.as_str().replace('_', " ")
+            )),
+        };
     }
     let of_it = d.state().snapshots.values().filter(|s| s.workspace_id == workspace.id);
     let newest = of_it.max_by_key(|s| s.ordinal);
@@ -97,11 +142,7 @@ fn source(d: &Deciding<'_, '_>, workspace: &WorkspaceRow, asked: Option<Snapshot
         return refuse(format!("{number}.{} is just being removed: its time is over", gone.ordinal));
     }
     match workspace.status {
-        WorkspaceStatus::Archived if workspace.trash_path.is_some() => match asked {
-            None => Ok(From::Trash),
-            // What lies in the trash may be damaged; it stays there.
-            Some(snapshot) => Ok(From::Fresh(snapshot.id)),
-        },
+        // What lies in the trash may be damaged; it stays there.
         WorkspaceStatus::Archived | WorkspaceStatus::Missing => {
             match asked.map(|s| s.id).or_else(|| newest.map(|s| s.id).filter(|id| !going(*id))) {
                 Some(id) => Ok(From::Fresh(id)),
@@ -144,7 +185,8 @@ pub(crate) fn restored(d: &mut Deciding<'_, '_>, action: ActionId, id: Workspace
         return;
     }
     let now = d.now();
-    let from_trash = back.snapshot.is_none();
+    let place = intended.as_ref().and_then(|a| a.args.as_ref()?.get("trash_path")?.as_str()).map(str::to_owned);
+    let came_from = place.filter(|_| back.snapshot.is_none());
     d.tx.update::<WorkspaceRow>(id, |w| {
         w.status = WorkspaceStatus::Idle;
         w.deadline_at = None;
@@ -152,11 +194,11 @@ pub(crate) fn restored(d: &mut Deciding<'_, '_>, action: ActionId, id: Workspace
         w.cleanup_eligible_at = None;
         w.failure_reason = None;
         w.last_used_at = now;
-        if from_trash {
-            w.trash_path = None;
-            w.trash_until = None;
-            w.trash_bytes = None;
+        if let Some(place) = &came_from {
+            trash::forget(w, place);
         }
+        // What else lies in the trash stays known until it goes.
+        trash::set_aside(w);
         remember(w, KEY, None);
         remember(w, "archive_notes", None);
     });

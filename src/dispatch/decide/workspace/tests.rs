@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wharf_model::config::Retention;
 use wharf_model::rules::close_check::Found;
+use wharf_model::rules::trash::{self, TrashItem, TrashKind};
 use wharf_model::*;
 
 use crate::dispatch::decide::sweep;
@@ -395,7 +396,7 @@ fn the_trash_is_emptied_once_its_time_is_over_and_not_while_it_is_needed() {
     bench.wait(5_000);
     let row = gc(&mut bench);
     assert_eq!(row.result.unwrap()["kept"].as_array().unwrap().len(), 1, "the snapshot is kept longer");
-    let action = bench.action(ActionKind::EmptyTrash, &id.text()).unwrap();
+    let action = bench.action(ActionKind::EmptyTrash, "x").unwrap();
     let refused = ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
     assert!(refused.error.unwrap().contains("just being emptied"));
     assert!(bench.state.workspaces[&id].trash_path.is_some(), "the row says so once it is gone");
@@ -421,6 +422,120 @@ fn a_directory_that_is_gone_is_noticed_and_may_come_back() {
     bench.fact(Fact::WorkspaceSeen { workspace: id, version, there: true });
     assert_eq!(status(&bench, id), WorkspaceStatus::Idle);
     assert_eq!(bench.state.workspaces[&id].failure_reason, None);
+}
+
+/// The snapshot that was taken with the first archive.
+fn first_snapshot(bench: &Bench) -> String {
+    bench.state.snapshots.values().min_by_key(|s| s.ordinal).unwrap().id.text()
+}
+
+fn archived_into(bench: &mut Bench, id: WorkspaceId, place: Option<&str>) {
+    let row = archive(bench, id);
+    assert_eq!(row.status, RequestStatus::Accepted, "{:?}", row.error);
+    let action = removal(bench, id).unwrap();
+    let gone = ArchivedWorkspace { trash_path: place.map(str::to_owned), ..ArchivedWorkspace::default() };
+    bench.fact(Fact::WorkspaceArchived { action, workspace: id, gone: Box::new(gone) });
+}
+
+fn restored_fresh(bench: &mut Bench, id: WorkspaceId) {
+    let snapshot = first_snapshot(bench);
+    let row = ask(bench, "workspace.restore", id, json!({ "snapshot": snapshot }), Prepared::Kept(kept()));
+    assert_eq!(row.status, RequestStatus::Accepted, "{:?}", row.error);
+    let action = bench.action(ActionKind::RestoreWorkspace, &id.text()).unwrap();
+    let args = bench.state.actions[&action].args.clone().unwrap();
+    assert_eq!((&args["from"], &args["trash_path"]), (&json!("fresh"), &json!(null)));
+    let back = RestoredWorkspace { snapshot: snapshot.parse().ok(), ..RestoredWorkspace::default() };
+    bench.fact(Fact::WorkspaceRestored { action, workspace: id, back: Box::new(back) });
+    assert_eq!(status(bench, id), WorkspaceStatus::Idle);
+}
+
+fn places(bench: &Bench, id: WorkspaceId) -> Vec<String> {
+    trash::items(&bench.state.workspaces[&id]).into_iter().map(|i| i.place).collect()
+}
+
+#[test]
+fn a_trash_of_an_earlier_archive_is_known_until_it_is_emptied_or_comes_back() {
+    const FIRST: &str = "/w/.trash/0199-first";
+    const SECOND: &str = "/w/.trash/0199-second";
+    let (mut bench, id) = idle();
+    archive(&mut bench, id);
+    moved(&mut bench, id);
+    bench.state.workspaces.get_mut(&id).unwrap().trash_path = Some(FIRST.into());
+    restored_fresh(&mut bench, id);
+    assert_eq!((places(&bench, id), bench.state.workspaces[&id].trash_path.clone()), (vec![FIRST.into()], None));
+    // While it is there its place is not free for what lies in the trash.
+    let named = json!({ "trash": "0199-first" });
+    let refused = ask(&mut bench, "workspace.restore", id, named.clone(), Prepared::Kept(kept()));
+    assert!(refused.error.unwrap().contains("`wharf workspace archive W-1` first"));
+    archived_into(&mut bench, id, Some(SECOND));
+    assert_eq!(places(&bench, id), [SECOND, FIRST]);
+    let wrong = ask(&mut bench, "workspace.restore", id, json!({ "trash": "third" }), Prepared::Kept(kept()));
+    assert!(wrong.error.unwrap().contains("which has 0199-second, 0199-first"));
+    // The older one comes back: the newer one stays known.
+    let row = ask(&mut bench, "workspace.restore", id, named, Prepared::Kept(kept()));
+    assert_eq!(row.status, RequestStatus::Accepted, "{:?}", row.error);
+    let action = bench.action(ActionKind::RestoreWorkspace, &id.text()).unwrap();
+    assert_eq!(bench.state.actions[&action].args.clone().unwrap()["trash_path"], FIRST);
+    bench.fact(Fact::WorkspaceRestored { action, workspace: id, back: Box::default() });
+    assert_eq!(places(&bench, id), [SECOND]);
+    // Its time comes although the workspace is in use; what is going does not come back.
+    bench.wait(5_000);
+    let kept_now = |of, place: &str| GcKept {
+        of,
+        number: "W-1".into(),
+        place: place.into(),
+        repo: "/p".into(),
+        bytes: None,
+        due_at: UnixMillis(0),
+    };
+    let plan = |of| Prepared::Gc(Box::new(GcPlan { kept: vec![of], ..GcPlan::default() }));
+    let row = bench.request("gc.run", |_| {});
+    bench.decide(&Input::Request(Box::new(row.clone()), plan(kept_now(KeptOf::Trash(id), SECOND))));
+    let action = bench.action(ActionKind::EmptyTrash, "0199-second").unwrap();
+    let again = bench.request("gc.run", |_| {});
+    bench.decide(&Input::Request(Box::new(again.clone()), plan(kept_now(KeptOf::Trash(id), SECOND))));
+    assert_eq!(bench.state.requests[&again.id].result.clone().unwrap()["kept"], json!([]), "once");
+    // Nobody waits for that: it may be archived meanwhile.
+    archived_into(&mut bench, id, None);
+    let going = ask(&mut bench, "workspace.restore", id, json!({ "trash": "0199-second" }), Prepared::Kept(kept()));
+    assert!(going.error.unwrap().contains("just being emptied"));
+    bench.fact(Fact::TrashEmptied { action });
+    assert_eq!(places(&bench, id), Vec::<String>::new());
+}
+
+#[test]
+fn what_git_had_of_a_directory_that_was_gone_has_the_same_time() {
+    const PLACE: &str = "/p/.git/wharf/trash/0199-entry";
+    let (mut bench, id) = idle();
+    archive(&mut bench, id);
+    let action = removal(&bench, id).unwrap();
+    for _ in 0..2 {
+        bench.fact(Fact::WorkspaceParked { action, workspace: id, place: PLACE.into() });
+        bench.wait(10);
+    }
+    bench.fact(Fact::WorkspaceArchived { action, workspace: id, gone: Box::default() });
+    let items = trash::items(&bench.state.workspaces[&id]);
+    let until = Some(bench.now.plus(5_000 - 20));
+    assert_eq!(items, [TrashItem { kind: TrashKind::Entry, place: PLACE.into(), until, bytes: None }]);
+    let refused = ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
+    assert!(refused.error.unwrap().contains("nothing of W-1 is kept"), "it is no directory");
+    bench.wait(5_000);
+    let due = GcKept {
+        of: KeptOf::Trash(id),
+        number: "W-1".into(),
+        place: PLACE.into(),
+        repo: "/p".into(),
+        bytes: None,
+        due_at: UnixMillis(0),
+    };
+    let row = bench.request("gc.run", |_| {});
+    let plan = Prepared::Gc(Box::new(GcPlan { kept: vec![due], ..GcPlan::default() }));
+    bench.decide(&Input::Request(Box::new(row.clone()), plan));
+    let action = bench.action(ActionKind::EmptyTrash, "0199-entry").unwrap();
+    assert_eq!(bench.state.actions[&action].args.clone().unwrap()["what"], "entry");
+    bench.fact(Fact::TrashEmptied { action });
+    assert_eq!(bench.state.requests[&row.id].status, RequestStatus::Done);
+    assert!(bench.state.workspaces.get(&id).is_none_or(|w| trash::items(w).is_empty()));
 }
 
 mod job_stop;

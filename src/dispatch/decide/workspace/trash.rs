@@ -1,10 +1,11 @@
-//! What of archived workspaces is kept no longer: directories in the trash, snapshots. The row says that it is gone
-//! once it is.
+//! What of workspaces is kept no longer: what lies in a trash, snapshots. The row says that it is gone once it is.
 
 use serde_json::{Value, json};
+use wharf_model::rules::trash::{self, TrashItem, TrashKind};
+use wharf_model::state::State;
 use wharf_model::{
     ActionId, ActionKind, ActionRow, ActionStatus, RequestRow, SnapshotId, SnapshotRow, SnapshotStatus, WorkspaceId,
-    WorkspaceRow, WorkspaceStatus,
+    WorkspaceRow,
 };
 
 use super::rows::open_actions;
@@ -20,17 +21,20 @@ fn begin(d: &mut Deciding<'_, '_>, row: &RequestRow, kept: &GcKept) -> Option<Va
     let now = d.now();
     let due = |at: Option<wharf_model::UnixMillis>| at.is_some_and(|at| at <= now);
     let request = row.id.text();
-    let (entity, id) = match kept.of {
+    let id = match kept.of {
         KeptOf::Trash(id) => {
-            let is_it = d.tx.get::<WorkspaceRow>(id).is_some_and(|w| {
-                w.status == WorkspaceStatus::Archived
-                    && due(w.trash_until)
-                    && w.trash_path.as_deref() == Some(&*kept.place)
-            });
-            if !is_it || open_actions(d.state(), id).next().is_some() {
+            let workspace = d.tx.get::<WorkspaceRow>(id)?;
+            let item = trash::items(workspace).into_iter().find(|item| item.place == kept.place && item.is_due(now))?;
+            if is_going(d.state(), &item.place) || is_needed(d.state(), id, &item.place) {
                 return None;
             }
-            ("workspace", id.text())
+            let args = json!({
+                "place": item.place, "repo": kept.repo, "request": request, "workspace": id.text(),
+                "what": item.kind.as_str(),
+            });
+            d.intend(ActionKind::EmptyTrash, "trash", item.name(), 1, None, Some(args));
+            return Some(json!({ "entity": "trash", "id": id.text(), "number": kept.number, "place": kept.place,
+                "what": item.kind.as_str(), "bytes": kept.bytes }));
         }
         KeptOf::Snapshot(id) => {
             let row = d.tx.get::<SnapshotRow>(id)?;
@@ -43,13 +47,42 @@ fn begin(d: &mut Deciding<'_, '_>, row: &RequestRow, kept: &GcKept) -> Option<Va
             if !is_it || going || needed {
                 return None;
             }
-            ("snapshot", text)
+            text
         }
     };
     let args = json!({ "place": kept.place, "repo": kept.repo, "request": request });
-    d.intend(ActionKind::EmptyTrash, entity, &id, 1, None, Some(args));
-    Some(json!({ "entity": if entity == "workspace" { "trash" } else { entity }, "id": id, "number": kept.number,
-        "place": kept.place, "bytes": kept.bytes }))
+    d.intend(ActionKind::EmptyTrash, "snapshot", &id, 1, None, Some(args));
+    Some(json!({ "entity": "snapshot", "id": id, "number": kept.number, "place": kept.place, "bytes": kept.bytes }))
+}
+
+fn place_of<'a>(action: &'a ActionRow, key: &str) -> Option<&'a str> {
+    action.args.as_ref()?.get(key)?.as_str()
+}
+
+/// Whether what lies at a place of a trash is just being removed for good.
+pub(super) fn is_going(state: &State, place: &str) -> bool {
+    let empties = |a: &&ActionRow| a.kind == ActionKind::EmptyTrash && is_open(a.status);
+    state.actions.values().filter(empties).any(|a| place_of(a, "place") == Some(place))
+}
+
+/// Whether it is just being brought back.
+fn is_needed(state: &State, workspace: WorkspaceId, place: &str) -> bool {
+    let restores = |a: &&ActionRow| a.kind == ActionKind::RestoreWorkspace;
+    open_actions(state, workspace).filter(restores).any(|a| place_of(a, "trash_path") == Some(place))
+}
+
+/// What git had of a worktree whose directory was gone is kept for as long as a directory is.
+pub(crate) fn parked(d: &mut Deciding<'_, '_>, action: ActionId, id: WorkspaceId, place: &str) {
+    let Some(action) = d.tx.get::<ActionRow>(action) else { return };
+    let keep_ms = action.args.as_ref().and_then(|args| args["trash_keep_ms"].as_i64());
+    let until = keep_ms.map(|ms| d.now().plus(ms));
+    let Some(workspace) = d.tx.get::<WorkspaceRow>(id) else { return };
+    // Told again by a later try: its time began with the first.
+    if trash::items(workspace).iter().any(|item| item.place == place) {
+        return;
+    }
+    let item = TrashItem { kind: TrashKind::Entry, place: place.to_owned(), until, bytes: None };
+    d.tx.update::<WorkspaceRow>(id, |w| trash::add(w, item));
 }
 
 /// It is gone for good.
@@ -66,11 +99,11 @@ pub(crate) fn emptied(d: &mut Deciding<'_, '_>, action: ActionId) {
                 s.removed_at = Some(now);
             });
         }
-    } else if let Ok(id) = row.entity_id.parse::<WorkspaceId>() {
-        d.tx.update::<WorkspaceRow>(id, |w| {
-            w.trash_path = None;
-            w.trash_until = None;
-            w.trash_bytes = None;
-        });
+    } else {
+        // Those that an older version intended name the workspace itself.
+        let of = place_of(&row, "workspace").unwrap_or(&row.entity_id).parse::<WorkspaceId>();
+        if let (Ok(id), Some(place)) = (of, place_of(&row, "place")) {
+            d.tx.update::<WorkspaceRow>(id, |w| trash::forget(w, place));
+        }
     }
 }

@@ -23,6 +23,7 @@ pub mod session;
 pub mod silence;
 pub mod template;
 pub mod transition;
+pub mod trash;
 pub mod work_place;
 pub mod workspace_environment;
 

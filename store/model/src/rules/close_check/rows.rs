@@ -110,7 +110,8 @@ impl CloseRows {
         let mut operations: Vec<String> = self
             .operations
             .iter()
-            .filter(|o| o.status == OperationStatus::Running)
+            // What goes for good lies in the trash: nobody waits for that.
+            .filter(|o| o.status == OperationStatus::Running && o.phase != OperationPhase::TrashEmptying)
             .map(|o| format!("{} {}", Kind::Operation.number(o.number), phase_words(o.phase)))
             .collect();
         if operations.is_empty() {
@@ -224,6 +225,7 @@ fn phase_words(phase: OperationPhase) -> &'static str {
         OperationPhase::WorkspaceSnapshot => "snapshot",
         OperationPhase::WorkspaceRestore => "restore",
         OperationPhase::WorkspaceClone => "clone",
+        OperationPhase::TrashEmptying => "emptying its trash",
         OperationPhase::ServicePrestart => "look before a service",
     }
 }

@@ -244,6 +244,36 @@ fn the_last_one_may_leave_while_it_is_stopped_to_be_started_again() {
 }
 
 #[test]
+fn one_that_an_operator_started_stops_by_its_idle_time_as_well() {
+    let mut bench = Bench::new(4);
+    ask(&mut bench, "service.start", "web", json!({}));
+    ready(&mut bench, "web");
+    assert_eq!(bench.service("web").idle_deadline_at, Some(bench.now.plus(20_000)));
+    // Started anew, it counts anew, from when it is ready.
+    bench.wait(15_000);
+    ask(&mut bench, "service.restart", "web", json!({}));
+    bench.service_ends("web", Some(0));
+    assert_eq!((bench.service("web").status, bench.service("web").idle_deadline_at), (Starting, None));
+    bench.now = bench.now.plus(5_000);
+    ready(&mut bench, "web");
+    assert_eq!(bench.service("web").idle_deadline_at, Some(bench.now.plus(20_000)));
+    // An earlier reign may have counted nothing.
+    let web = bench.service("web").id;
+    bench.state.services.get_mut(&web).unwrap().idle_deadline_at = None;
+    bench.wait(0);
+    let over = bench.service("web").idle_deadline_at;
+    assert_eq!(over, Some(bench.now.plus(20_000)));
+    // What is used counts down nothing.
+    let run = bench.executing_with("fixer", &["once", "tmp"]);
+    assert_eq!(bench.service("web").idle_deadline_at, None);
+    bench.wait(60_000);
+    assert_eq!(bench.service("web").status, Running);
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    bench.wait(20_000);
+    assert_eq!(bench.service("web").stop_reason.as_deref(), Some("idle"));
+}
+
+#[test]
 fn one_that_is_found_starting_is_looked_at_before_its_time_is_over() {
     let mut bench = Bench::new(4);
     ask(&mut bench, "service.start", "web", json!({}));

@@ -151,6 +151,7 @@ pub(crate) fn ready(d: &mut Deciding<'_, '_>, id: ServiceId, generation: u32) {
         s.status = ServiceStatus::Running;
         s.health = Health::Healthy;
         s.health_since = Some(now);
+        s.health_evidence = None;
         s.ready_at = Some(now);
         s.deadline_at = None;
     });

@@ -273,6 +273,23 @@ fn one_that_an_operator_started_stops_by_its_idle_time_as_well() {
     assert_eq!(bench.service("web").stop_reason.as_deref(), Some("idle"));
 }
 
+#[test]
+fn one_of_a_run_that_is_over_is_not_started_by_hand() {
+    let mut bench = Bench::new(4);
+    let run = bench.executing_with("fixer", &["web", "once", "tmp"]);
+    let tmp = bench.service("tmp").id.text();
+    assert_eq!(bench.ask("service.restart", &tmp, json!({})).status, RequestStatus::Accepted, "its run goes on");
+    bench.service_ends("tmp", Some(0));
+    ready(&mut bench, "tmp");
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    bench.service_ends("tmp", Some(0));
+    assert_eq!(bench.service("tmp").status, Stopped);
+    for kind in ["service.start", "service.restart"] {
+        let why = bench.ask(kind, &tmp, json!({})).error.unwrap();
+        assert!(why.contains("belonged to R-1, which has ended"), "{kind}: {why}");
+    }
+}
+
 /// A start comes to its end with this code and message; its process was stopped by its executor where it had one.
 fn fails(bench: &mut Bench, name: &str, code: &str, message: &str, ran: bool) {
     let (service, generation) = (bench.service(name).id, bench.service(name).generation);

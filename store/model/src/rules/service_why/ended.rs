@@ -1,6 +1,7 @@
 //! Services without a process: stopped, failed, or between two starts.
 
 use super::live::{stop_reason, stranger};
+use super::possible::is_over;
 use super::{Case, Key, Seen, Until, Why, signed, span};
 use crate::config::RestartPolicy;
 use crate::rules::service_desired::is_kept;
@@ -50,6 +51,7 @@ fn stopped(seen: &Seen<'_>) -> Why {
         "has never been started.".to_owned()
     };
     let (rule, until) = match row.desired {
+        _ if is_over(seen) => ("reuse run: it belonged to one run and ended with it", Until::YouAct),
         Desired::Running => {
             ("desired running: it is started at the next look", Until::When("it is started again".into()))
         }

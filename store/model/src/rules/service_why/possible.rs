@@ -1,11 +1,15 @@
 //! What holds of every page beside its own rule: nothing is offered that would be refused.
 
 use super::{Action, Key, Seen, Until, Why, is_reported, mark};
+use crate::ReuseScope;
 
 /// Keeps what is possible, and says what makes the rest impossible.
 pub(super) fn keep(seen: &Seen<'_>, why: &mut Why) {
     if is_reported(seen.row) {
         return reported(seen, why);
+    }
+    if is_over(seen) {
+        why.actions.retain(|a| !matches!(a.key, Key::Start | Key::Restart));
     }
     let (Some(mark), Some(reason)) = (mark(seen.row), seen.is_off()) else { return };
     let form = seen.place().map_or(String::new(), |place| format!(" ({place})"));
@@ -20,6 +24,11 @@ pub(super) fn keep(seen: &Seen<'_>, why: &mut Why) {
     if !why.actions.iter().any(|a| a.key == Key::Stop) {
         why.actions.push(seen.act(Key::Stop, "stop it", "it is not started again"));
     }
+}
+
+/// Whether it belonged to a run that uses it no more: a later one starts another.
+pub(super) fn is_over(seen: &Seen<'_>) -> bool {
+    seen.row.scope_type == ReuseScope::Run && !seen.row.status.is_open() && seen.around.users.is_empty()
 }
 
 /// One that an adapter keeps: it is as that tells.

@@ -309,3 +309,14 @@ fn rules_say_what_happens() {
     assert_eq!(page.until, Until::When("a run wants it".into()));
     assert!(!page.rule[0].contains("refused"), "{page:?}");
 }
+
+#[test]
+fn one_of_a_run_that_is_over_is_not_offered_a_start() {
+    let mut row = row(&config());
+    (row.status, row.scope_type) = (ServiceStatus::Stopped, crate::ReuseScope::Run);
+    let page = why(&row, &around());
+    assert_eq!((keys(&page), &page.until), (Vec::new(), &Until::YouAct), "{page:?}");
+    assert!(page.rule[0].starts_with("reuse run:"), "{page:?}");
+    let page = why(&row, &Around { users: vec!["R-4".into()], ..around() });
+    assert_eq!(keys(&page), [Key::Start], "its run goes on");
+}

@@ -65,7 +65,7 @@ pub(super) fn taken(section: &Section<'_, '_>, service: &ServiceConfig) -> Taken
     };
     Taken {
         name: service.name.clone(),
-        name_at: section.value("name").map(|value| value.span()),
+        name_at: section.value("name").map(toml::Spanned::span),
         port,
         is_off: service.disabled.is_some(),
     }

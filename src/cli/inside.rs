@@ -93,6 +93,9 @@ pub fn session(context: &Context, args: &SessionArgs) -> Result<u8> {
 
 /// Tells that the run's adapter keeps a service, or how it goes with one.
 pub fn report_service(context: &Context, args: &ReportServiceArgs) -> Result<u8> {
+    let url = args.url.as_deref().map(str::trim).filter(|url| !url.is_empty());
+    crate::service::report::check(args.name.trim(), url)
+        .map_err(|why| CliError::usage(format!("this cannot be reported: {why}")))?;
     let cwd = std::env::current_dir().ok().map(|d| d.display().to_string());
     let body = json!({
         "name": args.name, "status": args.status, "health": args.health, "url": args.url, "port": args.port,

@@ -8,12 +8,14 @@ pub use workspace::show as workspace;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use wharf_model::rules::service_off::mark;
 use wharf_model::shim::LimitsReport;
 use wharf_model::*;
 use wharf_store::Reader;
 use wharf_store::log::{LogLines, Stream, StreamSet};
 use wharf_store::view::*;
 use wharf_ui::format;
+use wharf_ui::glyph::Class;
 
 use super::context::{Context, print};
 use super::docs::*;
@@ -54,7 +56,11 @@ pub fn show(context: &Context, args: &ShowArgs) -> Result<u8> {
             let next = [format!("wharf service logs {}", found.label)];
             let usage = super::lists::measure_services(context, std::slice::from_ref(&item)).remove(&item.service.id);
             let document = ServiceDoc::measured(&item, usage.as_ref(), clock::now());
-            facts(context, "service", &found.label, Some(service_state(&item.service)), &document, &next)
+            let state = match (item.service.status, mark(&item.service)) {
+                (ServiceStatus::Running, Some(mark)) => (Class::Doubtful, mark),
+                _ => service_state(&item.service),
+            };
+            facts(context, "service", &found.label, Some(state), &document, &next)
         }
         EntityKind::Workspace => workspace(context, &reader, WorkspaceId(found.id)),
         EntityKind::Issue => issue(context, &reader, IssueId(found.id)),

@@ -30,7 +30,7 @@ pub(crate) use problem::{harmless, shortened};
 pub use reader::{Layer, Origin, Origins};
 pub use remembered::Remembered;
 pub use settings::parse_settings;
-pub(crate) use text::is_name;
+pub(crate) use text::{is_name, web_address};
 pub use user::{Glyphs, KeyBinding, Theme, UiSettings, UserConfig, user_config_path};
 
 use project::{References, look_up, project_section};

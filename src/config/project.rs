@@ -20,6 +20,8 @@ pub(super) struct References {
     pub environments: Vec<(String, Range<usize>)>,
     /// Service, the service it needs, place.
     pub services: Vec<(String, String, Range<usize>)>,
+    /// What services take for themselves.
+    pub taken: Vec<super::service::Taken>,
     /// Services that agents use, place.
     pub used_services: Vec<(String, Range<usize>)>,
 }
@@ -173,6 +175,7 @@ pub(super) fn look_up(reader: &mut Reader<'_>, config: &ProjectConfig, reference
             reader.dangling(span.clone(), format!("no service is called {name:?}"), name, services.iter().copied());
         }
     }
+    super::service::check_all(reader, &references.taken);
     for (service, needed, span) in &references.services {
         if !services.contains(needed.as_str()) {
             let others = services.iter().copied().filter(|other| other != service);

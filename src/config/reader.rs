@@ -381,14 +381,16 @@ impl<'t> Reader<'t> {
 
     /// A duration in milliseconds.
     pub fn duration(&mut self, section: &mut Section<'_, 't>, key: &'static str) -> Option<u64> {
-        let expected = "a number with s, m, h or d, as in \"5m\"";
-        self.read(section, key, "a duration", expected, |value| value.as_str().and_then(text::duration))
+        let value = self.take(section, key)?;
+        let expected = lasting(value, "a number with s, m, h or d, as in \"5m\"");
+        self.convert(section, key, value, "a duration", expected, |value| value.as_str().and_then(text::duration))
     }
 
     /// A duration that must last.
     pub fn positive(&mut self, section: &mut Section<'_, 't>, key: &'static str) -> Option<u64> {
-        let expected = "a number above 0 with s, m, h or d, as in \"5m\"";
-        self.read(section, key, "a duration above 0", expected, |value| {
+        let value = self.take(section, key)?;
+        let expected = lasting(value, "a number above 0 with s, m, h or d, as in \"5m\"");
+        self.convert(section, key, value, "a duration above 0", expected, |value| {
             value.as_str().and_then(text::duration).filter(|ms| *ms > 0)
         })
     }
@@ -477,6 +479,11 @@ impl<'d, 't> Section<'d, 't> {
         self.span.clone()
     }
 
+    /// The value of a key, without taking it.
+    pub fn value(&self, key: &str) -> Option<Value<'d, 't>> {
+        self.table.iter().find_map(|(name, value)| (name.get_ref() == key).then_some(value))
+    }
+
     /// Whether it has a key, without taking it.
     pub fn has(&self, key: &str) -> bool {
         self.table.iter().any(|(name, _)| name.get_ref() == key)
@@ -490,6 +497,12 @@ impl<'d, 't> Section<'d, 't> {
     fn title(&self) -> String {
         if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", self.path) }
     }
+}
+
+/// What is expected of a duration: that it ends one day, where it is one that does not.
+fn lasting(value: Value<'_, '_>, expected: &'static str) -> &'static str {
+    let is_too_long = value.get_ref().as_str().is_some_and(text::is_too_long);
+    if is_too_long { "at most \"36500d\", which are a hundred years" } else { expected }
 }
 
 /// The place of a key; keys that are no plain words are quoted.

@@ -1,6 +1,7 @@
 //! `[[service]]`.
 
 mod check;
+mod sense;
 
 use toml::de::DeValue;
 use wharf_model::config::{
@@ -8,6 +9,7 @@ use wharf_model::config::{
 };
 
 use self::check::{live, ready};
+pub(super) use self::sense::{Taken, check_all};
 use super::parts::{directory, env, needed_command, signal, template};
 use super::project::References;
 use super::reader::{Reader, Section, integer};
@@ -36,10 +38,8 @@ pub(super) fn service<'t>(
     service.reuse = reader.word(s, "reuse", Reuse::ALL, Reuse::as_str).unwrap_or(service.reuse);
     service.ready = ready(reader, s, known);
     service.live = live(reader, s, known);
-    service.url = template(reader, s, "url", known);
-    if service.lifecycle == Lifecycle::Ephemeral {
-        service.stop.policy = StopPolicy::OnRunFinish;
-    }
+    service.url = url(reader, s, known);
+    service.stop.policy = sense::stop_policy(&service);
     if let Some(table) = reader.table(s, "stop", "service.stop") {
         service.stop = stop(reader, table, service.stop);
     }
@@ -61,8 +61,19 @@ pub(super) fn service<'t>(
         value.as_str().map(str::to_owned)
     });
     service.disabled = reason.filter(|reason| !reason.is_empty());
+    sense::check(reader, &section, &service);
+    references.taken.push(sense::taken(&section, &service));
     reader.close(section);
     is_whole.then_some(service)
+}
+
+/// Where people and agents reach it.
+fn url<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>, known: &[&str]) -> Option<String> {
+    let url = template(reader, section, "url", known)?;
+    if let (Err(fault), Some(value)) = (sense::is_address(&url, &["http://", "https://"]), section.value("url")) {
+        reader.wrong(value.span(), format!("url {fault}"), "expected an address, as in \"http://127.0.0.1:{{port}}/\"");
+    }
+    Some(url)
 }
 
 fn port<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Port {
@@ -77,6 +88,10 @@ fn port<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Port {
             let env = reader.read(&mut table, "env", "a variable", "letters, digits and \"_\"", |value| {
                 value.as_str().filter(|name| text::is_variable(name)).map(str::to_owned)
             });
+            if let (Some(env), Some(value)) = (env.as_ref().filter(|env| sense::is_reserved(env)), table.value("env")) {
+                let message = format!("{env} means something else to every process");
+                reader.wrong(value.span(), message, "expected another name, as in \"PORT\", not beginning with WHARF_");
+            }
             let env = env.unwrap_or_else(|| PORT_VARIABLE.into());
             // Stored in another shape than written: both parts were written here.
             for part in ["auto", "fixed"] {

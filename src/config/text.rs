@@ -5,12 +5,47 @@
 const NAME_MAX: usize = 64;
 /// Longest duration: a hundred years. Anything above is a slip of the hand.
 const DURATION_MAX_MS: u64 = 100 * 365 * 86_400_000;
+/// Units of durations, in milliseconds.
+const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads `90s`, `1.5h`, `500ms` as milliseconds.
 pub fn duration(text: &str) -> Option<u64> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    let ms = scaled(text, &units)?;
+    let ms = scaled(text, DURATIONS)?;
     (ms <= DURATION_MAX_MS).then_some(ms)
+}
+
+/// Whether a text is a duration that is longer than any may be.
+pub fn is_too_long(text: &str) -> bool {
+    scaled(text, DURATIONS).is_some_and(|ms| ms > DURATION_MAX_MS)
+}
+
+/// What is wrong with an address that begins with one of these schemes (`http://`), if anything.
+pub fn web_address(text: &str, schemes: &[&str]) -> Result<(), &'static str> {
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    let Some(rest) = rest else {
+        return Err(if schemes.len() > 1 {
+            "does not begin with http:// or https://"
+        } else {
+            "does not begin with http://"
+        });
+    };
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\')) {
+        return Err("holds a blank or a sign that no address has");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("holds a user name, which would stand in logs");
+    }
+    let (host, port) = match authority.strip_prefix('[').map(|v6| v6.split_once(']')) {
+        Some(None) => return Err("names no host"),
+        Some(Some((host, after))) => (host, after.strip_prefix(':').or(Some("0").filter(|_| !after.is_empty()))),
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err("names no host");
+    }
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0);
+    if port.is_none_or(is_port) { Ok(()) } else { Err("has no port from 1 to 65535 behind its \":\"") }
 }
 
 /// Reads `64MiB`, `10GB`, `512B` as bytes.
@@ -160,6 +195,45 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(duration(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn durations_that_are_too_long_are_told_apart() {
+        let table = [("900000h", true), ("36500d", false), ("36501d", true), ("5 minuts", false), ("1s", false)];
+        for (text, expected) in table {
+            assert_eq!(is_too_long(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port_that_can_be() {
+        let both = &["http://", "https://"][..];
+        let good =
+            ["http://a", "http://a:80/x?y#z", "https://a.b/", "http://[::1]:80/", "http://[::1]", "http://a?b=c:d"];
+        for text in good {
+            assert_eq!(web_address(text, both), Ok(()), "{text}");
+        }
+        let bad = [
+            ("hello", "begin with"),
+            ("javascript:x", "begin with"),
+            ("ftp://a/", "begin with"),
+            ("http://", "no host"),
+            ("http:///x", "no host"),
+            ("http://:80/", "no host"),
+            ("http://[::1/", "no host"),
+            ("http://a:/", "no port"),
+            ("http://a:0/", "no port"),
+            ("http://a:99999/", "no port"),
+            ("http://a:+80/", "no port"),
+            ("http://[::1]80/", "no port"),
+            ("http://a b/", "a blank"),
+            ("http://a/\n", "a blank"),
+            ("http://me@a/", "user name"),
+        ];
+        for (text, why) in bad {
+            assert!(web_address(text, both).is_err_and(|e| e.contains(why)), "{text}: {:?}", web_address(text, both));
+        }
+        assert_eq!(web_address("https://a/", &["http://"]), Err("does not begin with http://"));
     }
 
     #[test]

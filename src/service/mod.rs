@@ -8,6 +8,7 @@ pub mod port;
 pub mod prestart;
 pub mod probe;
 pub mod readiness;
+pub mod report;
 pub mod serve;
 pub mod why;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use wharf_model::config::ServiceConfig;
 use wharf_model::rules::port_board::{PortRow, PortState};
+use wharf_model::rules::service_off;
 use wharf_model::{Kind, UnixMillis};
 use wharf_store::view::{OtherService, ServiceItem};
 use wharf_ui::glyph::Class;
@@ -28,6 +29,7 @@ pub struct ServiceDoc {
     desired_by: Option<String>,
     project: String,
     workspace: Option<String>,
+    switched_off: Option<String>,
     scope: String,
     lifecycle: String,
     provider: String,
@@ -96,6 +98,7 @@ impl ServiceDoc {
             desired_by: s.desired_by.clone(),
             project: item.project.clone(),
             workspace: item.workspace_number.map(|n| Kind::Workspace.number(n)),
+            switched_off: service_off::off(s).map(str::to_owned),
             scope: s.scope_type.to_string(),
             lifecycle: s.lifecycle.to_string(),
             provider: s.provider.clone(),

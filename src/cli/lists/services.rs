@@ -94,7 +94,7 @@ fn stops(service: &ServiceRow, now: UnixMillis) -> String {
 
 /// Health with its glyph, or how its process ended.
 fn health(s: &ServiceRow) -> String {
-    let ended = || s.signal.clone().or_else(|| s.exit_code.map(|code| format!("exit {code}")));
+    let ended = || rules::service_why::ending(s);
     match (s.status, s.health) {
         (ServiceStatus::Starting, _) => "◌ waiting".to_owned(),
         (ServiceStatus::Running, Health::Healthy) => "✓ healthy".to_owned(),
@@ -137,12 +137,13 @@ pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
         for row in rows {
             let s = &row.service;
             let (class, word) = service_state(s);
+            let mark = rules::service_off::mark(s).map(|mark| format!("{word}, {mark}"));
             let live = s.status.is_live();
             let usage = usages.get(&s.id);
             table.row(vec![
                 Cell::text(Kind::Service.number(s.number)),
                 Cell::text(s.name.clone()),
-                Cell::state(class, word),
+                Cell::state(class, mark.as_deref().unwrap_or(word)),
                 Cell::text(health(s)),
                 Cell::figure(s.port.filter(|_| live).map(|p| p.to_string())),
                 Cell::maybe(s.url.clone().filter(|_| live)),

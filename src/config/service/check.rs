@@ -105,6 +105,12 @@ fn address<'t>(reader: &mut Reader<'t>, table: &mut Section<'_, 't>, known: &[&s
     if !url.starts_with("http://") {
         let value = reader.take(table, "http")?;
         reader.mistyped("http", value, "an address", "http://127.0.0.1:…; for https use tcp or a command");
+    } else if let (Err(fault), Some(value)) = (super::sense::is_address(&url, &["http://"]), table.value("http")) {
+        reader.wrong(
+            value.span(),
+            format!("http {fault}"),
+            "expected an address, as in \"http://127.0.0.1:{{port}}/\"",
+        );
     }
     Some(url)
 }
@@ -112,7 +118,12 @@ fn address<'t>(reader: &mut Reader<'t>, table: &mut Section<'_, 't>, known: &[&s
 /// `host:port`, a template.
 fn host_and_port<'t>(reader: &mut Reader<'t>, table: &mut Section<'_, 't>, known: &[&str]) -> Option<String> {
     let address = template(reader, table, "tcp", known)?;
-    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    let whole = |host: &str| match host.strip_prefix('[') {
+        Some(v6) => v6.len() > 1 && v6.ends_with(']'),
+        // Of an address with colons nobody could tell its last part from a port.
+        None => !host.is_empty() && !host.contains([':', '/', ' ', '@']),
+    };
+    let port = address.rsplit_once(':').filter(|(host, _)| whole(host)).map(|(_, port)| port);
     let is_port = |port: &str| port.contains("{{") || port.parse::<u16>().is_ok_and(|port| port != 0);
     if !port.is_some_and(is_port) {
         let value = reader.take(table, "tcp")?;

@@ -66,6 +66,16 @@ fn mistakes_of_checks_are_told_at_their_line() {
         ("live = \"http://a/\"", "is not a check", "{ http ="),
         ("live = { log_line = \"up\" }", "has no key \"log_line\"", "known are"),
         ("live = { tcp = \"a:1\", failures = 0 }", "failures", "1 to 1000"),
+        ("ready = { http = \"http://\" }", "http names no host", "http://127.0.0.1:{{port}}/"),
+        ("ready = { http = \"http://127.0.0.1:99999/\" }", "http has no port from 1", "http://127.0.0.1:{{port}}/"),
+        ("live = { http = \"http://:80/\" }", "http names no host", "http://127.0.0.1:{{port}}/"),
+        ("live = { http = \"http://a b/\" }", "http holds a blank", "http://127.0.0.1:{{port}}/"),
+        ("ready = { tcp = \"::1:80\" }", "is not a host and a port", "127.0.0.1:{{port}}"),
+        ("url = \"hello\"", "url does not begin with http:// or https://", "http://127.0.0.1:{{port}}/"),
+        ("url = \"http://localhost:{{port}}x/\"", "url has no port from 1", "http://127.0.0.1:{{port}}/"),
+        ("env = { PORT = \"45333\" }", "PORT is the variable that tells", "remove it"),
+        ("stop = { grace = \"900000h\" }", "is not a duration", "at most \"36500d\""),
+        ("ready = { tcp = \"a:1\", timeout = \"900000h\" }", "is not a duration above 0", "at most \"36500d\""),
         ("live = { tcp = \"a:1\", timeout = \"2m\" }", "is not a time for one look", "at most 1m"),
     ];
     let mut missed = Vec::new();
@@ -77,4 +87,59 @@ fn mistakes_of_checks_are_told_at_their_line() {
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_port_is_told_by_a_variable_that_means_nothing_else() {
+    for env in ["WHARF_TAG", "PATH", "HOME", "LC_ALL", "TERM", "SSH_AUTH_SOCK"] {
+        let text = format!("[[service]]\nname = \"web\"\ncommand = \"x\"\nport = {{ auto = true, env = \"{env}\" }}\n");
+        let errors = parse_project(&text, PROJECT_FILE, "shop").unwrap_err();
+        let told = errors.problems().iter().any(|p| p.line == 4 && p.message.starts_with(&format!("{env} means")));
+        assert!(told, "{env}: {:?}", errors.problems());
+    }
+    for written in ["https://a.example/{{port}}", "http://127.0.0.1:{{ port }}/", "http://[::1]:{{port}}/"] {
+        assert_eq!(service(&format!("url = \"{written}\"")).unwrap().url.as_deref(), Some(written));
+    }
+    assert!(service("ready = { tcp = \"[::1]:{{port}}\" }").is_ok());
+}
+
+#[test]
+fn what_is_of_a_run_ends_with_it() {
+    use wharf_model::config::StopPolicy;
+    let policy = |lines: &str| service(lines).unwrap().stop.policy;
+    assert_eq!(policy(""), StopPolicy::Manual);
+    for of_run in ["reuse = \"run\"", "lifecycle = \"ephemeral\""] {
+        assert_eq!(policy(of_run), StopPolicy::OnRunFinish);
+        assert_eq!(policy(&format!("{of_run}\nstop = {{ grace = \"1s\" }}")), StopPolicy::OnRunFinish);
+        for (line, what) in [
+            ("stop = { policy = \"manual\" }", "policy = \"manual\" has no effect with"),
+            ("desired = \"running\"", "desired = \"running\" has no effect with"),
+        ] {
+            let wrong = service(&format!("{of_run}\n{line}")).unwrap_err();
+            let told =
+                wrong.iter().any(|(at, message, _)| *at == 6 && message.contains(what) && message.contains(of_run));
+            assert!(told, "{of_run} {line}: {wrong:?}");
+        }
+        assert!(service(&format!("{of_run}\ndesired = \"manual\"")).is_ok());
+    }
+}
+
+#[test]
+fn two_services_cannot_take_the_same() {
+    let two = |first: &str, second: &str| {
+        let of = |name: &str| {
+            let (name, more) = name.split_once(' ').unwrap_or((name, ""));
+            format!("[[service]]\nname = \"{name}\"\ncommand = \"x\"\n{}\n", more.replace(';', "\n"))
+        };
+        match parse_project(&(of(first) + &of(second)), PROJECT_FILE, "shop") {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.problems().iter().map(|p| (p.line, p.message.clone())).collect::<Vec<_>>(),
+        }
+    };
+    let wrong = two("a port = 4100", "b port = 4100");
+    assert_eq!(wrong, [(8, "port 4100 is the one of service \"a\" already".to_owned())]);
+    assert!(two("a port = 4100", "b port = 4101").is_empty());
+    assert!(two("a port = 4100;disabled = \"later\"", "b port = 4100").is_empty());
+    let wrong = two("my-svc", "my_svc");
+    assert!(wrong.len() == 1 && wrong[0].0 == 6 && wrong[0].1.contains("WHARF_SERVICE_MY_SVC_URL"), "{wrong:?}");
 }

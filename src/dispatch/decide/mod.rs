@@ -215,6 +215,7 @@ pub fn decide(state: &mut State, input: &Input, now: UnixMillis, new_id: NewId<'
     // Whoever waits for a slot comes before those who are only about to ask for one.
     lease::promote(&mut d);
     service::settle(&mut d);
+    service::count_down(&mut d);
     claim::claim_ready(&mut d);
     workspace::carry_on(&mut d);
     request::settle(&mut d);

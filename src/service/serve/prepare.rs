@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use wharf_model::config::{CommandLine, LiveCheck, Port, ReadyCheck, ServiceConfig};
+use wharf_model::rules::service_why::LIGHT_LOOK_MS;
 use wharf_model::rules::template::{Placeholder, Values, render};
 use wharf_model::{Kind, ProjectRow, ServiceRow};
 
@@ -17,7 +18,7 @@ use crate::service::readiness::{Check, DEFAULT_TRY_TIMEOUT};
 
 /// Looks at a service that has no `live` and answers at an address. What they see is shown, and ends nothing.
 const LIGHT: Times = Times {
-    interval: Duration::from_secs(30),
+    interval: Duration::from_millis(LIGHT_LOOK_MS as u64),
     again: Duration::from_secs(10),
     limit: Duration::from_secs(2),
     failures: 1,

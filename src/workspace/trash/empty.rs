@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use git2::Repository;
 use uuid::Uuid;
 use wharf_model::{ProjectId, WorkspaceId};
 

@@ -15,6 +15,7 @@ use super::{DIRECTORY, REFS, held, record};
 use crate::environment::sandbox::walk;
 use crate::workspace::lock::OUR_DIR;
 use crate::workspace::mark::{self, WORKTREE_FILE};
+use crate::workspace::opening;
 
 /// Most that are named, and most entries of one directory that are looked at.
 const STRAYS_MAX: usize = 200;

@@ -5,7 +5,8 @@ use crate::console::questions::filter::Facts;
 use wharf_model::config::{RestartPolicy, ServiceConfig};
 use wharf_model::filter::{Field, Status};
 use wharf_model::rules::service_desired;
-use wharf_model::rules::service_why::{Around, why};
+use wharf_model::rules::service_off::mark;
+use wharf_model::rules::service_why::{Around, ending, why};
 use wharf_model::{Health, Kind, Lifecycle, ReuseScope, ServiceRow, ServiceStatus, StopPolicy, UnixMillis};
 use wharf_store::view;
 use wharf_ui::format;
@@ -45,11 +46,6 @@ pub fn stop_words(lifecycle: Lifecycle, policy: StopPolicy, idle_ms: Option<i64>
     }
 }
 
-/// How its process ended, in words: `exit 1`, `SIGKILL`.
-fn ending(row: &ServiceRow) -> Option<String> {
-    row.signal.clone().or_else(|| row.exit_code.map(|code| format!("exit {code}")))
-}
-
 /// Health in words; empty for one that does not run and did not fail.
 pub fn health_words(row: &ServiceRow) -> String {
     match (row.status, row.health) {
@@ -81,7 +77,11 @@ fn retries_at(row: &ServiceRow) -> Option<UnixMillis> {
 /// A service.
 pub fn service(item: &view::ServiceItem, now: UnixMillis) -> ServiceLine {
     let row = &item.service;
-    let (class, word) = service_state(row.status, row.health, row.idle_deadline_at.is_some());
+    let (class, word) = match (row.status, mark(row)) {
+        // That it is well does not say that it is what the config has now.
+        (ServiceStatus::Running, Some(mark)) => (Class::Doubtful, mark),
+        _ => service_state(row.status, row.health, row.idle_deadline_at.is_some()),
+    };
     let page = why(row, &Around { now, ..Around::default() });
     let scope = match row.scope_type {
         ReuseScope::ProjectWorkspace => item.project.clone(),

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use wharf_model::rules::service_desired::{after_action, is_reported};
 use wharf_model::rules::service_order::dependents;
-use wharf_model::{Kind, ReuseScope, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceStatus};
+use wharf_model::{
+    Kind, ReuseScope, RunId, RunRow, ServiceId, ServiceRow, ServiceStatus, WorkspaceId, WorkspaceStatus,
+};
 
 use super::desired::meant;
 use super::end::fail_waiting;
@@ -128,8 +130,21 @@ pub(super) fn ours(d: &Deciding<'_, '_>, id: ServiceId, verb: &str) -> Result<Se
     Ok(service)
 }
 
-/// Refuses to start what would run in a workspace that is not there any more.
+/// Refuses to start what would run in a workspace that is not there any more, or for a run that is over: nothing would
+/// ever use it or end it.
 fn refuse_gone(d: &Deciding<'_, '_>, service: &ServiceRow) -> Result<(), Refusal> {
+    if let (ReuseScope::Run, Ok(run)) = (service.scope_type, service.scope_id.parse::<RunId>()) {
+        let run = d.tx.get::<RunRow>(run);
+        if run.is_none_or(|run| run.status.is_terminal()) {
+            let name = run.map_or_else(|| "a run".to_owned(), |run| Kind::Run.number(run.number));
+            let number = Kind::Service.number(service.number);
+            let message = format!(
+                "{number} {} belonged to {name}, which has ended; a run that uses it starts one of its own",
+                service.name
+            );
+            return Err(Refusal::new("illegal_state", message));
+        }
+    }
     if service.scope_type != ReuseScope::ExecutionWorkspace {
         return Ok(());
     }

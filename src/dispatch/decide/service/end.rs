@@ -1,9 +1,10 @@
 //! How a service comes to its end: as asked, by itself, or never having begun; and what its policy makes of it.
 
 use serde_json::json;
+use wharf_model::config::{Port, ServiceConfig};
 use wharf_model::rules::service_order::needs;
-use wharf_model::rules::service_restart::{self, Ending, Next, Rules};
-use wharf_model::shim::ExitFrame;
+use wharf_model::rules::service_restart::{self, AT_LAST, Ending, Next, Rules};
+use wharf_model::shim::{EndedBy, ExitFrame};
 use wharf_model::{
     ActionId, ActionStatus, Health, Kind, RunId, RunRow, RunStatus, ServiceId, ServiceRow, ServiceStatus, Step,
 };
@@ -53,7 +54,7 @@ pub(super) fn fail_start(d: &mut Deciding<'_, '_>, id: ServiceId, code: &str, wh
     if service.status != ServiceStatus::Starting {
         return;
     }
-    let ending = Some(Ending { clean: false, before_ready: true, may_pass: false });
+    let ending = Some(Ending { clean: false, before_ready: true, may_pass: false, by_itself: false });
     let (code, message) = (Some(code.to_owned()), Some(why.to_owned()));
     over(d, &service, End { exit: None, code, message, failed: true, ending });
 }
@@ -81,9 +82,25 @@ pub(crate) fn ended(
     let clean = code.is_none() && exit.is_some_and(|e| e.code == Some(0)) && !before_ready;
     let ran = exit.is_some_and(|e| e.spawn_error.is_none());
     let may_pass = ran || matches!(code.as_deref(), Some("process_lost" | "port_in_use" | "service_not_ready"));
-    let message = message.or_else(|| exit.map(describe));
-    let ending = Some(Ending { clean, before_ready, may_pass });
+    let mut message = message.or_else(|| exit.map(describe));
+    if code.as_deref() == Some("port_in_use") {
+        let holder = holder(d, &service);
+        message = message.map(|message| message + &holder.unwrap_or_default());
+    }
+    let by_itself =
+        ran && exit.is_some_and(|e| e.by == EndedBy::Itself) && code.as_deref() != Some("service_not_ready");
+    let ending = Some(Ending { clean, before_ready, may_pass, by_itself });
     over(d, &service, End { exit, code, message, failed: !clean, ending });
+}
+
+/// Which service of ours has the port that this one wants, and how to end it.
+fn holder(d: &Deciding<'_, '_>, service: &ServiceRow) -> Option<String> {
+    let config = serde_json::from_value::<ServiceConfig>(service.config.clone()).ok()?;
+    let Port::Fixed { port, .. } = config.port else { return None };
+    let mut all = d.state().services.values();
+    let other = all.find(|s| s.id != service.id && s.status.is_live() && s.port == Some(i64::from(port)))?;
+    let number = Kind::Service.number(other.number);
+    Some(format!("; it is {number} {}: `wharf service stop {number}` ends it", other.name))
 }
 
 /// One that was stopping has ended.
@@ -96,7 +113,7 @@ pub(super) fn stopped(d: &mut Deciding<'_, '_>, service: &ServiceRow, exit: Opti
         _ => (None, false),
     };
     let failed = message.is_some();
-    let ending = failed.then_some(Ending { clean: false, before_ready, may_pass: true });
+    let ending = failed.then_some(Ending { clean: false, before_ready, may_pass: true, by_itself: false });
     let code = failed.then(|| "service_not_ready".to_owned());
     over(d, service, End { exit, code, message, failed, ending });
 }
@@ -120,7 +137,7 @@ fn over(d: &mut Deciding<'_, '_>, service: &ServiceRow, end: End<'_>) {
         Next::Parked { reason, .. } => (
             ServiceStatus::Failed,
             Some(service_restart::CRASH_LOOP.to_owned()),
-            Some(format!("{reason}; at last: {said}")),
+            Some(format!("{reason}{AT_LAST}{said}")),
         ),
     };
     let waits = matches!(next, Next::Again { .. });
@@ -133,6 +150,10 @@ fn over(d: &mut Deciding<'_, '_>, service: &ServiceRow, end: End<'_>) {
         s.error.clone_from(&error);
         s.stopped_at = Some(now);
         s.deadline_at = None;
+        if end.exit.is_some_and(|e| e.by == EndedBy::Stop) && end.failed && s.stop_reason.is_none() {
+            // Its own executor stopped it, before anybody was asked to.
+            s.stop_reason = Some(START_TIMEOUT.to_owned());
+        }
         s.process_pid = None;
         s.process_start_ticks = None;
         match &next {

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use wharf_model::config::{CommandLine, EnvValue, Port, ServiceConfig};
 use wharf_model::rules::reuse_key;
 use wharf_model::rules::service_desired::{after_last, is_reported};
+pub(super) use wharf_model::rules::service_off::off;
+use wharf_model::rules::service_off::{REMOVED, REPLACED};
 use wharf_model::rules::service_restart::{CRASH_LOOP, is_parked};
 use wharf_model::{
     AgentId, Desired, Kind, Lifecycle, ProjectRow, ReuseScope, RunId, RunRow, RunStatus, ServiceId, ServiceRow,
@@ -17,11 +19,6 @@ use super::stop::{is_overdue, not_ended};
 use super::{Cause, begin, in_use, unused};
 use crate::dispatch::decide::{Deciding, finish};
 use crate::dispatch::input::{Actor, Refusal};
-
-/// Why a service that the accepted config has no more is switched off.
-const REMOVED: &str = "the accepted wharf.toml has no such service any more";
-/// Why a service that the accepted config has in another form is switched off.
-const REPLACED: &str = "the accepted wharf.toml has this service in another form, which has a row of its own";
 
 /// For whom a service is wanted.
 struct Wanted<'a> {
@@ -389,11 +386,6 @@ fn switch_off(d: &mut Deciding<'_, '_>, row: &ServiceRow, why: &str) {
         return;
     }
     d.tx.update::<ServiceRow>(row.id, |s| s.config["disabled"] = json!(why));
-}
-
-/// Why a service may not be started; none when it may.
-pub(super) fn off(service: &ServiceRow) -> Option<&str> {
-    service.config.get("disabled").and_then(Value::as_str)
 }
 
 /// Whether the accepted config has the service as this row has it.

@@ -13,6 +13,7 @@ use wharf_model::{
 use super::end::fail_waiting;
 use crate::dispatch::decide::{Deciding, about};
 use crate::dispatch::input::Actor;
+use crate::service::report;
 
 /// Longest text of a report that is taken, in bytes.
 const TEXT_MAX: usize = 2_000;
@@ -69,6 +70,7 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
         }
     }
     let name = report.text(&["name", "service_name", "serviceName"]).ok_or("it has no name")?.to_owned();
+    report::check(&name, report.text(&["url"]))?;
     let scope = report.word(&["scope", "scope_type", "scopeType"], ReuseScope::parse)?.unwrap_or(ReuseScope::Run);
     let status = report.word(&["status"], ServiceStatus::parse)?.unwrap_or(ServiceStatus::Running);
     let lifecycle = report.word(&["lifecycle"], Lifecycle::parse)?.unwrap_or(Lifecycle::Ephemeral);

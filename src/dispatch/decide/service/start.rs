@@ -54,7 +54,8 @@ pub(super) fn begin(d: &mut Deciding<'_, '_>, id: ServiceId, cause: Cause, actor
         s.status = ServiceStatus::Starting;
         s.generation = generation;
         s.health = Health::Unknown;
-        s.health_evidence = None;
+        // Why it is started again, until it is ready.
+        s.health_evidence = s.error.take().filter(|_| cause == Cause::Again);
         s.health_since = None;
         s.started_by_run_id = run;
         s.started_at = Some(now);

@@ -56,7 +56,7 @@ pub(crate) fn stop(d: &mut Deciding<'_, '_>, id: ServiceId, reason: &str) {
 /// lasts: whoever waits for it goes on waiting.
 fn heals(service: &ServiceRow, reason: &str) -> bool {
     let before_ready = reason == START_TIMEOUT;
-    let ending = Ending { clean: false, before_ready, may_pass: true };
+    let ending = Ending { clean: false, before_ready, may_pass: true, by_itself: false };
     matches!(reason, START_TIMEOUT | UNHEALTHY) && off(service).is_none() && Rules::of(service).again(&ending)
 }
 

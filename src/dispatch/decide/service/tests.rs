@@ -246,6 +246,111 @@ fn the_last_one_may_leave_while_it_is_stopped_to_be_started_again() {
 }
 
 #[test]
+fn one_that_an_operator_started_stops_by_its_idle_time_as_well() {
+    let mut bench = Bench::new(4);
+    ask(&mut bench, "service.start", "web", json!({}));
+    ready(&mut bench, "web");
+    assert_eq!(bench.service("web").idle_deadline_at, Some(bench.now.plus(20_000)));
+    // Started anew, it counts anew, from when it is ready.
+    bench.wait(15_000);
+    ask(&mut bench, "service.restart", "web", json!({}));
+    bench.service_ends("web", Some(0));
+    assert_eq!((bench.service("web").status, bench.service("web").idle_deadline_at), (Starting, None));
+    bench.now = bench.now.plus(5_000);
+    ready(&mut bench, "web");
+    assert_eq!(bench.service("web").idle_deadline_at, Some(bench.now.plus(20_000)));
+    // An earlier reign may have counted nothing.
+    let web = bench.service("web").id;
+    bench.state.services.get_mut(&web).unwrap().idle_deadline_at = None;
+    bench.wait(0);
+    let over = bench.service("web").idle_deadline_at;
+    assert_eq!(over, Some(bench.now.plus(20_000)));
+    // What is used counts down nothing.
+    let run = bench.executing_with("fixer", &["once", "tmp"]);
+    assert_eq!(bench.service("web").idle_deadline_at, None);
+    bench.wait(60_000);
+    assert_eq!(bench.service("web").status, Running);
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    bench.wait(20_000);
+    assert_eq!(bench.service("web").stop_reason.as_deref(), Some("idle"));
+}
+
+#[test]
+fn one_of_a_run_that_is_over_is_not_started_by_hand() {
+    let mut bench = Bench::new(4);
+    let run = bench.executing_with("fixer", &["web", "once", "tmp"]);
+    let tmp = bench.service("tmp").id.text();
+    assert_eq!(bench.ask("service.restart", &tmp, json!({})).status, RequestStatus::Accepted, "its run goes on");
+    bench.service_ends("tmp", Some(0));
+    ready(&mut bench, "tmp");
+    bench.ends(run, exit(Some(0), None, EndedBy::Itself, None));
+    bench.service_ends("tmp", Some(0));
+    assert_eq!(bench.service("tmp").status, Stopped);
+    for kind in ["service.start", "service.restart"] {
+        let why = bench.ask(kind, &tmp, json!({})).error.unwrap();
+        assert!(why.contains("belonged to R-1, which has ended"), "{kind}: {why}");
+    }
+}
+
+/// A start comes to its end with this code and message; its process was stopped by its executor where it had one.
+fn fails(bench: &mut Bench, name: &str, code: &str, message: &str, ran: bool) {
+    let (service, generation) = (bench.service(name).id, bench.service(name).generation);
+    let action = bench.action(ActionKind::StartService, &service.text()).unwrap_or(ActionId::NIL);
+    let exit = ran.then(|| Box::new(exit(None, Some("SIGTERM"), EndedBy::Stop, None)));
+    let (code, message) = (Some(code.to_owned()), Some(message.to_owned()));
+    bench.fact(Fact::ServiceEnded { action, service, generation, exit, code, message });
+}
+
+#[test]
+fn why_one_is_parked_is_what_its_last_start_came_to() {
+    let mut bench = Bench::new(4);
+    bench.executing_with("builder", &["db", "base", "cache", "api", "flaky"]);
+    for _ in 0..3 {
+        health(&mut bench, "flaky", Health::Unhealthy, "http 500, 3 times");
+        bench.service_ends("flaky", Some(0));
+        bench.wait(5_000);
+        assert_eq!(bench.service("flaky").health_evidence.as_deref(), Some("it was unhealthy: http 500, 3 times"));
+        ready(&mut bench, "flaky");
+        assert_eq!(bench.service("flaky").health_evidence, None);
+    }
+    health(&mut bench, "flaky", Health::Unhealthy, "http 500, 3 times");
+    bench.service_ends("flaky", Some(0));
+    let flaky = bench.service("flaky");
+    let why = "it failed 4 times within 60s, restarts are used up; at last: it was unhealthy: http 500, 3 times";
+    assert_eq!((flaky.status, flaky.error.as_deref()), (Failed, Some(why)), "its command never ended by itself");
+    // One that is never ready is stopped by its executor, which is told as such.
+    ask(&mut bench, "service.start", "flaky", json!({}));
+    for _ in 0..4 {
+        fails(&mut bench, "flaky", "service_not_ready", "it did not answer in time: refused", true);
+        bench.wait(5_000);
+    }
+    let flaky = bench.service("flaky");
+    assert!(flaky.error.as_ref().unwrap().starts_with("it failed 4 times within 60s"), "{:?}", flaky.error);
+    assert!(flaky.error.as_ref().unwrap().ends_with("; at last: it did not answer in time: refused"));
+    assert_eq!(flaky.stop_reason.as_deref(), Some("start_timeout"));
+}
+
+#[test]
+fn who_holds_a_port_is_told_with_how_to_end_it() {
+    let mut bench = Bench::new(4);
+    ask(&mut bench, "service.start", "web", json!({}));
+    ask(&mut bench, "service.start", "db", json!({}));
+    let (web, db) = (bench.service("web").id, bench.service("db").id);
+    bench.state.services.get_mut(&web).unwrap().port = Some(45_001);
+    bench.state.services.get_mut(&db).unwrap().config["port"] = json!({ "fixed": { "port": 45_001, "env": "PORT" } });
+    fails(&mut bench, "db", "port_in_use", "port 45001 is in use by process 9", false);
+    let number = Kind::Service.number(bench.service("web").number);
+    let why = format!("port 45001 is in use by process 9; it is {number} web: `wharf service stop {number}` ends it");
+    assert_eq!(bench.service("db").error, Some(why));
+    // Of somebody else's process nothing is said.
+    ask(&mut bench, "service.stop", "web", json!({}));
+    bench.service_ends("web", Some(0));
+    ask(&mut bench, "service.start", "db", json!({}));
+    fails(&mut bench, "db", "port_in_use", "port 45001 is in use by process 9", false);
+    assert_eq!(bench.service("db").error.as_deref(), Some("port 45001 is in use by process 9"));
+}
+
+#[test]
 fn one_that_is_found_starting_is_looked_at_before_its_time_is_over() {
     let mut bench = Bench::new(4);
     ask(&mut bench, "service.start", "web", json!({}));
@@ -633,6 +738,9 @@ fn a_report_that_is_wrong_changes_nothing() {
     let web = bench.service("web").clone();
     let table = [
         (json!({ "name": "" }), "it has no name"),
+        (json!({ "name": "a b" }), "is no name of a service"),
+        (json!({ "name": "a", "url": "javascript:x" }), "does not begin with http:// or https://"),
+        (json!({ "name": "a", "url": "http://:80/" }), "names no host"),
         (json!("web"), "a report is an object"),
         (json!({ "name": "x", "status": "up" }), "status is not a word for it: \"up\""),
         (json!({ "name": "x", "port": 0 }), "port is no number from 1 to 65535"),

@@ -16,6 +16,7 @@ pub mod release;
 pub mod reuse_key;
 pub mod running_job;
 pub mod service_desired;
+pub mod service_off;
 pub mod service_order;
 pub mod service_restart;
 pub mod service_why;

@@ -216,13 +216,18 @@ fn somebody(port: u16, holder: Option<&Claim>, about: &[&Claim], them: &[Listeni
     if owner != holder.map(|h| h.number) {
         evidence.extend(owner.map(|n| format!("held by {}", Kind::Service.number(n))));
     }
-    let others = about.iter().filter(|c| Some(c.number) != owner && c.status.is_live());
+    let others = about.iter().filter(|c| Some(c.number) != owner && (c.status.is_live() || is_without(c, port)));
     let rest: Vec<String> = others.map(|c| named(c)).collect();
     if !rest.is_empty() {
         evidence.push(format!("wanted by {} as well", rest.join(", ")));
     }
     let evidence = evidence.join("; ");
     (PortState::Ours, Some(first.pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"))), evidence)
+}
+
+/// Whether a service would run if it had this port.
+fn is_without(claim: &Claim, port: u16) -> bool {
+    claim.fixed == Some(port) && matches!(claim.status, ServiceStatus::Failed | ServiceStatus::Backoff)
 }
 
 /// `pid 812 postgres`.

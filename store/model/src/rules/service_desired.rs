@@ -44,7 +44,11 @@ pub fn after_last(service: &ServiceRow) -> AfterLastUser {
     if service.desired == Desired::Stopped && !is_of_a_run(service) {
         return AfterLastUser::Stop;
     }
-    after_last_user(service.lifecycle, service.stop_policy, service.idle_ms)
+    match after_last_user(service.lifecycle, service.stop_policy, service.idle_ms) {
+        // No later run finds it again by its key, so it would be kept for nobody.
+        AfterLastUser::Keep if is_of_a_run(service) => AfterLastUser::Stop,
+        follows => follows,
+    }
 }
 
 /// What is to be done about a service. `used` = a run uses it, or a service that runs needs it; `off` = it may not
@@ -136,6 +140,9 @@ mod tests {
         }
         let ephemeral = ServiceRow { lifecycle: Lifecycle::Ephemeral, ..with(Desired::Running, StopPolicy::Manual) };
         assert_eq!(after_last(&ephemeral), AfterLastUser::Stop, "it goes with its run");
+        let of_run = |policy| ServiceRow { scope_type: ReuseScope::Run, ..with(Desired::Manual, policy) };
+        let ends = [StopPolicy::Manual, StopPolicy::OnRunFinish].map(|policy| after_last(&of_run(policy)));
+        assert_eq!(ends, [AfterLastUser::Stop; 2], "no later run can find it");
     }
 
     #[test]

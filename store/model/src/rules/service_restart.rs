@@ -7,6 +7,8 @@ use crate::*;
 
 /// Code of a service whose restarts are used up: it is parked until somebody starts it by hand.
 pub const CRASH_LOOP: &str = "service_crash_loop";
+/// What stands between why a parked service is parked and what its last start came to.
+pub const AT_LAST: &str = "; at last: ";
 /// Longest pause that doubling leads to, in milliseconds; a longer `backoff` of the config stays as it is.
 pub const BACKOFF_MAX_MS: i64 = 60_000;
 
@@ -19,6 +21,8 @@ pub struct Ending {
     pub before_ready: bool,
     /// A process of it ran, or what kept it from running may pass: a port that is taken, a service it needs.
     pub may_pass: bool,
+    /// Its command ended, and nobody had asked it to; else it was stopped, or never began.
+    pub by_itself: bool,
 }
 
 /// What follows.
@@ -91,13 +95,22 @@ impl Rules {
         let counted = if ending.before_ready { restarts.to_vec() } else { self.within(restarts, now) };
         let max = self.restart.max as usize;
         if counted.len() >= max {
-            let within = words(span(self.restart.within_ms));
+            let within = words(self.took(&counted, now));
             let ends = counted.len() + 1;
-            let reason = format!("the command ended {ends} times within {within}, restarts are used up");
+            let what = if ending.by_itself { "the command ended" } else { "it failed" };
+            let reason = format!("{what} {ends} times within {within}, restarts are used up");
             return Next::Parked { counted, reason };
         }
         let at = now.plus(self.pause_ms(counted.len()));
         Next::Again { at, counted }
+    }
+
+    /// The time within which all that came to the end that counts: the budget's, or as long as it really took where
+    /// none of them became ready.
+    fn took(&self, counted: &[UnixMillis], now: UnixMillis) -> i64 {
+        let within = span(self.restart.within_ms);
+        let took = counted.first().map_or(0, |first| first.until(now).saturating_add(self.pause_ms(0)));
+        if took <= within { within } else { (took + 999) / 1000 * 1000 }
     }
 
     /// Pause before the next restart after so many: it doubles, up to [`BACKOFF_MAX_MS`].
@@ -143,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    const CRASH: Ending = Ending { clean: false, before_ready: false, may_pass: true };
+    const CRASH: Ending = Ending { clean: false, before_ready: false, may_pass: true, by_itself: true };
     const CLEAN: Ending = Ending { clean: true, ..CRASH };
     const EARLY: Ending = Ending { before_ready: true, ..CRASH };
     const NOWHERE: Ending = Ending { may_pass: false, ..EARLY };
@@ -201,6 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn why_it_is_parked_is_true() {
+        let rules = rules(RestartPolicy::OnFailure, 2, false);
+        let at = |s: i64| UnixMillis(s * 1000);
+        let stopped = Ending { by_itself: false, ..EARLY };
+        let table = [
+            (CRASH, 9, "the command ended 3 times within 60s, restarts are used up"),
+            (stopped, 9, "it failed 3 times within 60s, restarts are used up"),
+            // A start may take longer than the time over which restarts are counted.
+            (EARLY, 126, "the command ended 3 times within 126s, restarts are used up"),
+            (stopped, 126, "it failed 3 times within 126s, restarts are used up"),
+        ];
+        for (ending, now, expected) in table {
+            let parked = rules.next(&ending, &[at(1), at(7)], at(now));
+            assert!(matches!(&parked, Next::Parked { reason, .. } if reason == expected), "{now}: {parked:?}");
+        }
+    }
+
+    #[test]
     fn spans_in_words() {
         let table = [(60_000, "60s"), (600_000, "10m"), (3_600_000, "1h"), (90_000, "90s"), (1_500, "1500ms")];
         for (ms, expected) in table {
@@ -228,7 +259,7 @@ mod tests {
             let mut early = 0;
             for (lived, before_ready, clean) in ends {
                 now = now.plus(lived);
-                let ending = Ending { clean: clean && !before_ready, before_ready, may_pass: true };
+                let ending = Ending { clean: clean && !before_ready, before_ready, may_pass: true, by_itself: true };
                 early = if before_ready { early + 1 } else { 0 };
                 match rules.next(&ending, &restarts, now) {
                     Next::Stays => prop_assert!(false, "always means always"),

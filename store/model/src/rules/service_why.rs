@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 
 use super::service_desired::{is_kept, is_reported};
+use super::service_off::{self, mark};
 use super::workspace_environment::is_inherited;
 use crate::config::{CommandLine, LiveCheck, Port, ReadyCheck, RestartPolicy, ServiceConfig};
 use crate::{Desired, Kind, ServiceRow, ServiceStatus, UnixMillis, words};
 
 mod ended;
 mod live;
+mod possible;
 mod variable;
 
 pub use variable::unset_variable;
@@ -267,6 +269,7 @@ impl Seen<'_> {
     /// `code 1 after 0.4s`.
     fn last_exit(&self) -> Option<String> {
         let how = match (&self.row.signal, self.row.exit_code) {
+            (Some(signal), _) if self.row.stop_reason.is_some() => format!("stopped by wharf with {signal}"),
             (Some(signal), _) => format!("killed by {signal}"),
             (None, Some(code)) => format!("code {code}"),
             (None, None) => return None,
@@ -281,6 +284,8 @@ impl Seen<'_> {
         let Some(error) = self.row.error.as_deref().filter(|e| !e.is_empty()) else {
             return (None, self.around.last_line.clone());
         };
+        // Of a parked one its verdict says the rest.
+        let error = error.split_once(super::service_restart::AT_LAST).map_or(error, |(_, last)| last);
         let (message, tail) = error.split_once(TAIL).map_or((error, None), |(m, t)| (m, Some(t)));
         let last = tail.and_then(|t| t.lines().map(str::trim).rfind(|l| !l.is_empty())).map(str::to_owned);
         (Some(message.to_owned()), self.around.last_line.clone().or(last))
@@ -343,6 +348,7 @@ impl Seen<'_> {
             let names: Vec<&str> = self.around.dependents.iter().map(|o| o.name.as_str()).collect();
             why.evidence.push(("needed by".into(), names.join(", ")));
         }
+        possible::keep(self, why);
         if is_reported(self.row) {
             let reference = self.row.provider_ref.as_ref().map_or(String::new(), |r| format!(", its id there {r}"));
             why.evidence.push(("kept by".into(), format!("its adapter, not by wharf{reference}")));
@@ -390,7 +396,7 @@ impl Seen<'_> {
     }
 
     fn is_off(&self) -> Option<&str> {
-        self.config.as_ref().and_then(|c| c.disabled.as_deref()).filter(|r| !r.is_empty())
+        service_off::off(self.row)
     }
 }
 
@@ -409,10 +415,22 @@ impl Need {
 /// Whether a message says no more than the exit itself does.
 fn says_the_exit(message: &str) -> bool {
     let message = message.trim();
-    message.contains("restarts are used up")
-        || message.starts_with("killed by ")
-        || message.strip_prefix("exit ").is_some_and(|n| n.parse::<i32>().is_ok())
+    message.starts_with("killed by ") || message.strip_prefix("exit ").is_some_and(|n| n.parse::<i32>().is_ok())
 }
+
+/// How it came to its end, in a word or two: `exit 1`, `SIGKILL`, or what wharf stopped it for.
+pub fn ending(row: &ServiceRow) -> Option<String> {
+    let told = || row.signal.clone().or_else(|| row.exit_code.map(|code| format!("exit {code}")));
+    match (row.stop_reason.as_deref(), row.error_code.as_deref()) {
+        (Some("start_timeout"), _) => Some("not ready".to_owned()),
+        (Some("unhealthy"), _) => Some("unhealthy".to_owned()),
+        (None, Some("service_not_ready")) if row.exit_code.is_none() => Some("not ready".to_owned()),
+        _ => told(),
+    }
+}
+
+/// Time between two looks at one without a liveness check, whose readiness is an address.
+pub const LIGHT_LOOK_MS: i64 = 30_000;
 
 fn first_words(command: &CommandLine) -> String {
     match command {

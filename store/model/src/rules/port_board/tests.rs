@@ -44,6 +44,19 @@ fn one(claims: &[Claim], port: u16, heard: Option<Heard>) -> PortRow {
 }
 
 #[test]
+fn one_that_failed_for_want_of_a_port_stands_beside_who_has_it() {
+    let holder = claim(3, ServiceStatus::Running, Some(45_001), Some(45_001));
+    for (status, told) in
+        [(ServiceStatus::Failed, true), (ServiceStatus::Backoff, true), (ServiceStatus::Stopped, false)]
+    {
+        let parked = claim(6, status, None, Some(45_001));
+        let row = one(&[holder.clone(), parked], 45_001, Some(Heard::By(vec![ours(3)])));
+        assert_eq!((row.state, row.service.as_str()), (PortState::Ours, "S-3 web"), "{status}");
+        assert_eq!(row.evidence.contains("wanted by S-6 web as well"), told, "{status}: {}", row.evidence);
+    }
+}
+
+#[test]
 fn every_state_of_a_port_is_told_with_its_evidence() {
     use ServiceStatus::{Failed, Running, Starting, Stopped, Stopping};
     let by = |who: Vec<Listening>| Some(Heard::By(who));

@@ -1,9 +1,12 @@
 //! Services without a process: stopped, failed, or between two starts.
 
-use super::live::stop_reason;
+use super::live::{stop_reason, stranger};
+use super::possible::is_over;
 use super::{Case, Key, Seen, Until, Why, signed, span};
 use crate::config::RestartPolicy;
-use crate::rules::service_restart::is_parked;
+use crate::rules::service_desired::is_kept;
+use crate::rules::service_off::{REMOVED, REPLACED};
+use crate::rules::service_restart::{AT_LAST, is_parked};
 use crate::{Desired, ServiceStatus};
 
 pub(super) fn why(seen: &Seen<'_>) -> Why {
@@ -18,11 +21,24 @@ pub(super) fn why(seen: &Seen<'_>) -> Why {
 }
 
 fn off(seen: &Seen<'_>, reason: &str) -> Why {
-    let rule = seen.with_place("disabled: a service with a reason there is not started".into());
-    let until = Until::When("that line goes and the config is accepted".into());
+    let (rule, until, edit) = match reason {
+        REMOVED => ("config: what it has no more is not started", "the config has it again and is accepted", None),
+        REPLACED => (
+            "config: a changed service is another one, with a row of its own",
+            "the config has it in this form again and is accepted",
+            seen.edit("see its new form"),
+        ),
+        _ => (
+            "disabled: a service with a reason there is not started",
+            "that line goes and the config is accepted",
+            seen.edit("remove its line `disabled`"),
+        ),
+    };
+    let (rule, until) = (seen.with_place(rule.to_owned()), Until::When(until.to_owned()));
     let mut page = seen.page(Case::Off, &format!("is switched OFF: {reason}."), rule, until);
     page.since = seen.row.stopped_at;
-    page.actions.extend(seen.edit("remove its line `disabled`"));
+    seen.remains(&mut page);
+    page.actions.extend(edit);
     page
 }
 
@@ -35,10 +51,14 @@ fn stopped(seen: &Seen<'_>) -> Why {
         "has never been started.".to_owned()
     };
     let (rule, until) = match row.desired {
+        _ if is_over(seen) => ("reuse run: it belonged to one run and ended with it", Until::YouAct),
         Desired::Running => {
             ("desired running: it is started at the next look", Until::When("it is started again".into()))
         }
-        Desired::Stopped => ("desired stopped: runs that want it are refused", Until::YouAct),
+        Desired::Stopped => (
+            "desired stopped: it runs as long as a run uses it, and stops when the last one leaves it",
+            Until::When("a run wants it".into()),
+        ),
         Desired::Manual => {
             ("desired manual: it starts with the first run that wants it", Until::When("a run wants it".into()))
         }
@@ -56,8 +76,12 @@ fn backoff(seen: &Seen<'_>) -> Why {
     let n = (seen.spent() + 1).max(usize::try_from(seen.row.restarts).unwrap_or(0));
     let rule = match &seen.config {
         Some(c) => format!(
-            "restart {}: pauses from {} on, doubled each time, at most {} within {}",
-            c.restart.policy,
+            "{}: pauses from {} on, doubled each time, at most {} within {}",
+            // By its policy alone it would stay as it ended.
+            match c.restart.policy {
+                RestartPolicy::Never if is_kept(seen.row) => "desired running: it is started again".to_owned(),
+                policy => format!("restart {policy}"),
+            },
             span(signed(c.restart.backoff_ms)),
             c.restart.max,
             span(signed(c.restart.within_ms))
@@ -111,17 +135,21 @@ fn want_stopped(seen: &Seen<'_>, page: &mut Why) {
 
 fn parked(seen: &Seen<'_>) -> Why {
     let within = seen.config.as_ref().map_or(0, |c| signed(c.restart.within_ms));
+    let reason = seen.row.error.as_deref().and_then(|e| e.split_once(AT_LAST)).map(|(reason, _)| reason.to_owned());
     // Its own restarts and the last end of all.
-    let n = seen.spent() + 1;
-    let verdict = format!("FAILED: the command ended {n} times within {}, restarts are used up.", span(within));
+    let counted = || format!("it failed {} times within {}, restarts are used up", seen.spent() + 1, span(within));
+    let reason = reason.unwrap_or_else(counted);
     let rule = seen.with_place(format!("crash loop: restart budget {} within {}", seen.budget(), span(within)));
-    let mut page = seen.page(Case::Parked, &verdict, rule, Until::YouAct);
+    let mut page = seen.page(Case::Parked, &format!("FAILED: {reason}."), rule, Until::YouAct);
     page.since = seen.row.stopped_at;
     let missing = seen.remains(&mut page);
+    stranger(seen, &mut page);
+    let of_port = page.evidence.iter().any(|(label, words)| label == "error" && words.starts_with("port "));
     page.actions.push(restart(seen));
     page.actions.extend(match missing {
         Some(name) => add_variable(seen, &name),
-        None => seen.edit("change its command, or its restart budget"),
+        None if of_port => seen.edit("give it another port, or port = \"auto\""),
+        None => seen.edit("change its command, its checks or its restart budget"),
     });
     want_stopped(seen, &mut page);
     page

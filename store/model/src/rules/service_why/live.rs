@@ -1,6 +1,7 @@
 //! Services that have a process: starting, running, stopping.
 
 use super::{Case, Key, Seen, Until, Why, span};
+use crate::config::ReadyCheck;
 use crate::{Health, ServiceStatus};
 
 pub(super) fn why(seen: &Seen<'_>) -> Why {
@@ -40,9 +41,14 @@ fn starting(seen: &Seen<'_>) -> Why {
         Some(ms) => format!("ready when: {}, within {}", seen.check(), span(ms)),
         None => format!("ready when: {}", seen.check()),
     };
+    let then = match (seen.restarts(), seen.spent() < seen.budget()) {
+        (true, true) => "then it is started again after a pause",
+        (true, false) => "then it has failed, its restarts are used up",
+        (false, _) => "then it has failed",
+    };
     let until = match (seen.row.started_at, limit, seen.row.deadline_at) {
-        (Some(from), Some(ms), _) => Until::At(from.plus(ms), "then it has failed".into()),
-        (_, _, Some(at)) => Until::At(at, "then it has failed".into()),
+        (Some(from), Some(ms), _) => Until::At(from.plus(ms), then.into()),
+        (_, _, Some(at)) => Until::At(at, then.into()),
         _ => Until::When("it is ready".into()),
     };
     let mut page = seen.page(Case::Starting, "is STARTING: it is not ready yet.", seen.with_place(rule), until);
@@ -51,8 +57,12 @@ fn starting(seen: &Seen<'_>) -> Why {
         Some(pid) => page.evidence.push(("process".into(), format!("pid {pid}, start {}", seen.row.generation))),
         None => page.evidence.push(("process".into(), "none yet".into())),
     }
+    if seen.row.restarts > 0 {
+        let n = format!("{} of {}", seen.spent().max(1), seen.budget());
+        page.evidence.push(("restart".into(), n));
+    }
     if let Some(words) = &seen.row.health_evidence {
-        page.evidence.push(("last check".into(), words.clone()));
+        page.evidence.push(("start before".into(), words.clone()));
     }
     if let Some(line) = &seen.around.last_line {
         page.evidence.push(("last line".into(), line.clone()));
@@ -105,9 +115,10 @@ fn unhealthy(seen: &Seen<'_>) -> Why {
             if live.failures == 1 { "check" } else { "checks" },
             span(super::signed(live.interval_ms))
         ),
-        None => "liveness: its last check failed".to_owned(),
+        None => light(seen)
+            .map_or_else(|| "its last look failed".to_owned(), |look| format!("{look}; the last look failed")),
     };
-    let restarts = seen.policy() != crate::config::RestartPolicy::Never;
+    let restarts = live.is_some() && seen.policy() != crate::config::RestartPolicy::Never;
     let until = Until::When(if restarts {
         "it answers again, or is started again by its policy".into()
     } else {
@@ -136,6 +147,15 @@ fn unhealthy(seen: &Seen<'_>) -> Why {
     page
 }
 
+/// How one without a liveness check is looked at all the same; nothing follows from that.
+fn light(seen: &Seen<'_>) -> Option<String> {
+    let ready = seen.config.as_ref().map(|c| &c.ready.check);
+    let each = span(super::LIGHT_LOOK_MS);
+    matches!(ready, Some(ReadyCheck::Http(_))).then(|| {
+        format!("ready when: {}, looked at each {each} to show it; no liveness check is configured", seen.check())
+    })
+}
+
 fn running(seen: &Seen<'_>) -> Why {
     let row = seen.row;
     let (case, verdict) = match row.health {
@@ -148,7 +168,7 @@ fn running(seen: &Seen<'_>) -> Why {
             seen.liveness().unwrap_or_default(),
             span(super::signed(live.interval_ms))
         ),
-        None => format!("ready when: {}; no liveness check is configured", seen.check()),
+        None => light(seen).unwrap_or_else(|| format!("ready when: {}; no liveness check is configured", seen.check())),
     };
     let until = match row.idle_deadline_at {
         Some(at) => Until::At(at, "it stops, since no run uses it".into()),
@@ -168,7 +188,7 @@ fn running(seen: &Seen<'_>) -> Why {
 }
 
 /// Who else listens where it does.
-fn stranger(seen: &Seen<'_>, page: &mut Why) {
+pub(super) fn stranger(seen: &Seen<'_>, page: &mut Why) {
     if let Some((port, who)) = &seen.around.stranger {
         page.evidence.push((format!("port {port}"), format!("{who} listens there; it is not ours and is left alone")));
     }
@@ -181,6 +201,7 @@ pub(super) fn stop_reason(reason: Option<&str>) -> String {
         Some("unused") => "no run uses it any more".to_owned(),
         Some("idle" | "idle_timeout") => "no run has used it for its idle time".to_owned(),
         Some("restart") => "to be started again".to_owned(),
+        Some("unhealthy") => "its liveness checks failed".to_owned(),
         Some("start_timeout") => "it was not ready in time".to_owned(),
         Some("desired") => "it is wanted stopped".to_owned(),
         Some(other) => other.replace('_', " "),

@@ -104,6 +104,8 @@ fn a_crash_loop_is_told_with_what_it_misses() {
     let mut row = row(&config);
     row.restart_times = Some(json!([1, 2, 3, 4, 5]));
     row.error_code = Some(CRASH_LOOP.into());
+    let reason = "the command ended 6 times within 60s, restarts are used up; at last: ";
+    row.error = Some(format!("{reason}{}", row.error.unwrap()));
     row.desired = Desired::Running;
     let why = why(&row, &around());
     assert_eq!(why.case, Case::Parked);
@@ -206,4 +208,142 @@ fn what_it_needs_and_is_not_well_is_named_with_since_when() {
 fn spans_are_short() {
     let spans = [400, 9_000, 60_000, 90_000, 600_000, 7_200_000].map(span);
     assert_eq!(spans, ["0.4s", "9s", "60s", "90s", "10m", "2h"]);
+}
+
+fn parked(error: &str) -> ServiceRow {
+    let mut config = config();
+    config.restart = RestartConfig { policy: RestartPolicy::OnFailure, backoff_ms: 1_000, max: 2, within_ms: 60_000 };
+    let (error_code, error) = (Some(CRASH_LOOP.into()), Some(error.into()));
+    ServiceRow { error_code, error, restart_times: Some(json!([1, 2])), ..row(&config) }
+}
+
+#[test]
+fn a_parked_one_names_what_its_last_start_came_to() {
+    let port = "it failed 3 times within 60s, restarts are used up; at last: port 45001 is in use by process 9 (api) of \
+        user 1000; it is S-3 api: `wharf service stop S-3` ends it";
+    let mut row = parked(port);
+    row.exit_code = None;
+    let page = why(&row, &around());
+    assert_eq!(page.verdict, "S-11 FAILED: it failed 3 times within 60s, restarts are used up.");
+    let error = evidence(&page, "error").unwrap();
+    assert!(error.starts_with("port 45001 is in use by process 9") && error.ends_with("stop S-3` ends it"), "{error}");
+    assert!(page.actions.iter().any(|a| a.remark.starts_with("give it another port")), "{page:?}");
+    let mut row =
+        parked("it failed 3 times within 126s, restarts are used up; at last: it was unhealthy: http 500, 3 times");
+    (row.exit_code, row.signal, row.stop_reason) = (None, Some("SIGTERM".into()), Some("unhealthy".into()));
+    let page = why(&row, &around());
+    assert_eq!(page.verdict, "S-11 FAILED: it failed 3 times within 126s, restarts are used up.");
+    assert_eq!(evidence(&page, "error"), Some("it was unhealthy: http 500, 3 times"));
+    assert_eq!(evidence(&page, "last exit"), Some("stopped by wharf with SIGTERM after 0.4s"));
+    // One that ended by itself says so by its exit alone.
+    let page = why(&parked("the command ended 3 times within 60s, restarts are used up; at last: exit 1"), &around());
+    assert_eq!((evidence(&page, "error"), evidence(&page, "last exit")), (None, Some("code 1 after 0.4s")));
+}
+
+#[test]
+fn how_it_ended_does_not_blame_others_for_our_own_stop() {
+    let with = |stop_reason: Option<&str>, code: &str, signal: Option<&str>, exit_code| ServiceRow {
+        stop_reason: stop_reason.map(str::to_owned),
+        error_code: Some(code.into()),
+        signal: signal.map(str::to_owned),
+        exit_code,
+        ..row(&config())
+    };
+    let table = [
+        (with(Some("start_timeout"), CRASH_LOOP, Some("SIGTERM"), None), "not ready"),
+        (with(Some("unhealthy"), CRASH_LOOP, Some("SIGTERM"), None), "unhealthy"),
+        (with(None, "service_not_ready", Some("SIGTERM"), None), "not ready"),
+        (with(None, "service_start_failed", Some("SIGKILL"), None), "SIGKILL"),
+        (with(None, "service_start_failed", None, Some(3)), "exit 3"),
+    ];
+    for (row, expected) in table {
+        assert_eq!(ending(&row).as_deref(), Some(expected), "{row:?}");
+    }
+}
+
+#[test]
+fn one_that_goes_on_in_an_old_form_is_told_so_and_offered_what_is_possible() {
+    let table = [
+        (super::service_off::REPLACED, "S-11 is healthy; old form."),
+        (super::service_off::REMOVED, "S-11 is healthy; not configured."),
+        ("maintenance", "S-11 is healthy; switched off."),
+    ];
+    for (reason, verdict) in table {
+        let mut row = row(&config());
+        (row.status, row.health) = (ServiceStatus::Running, Health::Healthy);
+        row.config["disabled"] = json!(reason);
+        let page = why(&row, &around());
+        assert_eq!(page.verdict, verdict);
+        assert_eq!(page.until, Until::When("it ends or is stopped; it is not started again".into()));
+        assert_eq!(keys(&page), [Key::Stop], "a restart would be refused");
+        assert!(evidence(&page, "config").is_some_and(|e| e.contains(reason)), "{page:?}");
+        // After its end nothing speaks of a line that is not there.
+        row.status = ServiceStatus::Stopped;
+        let page = why(&row, &around());
+        let line = format!("{:?}", page.until).contains("that line goes");
+        assert_eq!((page.case, line), (Case::Off, reason == "maintenance"), "{page:?}");
+    }
+}
+
+#[test]
+fn what_an_adapter_keeps_is_not_offered_our_verbs() {
+    let mut row = row(&config());
+    (row.status, row.health, row.provider) = (ServiceStatus::Running, Health::Healthy, "adapter".into());
+    row.url = Some("http://127.0.0.1:4000/".into());
+    let page = why(&row, &Around { users: vec!["R-4".into()], ..around() });
+    assert_eq!(keys(&page), [Key::Open]);
+    assert!(page.rule[0].starts_with("reported:"), "{page:?}");
+    assert_eq!(keys(&why(&row, &around())), [Key::Open, Key::Stop], "its run is over");
+}
+
+#[test]
+fn rules_say_what_happens() {
+    let http = |live: bool| {
+        let mut config = config();
+        config.ready.check = ReadyCheck::Http("http://127.0.0.1:1/".into());
+        config.restart.policy = RestartPolicy::Always;
+        config.live = live.then(|| Live::new(LiveCheck::Tcp("a:1".into())));
+        config
+    };
+    // Without `live` a failed look changes nothing.
+    let mut it = row(&http(false));
+    (it.status, it.health) = (ServiceStatus::Running, Health::Unhealthy);
+    let page = why(&it, &around());
+    assert_eq!(page.until, Until::When("it answers again; nothing restarts it by itself".into()));
+    assert!(page.rule[0].contains("looked at each 30s") && page.rule[0].contains("no liveness check"), "{page:?}");
+    it.health = Health::Healthy;
+    assert!(why(&it, &around()).rule[0].contains("looked at each 30s"));
+    let mut it = row(&http(true));
+    (it.status, it.health) = (ServiceStatus::Running, Health::Unhealthy);
+    assert_eq!(why(&it, &around()).until, Until::When("it answers again, or is started again by its policy".into()));
+    // Starting again, with what it is started again for.
+    (it.status, it.restarts, it.restart_times) = (ServiceStatus::Starting, 1, Some(json!([1])));
+    it.health_evidence = Some("it was unhealthy: no answer".into());
+    let page = why(&it, &around());
+    assert!(matches!(&page.until, Until::At(_, then) if then == "then it is started again after a pause"), "{page:?}");
+    assert_eq!(evidence(&page, "start before"), Some("it was unhealthy: no answer"));
+    assert_eq!(evidence(&page, "restart"), Some("1 of 5"));
+    it.restart_times = Some(json!([1, 2, 3, 4, 5]));
+    let page = why(&it, &around());
+    assert!(matches!(&page.until, Until::At(_, then) if then.starts_with("then it has failed")), "{page:?}");
+    // Meant to run, it is started again whatever its policy says.
+    let mut it = row(&config());
+    (it.status, it.desired) = (ServiceStatus::Backoff, Desired::Running);
+    assert!(why(&it, &around()).rule[0].starts_with("desired running: it is started again: pauses from 1s"));
+    // A run may use one that is meant to be stopped.
+    (it.status, it.desired) = (ServiceStatus::Stopped, Desired::Stopped);
+    let page = why(&it, &around());
+    assert_eq!(page.until, Until::When("a run wants it".into()));
+    assert!(!page.rule[0].contains("refused"), "{page:?}");
+}
+
+#[test]
+fn one_of_a_run_that_is_over_is_not_offered_a_start() {
+    let mut row = row(&config());
+    (row.status, row.scope_type) = (ServiceStatus::Stopped, crate::ReuseScope::Run);
+    let page = why(&row, &around());
+    assert_eq!((keys(&page), &page.until), (Vec::new(), &Until::YouAct), "{page:?}");
+    assert!(page.rule[0].starts_with("reuse run:"), "{page:?}");
+    let page = why(&row, &Around { users: vec!["R-4".into()], ..around() });
+    assert_eq!(keys(&page), [Key::Start], "its run goes on");
 }

@@ -46,6 +46,7 @@ pub(crate) mod workspace_facts {
 pub(crate) use questions::rows::{halted_now, has_terminal_now, run as run_line};
 use std::path::PathBuf;
 
+pub(crate) use questions::rows::{health_words, wants_past_services};
 pub use settings::Look;
 
 /// What the console is opened with.

@@ -73,7 +73,11 @@ pub fn to_start(context: &Context, text: &str) -> Result<Start> {
         (Some(item), _) if item.service.status.is_open() && is_configured(&item.service) => {
             Ok(Start::Row(item.service.id))
         }
-        (_, Some(config)) if is_the_projects(config) => Ok(Start::Configured(here.path())),
+        (found, Some(config))
+            if is_the_projects(config) && (config.lifecycle == Lifecycle::Shared || found.is_none()) =>
+        {
+            Ok(Start::Configured(here.path()))
+        }
         (Some(item), Some(_)) if !item.is_of_the_past() => Ok(Start::Row(item.service.id)),
         (_, Some(config)) => Err(not_there(config)),
         (Some(item), None) => Ok(Start::Row(item.service.id)),

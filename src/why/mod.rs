@@ -103,16 +103,17 @@ fn is_orchestrated(data: &Path) -> bool {
     election::holder(data).map_or(true, |holder| holder.is_some())
 }
 
-/// Where nobody orchestrates: when the last thing that somebody saw or did was written down, if anything was.
+/// Where nobody orchestrates: when the last thing that somebody saw or did was written down. None where somebody
+/// orchestrates, or nothing has been written down yet.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn unwatched_since(reader: &Reader, data: &Path) -> Result<Option<Option<UnixMillis>>, StoreError> {
+pub fn unwatched_since(reader: &Reader, data: &Path) -> Result<Option<UnixMillis>, StoreError> {
     if is_orchestrated(data) {
         return Ok(None);
     }
     let newest = reader.activity(&ActivityQuery::default(), None, 1)?.rows.pop();
-    Ok(Some(newest.map(|row| row.created_at)))
+    Ok(newest.map(|row| row.created_at))
 }
 
 /// Runs that may run at once on this machine.

@@ -150,10 +150,10 @@ pub fn services(context: &Context, args: &ListArgs, all: bool) -> Result<u8> {
 pub(in crate::cli) fn nobody_looks(context: &Context) -> Result<()> {
     let Some(reader) = context.reader()? else { return Ok(()) };
     let Some(at) = crate::why::unwatched_since(&reader, &context.data)? else { return Ok(()) };
-    let since = at.map_or_else(String::new, |at| {
-        format!(", and the last that was seen was {}", format::moment(at, clock::now(), context.zone()))
-    });
-    context.remark(&format!("nobody orchestrates{since}: what is shown may have changed; wharf serve looks again"));
+    let at = format::moment(at, clock::now(), context.zone());
+    context.remark(&format!(
+        "nobody orchestrates, and the last that was seen was {at}: what is shown may have changed; wharf serve looks again"
+    ));
     Ok(())
 }
 

@@ -22,6 +22,13 @@ command = "sh"
 args = ["-c", "echo ready; exec sleep 60"]
 
 [[agent]]
+name = "short"
+adapter = "process"
+services = ["each"]
+[agent.config]
+command = "true"
+
+[[agent]]
 name = "reports"
 adapter = "process"
 grace = "2s"
@@ -49,6 +56,19 @@ depends_on = ["db"]
 name = "own"
 command = ["sh", "-c", "exec sleep 60"]
 reuse = "execution_workspace"
+stop = { grace = "1s" }
+
+[[service]]
+name = "each"
+command = ["sh", "-c", "exec sleep 60"]
+reuse = "run"
+stop = { policy = "on_run_finish", grace = "1s" }
+
+[[service]]
+name = "mute"
+command = ["sleep", "60"]
+port = "auto"
+ready = { http = "http://127.0.0.1:{{port}}/", timeout = "300ms", interval = "50ms" }
 stop = { grace = "1s" }
 
 [[service]]
@@ -85,7 +105,7 @@ fn place() -> Option<Place> {
 }
 
 fn service(place: &Place, name: &str) -> Value {
-    let all = place.wharf(&["services", "--json"]).expect(0).json();
+    let all = place.wharf(&["services", "--all", "--json"]).expect(0).json();
     let found = all["services"].as_array().unwrap().iter().find(|s| s["name"] == name).cloned();
     found.unwrap_or(Value::Null)
 }
@@ -301,5 +321,119 @@ fn an_issue_says_where_its_run_works_and_what_runs_there() {
     for name in ["web", "db", "own"] {
         place.wharf(&["service", "stop", name]).expect(0);
     }
+    nothing_lives(&place);
+}
+
+/// A name means what is live; where that is several, each is told, and none is guessed.
+#[test]
+fn a_name_means_the_one_that_is_live_and_never_one_of_several() {
+    let Some(place) = place() else { return };
+    // Nobody has it yet: why its name starts nothing.
+    let none = place.wharf(&["service", "start", "own"]).expect(3);
+    assert!(none.err.contains("it is kept for each workspace") && none.err.contains("--workspace"), "{}", none.err);
+    let _serving = place.serve();
+    for run in ["R-1", "R-2"] {
+        place.wharf(&["run", "uses"]).expect(0);
+        until("the run's services", || {
+            let all = place.wharf(&["services", &format!("run:{run}"), "--json"]).expect(0).json();
+            let runs = |s: &Value| s["status"] == "running";
+            all["services"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(runs))
+        });
+    }
+    let of = |run: &str| -> String {
+        let all = place.wharf(&["services", "service:own", &format!("run:{run}"), "--json"]).expect(0).json();
+        all["services"][0]["number"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (of("R-1"), of("R-2"));
+    assert_ne!(first, second);
+    let listed = place.wharf(&["services"]).expect(0).out;
+    assert!(listed.contains("SCOPE") && listed.contains("W-1") && listed.contains("W-2"), "{listed}");
+    for verb in ["stop", "start", "restart", "why", "show", "logs"] {
+        let several = place.wharf(&["service", verb, "own", "--json"]).expect(3).error();
+        assert_eq!(several["code"], "id_ambiguous", "{verb}: {several}");
+        let words = several["message"].as_str().unwrap();
+        for part in [format!("{first} (W-1, running)"), format!("{second} (W-2, running)")] {
+            assert!(words.contains(&part), "{several}");
+        }
+    }
+    let several = place.wharf(&["service", "desired", "own", "manual", "--json"]).expect(3).error();
+    assert_eq!(several["code"], "id_ambiguous");
+    // The newest one ends: the name means the one that lives, not it.
+    place.wharf(&["service", "stop", &second, "--yes"]).expect(0);
+    let why = place.wharf(&["service", "why", "own", "--json"]).expect(0).json();
+    assert_eq!(why["number"], first.as_str());
+    let stopped = place.wharf(&["service", "stop", "own", "--yes", "--json"]).expect(0).json();
+    assert_eq!(stopped["service"]["number"], first.as_str());
+    for run in ["R-1", "R-2"] {
+        place.wharf(&["cancel", run]).expect(0);
+    }
+    // One whose workspace is archived is taken by its name no more.
+    place.wharf(&["workspace", "archive", "W-2", "--yes"]).expect(0);
+    let started = place.wharf(&["service", "start", "own", "--json"]).expect(0).json();
+    assert_eq!(started["service"]["number"], first.as_str());
+    // What wharf knows goes on having its name without the file.
+    std::fs::remove_file(place.project().join("wharf.toml")).unwrap();
+    place.wharf(&["service", "stop", "own"]).expect(0);
+    let started = place.wharf(&["service", "start", "own", "--json"]).expect(0).json();
+    assert_eq!(started["service"]["number"], first.as_str());
+    for name in ["own", "web", "db"] {
+        place.wharf(&["service", "stop", name, "--yes"]).expect(0);
+    }
+    nothing_lives(&place);
+}
+
+/// What was a run's own leaves the list with its run, and is found again.
+#[test]
+fn services_of_ended_runs_are_listed_when_they_are_asked_for() {
+    let Some(place) = place() else { return };
+    let _serving = place.serve();
+    for _ in 0..2 {
+        place.wharf(&["run", "short", "--wait"]).expect(0);
+    }
+    until("the end of their services", || service(&place, "each")["status"] == "stopped");
+    let names = |args: &[&str]| -> usize {
+        let all = place.wharf(args).expect(0).json();
+        all["services"].as_array().unwrap().iter().filter(|s| s["name"] == "each").count()
+    };
+    until("none that has not ended", || names(&["services", "--json"]) == 0);
+    assert_eq!(names(&["services", "--all", "--json"]), 2);
+    assert_eq!(names(&["services", "status:ended", "--json"]), 2);
+    assert_eq!(names(&["services", "run:R-1", "--json"]), 1);
+    let people = place.wharf(&["services"]).expect(0);
+    assert!(people.err.contains("2 hidden by their run having ended (--all shows them)"), "{}", people.err);
+    // Nobody else can be meant: its past is told of the newest.
+    let why = place.wharf(&["service", "why", "each", "--json"]).expect(0).json();
+    let newest = place.wharf(&["services", "run:R-2", "--json"]).expect(0).json();
+    assert_eq!(why["number"], newest["services"][0]["number"]);
+    let start = place.wharf(&["service", "start", "each"]).expect(3);
+    assert!(start.err.contains("kept for each run"), "{}", start.err);
+}
+
+#[test]
+fn the_log_of_an_earlier_start_is_read_by_its_number() {
+    let Some(place) = place() else { return };
+    place.wharf(&["service", "start", "db"]).expect(0);
+    place.wharf(&["service", "restart", "db"]).expect(0);
+    let newest = place.wharf(&["service", "logs", "db"]).expect(0);
+    assert!(newest.err.contains("start 2 of") && newest.err.contains("--start 1 reads"), "{}", newest.err);
+    let first = place.wharf(&["service", "logs", "db", "--start", "1"]).expect(0);
+    assert!(!first.out.is_empty() || !first.err.contains("has printed nothing"), "{}", first.err);
+    let second = place.wharf(&["service", "logs", "db", "--start", "2"]).expect(0).out;
+    assert!(first.out != second, "{second}");
+    let none = place.wharf(&["service", "logs", "db", "--start", "3", "--json"]).expect(3).error();
+    assert!(none["message"].as_str().unwrap().contains("started 2 times"), "{none}");
+    place.wharf(&["service", "logs", "db", "--start", "0"]).expect(2);
+    // Nobody orchestrates, and it runs: what is shown may have changed.
+    for words in [vec!["services"], vec!["service", "why", "db"]] {
+        let told = place.wharf(&words).expect(0).err;
+        assert!(told.contains("nobody orchestrates, and the last that was seen was"), "{words:?}: {told}");
+    }
+    place.wharf(&["service", "stop", "db"]).expect(0);
+    // The signal that ended one which never answered was wharf's own, and is not shown as if somebody had killed it.
+    place.wharf(&["service", "start", "mute"]).expect(8);
+    let listed = place.wharf(&["services", "service:mute"]).expect(0).out;
+    assert!(listed.contains("✗ not ready") && !listed.contains("SIGTERM"), "{listed}");
+    let told = place.wharf(&["services"]).expect(0).err;
+    assert!(!told.contains("nobody orchestrates"), "{told}");
     nothing_lives(&place);
 }

@@ -107,6 +107,9 @@ fn the_screen_says_who_listens_what_it_takes_and_why_one_is_not_well() {
     console.see("[Facts]");
     console.see("1 process");
     console.send("x");
+    console.see("Stopping S-1 does this");
+    read();
+    console.send("y");
     console.see("⊘ stopped");
     console.send("\u{1b}");
     read();

@@ -160,6 +160,11 @@ impl Ready {
         self.filter.is_empty()
     }
 
+    /// As it was written.
+    pub const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// The terms.
     pub fn terms(&self) -> impl Iterator<Item = (&Test, bool)> {
         self.filter.terms.iter().map(|t| (&t.test, t.exclude))

@@ -45,6 +45,9 @@ pub struct LogsArgs {
     /// Begin each line with its moment and stream
     #[arg(long, short)]
     pub timestamps: bool,
+    /// Of a service: what its start of this number printed, the first is 1; else its newest start
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub start: Option<u32>,
     /// Only the last lines
     #[arg(long, short = 'n', value_name = "N")]
     pub tail: Option<usize>,
@@ -72,11 +75,16 @@ pub fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
         Err(error) if matches!(error.code.as_str(), "id_unknown" | "id_malformed") => {
             return match super::service::named(context, &reader, &args.run) {
                 Ok(item) => super::service::print_its_log(context, args, &item.service),
+                Err(several) if several.code == "id_ambiguous" => Err(several),
                 Err(_) => Err(error),
             };
         }
         Err(error) => return Err(error),
     };
+    if args.start.is_some() {
+        return Err(CliError::usage(format!("{} is a run, and a run is started once", args.run))
+            .next(format!("wharf logs {}", args.run)));
+    }
     let directory = if args.follow { begun_log(context, &reader, id)? } else { log_directory(context, &reader, id)? };
     let Some(directory) = directory else {
         if let Some(run) = reader.run_detail(id)?.map(|d| d.run)

@@ -123,7 +123,13 @@ enum Command {
     Env(env::EnvCommand),
     /// List services
     #[command(after_help = lists::SERVICES.help("wharf services status:running health:unhealthy"))]
-    Services(list::ListArgs),
+    Services {
+        #[command(flatten)]
+        list: list::ListArgs,
+        /// Also those of runs that have ended
+        #[arg(long)]
+        all: bool,
+    },
     /// List ports that services have or want, and who listens there
     #[command(after_help = lists::PORTS.help("wharf ports kind:stranger"))]
     Ports(list::ListArgs),
@@ -308,7 +314,7 @@ fn carry_out(context: &Context, command: Option<&Command>) -> Result<u8> {
         Command::Lease(command) => lease::lease(context, command),
         Command::Environments(args) => lists::environments(context, args),
         Command::Env(command) => env::env(context, command),
-        Command::Services(args) => lists::services(context, args),
+        Command::Services { list, all } => lists::services(context, list, *all),
         Command::Ports(args) => lists::ports(context, args),
         Command::Service(command) => service::service(context, command),
         Command::Workspaces { reap, .. } if reap.reap => workspace::reap(context, reap),

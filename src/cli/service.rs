@@ -2,7 +2,11 @@
 
 mod desired;
 mod many;
+mod which;
 mod why;
+
+use which::Start;
+pub use which::named;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,15 +16,14 @@ use serde::Serialize;
 use serde_json::json;
 use wharf_model::rules::service_restart::is_parked;
 use wharf_model::{Kind, ServiceId, ServiceRow};
-use wharf_store::Reader;
-use wharf_store::view::{EntityKind, ServiceItem, ServiceQuery};
+use wharf_store::view::ServiceItem;
+use wharf_ui::format;
 
 use super::context::{Context, print};
 use super::desk::{Ask, Desk};
 use super::docs::{ServiceDoc, service_state};
 use super::error::{CliError, Result, exit};
-use super::logs::{LogsArgs, named_one, print_log};
-use super::project::{find_here, here};
+use super::logs::{LogsArgs, print_log};
 use super::signals::CUT_OFF;
 use super::workspace::Asked;
 use crate::dispatch::perform::shim_dir;
@@ -122,91 +125,12 @@ fn verb(context: &Context, args: &VerbArgs, kind: &'static str) -> Result<u8> {
     }
 }
 
-/// Whether the text is a number or id rather than a name.
-fn is_id(text: &str) -> bool {
-    matches!(text.parse(), Ok(wharf_model::Named::Number(..) | wharf_model::Named::Whole(_)))
-}
-
-/// The service that was named: by number or id, by its name in the current project, or by a part of its id.
-pub fn named(context: &Context, reader: &Reader, text: &str) -> Result<ServiceItem> {
-    let by_id = |error: Option<CliError>| -> Result<ServiceItem> {
-        let found = match (named_one(reader, text, EntityKind::Service), error) {
-            (Ok(found), _) => found,
-            // What is no id at all was meant for a name.
-            (Err(by_id), Some(error)) if matches!(by_id.code.as_str(), "id_unknown" | "id_malformed") => {
-                return Err(error);
-            }
-            (Err(by_id), _) => return Err(by_id),
-        };
-        let item = reader.service(ServiceId(found.id))?;
-        item.ok_or_else(|| CliError::internal(format!("{} is not in the store any more", found.label)))
-    };
-    if is_id(text) {
-        return by_id(None);
-    }
-    let path = find_here(context)?.root.display().to_string();
-    let project = reader.project_at(&path)?.map(|p| p.id);
-    let mut known = Vec::new();
-    if project.is_some() {
-        let query = ServiceQuery { project, ..ServiceQuery::default() };
-        for item in reader.services(&query, None, LOOKED_THROUGH)?.rows {
-            if item.service.name == text {
-                return Ok(item);
-            }
-            known.push(item.service.name);
-        }
-    }
-    known.sort_unstable();
-    known.dedup();
-    let cause = if known.is_empty() {
-        format!("the project in {path} has no service yet")
-    } else {
-        format!("this project has {}", known.join(", "))
-    };
-    let error = CliError::new(exit::NOT_FOUND, "id_unknown", format!("no service is called {text}"))
-        .cause(cause)
-        .next("wharf services")
-        .entity(text);
-    by_id(Some(error))
-}
-
 fn start(context: &Context, text: &str) -> Result<u8> {
-    let ask = if is_id(text) {
-        let reader = context.reader_for(text)?;
-        let item = named(context, &reader, text)?;
-        Ask {
-            kind: "service.start",
-            target_type: "service",
-            target_id: Some(item.service.id.text()),
-            args: json!({}),
-            expect: None,
-        }
-    } else {
-        let here = here(context)?;
-        if !here.loaded.config.services.iter().any(|s| s.name == text) {
-            let names: Vec<&str> = here.loaded.config.services.iter().map(|s| s.name.as_str()).collect();
-            let cause = if names.is_empty() {
-                "its wharf.toml has no [[service]]".into()
-            } else {
-                format!("it has {}", names.join(", "))
-            };
-            return Err(CliError::new(
-                exit::NOT_FOUND,
-                "id_unknown",
-                format!("no service of this project is called {text}"),
-            )
-            .cause(cause)
-            .next("add it to wharf.toml, then wharf config check")
-            .entity(text));
-        }
-        Ask {
-            kind: "service.start",
-            target_type: "service",
-            target_id: None,
-            args: json!({ "service": text, "path": here.path() }),
-            expect: None,
-        }
+    let (target_id, args) = match which::to_start(context, text)? {
+        Start::Row(id) => (Some(id.text()), json!({})),
+        Start::Configured(path) => (None, json!({ "service": text, "path": path })),
     };
+    let ask = Ask { kind: "service.start", target_type: "service", target_id, args, expect: None };
     carry_out(context, text, ask, None)
 }
 
@@ -310,20 +234,43 @@ fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     print_its_log(context, args, &item.service)
 }
 
-/// Prints the log of a service's newest start.
+/// Prints the log of a service's newest start, or of the one that is asked for.
 pub fn print_its_log(context: &Context, args: &LogsArgs, service: &ServiceRow) -> Result<u8> {
-    let live = (service.generation > 0).then(|| shim_dir("service", &service.id.text(), service.generation)).flatten();
+    let number = Kind::Service.number(service.number);
+    let starts = service.generation;
+    if let Some(start) = args.start.filter(|n| *n > starts) {
+        let cause = match starts {
+            0 => "it has never been started".to_owned(),
+            n => format!("it has been started {}", format::plural(n.into(), "time")),
+        };
+        let message = format!("{number} {} has no start {start}", service.name);
+        return Err(CliError::new(exit::NOT_FOUND, "id_unknown", message)
+            .cause(cause)
+            .next(format!("wharf service logs {number}"))
+            .entity(number));
+    }
+    let start = args.start.unwrap_or(starts);
+    let own = (start > 0).then(|| shim_dir("service", &service.id.text(), start)).flatten();
     // The newest start's log, also when the row still names the one before.
-    let place: Option<PathBuf> =
-        [live, service.log_ref.clone()].into_iter().flatten().map(|p| context.data.join(p)).find(|p| p.exists());
+    let named = service.log_ref.clone().filter(|_| args.start.is_none());
+    let place: Option<PathBuf> = [own, named].into_iter().flatten().map(|p| context.data.join(p)).find(|p| p.exists());
+    if args.start.is_none() && starts > 1 {
+        let kept = |n: &u32| service.log_deleted_generation.is_none_or(|gone| *n > gone);
+        if let Some(first) = (1..starts).find(kept) {
+            let before = if first == starts - 1 { format!("{first}") } else { format!("{first} to {}", starts - 1) };
+            context.remark(&format!("start {starts} of {number}; --start {before} reads what it printed before"));
+        }
+    }
     match place {
         Some(place) => print_log(context, args, &place),
-        None if service.log_deleted_generation >= Some(service.generation.max(1)) => {
+        None if service.log_deleted_generation >= Some(start.max(1)) => {
             let at = service.log_deleted_at.unwrap_or(service.updated_at);
             super::logs::removed(context, args, at, service.log_deleted_reason.clone())
         }
         None => {
-            context.remark(&format!("{} has printed nothing, it is {}", service.name, service.status));
+            let what =
+                if args.start.is_some() { format!("start {start} of {}", service.name) } else { service.name.clone() };
+            context.remark(&format!("{what} has printed nothing, it is {}", service.status));
             super::logs::nothing(context, args)
         }
     }

@@ -48,6 +48,7 @@ pub(crate) mod workspace_facts {
 pub(crate) use questions::rows::{halted_now, has_terminal_now, restarts as service_restarts, run as run_line};
 use std::path::PathBuf;
 
+pub(crate) use questions::rows::{health_words, wants_past_services};
 pub use settings::Look;
 
 /// What the console is opened with.

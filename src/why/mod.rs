@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Serialize;
 use wharf_model::rules::environment_choice::Explanation;
 use wharf_model::{Kind, RunStatus, Step, UnixMillis};
-use wharf_store::view::RunDetail;
+use wharf_store::view::{ActivityQuery, RunDetail};
 use wharf_store::{Reader, StoreError};
 
 use crate::clock;
@@ -106,6 +106,19 @@ fn began(detail: &RunDetail, step: Step) -> Option<UnixMillis> {
 /// Whether somebody orchestrates; what cannot be told counts as yes, since then nothing is known to be wrong.
 fn is_orchestrated(data: &Path) -> bool {
     election::holder(data).map_or(true, |holder| holder.is_some())
+}
+
+/// Where nobody orchestrates: when the last thing that somebody saw or did was written down. None where somebody
+/// orchestrates, or nothing has been written down yet.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn unwatched_since(reader: &Reader, data: &Path) -> Result<Option<UnixMillis>, StoreError> {
+    if is_orchestrated(data) {
+        return Ok(None);
+    }
+    let newest = reader.activity(&ActivityQuery::default(), None, 1)?.rows.pop();
+    Ok(newest.map(|row| row.created_at))
 }
 
 /// Runs that may run at once on this machine.

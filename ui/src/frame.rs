@@ -205,6 +205,14 @@ fn hint_spans(app: &App) -> Vec<(String, String, Option<&'static Command>, u16, 
             if c.name == "shell.open" && !app.current().has_places() {
                 return false;
             }
+            // Of one without a URL it opens the config, which Why tells where that helps.
+            if c.name == "service.open" && app.services.service().is_some_and(|s| s.url.is_none()) {
+                return false;
+            }
+            // A port of nobody of ours offers no verb.
+            if app.services.on_board() && c.places == [command::Place::Services] && (c.legal)(app).is_err() {
+                return false;
+            }
             if c.name == "tab.next" && !app.current().has_tabs() || empty && matches!(c.name, "tab.next" | "pane.next")
             {
                 return false;

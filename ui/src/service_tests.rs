@@ -102,8 +102,9 @@ fn what_is_wanted_of_services_is_asked_by_name() {
     // One between two starts is started at once, and stopped for good.
     let mut bench = Bench::open(160, 45, every_service);
     bench.keys("3 j j s x");
-    let asked: Vec<String> = requests(&bench).into_iter().map(|r| r.kind).collect();
-    assert_eq!(asked, ["service.start", "service.stop"]);
+    let asked = |bench: &Bench| -> Vec<String> { requests(bench).into_iter().map(|r| r.kind).collect() };
+    assert_eq!(asked(&bench), ["service.start"]);
+    assert!(matches!(bench.app.overlay, Some(Overlay::Confirm(_))), "{}", bench.text());
 }
 
 #[test]
@@ -184,4 +185,125 @@ fn what_is_on_the_screen_is_measured() {
     let answer = Ok(Answer::ServiceFigures(vec![(service_id(12), figures)]));
     bench.send(crate::Msg::Rows { question: Question::ServiceFigures(live), answer });
     assert!(bench.text().contains("5.0 GB"), "{}", bench.text());
+}
+
+/// Nobody uses it, and yet it is asked for: one key more is cheaper than a server that is gone.
+#[test]
+fn what_stops_or_restarts_a_service_asks_first() {
+    for (key, title) in [("x", "Stop S-21"), ("R", "Restart S-21")] {
+        let mut bench = Bench::open(100, 30, every_service);
+        bench.keys("3 G k");
+        bench.keys(key);
+        let Some(Overlay::Confirm(confirm)) = &bench.app.overlay else { panic!("{}", bench.text()) };
+        assert_eq!(confirm.title, title);
+        assert_eq!(requests(&bench), []);
+        bench.keys("Esc");
+        assert_eq!(requests(&bench), [], "nobody confirmed it");
+    }
+}
+
+/// On the board a verb means the service of the port under its cursor, whatever the list above has selected or marked.
+#[test]
+fn on_the_port_board_verbs_act_on_the_port_under_the_cursor() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 space Tab j j j");
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(15), "{}", bench.text());
+    bench.keys("x");
+    let Some(Overlay::Confirm(confirm)) = &bench.app.overlay else { panic!("{}", bench.text()) };
+    assert_eq!(confirm.title, "Stop S-15");
+    bench.keys("Esc Y n");
+    assert!(bench.effects.contains(&Effect::Copy("S-15".into())), "{:?}", bench.effects);
+    bench.keys("o");
+    assert!(bench.effects.contains(&Effect::OpenUrl("http://localhost:3007".into())), "{:?}", bench.effects);
+    bench.keys("R");
+    let Some(Overlay::Confirm(confirm)) = &bench.app.overlay else { panic!("{}", bench.text()) };
+    assert_eq!(confirm.title, "Restart S-15");
+    bench.keys("Esc :");
+    bench.type_in("service.stop");
+    assert!(bench.text().contains("Stop S-15"), "{}", bench.text());
+    bench.keys("Esc");
+    // A stopped one is started from there, and why leads to its page.
+    bench.keys("j j j s");
+    let start = ("service.start".to_owned(), service_id(10).text(), json!({}));
+    assert_eq!(words(&bench), [start]);
+    bench.keys("w");
+    assert!(!bench.app.services.on_board());
+    assert_eq!(bench.app.services.service().map(|s| s.number), Some(10));
+}
+
+/// Whose the port is cannot be told, so there is no verb, and none is offered.
+#[test]
+fn a_port_of_a_stranger_or_of_a_service_out_of_sight_has_no_verb() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 Tab j j j j");
+    assert!(bench.text().contains("▸  5432"), "{}", bench.text());
+    let hints = bench.text().lines().last().unwrap_or_default().to_owned();
+    assert!(!hints.contains("stop") && !hints.contains("restart") && !hints.contains("start"), "{hints}");
+    bench.keys("x R s o w");
+    assert!(bench.app.overlay.is_none() && requests(&bench).is_empty(), "{}", bench.text());
+    assert!(bench.text().contains("held by a stranger"), "{}", bench.text());
+    // S-9 is not in the list.
+    bench.keys("j x R s");
+    assert!(bench.app.overlay.is_none() && requests(&bench).is_empty(), "{}", bench.text());
+    assert!(bench.text().contains("S-9 is not in the list"), "{}", bench.text());
+}
+
+#[test]
+fn what_is_typed_behind_a_slash_on_the_port_board_filters_and_is_no_verb() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 Tab /");
+    bench.type_in("xRs:health");
+    assert!(bench.app.overlay.is_none() && requests(&bench).is_empty(), "{}", bench.text());
+    assert!(bench.text().contains("xRs:health"), "{}", bench.text());
+    assert!(!bench.app.services.on_board());
+}
+
+/// A row that leaves the filter leaves the cursor on its neighbour, which no key may hit before the operator moves.
+#[test]
+fn after_a_row_has_left_the_filter_no_verb_hits_its_neighbour() {
+    let mut bench = Bench::drawn(160, 45);
+    bench.keys("3 j j");
+    let filter = wharf_model::filter::Filter::default();
+    let question = Question::Services { filter, after: None, limit: 200 };
+    let gone = bench.app.services.service().map(|s| s.number).unwrap();
+    let rows: Vec<ServiceLine> = services().into_iter().filter(|s| s.number != gone).collect();
+    let answer = Ok(Answer::Services(Page { total: 5, rows, ..Page::default() }));
+    bench.send(crate::Msg::Rows { question, answer });
+    assert_ne!(bench.app.services.service().map(|s| s.number), Some(gone));
+    bench.keys("x R s");
+    assert!(bench.app.overlay.is_none() && requests(&bench).is_empty(), "{}", bench.text());
+    assert!(bench.text().contains("has left the list"), "{}", bench.text());
+    bench.keys("k x");
+    assert!(matches!(bench.app.overlay, Some(Overlay::Confirm(_))), "{}", bench.text());
+}
+
+/// What one of the marked ones would be kept by is stopped by the same key: it is not said to be kept.
+#[test]
+fn a_preview_of_several_does_not_keep_what_it_stops() {
+    fn both(question: &Question) -> Option<Result<Answer, String>> {
+        let line = |verb, what: &str, how: &str| PreviewLine { verb, what: what.into(), how: how.into() };
+        let stops = |what| line(PreviewVerb::Stops, what, "SIGTERM, 10s, then SIGKILL");
+        let preview = |lines: Vec<PreviewLine>, note: &str| {
+            let at = crate::testing::NOW;
+            Some(Ok(Answer::Preview(Preview { lines, note: note.into(), at, ..Preview::default() })))
+        };
+        match question {
+            Question::StopPreview(id) if *id == service_id(16) => {
+                preview(vec![stops("S-16 storybook")], "No run uses it, and no service needs it.")
+            }
+            Question::StopPreview(_) => preview(
+                vec![
+                    stops("S-15 docs-preview"),
+                    line(PreviewVerb::Keeps, "S-16 storybook", "running, needs it and loses it meanwhile"),
+                ],
+                "Services that need it go on, and see it go.",
+            ),
+            other => crate::testing::drawing(other),
+        }
+    }
+    let mut bench = Bench::open(100, 30, both);
+    bench.keys("3 space space x");
+    let text = bench.text();
+    assert!(text.contains("Stop 2 marked") && text.contains("stops     S-16 storybook"), "{text}");
+    assert!(!text.contains("keeps") && !text.contains("go on, and see it go"), "{text}");
 }

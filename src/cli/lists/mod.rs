@@ -17,6 +17,7 @@ pub use issues::{ISSUES, issues};
 pub use leases::{LEASES, leases};
 pub use ports::{PORTS, ports};
 pub use projects::{PROJECTS, projects};
+pub(super) use services::nobody_looks;
 pub use services::{SERVICES, measure as measure_services, services};
 pub use workspaces::{WORKSPACES, workspaces};
 

@@ -7,6 +7,7 @@ use wharf_model::filter::{Field, Status};
 use wharf_model::*;
 use wharf_store::view::*;
 use wharf_ui::format;
+use wharf_ui::glyph::Class;
 
 use super::{duration, listed, number, some};
 use crate::cli::context::Context;
@@ -16,7 +17,7 @@ use crate::cli::filter::{self, Knows, Row};
 use crate::cli::list::{self, ListArgs};
 use crate::cli::table::{Cell, Table};
 use crate::clock;
-use crate::console::service_restarts;
+use crate::console::{health_words, service_restarts, wants_past_services};
 use crate::process::usage::Usage;
 use crate::service::figures::{self, Start};
 
@@ -61,7 +62,10 @@ impl Row for ServiceItem {
     }
     fn field(&self, field: Field) -> Vec<String> {
         match field {
-            Field::Run => self.users.iter().map(|u| Kind::Run.number(u.run_number)).collect(),
+            Field::Run => {
+                let users = self.users.iter().map(|u| u.run_number);
+                users.chain(self.run.map(|(number, _)| number)).map(|n| Kind::Run.number(n)).collect()
+            }
             Field::Agent => self.users.iter().filter_map(|u| u.agent.clone()).collect(),
             Field::Workspace => number(Kind::Workspace, self.workspace_number),
             Field::Service => vec![Kind::Service.number(self.service.number), self.service.name.clone()],
@@ -92,18 +96,17 @@ fn stops(service: &ServiceRow, now: UnixMillis) -> String {
     }
 }
 
-/// Health with its glyph, or how its process ended.
+/// Health with its glyph, or how its process ended, in the words of the screen.
 fn health(s: &ServiceRow) -> String {
-    let ended = || rules::service_why::ending(s);
-    match (s.status, s.health) {
-        (ServiceStatus::Starting, _) => "◌ waiting".to_owned(),
-        (ServiceStatus::Running, Health::Healthy) => "✓ healthy".to_owned(),
-        (ServiceStatus::Running, Health::Unhealthy) => "✗ unhealthy".to_owned(),
-        (ServiceStatus::Running, Health::Unknown) => "? unknown".to_owned(),
-        (ServiceStatus::Failed, _) => format!("✗ {}", ended().unwrap_or_else(|| "failed".to_owned())),
-        (ServiceStatus::Backoff, _) => ended().map_or_else(|| "–".to_owned(), |words| format!("✗ {words}")),
-        (ServiceStatus::Stopping | ServiceStatus::Stopped, _) => "–".to_owned(),
-    }
+    let glyph = match (s.status, s.health) {
+        (ServiceStatus::Stopping | ServiceStatus::Stopped, _) => return "–".to_owned(),
+        (ServiceStatus::Starting, _) => Class::Waits,
+        (ServiceStatus::Running, Health::Healthy) => Class::Good,
+        (ServiceStatus::Running, Health::Unhealthy) => Class::Doubtful,
+        (ServiceStatus::Running, Health::Unknown) => Class::Unknown,
+        (ServiceStatus::Failed | ServiceStatus::Backoff, _) => Class::Bad,
+    };
+    format!("{} {}", glyph.glyph(), health_words(s))
 }
 
 /// Restarts that count, of those allowed.
@@ -122,17 +125,26 @@ pub fn measure(context: &Context, rows: &[ServiceItem]) -> HashMap<ServiceId, Us
     figures::measure(&context.data, &starts, MEASURED)
 }
 
-/// Lists services, newest first; then says who else holds a port that one of them wants.
-pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
+/// Lists services, newest first; then says who else holds a port that one of them wants. Those of runs that have
+/// ended are shown when all are, or a filter asks for such.
+pub fn services(context: &Context, args: &ListArgs, all: bool) -> Result<u8> {
     let ready = filter::read(context, &args.filter, &SERVICES)?;
+    let past = all || wants_past_services(ready.filter());
+    let hidden_by = match (past, args.filter.is_empty()) {
+        (true, _) => "the filter",
+        (false, true) => "their run having ended (--all shows them)",
+        (false, false) => "the filter or their run having ended (--all shows those)",
+    };
     let query = ServiceQuery::default();
-    let listed = listed(context, args, |reader, at, n| reader.services(&query, at, n), |row| ready.passes(row))?;
+    let passes = |row: &ServiceItem| (past || !row.is_over()) && ready.passes(row);
+    let listed = listed(context, args, |reader, at, n| reader.services(&query, at, n), passes)?;
     let usages = measure(context, &listed.rows);
     let now = clock::now();
     let doc = |row: &ServiceItem| ServiceDoc::measured(row, usages.get(&row.service.id), now);
-    let code = list::print(context, args, "services", "the filter", &listed, doc, |rows| {
+    let code = list::print(context, args, "services", hidden_by, &listed, doc, |rows| {
         let mut table = Table::new(&[
-            "SVC", "NAME", "STATUS", "HEALTH", "PORT", "URL", "CPU", "MEM", "UP", "USED BY", "STOPS", "RESTARTS",
+            "SVC", "NAME", "SCOPE", "STATUS", "HEALTH", "PORT", "URL", "CPU", "MEM", "UP", "USED BY", "STOPS",
+            "RESTARTS",
         ]);
         for row in rows {
             let s = &row.service;
@@ -143,6 +155,7 @@ pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
             table.row(vec![
                 Cell::text(Kind::Service.number(s.number)),
                 Cell::text(s.name.clone()),
+                Cell::text(row.scope_words()),
                 Cell::state(class, mark.as_deref().unwrap_or(word)),
                 Cell::text(health(s)),
                 Cell::figure(s.port.filter(|_| live).map(|p| p.to_string())),
@@ -159,8 +172,22 @@ pub fn services(context: &Context, args: &ListArgs) -> Result<u8> {
     })?;
     if !context.global.json && !listed.rows.is_empty() {
         strangers(context, &listed.rows)?;
+        if listed.rows.iter().any(|row| row.service.status.is_open()) {
+            nobody_looks(context)?;
+        }
     }
     Ok(code)
+}
+
+/// Says that nobody orchestrates, where nobody does, and how old what is shown then is.
+pub(in crate::cli) fn nobody_looks(context: &Context) -> Result<()> {
+    let Some(reader) = context.reader()? else { return Ok(()) };
+    let Some(at) = crate::why::unwatched_since(&reader, &context.data)? else { return Ok(()) };
+    let at = format::moment(at, clock::now(), context.zone());
+    context.remark(&format!(
+        "nobody orchestrates, and the last that was seen was {at}: what is shown may have changed; wharf serve looks again"
+    ));
+    Ok(())
 }
 
 /// Who else holds a port that one of these wants.

@@ -7,6 +7,7 @@ use wharf_ui::pane::why::{By, text};
 
 use super::super::context::{Context, print};
 use super::super::error::{CliError, Result, exit};
+use super::super::lists::nobody_looks;
 use super::named;
 use crate::clock;
 use crate::service::board;
@@ -44,6 +45,9 @@ pub fn why(context: &Context, service: &str) -> Result<u8> {
             "until_words": until.1, "evidence": evidence, "fine": why.fine, "actions": actions,
         }))?;
         return Ok(exit::DONE);
+    }
+    if detail.item.service.status.is_open() {
+        nobody_looks(context)?;
     }
     let out = text(&why, now, context.zone(), COLUMNS, By::Commands);
     for line in out.lines() {

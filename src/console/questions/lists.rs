@@ -197,14 +197,23 @@ impl Asking<'_> {
     ) -> Result<Page<wharf_ui::rows::ServiceLine>, StoreError> {
         let company = self.company()?;
         let query = |live_only: bool| ServiceQuery { company, live_only, ..ServiceQuery::default() };
-        let gathered = self.gather(
+        let past = rows::wants_past_services(filter);
+        let mut left_out = 0;
+        let mut gathered = self.gather(
             filter,
             after,
             limit,
-            |below, live| self.reader.services(&query(live), below, LOOK).map(|p| (p.rows, p.next)),
+            |below, live| {
+                let page = self.reader.services(&query(live), below, LOOK)?;
+                let before = page.rows.len();
+                let rows: Vec<_> = page.rows.into_iter().filter(|item| past || !item.is_over()).collect();
+                left_out += (before - rows.len()) as u64;
+                Ok((rows, page.next))
+            },
             |item| item.service.status.is_open(),
             |item| rows::service_facts(item, self.now),
         )?;
+        gathered.hidden += left_out;
         let mut page = finish(gathered, |item| rows::service(item, self.now));
         self.with_strangers(&mut page.rows);
         Ok(page)

@@ -45,6 +45,8 @@ pub mod store;
 pub mod sweep;
 pub mod workspace;
 
+pub(crate) use service::is_configured;
+
 use serde_json::Value;
 use uuid::Uuid;
 use wharf_model::state::{Decided, State, Tx};

@@ -18,6 +18,10 @@ pub struct ServiceItem {
     pub project: String,
     /// Number of its execution workspace.
     pub workspace_number: Option<i64>,
+    /// Status of that workspace.
+    pub workspace_status: Option<WorkspaceStatus>,
+    /// Number and status of the run that it belongs to, where it belongs to one that is still known.
+    pub run: Option<(i64, RunStatus)>,
     /// Runs that use it.
     pub users: Vec<ServiceUser>,
     /// Services that it needs, in the order of its config.
@@ -56,9 +60,10 @@ pub struct ServiceUser {
     pub reused: bool,
 }
 
-const MORE: &str = ", p.key, w.number";
+const MORE: &str = ", p.key, w.number, w.status, o.number, o.status";
 const JOINS: &str = "LEFT JOIN projects p ON p.id = t.project_id \
-    LEFT JOIN execution_workspaces w ON w.id = t.execution_workspace_id";
+    LEFT JOIN execution_workspaces w ON w.id = t.execution_workspace_id \
+    LEFT JOIN runs o ON t.scope_type = 'run' AND o.id = t.scope_id";
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
     let n = ServiceRow::COLUMNS.len();
@@ -66,6 +71,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ServiceItem> {
         service: first(row)?,
         project: column(row, n)?,
         workspace_number: column(row, n + 1)?,
+        workspace_status: column(row, n + 2)?,
+        run: Option::zip(column(row, n + 3)?, column(row, n + 4)?),
         users: Vec::new(),
         needs: Vec::new(),
         dependents: Vec::new(),
@@ -165,6 +172,34 @@ pub struct ServiceQuery {
 }
 
 impl ServiceItem {
+    /// Whether it was one run's own, which has ended, and has ended itself: no run can use it any more.
+    pub fn is_over(&self) -> bool {
+        self.service.scope_type == ReuseScope::Run
+            && !self.service.status.is_open()
+            && self.run.is_none_or(|(_, status)| status.is_terminal())
+    }
+
+    /// Whether nobody can start it any more: see [`ServiceItem::is_over`], or its workspace is archived.
+    pub fn is_of_the_past(&self) -> bool {
+        let archived = self.service.scope_type == ReuseScope::ExecutionWorkspace
+            && self.workspace_status == Some(WorkspaceStatus::Archived);
+        self.is_over() || archived && !self.service.status.is_open()
+    }
+
+    /// Who shares it, in words: `SHOP`, `W-7`, `run R-12`, `agent`.
+    pub fn scope_words(&self) -> String {
+        match self.service.scope_type {
+            ReuseScope::ProjectWorkspace => self.project.clone(),
+            ReuseScope::ExecutionWorkspace => {
+                self.workspace_number.map_or_else(|| "workspace".to_owned(), |n| Kind::Workspace.number(n))
+            }
+            ReuseScope::Run => {
+                self.run.map_or_else(|| "run".to_owned(), |(n, _)| format!("run {}", Kind::Run.number(n)))
+            }
+            ReuseScope::Agent => "agent".to_owned(),
+        }
+    }
+
     /// Services that it waits for before it is started: those of its needs that are not there yet.
     pub fn waits_for(&self) -> impl Iterator<Item = &OtherService> {
         let waits = self.service.status == ServiceStatus::Starting && self.service.process_pid.is_none();

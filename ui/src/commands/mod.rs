@@ -24,11 +24,12 @@ fn selected(app: &App) -> Result<(), String> {
 
 /// Legal while it can be done to one at least of the marked rows, else to the one under the cursor.
 fn some<B: Browse>(screen: &B, what: &str, can: fn(&B::Line) -> bool, why_not: &str) -> Result<(), String> {
+    if let Some(why) = screen.why_none() {
+        return Err(why);
+    }
     let chosen = screen.chosen();
     if chosen.is_empty() {
-        let marked = !screen.base().list.table.marks.is_empty();
-        let hidden = || "the filter hides all that is marked; Esc drops the marks".to_owned();
-        return Err(if marked { hidden() } else { format!("no {what} is selected") });
+        return Err(format!("no {what} is selected"));
     }
     if chosen.into_iter().any(can) { Ok(()) } else { Err(why_not.to_owned()) }
 }

@@ -84,7 +84,7 @@ pub const COMMANDS: &[Command] = &[
         title: "Filter the list",
         help: "filter",
         hint: "filter",
-        places: &[Place::List],
+        places: &[Place::List, Place::Ports],
         keys: &["/"],
         level: Level::Free,
         legal: always,

@@ -67,7 +67,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &["o"],
         level: Level::Free,
         legal: |app| match app.services.service() {
-            None => Err("no service is selected".to_owned()),
+            None => Err(app.services.why_none().unwrap_or_else(|| "no service is selected".to_owned())),
             _ if mends(app).is_some() => Ok(()),
             Some(s) if s.url.is_none() => Err("it has no URL".to_owned()),
             Some(s) if !s.live => Err("it does not run".to_owned()),
@@ -191,19 +191,12 @@ struct End {
     kind: &'static str,
     verb: &'static str,
     doing: &'static str,
-    capital: &'static str,
     question: fn(wharf_model::ServiceId) -> Question,
 }
 
-const STOP: End =
-    End { kind: "service.stop", verb: "stop", doing: "Stopping", capital: "Stop", question: Question::StopPreview };
-const RESTART: End = End {
-    kind: "service.restart",
-    verb: "restart",
-    doing: "Restarting",
-    capital: "Restart",
-    question: Question::RestartPreview,
-};
+const STOP: End = End { kind: "service.stop", verb: "stop", doing: "Stopping", question: Question::StopPreview };
+const RESTART: End =
+    End { kind: "service.restart", verb: "restart", doing: "Restarting", question: Question::RestartPreview };
 
 fn name(service: &ServiceLine) -> String {
     format!("S-{}", service.number)
@@ -213,34 +206,21 @@ fn chosen(app: &App, which: fn(&ServiceLine) -> bool) -> Vec<ServiceLine> {
     app.services.chosen().into_iter().filter(|s| which(s)).cloned().collect()
 }
 
-/// At once when no run uses any of them and no service needs any, else after a preview; and with it what else is
-/// asked.
+/// After a preview, which names who uses and needs what ends; with it what else is asked.
 fn end(app: &mut App, end: &End, which: fn(&ServiceLine) -> bool, also: Vec<Also>) {
     let services = chosen(app, which);
     if services.is_empty() {
         return ask(app, also);
     }
-    let words = (end.verb, end.doing);
-    let now = app.env.now;
     let item = |s: &ServiceLine| Item {
         question: (end.question)(s.id),
         name: name(s),
         target: ("service", s.id.text()),
         preview: None,
     };
-    if services.iter().all(|s| s.users.is_empty() && s.dependents.is_empty()) {
-        for service in services {
-            let title = format!("{} {}", end.capital, name(&service));
-            let target = Some(("service", service.id.text()));
-            // As it was judged: when a run has begun to use it meanwhile, there is something to ask after all.
-            let expect = vec![Expect { id: service.id.text(), version: service.version }];
-            let tag = app.outbox.request(title, end.kind, target, json!({}), expect);
-            app.confirmed(tag, Confirm::unasked(words, end.kind, json!({}), vec![item(&service)], now));
-        }
-        return ask(app, also);
-    }
     let items: Vec<Item> = services.iter().map(item).collect();
-    let mut confirm = Confirm::open(words, end.kind, json!({}), items, now, &mut app.outbox);
+    let words = (end.verb, end.doing);
+    let mut confirm = Confirm::open(words, end.kind, json!({}), items, app.env.now, &mut app.outbox);
     confirm.also = also;
     app.open(Overlay::Confirm(Box::new(confirm)));
 }

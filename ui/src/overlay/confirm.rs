@@ -19,6 +19,7 @@ use crate::text;
 use crate::theme::{Ground, Ink};
 
 mod close;
+mod several;
 
 pub use close::Close;
 
@@ -374,7 +375,8 @@ impl Confirm {
                     Some(why) if !self.counted => {
                         lines.push((PreviewVerb::Leaves.word(), item.name.clone(), why.clone()));
                     }
-                    _ => lines.extend(preview.lines.iter().map(|l| (l.verb.word(), l.what.clone(), l.how.clone()))),
+                    _ => lines
+                        .extend(self.lines_of(item, preview).map(|l| (l.verb.word(), l.what.clone(), l.how.clone()))),
                 },
             }
         }
@@ -409,17 +411,13 @@ impl Confirm {
                 out.push((if i == 0 { verb } else { "" }, verb, part(&whats), part(&hows), changed));
             }
         }
-        let mut notes: Vec<&str> = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
         if self.counted {
-            let refused = self.items.iter().filter_map(|i| i.preview.as_ref()?.as_ref().ok()?.refused.as_deref());
+            let refused = self.items.iter().filter_map(|i| i.preview.as_ref()?.as_ref().ok()?.refused.clone());
             notes.extend(refused);
         }
-        for (_, preview) in self.doable() {
-            if !preview.note.is_empty() && !notes.contains(&preview.note.as_str()) {
-                notes.push(&preview.note);
-            }
-        }
-        let notes: Vec<String> = notes.into_iter().flat_map(|note| wrapped(note, room)).collect();
+        notes.extend(self.notes());
+        let notes: Vec<String> = notes.into_iter().flat_map(|note| wrapped(&note, room)).collect();
         let height = out.len() + notes.len() + usize::from(!notes.is_empty()) + 8;
         let area = layout::dialog(columns, rows, width, u16::try_from(height).unwrap_or(u16::MAX));
         let inner = usize::from(area.height.saturating_sub(2));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ratatui::layout::Rect;
-use wharf_model::rules::port_board::PortRow;
+use wharf_model::rules::port_board::{PortRow, PortState};
 use wharf_model::rules::service_why::Case;
 use wharf_model::{ServiceId, UnixMillis};
 
@@ -75,6 +75,8 @@ impl Default for Services {
         let ask = |filter, after, limit| Question::Services { filter, after, limit };
         let mut base = Base::new("Services", false, ask).ended("STOPPED AND FAILED");
         base.list.second = Some((0, false));
+        base.list.left_out = "of ended runs hidden";
+        base.list.left_out_how = "/ status:ended shows them";
         Self {
             base,
             details: HashMap::new(),
@@ -90,13 +92,41 @@ impl Default for Services {
 }
 
 impl Services {
-    /// The service under the cursor.
+    /// The service under the cursor that is seen: on the board the one service of the port's row, else the list's.
     pub fn service(&self) -> Option<&ServiceLine> {
+        if self.on_board() { self.of_port().ok() } else { self.listed_one() }
+    }
+
+    /// The service under the list's cursor, whose detail is shown.
+    fn listed_one(&self) -> Option<&ServiceLine> {
         self.base.list.table.selected()
     }
 
-    /// Shows a tab of the detail and gives it the focus.
+    /// The service that the row under the board's cursor is about.
+    ///
+    /// # Errors
+    /// Why nothing can be done to one from there, in words: it is none of ours, several want the port.
+    pub fn of_port(&self) -> Result<&ServiceLine, String> {
+        let row = self.port_rows().get(self.port_at()).ok_or("no port is selected")?;
+        if row.state == PortState::Stranger {
+            return Err(format!("port {} is held by a stranger, who is left alone", row.port));
+        }
+        let [number] = row.numbers.as_slice() else {
+            let port = row.port;
+            return Err(match row.numbers.len() {
+                0 => format!("port {port} is of none of our services"),
+                _ => format!("several services want port {port}; choose one in the list"),
+            });
+        };
+        let line = self.base.list.table.rows().iter().find(|s| s.number == *number);
+        line.ok_or_else(|| format!("S-{number} is not in the list as it is filtered; Enter goes to it"))
+    }
+
+    /// Shows a tab of the detail of the service under the cursor and gives it the focus.
     pub fn show(&mut self, tab: usize) {
+        if let Some(number) = self.service().map(|s| s.number) {
+            self.base.list.table.select(number);
+        }
         self.step_to_board(false);
         self.base.show_tab(tab);
     }
@@ -109,7 +139,7 @@ impl Services {
     /// The one whose trouble is told beside: the selected one, else the first that is not well.
     fn unwell(&self) -> Option<&ServiceLine> {
         let is = |s: &&ServiceLine| s.case.is_trouble();
-        self.service().filter(is).or_else(|| self.base.list.table.rows().iter().find(is))
+        self.listed_one().filter(is).or_else(|| self.base.list.table.rows().iter().find(is))
     }
 
     fn ports(&self) -> Option<&Result<PortBoard, String>> {
@@ -182,6 +212,19 @@ impl Browse for Services {
         self.tell_figures();
     }
 
+    fn meant(&self) -> Option<&ServiceLine> {
+        self.service()
+    }
+
+    fn chosen(&self) -> Vec<&ServiceLine> {
+        // Marks are the list's: from the board a verb means the one row under its cursor.
+        if self.on_board() { self.service().into_iter().collect() } else { self.base.chosen() }
+    }
+
+    fn why_none(&self) -> Option<String> {
+        if self.on_board() { self.of_port().err() } else { self.base.why_none() }
+    }
+
     fn take(&mut self, question: &Question, answer: &Result<Answer, String>) {
         match (question, answer) {
             (Question::ServiceDetail(id), Ok(Answer::ServiceDetail(detail))) if self.wanted.contains(id) => {
@@ -209,7 +252,8 @@ impl Browse for Services {
     fn want(&mut self, env: &Env, out: &mut Outbox) {
         self.seen = Some((env.now, env.zone));
         let wide = env.size.0 >= 130;
-        let mut wanted: Vec<ServiceId> = self.service().map(|s| s.id).into_iter().collect();
+        let mut wanted: Vec<ServiceId> = self.listed_one().map(|s| s.id).into_iter().collect();
+        wanted.extend(self.service().map(|s| s.id).filter(|id| !wanted.contains(id)));
         wanted.extend(self.unwell().filter(|_| wide).map(|s| s.id).filter(|id| !wanted.contains(id)));
         self.details.retain(|id, _| wanted.contains(id));
         self.wanted = wanted;
@@ -284,7 +328,7 @@ impl Browse for Services {
 
     fn text(&self) -> Option<String> {
         let (now, zone) = self.seen.filter(|_| self.base.tab == WHY && !self.on_board)?;
-        let detail = self.detail_of(self.service()?.id)?;
+        let detail = self.detail_of(self.listed_one()?.id)?;
         Some(why::text(&detail.why, now, zone, 100, By::Commands))
     }
 
@@ -315,7 +359,7 @@ impl Browse for Services {
     }
 
     fn stream_owner(&self) -> Option<Owner> {
-        self.service().filter(|_| self.base.tab == LOG).map(|s| Owner::Service(s.id))
+        self.listed_one().filter(|_| self.base.tab == LOG).map(|s| Owner::Service(s.id))
     }
 
     fn stream_focused(&self) -> bool {

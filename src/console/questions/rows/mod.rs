@@ -18,7 +18,7 @@ pub use environment::{environment, environment_facts};
 pub use lease::{lease, lease_facts, waits};
 pub use lease_detail::{lease_detail, realisation};
 pub use run::{halted_now, halted_words, has_terminal_now, run, run_facts, step_failed, step_words};
-pub use service::{restarts, service, service_facts, service_state};
+pub use service::{health_words, restarts, service, service_facts, service_state, wants_past_services};
 pub use workspace::{is_shared, operation, phase_words, snapshot, workspace, workspace_facts, workspace_state};
 pub use workspace_why::{Explained, Reaping, why};
 

@@ -3,7 +3,7 @@
 use super::fact;
 use crate::console::questions::filter::Facts;
 use wharf_model::config::{RestartPolicy, ServiceConfig};
-use wharf_model::filter::{Field, Status};
+use wharf_model::filter::{Field, Filter, Status, Test};
 use wharf_model::rules::service_desired;
 use wharf_model::rules::service_off::mark;
 use wharf_model::rules::service_why::{Around, ending, why};
@@ -83,20 +83,13 @@ pub fn service(item: &view::ServiceItem, now: UnixMillis) -> ServiceLine {
         _ => service_state(row.status, row.health, row.idle_deadline_at.is_some()),
     };
     let page = why(row, &Around { now, ..Around::default() });
-    let scope = match row.scope_type {
-        ReuseScope::ProjectWorkspace => item.project.clone(),
-        ReuseScope::ExecutionWorkspace => {
-            item.workspace_number.map_or_else(|| "workspace".to_owned(), |n| Kind::Workspace.number(n))
-        }
-        other => scope_words(other).to_owned(),
-    };
     let config = serde_json::from_value::<ServiceConfig>(row.config.clone()).ok();
     ServiceLine {
         id: row.id,
         number: row.number,
         version: row.version,
         name: row.name.clone(),
-        scope,
+        scope: item.scope_words(),
         class,
         word: word.to_owned(),
         live: row.status.is_open(),
@@ -165,6 +158,16 @@ fn facts(item: &view::ServiceItem, word: &str) -> Vec<FactBlock> {
     vec![FactBlock { facts: first }, FactBlock { facts: second }]
 }
 
+/// Whether a filter asks for services of runs that have ended: by their state, or by what they belonged to.
+pub fn wants_past_services(filter: &Filter) -> bool {
+    let asks = |test: &Test| match test {
+        Test::Status(wanted) => wanted.iter().any(|w| matches!(w, Status::Ended | Status::Stopped | Status::Failed)),
+        Test::Field(field, _) => matches!(field, Field::Service | Field::Run | Field::Workspace | Field::Error),
+        _ => false,
+    };
+    filter.terms.iter().any(|term| !term.exclude && asks(&term.test))
+}
+
 /// What a filter compares of a service.
 pub fn service_facts(item: &view::ServiceItem, now: UnixMillis) -> Facts {
     let row = &item.service;
@@ -190,6 +193,7 @@ pub fn service_facts(item: &view::ServiceItem, now: UnixMillis) -> Facts {
         (Field::Health, row.health.to_string()),
     ];
     fields.extend(item.users.iter().map(|u| (Field::Run, Kind::Run.number(u.run_number))));
+    fields.extend(item.run.map(|(number, _)| (Field::Run, Kind::Run.number(number))));
     fields.extend(item.workspace_number.map(|n| (Field::Workspace, Kind::Workspace.number(n))));
     fields.extend(row.error_code.clone().map(|c| (Field::Error, c)));
     let began = row.started_at.unwrap_or(row.created_at);

@@ -53,6 +53,9 @@ pub struct Table<R> {
     pub marks: BTreeSet<i64>,
     /// A row that has ended under the cursor and stays where it was until the cursor leaves.
     held: Option<i64>,
+    /// The row under the cursor has left the list by itself, and its neighbour took the cursor: nobody has chosen
+    /// that one.
+    slipped: bool,
     /// Rows that match, as counted.
     pub total: u64,
     /// Rows that the filter hides.
@@ -75,6 +78,7 @@ impl<R> Default for Table<R> {
             top: 0,
             marks: BTreeSet::new(),
             held: None,
+            slipped: false,
             total: 0,
             hidden: 0,
             more: false,
@@ -118,6 +122,8 @@ impl<R: Row> Table<R> {
         self.hidden = page.hidden;
         self.known = true;
         if self.cursor.is_none_or(|c| !self.rows.iter().any(|r| r.number() == c)) {
+            // A filter that is new empties the list first: then the operator knows that the cursor moves.
+            self.slipped = before.is_some() && !self.rows.is_empty();
             // The row is gone: the one that took its place is selected, so that keys do not jump to the top.
             let entries = self.entries(true);
             let at = before.unwrap_or(0).min(entries.len().saturating_sub(1));
@@ -186,11 +192,17 @@ impl<R: Row> Table<R> {
         self.more = false;
         self.top = 0;
         self.new_above = 0;
+        self.slipped = false;
     }
 
     /// The row under the cursor.
     pub fn selected(&self) -> Option<&R> {
         self.rows.iter().find(|r| Some(r.number()) == self.cursor)
+    }
+
+    /// Whether the cursor stands on a row that nobody has put it on since the one before left the list.
+    pub const fn slipped(&self) -> bool {
+        self.slipped
     }
 
     /// Puts the cursor on an entity, when it is known.
@@ -215,6 +227,7 @@ impl<R: Row> Table<R> {
     }
 
     fn move_to(&mut self, number: i64) {
+        self.slipped = false;
         if self.cursor == Some(number) {
             return;
         }

@@ -64,6 +64,25 @@ impl<R: Row> Base<R> {
         self
     }
 
+    /// Marked rows, else the one under the cursor.
+    pub fn chosen(&self) -> Vec<&R> {
+        let table = &self.list.table;
+        if table.marks.is_empty() {
+            return table.selected().into_iter().collect();
+        }
+        table.rows().iter().filter(|r| table.marks.contains(&r.number())).collect()
+    }
+
+    /// Why a verb has nothing to act on, where it is for another reason than an empty list.
+    pub fn why_none(&self) -> Option<String> {
+        let table = &self.list.table;
+        if !table.marks.is_empty() {
+            let hidden = self.chosen().is_empty();
+            return hidden.then(|| "the filter hides all that is marked; Esc drops the marks".to_owned());
+        }
+        table.slipped().then(|| "what was selected has left the list; move the cursor to choose another".to_owned())
+    }
+
     /// Shows a tab and gives it the focus.
     pub fn show_tab(&mut self, tab: usize) {
         self.tab = tab;
@@ -234,13 +253,19 @@ pub trait Browse {
         self.base().list.table.selected()
     }
 
-    /// Marked rows, else the one under the cursor.
+    /// The row that verbs, titles and links mean: the one under the cursor that is seen.
+    fn meant(&self) -> Option<&Self::Line> {
+        self.selected()
+    }
+
+    /// Rows that a verb acts on: the marked ones, else the one under the cursor that is seen.
     fn chosen(&self) -> Vec<&Self::Line> {
-        let table = &self.base().list.table;
-        if table.marks.is_empty() {
-            return table.selected().into_iter().collect();
-        }
-        table.rows().iter().filter(|r| table.marks.contains(&r.number())).collect()
+        self.base().chosen()
+    }
+
+    /// Why a verb has nothing to act on, or must not act yet.
+    fn why_none(&self) -> Option<String> {
+        self.base().why_none()
     }
 
     /// Area of the tab's content: below title rule and tabs.

@@ -287,7 +287,7 @@ impl<B: Browse> Screen for B {
     }
 
     fn subject(&self) -> Option<String> {
-        self.selected().map(B::name)
+        self.meant().map(B::name)
     }
 
     fn handles(&self) -> Option<Handles> {
@@ -333,6 +333,10 @@ impl<B: Browse> Screen for B {
 
     fn edit_filter(&mut self) {
         let known = wharf_model::filter::FIELDS.iter().map(|(field, _)| (*field, self.values(field))).collect();
+        // From a list beside it: what is typed is seen in the list that it filters.
+        if self.base().list.detail && !self.focused(FocusMove::List) {
+            self.base_mut().list.focus(FocusMove::List);
+        }
         self.base_mut().list.edit_filter(known);
     }
 

@@ -89,7 +89,7 @@ fn ports(screen: &Services, env: &Env, canvas: &mut Canvas<'_>, area: Rect) {
             canvas.put(area.x + x, inner.y, 8.min(area.width.saturating_sub(x)), words, dim);
         }
     }
-    let selected = screen.service().map(|s| s.number);
+    let selected = screen.selected().map(|s| s.number);
     for (i, row) in rows.iter().enumerate().take(last).skip(first) {
         let line = Rect { y: inner.y + 1 + (i - first) as u16, height: 1, ..area };
         port(row, env, canvas, line, wide, selected.is_some_and(|n| row.numbers.contains(&n)));

@@ -75,7 +75,9 @@ pub(super) fn columns(rows: &[ServiceLine], env: &Env, split: &Split) -> Vec<Col
         Cell::known(port(s), if s.stranger.is_some() { Ink::Warn } else { ink(s) })
     }));
     if wide {
-        let url = |s: &ServiceLine, _: &Env| Cell::Middle(s.url.clone().unwrap_or_else(|| "–".to_owned()), Ink::Dim);
+        let url = |s: &ServiceLine, _: &Env| {
+            Cell::Middle(s.url.clone().filter(|_| s.live).unwrap_or_else(|| "–".to_owned()), Ink::Dim)
+        };
         columns.push(Column::new("URL", 22, 0, 1, url).grows());
         columns.push(Column::figures("PID", 7, 2, |s, _| Cell::known(s.pid.map(|p| p.to_string()), Ink::Dim)));
         columns.push(Column::figures("CPU", 5, 5, cpu));

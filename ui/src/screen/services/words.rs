@@ -93,7 +93,7 @@ pub fn policy(service: &ServiceLine, env: &Env) -> String {
     let idle = |ms: i64| wharf_model::rules::service_why::span(ms);
     let mut words = match service.ends {
         AfterLastUser::Stop if users.is_empty() && service.live => "stops with its run".to_owned(),
-        AfterLastUser::Stop if users.is_empty() => "runs and stops with its run".to_owned(),
+        AfterLastUser::Stop if users.is_empty() => "starts and stops with its run".to_owned(),
         AfterLastUser::Stop => format!("stops with {users}"),
         AfterLastUser::Idle(_) if service.users.len() > 1 => {
             format!("in use: {users}; idle clock starts when the last one ends")

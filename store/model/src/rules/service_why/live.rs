@@ -181,9 +181,10 @@ fn running(seen: &Seen<'_>) -> Why {
     }
     stranger(seen, &mut page);
     page.actions.push(seen.act(Key::Restart, "restart", ""));
-    if row.url.is_some() {
-        page.actions.push(seen.act(Key::Open, "open its URL", ""));
+    if let Some(url) = &row.url {
+        page.actions.push(seen.act(Key::Open, "open its URL", url));
     }
+    page.actions.push(seen.act(Key::Stop, "stop it", ""));
     page
 }
 

@@ -19,18 +19,18 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, UnixMillis, WorkspaceId};
 
 use super::close::place::{self, Ours};
 use super::close::repository;
+use super::containment;
 use super::git_run;
 use super::keep_error::KeepError;
 use super::lock::{OUR_DIR, WorktreeLock, our_dir};
 use super::mark::{self, Mark, WORKTREE_FILE};
 use super::snapshot::objects::sync_dir;
 use super::worktree::Git;
-use crate::environment::sandbox::tree;
+use crate::environment::sandbox::{mounted, tree};
 use crate::process::kill_point::kill_point;
 
 /// Name of the trash beside the directories it takes.
@@ -189,11 +189,8 @@ pub fn move_away(ask: &TrashAsk, git: &Git) -> Result<Record, KeepError> {
 
 /// The record, written before anything moves.
 fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
-    let ours = place::judge(&ask.path, ask.project, ask.workspace, &ask.never).map_err(|place| match *place {
-        Place::Gone => KeepError::Gone { path: ask.path.clone() },
-        Place::NotOurs(why) | Place::Unknown(why) => KeepError::NotOurs { path: ask.path.clone(), why },
-        Place::Ours => KeepError::NotOurs { path: ask.path.clone(), why: "it was not looked at".to_owned() },
-    })?;
+    let ours = place::removable(&ask.path, ask.project, ask.workspace, &ask.never)
+        .map_err(|place| KeepError::of_place(&ask.path, *place))?;
     if trash_path.symlink_metadata().is_ok() {
         return Err(KeepError::Taken { path: trash_path.to_owned(), offer: None });
     }
@@ -443,10 +440,11 @@ pub struct Emptied {
 }
 
 /// Removes a directory of the trash for good, with its record, its worktree entry and the ref that held it. Never
-/// follows a link, and removes nothing that does not carry our mark. What is gone already is fine.
+/// follows a link, never crosses a mount point, and removes nothing that does not carry our mark. What is gone already
+/// is fine.
 ///
 /// # Errors
-/// A record that is damaged or of another workspace; what the system says.
+/// A record that is damaged or of another workspace; something that is mounted in it; what the system says.
 pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
     let Some(mut record) = record::read(&ask.trash_path)? else {
         return match ask.trash_path.symlink_metadata() {
@@ -463,6 +461,13 @@ pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
     if there && !record.is_at(&record.trash_path)? {
         let why = "what lies there is another directory than the one that was moved".to_owned();
         return Err(KeepError::BadRecord { path: record::file(&ask.trash_path), why });
+    }
+    // Before anything of it goes: what is mounted in it, or in its entry, must be unmounted by whoever did that.
+    for tree in [Some(record.trash_path.clone()), record.parked()].into_iter().flatten() {
+        let at = containment::resolve(&tree)?;
+        if let Some(why) = mounted::in_the_way(&at).map_err(KeepError::io("look for mounts in", &at))? {
+            return Err(KeepError::Mounted { path: tree, why });
+        }
     }
     if !record.emptying {
         check_before_emptying(&record, there)?;

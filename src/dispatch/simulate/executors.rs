@@ -464,7 +464,14 @@ impl Sim {
                 }
             }
             Stage::Done if self.unlucky(60) => {
-                self.tell(Fact::WorkspaceFailed { action, run, attempt, message: "a conflict".into(), cause: None });
+                self.tell(Fact::WorkspaceFailed {
+                    action,
+                    run,
+                    attempt,
+                    message: "a conflict".into(),
+                    cause: None,
+                    stands: None,
+                });
             }
             Stage::Done => {
                 let cwd = row
@@ -487,7 +494,7 @@ impl Sim {
             }
             Stage::Failed => {
                 let message = "its set-up command failed".into();
-                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None });
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None, stands: None });
             }
         }
     }

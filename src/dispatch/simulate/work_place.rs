@@ -125,7 +125,14 @@ fn each_rule_decides_in_its_turn() {
     bench.grant(of_issue);
     bench.ask("run.cancel", &of_issue.text(), json!({}));
     let action = bench.action(ActionKind::RealiseWorkspace, &of_issue.text()).unwrap();
-    bench.fact(Fact::WorkspaceFailed { action, run: of_issue, attempt: 1, message: "no".into(), cause: None });
+    bench.fact(Fact::WorkspaceFailed {
+        action,
+        run: of_issue,
+        attempt: 1,
+        message: "no".into(),
+        cause: None,
+        stands: None,
+    });
     let asked = start(&mut bench, "plain", json!({ "issue": on, "environment": "pond" }));
     assert_eq!(chosen(&bench, asked), ("request".into(), "pond".into()));
 }

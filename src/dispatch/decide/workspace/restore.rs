@@ -6,7 +6,7 @@ use wharf_model::{
     WorkspaceId, WorkspaceRow, WorkspaceStatus,
 };
 
-use super::rows::{Restoring, gather, is_at, named, remember, remembered};
+use super::rows::{Restoring, gather, is_at, named, open_actions, remember, remembered};
 use super::snapshot::request_of;
 use crate::dispatch::decide::{Deciding, about, is_open, release, request};
 use crate::dispatch::input::{Actor, Prepared, Refusal, RestoredWorkspace};
@@ -84,8 +84,14 @@ fn snapshot_named(d: &Deciding<'_, '_>, workspace: &WorkspaceRow, text: &str) ->
 fn source(d: &Deciding<'_, '_>, workspace: &WorkspaceRow, asked: Option<SnapshotRow>) -> Result<From, Refusal> {
     let number = Kind::Workspace.number(workspace.number);
     let refuse = |words: String| Err(Refusal::new("illegal_state", words));
-    if is_at(d.state(), workspace.id, ActionKind::EmptyTrash) {
-        return refuse(format!("the trash of {number} is just being emptied"));
+    let mut open = open_actions(d.state(), workspace.id).filter(|a| a.kind == ActionKind::EmptyTrash);
+    if let Some(emptying) = open.next() {
+        return refuse(match &emptying.last_error {
+            Some(why) => format!(
+                "its time is over, and the trash of {number} could not be emptied: {why}; that is tried again, so name a snapshot instead"
+            ),
+            None => format!("the trash of {number} is just being emptied"),
+        });
     }
     let of_it = d.state().snapshots.values().filter(|s| s.workspace_id == workspace.id);
     let newest = of_it.max_by_key(|s| s.ordinal);

@@ -8,6 +8,7 @@ use wharf_model::{
 };
 
 use super::rows::open_actions;
+use crate::dispatch::decide::sweep::is_late;
 use crate::dispatch::decide::{Deciding, is_open};
 use crate::dispatch::input::{GcKept, KeptOf};
 
@@ -27,8 +28,25 @@ fn begin(d: &mut Deciding<'_, '_>, row: &RequestRow, kept: &GcKept) -> Option<Va
                     && due(w.trash_until)
                     && w.trash_path.as_deref() == Some(&*kept.place)
             });
-            if !is_it || open_actions(d.state(), id).next().is_some() {
+            if !is_it {
                 return None;
+            }
+            let open =
+                open_actions(d.state(), id).next().map(|a| (a.id, a.kind == ActionKind::EmptyTrash && is_late(a)));
+            match open {
+                None => {}
+                // It could not be emptied, and waits for its next hour: whoever asks now is told how it goes.
+                Some((emptying, true)) => {
+                    d.tx.update::<ActionRow>(emptying, |a| {
+                        a.status = ActionStatus::Performing;
+                        a.next_try_at = None;
+                        if let Some(Value::Object(args)) = &mut a.args {
+                            args.insert("request".into(), json!(request));
+                        }
+                    });
+                    return Some(told("trash", &id.text(), kept));
+                }
+                Some(_) => return None,
             }
             ("workspace", id.text())
         }
@@ -48,8 +66,11 @@ fn begin(d: &mut Deciding<'_, '_>, row: &RequestRow, kept: &GcKept) -> Option<Va
     };
     let args = json!({ "place": kept.place, "repo": kept.repo, "request": request });
     d.intend(ActionKind::EmptyTrash, entity, &id, 1, None, Some(args));
-    Some(json!({ "entity": if entity == "workspace" { "trash" } else { entity }, "id": id, "number": kept.number,
-        "place": kept.place, "bytes": kept.bytes }))
+    Some(told(if entity == "workspace" { "trash" } else { entity }, &id, kept))
+}
+
+fn told(entity: &str, id: &str, kept: &GcKept) -> Value {
+    json!({ "entity": entity, "id": id, "number": kept.number, "place": kept.place, "bytes": kept.bytes })
 }
 
 /// It is gone for good.

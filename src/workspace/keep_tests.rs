@@ -103,6 +103,9 @@ fn no_directory_of_the_operators_is_hidden_from_git() {
     fs::remove_file(s.repo.join("trees/.gitignore")).unwrap();
     assert!(made.path.starts_with(s.repo.join("trees")));
     parent::prepare(&s.repo.join("trees"), &s.repo).unwrap();
+    // Below it nothing is shown that could be hidden.
+    fs::write(s.repo.join("trees/a/left"), "").unwrap();
+    parent::prepare(&s.repo.join("trees/a"), &s.repo).unwrap();
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub const DEFAULT_PARENT: &str = ".wharf/worktrees";
 const OWN: &str = ".wharf";
 /// Hides what is in the parent from git.
 const IGNORE: &str = ".gitignore";
+/// What we write there: all of it.
+const HIDDEN: &[u8] = b"*\n";
 
 /// Finds the parent directory, without making it. A relative setting starts at the main checkout
 /// and must stay in it; an absolute one, or one below `~`, may be anywhere but in a git directory
@@ -83,7 +85,7 @@ pub fn prepare(parent: &Path, root: &Path) -> Result<(), WorkspaceError> {
     if parent.starts_with(root) {
         let ignore = parent.join(IGNORE);
         match OpenOptions::new().write(true).create_new(true).open(&ignore) {
-            Ok(mut file) => file.write_all(b"*\n").map_err(|e| unwritable(e.to_string()))?,
+            Ok(mut file) => file.write_all(HIDDEN).map_err(|e| unwritable(e.to_string()))?,
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(unwritable(e.to_string())),
         }
@@ -102,8 +104,9 @@ fn holds_nothing_else(parent: &Path, root: &Path) -> Result<(), WorkspaceError> 
     if parent.join(IGNORE).symlink_metadata().is_ok() {
         return Ok(());
     }
-    // What has our own name is ours.
-    if parent.starts_with(root.join(OWN)) {
+    // What has our own name is ours; what we have hidden above it is hidden already.
+    let hides = |dir: &Path| fs::read(dir.join(IGNORE)).is_ok_and(|text| text == HIDDEN);
+    if parent.starts_with(root.join(OWN)) || parent.ancestors().skip(1).take_while(|dir| *dir != root).any(hides) {
         return Ok(());
     }
     let entries = match fs::read_dir(parent) {

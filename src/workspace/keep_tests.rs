@@ -61,7 +61,7 @@ fn what_is_mounted_in_a_workspace_is_never_moved_and_never_removed_with_it() {
 
     let record = trash::move_away(&ask, &git).unwrap();
     let (project, workspace) = (s.project, s.workspace);
-    let empty = EmptyAsk { trash_path: record.trash_path.clone(), project, workspace, time: Duration::from_secs(60) };
+    let empty = EmptyAsk { trash_path: record.trash_path.clone(), project, workspace, time: Duration::from_mins(1) };
     let mount = Mounted::bind(&precious, &record.trash_path.join("mnt")).unwrap();
     let error = trash::empty(&empty).unwrap_err();
     assert!(matches!(error, KeepError::Mounted { .. }) && error.to_string().contains("unmount it first"), "{error}");

@@ -117,7 +117,7 @@ fn a_workspace_is_archived_as_it_was_shown_and_comes_back_whole() {
         "✓ made by wharf, mark and path agree",
         "stops    S-1 web",
         "keeps    all but ignored files as snapshot W-1.1",
-        "keeps    the ignored files in the trash until",
+        "keeps    what these leave of the ignored files in the trash until",
         "runs     echo cannot >&2; exit 4   limit 10m",
         "removes  the worktree",
     ] {

@@ -154,6 +154,6 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _left = std::fs::remove_dir_all(&self.0);
+        let _left = crate::environment::sandbox::tree::remove_tree(&self.0);
     }
 }

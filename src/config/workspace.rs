@@ -1,5 +1,8 @@
 //! `[workspace]`, and what an agent says of its own.
 
+use std::ffi::OsStr;
+use std::path::{Component, Path};
+
 use wharf_model::config::{AgentWorkspace, Concurrency, WorkspaceConfig, WorkspaceMode, WorkspaceStrategy};
 use wharf_model::rules::checkout;
 use wharf_model::rules::template::Placeholder;
@@ -64,10 +67,36 @@ fn base_ref<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Optio
 
 /// Where worktrees are made: in the project, or anywhere by an absolute path or one below `~`.
 fn parent<'t>(reader: &mut Reader<'t>, section: &mut Section<'_, 't>) -> Option<String> {
+    let value = reader.take(section, "parent")?;
     let expected = "a relative path that stays below the project, an absolute one, or one that begins with ~/";
-    reader.read(section, "parent", "a directory for worktrees", expected, |value| {
+    let path = reader.convert(section, "parent", value, "a directory for worktrees", expected, |value| {
         filled(value).filter(|path| path.starts_with('/') || path.starts_with("~/") || stays_below(path))
-    })
+    })?;
+    if let Some(why) = taken(&path) {
+        let expected = "expected a directory for worktrees alone, as in \".wharf/worktrees\"";
+        reader.wrong(value.span(), format!("parent {path:?} {why}"), expected);
+    }
+    Some(path)
+}
+
+/// Why worktrees can never be made there, whatever is on the disk.
+fn taken(parent: &str) -> Option<&'static str> {
+    let mut names: Vec<&OsStr> = Vec::new();
+    for component in Path::new(parent).components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::ParentDir => drop(names.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    let is_absolute = parent.starts_with('/');
+    match names.first().and_then(|name| name.to_str()) {
+        None if names.is_empty() && is_absolute => Some("is the root of all directories"),
+        None if names.is_empty() => Some("is the project's own checkout"),
+        Some(".git") if !is_absolute => Some("is inside the git directory"),
+        Some("wharf.toml") if !is_absolute => Some("is this file"),
+        _ => None,
+    }
 }
 
 /// What is cloned. A secret in it would stand in argument lists, logs and git's own config.
@@ -136,6 +165,11 @@ mod tests {
         let table = [
             ("[workspace]\nbranch = \"{{issue.titel}}\"\n", "wharf.toml:2", "issue.titel"),
             ("[workspace]\n\nparent = \"../trees\"\n", "wharf.toml:3", "a directory for worktrees"),
+            ("[workspace]\nparent = \"/\"\n", "wharf.toml:2", "the root of all directories"),
+            ("[workspace]\nparent = \".\"\n", "wharf.toml:2", "the project's own checkout"),
+            ("[workspace]\nparent = \"a/..\"\n", "wharf.toml:2", "the project's own checkout"),
+            ("[workspace]\nparent = \"./.git/x\"\n", "wharf.toml:2", "inside the git directory"),
+            ("[workspace]\nparent = \"wharf.toml\"\n", "wharf.toml:2", "is this file"),
             ("[workspace]\nrepo_url = \"https://me:s3cret@git/x\"\n", "wharf.toml:2", "password or token"),
             ("[workspace]\nrepo_url = \"https://gh_tok3n@git/x\"\n", "wharf.toml:2", "password or token"),
             ("[workspace]\nrepo_url = \"ext::sh -c x\"\n", "wharf.toml:2", "a repository"),

@@ -88,7 +88,7 @@ impl Demo {
     /// # Errors
     /// What cannot be removed, and why.
     pub fn remove(&self) -> Result<(), DemoError> {
-        std::fs::remove_dir_all(&self.root).map_err(|e| DemoError::io("remove", &self.root, e))
+        crate::environment::sandbox::tree::remove_tree(&self.root).map_err(|e| DemoError::io("remove", &self.root, e))
     }
 }
 

@@ -470,7 +470,15 @@ pub enum Fact {
         realisation: Option<Box<Realisation>>,
     },
     /// It could not be made.
-    WorkspaceFailed { action: ActionId, run: RunId, attempt: u32, message: String, cause: Option<String> },
+    WorkspaceFailed {
+        action: ActionId,
+        run: RunId,
+        attempt: u32,
+        message: String,
+        cause: Option<String>,
+        /// What stands of it all the same; none where it was not made at all.
+        stands: Option<Box<StandingWorkspace>>,
+    },
     /// The adapter's process runs.
     RunStarted {
         run: RunId,
@@ -608,6 +616,17 @@ pub struct TakenSnapshot {
     pub bytes: i64,
     /// What is not in it, and what git was in the middle of.
     pub metadata: Value,
+}
+
+/// A workspace that was made, although its run could not go on in it: its provision failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingWorkspace {
+    /// Whether its directory was made for it.
+    pub created: bool,
+    /// Whether its branch was made for it.
+    pub branch_created: bool,
+    /// What it began at: name and commit.
+    pub base: Option<(String, String)>,
 }
 
 /// What became of a workspace that was archived.

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use wharf_model::ActionId;
 
 use crate::dispatch::input::Fact;
+use crate::environment::sandbox::tree;
 use crate::process::kill_point::kill_point;
 
 /// Removes directories of what has ended and files of the cache, all below the data directory. What is
@@ -13,10 +14,7 @@ use crate::process::kill_point::kill_point;
 pub fn remove(data: &Path, action: ActionId, dirs: &[String], files: &[String]) -> Fact {
     let mut failed = None;
     for dir in dirs {
-        let removed = inside(data, dir).and_then(|path| match std::fs::remove_dir_all(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        });
+        let removed = inside(data, dir).and_then(|path| tree::remove_tree(&path));
         kill_point("gc.log_removed");
         if let Err(error) = removed {
             failed.get_or_insert_with(|| format!("{dir}: {error}"));

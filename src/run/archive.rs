@@ -1,15 +1,19 @@
-//! Archiving a workspace: the project's commands, a snapshot, and the whole directory into the trash beside it.
+//! Archiving a workspace: a snapshot, the project's commands, and the whole directory into the trash beside it.
+//!
+//! The snapshot comes first, so that it holds what the commands change or remove.
 //!
 //! Every step can be repeated: a command has one id for its action, a snapshot and a place in the trash have the ids
 //! that the action names. What an earlier try has done is found, not done again.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
 use wharf_model::config::CommandLine;
-use wharf_model::rules::close_check::root;
+use wharf_model::rules::close_check::{CloseCommand, root};
 use wharf_model::rules::workspace_environment::WorkspaceEnvironment;
 use wharf_model::{ActionRow, OperationPhase, SnapshotId, WorkspaceStrategy};
 
@@ -20,6 +24,7 @@ use crate::clock;
 use crate::dispatch::input::{ArchivedWorkspace, Fact};
 use crate::dispatch::perform::WorkspaceJob;
 use crate::process::kill_point::kill_point;
+use crate::workspace::close::place;
 use crate::workspace::keep_error::KeepError;
 use crate::workspace::presence;
 use crate::workspace::provision;
@@ -78,9 +83,19 @@ async fn everything(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Re
             notes.extend(forget(ctx, action, job, &path, trash).await?);
             return Ok(ArchivedWorkspace { notes, ..ArchivedWorkspace::default() });
         }
+        whole(ctx, job, &path).await?;
+        let parent = identity(path.parent());
+        let kept = keep(ctx, action, job, snapshot, &mut notes).await?;
         commands(ctx, action, job, &mut notes).await?;
         kill_point("workspace.commands_run");
-        keep(ctx, action, job, snapshot, &mut notes).await?;
+        // Where its parent is the same directory as before, no disk has gone away with it.
+        let gone = path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        if gone && parent.is_some() && identity(path.parent()) == parent {
+            let what = if kept { "what git keeps of it is in its snapshot" } else { "nothing of it is kept" };
+            notes.push(format!("its commands removed {}: {what}", path.display()));
+            notes.extend(forget(ctx, action, job, &path, trash).await?);
+            return Ok(ArchivedWorkspace { notes, ..ArchivedWorkspace::default() });
+        }
     }
     if ctx.inbox.tell(Fact::WorkspaceMoves { action: action.id, workspace: job.rows.workspace.id }).await.over {
         return Err(Stopped::Over);
@@ -102,6 +117,22 @@ async fn in_place(action: &ActionRow, job: &WorkspaceJob) -> bool {
     let Some((path, trash)) = path.zip(trash) else { return false };
     is_moved(&path, trash).await == Ok(false)
         && is_there(&path, job.rows.workspace.repo_root.clone().map(PathBuf::from)).await == Ok(true)
+}
+
+/// That the directory is ours and holds nothing of anybody else's, before anything is done with it.
+async fn whole(ctx: &Context, job: &WorkspaceJob, path: &Path) -> Result<(), String> {
+    let (path, never) = (path.to_owned(), never(ctx, job));
+    let (project, workspace) = (job.rows.workspace.project_id, job.rows.workspace.id);
+    let judged = move || match place::removable(&path, project, workspace, &never) {
+        Ok(_) => Ok(()),
+        Err(place) => Err(KeepError::of_place(&path, *place).to_string()),
+    };
+    blocking(judged).await
+}
+
+/// By what a directory is known again under its name.
+fn identity(path: Option<&Path>) -> Option<(u64, u64)> {
+    path?.symlink_metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Whether an earlier try of this very removal has moved the directory: its record alone is written before that.
@@ -209,19 +240,32 @@ pub(super) fn environment(job: &WorkspaceJob) -> WorkspaceEnvironment {
     }
 }
 
-/// Keeps all that git can keep, in a row of its own, before anything is moved.
+/// Whether one of the commands has begun: then the snapshot of this action is made, and what is there now is what
+/// they have left.
+fn commands_begun(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> bool {
+    let begun = |(nth, command): (usize, CloseCommand)| own::has_begun(ctx, action.id, command.phase, nth);
+    job.rows.commands().into_iter().enumerate().any(begun)
+}
+
+/// Keeps all that git can keep, in a row of its own, before any command runs and anything is moved. False where git
+/// can keep nothing.
 async fn keep(
     ctx: &Context,
     action: &ActionRow,
     job: &WorkspaceJob,
     id: SnapshotId,
     notes: &mut Vec<String>,
-) -> Result<(), Stopped> {
+) -> Result<bool, Stopped> {
     const REASON: &str = "before archiving";
     let cwd = root(&job.rows.workspace).unwrap_or_default();
     let mut without = None;
     let work = async {
-        match snapshot::take_anew(id, job, REASON).await {
+        let made = if commands_begun(ctx, action, job) {
+            snapshot::take(ctx, id, job, REASON).await.map(|made| vec![made])
+        } else {
+            snapshot::take_anew(ctx, id, job, REASON).await
+        };
+        match made {
             Ok(made) => Ok(made),
             // The trash has all of it.
             Err(why @ KeepError::NoRepository { .. }) => {
@@ -245,7 +289,7 @@ async fn keep(
         }
     }
     kill_point("workspace.snapshot_committed");
-    Ok(())
+    Ok(!made.is_empty())
 }
 
 /// The whole directory into the trash, and what git has of it with it.

@@ -22,7 +22,7 @@ use super::operation::{self, Work};
 use super::place::{self, There, Venue};
 use super::watch::Watch;
 use crate::dispatch::decide::place::settings;
-use crate::dispatch::input::{Fact, PlannedWorkspace, Realisation};
+use crate::dispatch::input::{Fact, PlannedWorkspace, Realisation, StandingWorkspace};
 use crate::dispatch::perform::RunJob;
 use crate::process::kill_point::kill_point;
 use crate::workspace::choose::{self, Choice};
@@ -74,7 +74,9 @@ pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
             note: made.note,
             realisation: realisation.map(Box::new),
         },
-        Err(Failed { message, cause }) => Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause },
+        Err(Failed { message, cause, stands }) => {
+            Fact::WorkspaceFailed { action: action.id, run, attempt, message, cause, stands }
+        }
     }
 }
 
@@ -82,11 +84,12 @@ pub async fn realise(ctx: &Context, action: &ActionRow, job: &RunJob) -> Fact {
 struct Failed {
     message: String,
     cause: Option<String>,
+    stands: Option<Box<StandingWorkspace>>,
 }
 
 impl From<String> for Failed {
     fn from(message: String) -> Self {
-        Self { message, cause: None }
+        Self { message, cause: None, stands: None }
     }
 }
 
@@ -94,13 +97,28 @@ impl From<String> for Failed {
 async fn everything(ctx: &Context, job: &RunJob) -> Result<(Made, Option<Realisation>), Failed> {
     let config = config_of(job)?;
     let venue = place::of(ctx, job);
-    let mut there = match venue {
+    let there = match venue {
         Venue::Here => None,
         Venue::There(there) if place::is_held(job) => Some(there),
         Venue::There(there) => return Err(format!("its lease of {} is not held any more", there.name).into()),
         Venue::Unreachable(why) | Venue::Gone { why, .. } => return Err(why.into()),
     };
-    let mut made = make(ctx, job, &config).await?;
+    let made = make(ctx, job, &config).await?;
+    let (created, branch_created, base) = (made.created, made.branch_created, made.began.clone());
+    ready(ctx, job, &config, made, there).await.map_err(|failed| {
+        let stands = Some(Box::new(StandingWorkspace { created, branch_created, base }));
+        Failed { stands, ..failed }
+    })
+}
+
+/// What was made here, made ready where the run works.
+async fn ready(
+    ctx: &Context,
+    job: &RunJob,
+    config: &ProjectConfig,
+    mut made: Made,
+    mut there: Option<Box<There>>,
+) -> Result<(Made, Option<Realisation>), Failed> {
     let watch = Watch::new(&ctx.inbox, job.run.id, job.run.attempt);
     for remark in &made.remarks {
         watch.note(format!("in its workspace: {remark}")).await;

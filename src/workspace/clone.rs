@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::WorkspaceError;
 use super::inspect::{self, AtPath};
+use crate::environment::sandbox::tree;
 
 /// What stands where a project's clone belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +84,7 @@ pub fn clear(aside: &Path) -> Result<(), WorkspaceError> {
     };
     for entry in entries.flatten().filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with("try-"))) {
         let path = entry.path();
-        match fs::remove_dir_all(&path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(WorkspaceError::io("remove", &path)(e)),
-        }
+        tree::remove_tree(&path).map_err(WorkspaceError::io("remove", &path))?;
     }
     Ok(())
 }

@@ -71,6 +71,14 @@ pub enum WorkspaceError {
         /// The project's checkout.
         root: PathBuf,
     },
+    /// The parent of worktrees is somebody's own: everything in it would be hidden from git.
+    #[error("worktree parent {} holds {holds}, which git would be told to ignore; set `parent` in [workspace] to a directory for worktrees alone", path.display())]
+    ParentHolds {
+        /// The parent.
+        path: PathBuf,
+        /// What is in it.
+        holds: String,
+    },
     /// The parent of worktrees cannot be made or written.
     #[error("worktree parent {} cannot be used: {why}; make it writable, or set `parent` in [workspace] to another directory", path.display())]
     ParentUnwritable {

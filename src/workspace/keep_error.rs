@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use wharf_model::rules::close_check::Place;
+
 use super::WorkspaceError;
 
 /// Nothing was lost when one of these is answered: each names the place, the cause and a way out.
@@ -68,6 +70,14 @@ pub enum KeepError {
         /// By what, or the system's word.
         why: String,
     },
+    /// Something is mounted in a tree that was to be removed: it is left whole.
+    #[error("{} is kept as it is: {why}", path.display())]
+    Mounted {
+        /// The tree.
+        path: PathBuf,
+        /// What is mounted where, and what helps.
+        why: String,
+    },
     /// The trash would lie on another file system: then a move is a copy and no longer one step.
     #[error("{} and its trash {} are on different file systems, so it cannot be moved in one step; unmount it, or move it yourself", path.display(), trash.display())]
     OtherFileSystem {
@@ -77,7 +87,7 @@ pub enum KeepError {
         trash: PathBuf,
     },
     /// A right is missing.
-    #[error("cannot {what} {}: {source}; make it writable for you, then try again", path.display())]
+    #[error("cannot {what} {}: {source}; make it {} for you, then try again", path.display(), right(what))]
     Denied {
         /// What was tried.
         what: &'static str,
@@ -87,11 +97,19 @@ pub enum KeepError {
         source: io::Error,
     },
     /// More than the limits allow.
-    #[error("{} is too large for a snapshot ({why}); have git ignore what need not be kept, or keep it by its trash alone", path.display())]
+    #[error("{} is too large for a snapshot ({why}); have git ignore what need not be kept, then try again", path.display())]
     TooLarge {
         /// The directory.
         path: PathBuf,
         /// Which limit.
+        why: String,
+    },
+    /// A part of a work tree is not its snapshot.
+    #[error("no snapshot of {} can be made: {why}; make that readable for you, move it away, or have git ignore it, then try again", path.display())]
+    Unseen {
+        /// The directory.
+        path: PathBuf,
+        /// What could not be looked through.
         why: String,
     },
     /// Something changed between two steps, so that going on would be a guess.
@@ -141,6 +159,12 @@ pub enum KeepError {
     Workspace(#[from] WorkspaceError),
 }
 
+/// The right that something lacked.
+fn right(what: &str) -> &'static str {
+    let reads = ["read", "open", "look", "list", "resolve"];
+    if reads.iter().any(|verb| what.starts_with(verb)) { "readable" } else { "writable" }
+}
+
 fn offer_text(offer: Option<&Path>) -> String {
     match offer {
         Some(free) => format!("{} is free", free.display()),
@@ -149,6 +173,16 @@ fn offer_text(offer: Option<&Path>) -> String {
 }
 
 impl KeepError {
+    /// Of a directory that is not to be touched.
+    pub(crate) fn of_place(path: &Path, place: Place) -> Self {
+        let path = path.to_owned();
+        match place {
+            Place::Gone => Self::Gone { path },
+            Place::NotOurs(why) | Place::Unknown(why) => Self::NotOurs { path, why },
+            Place::Ours => Self::NotOurs { path, why: "it was not looked at".to_owned() },
+        }
+    }
+
     /// The stored error code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -167,7 +201,7 @@ impl KeepError {
 
     /// Whether trying again may help without anybody doing anything: a lock or a busy file.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Workspace(WorkspaceError::LockBusy { .. }))
+        matches!(self, Self::Busy { .. } | Self::Mounted { .. } | Self::Workspace(WorkspaceError::LockBusy { .. }))
     }
 
     pub(crate) fn io(what: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
@@ -184,5 +218,23 @@ impl KeepError {
     pub(crate) fn git(what: &'static str, path: &Path) -> impl Fn(git2::Error) -> Self + use<> {
         let path = path.to_owned();
         move |error| Self::Workspace(WorkspaceError::git(what, &path)(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_is_named_as_the_one_that_is_missing() {
+        let told = |what| {
+            let source = io::Error::from(ErrorKind::PermissionDenied);
+            KeepError::io(what, Path::new("/w/secret"))(source).to_string()
+        };
+        assert!(told("read").ends_with("make it readable for you, then try again"), "{}", told("read"));
+        assert!(told("open the directory of").contains("make it readable"), "{}", told("open the directory of"));
+        assert!(told("write").contains("make it writable"), "{}", told("write"));
+        let unseen = KeepError::Unseen { path: "/w".into(), why: "/w/n cannot be looked through: no right".into() };
+        assert!(!unseen.to_string().contains("too large"), "{unseen}");
     }
 }

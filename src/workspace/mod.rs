@@ -41,6 +41,8 @@ pub mod unpushed;
 pub mod worktree;
 
 #[cfg(test)]
+mod keep_tests;
+#[cfg(test)]
 mod scratch;
 #[cfg(test)]
 mod tests;

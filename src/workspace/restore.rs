@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use git2::Repository;
 use uuid::Uuid;
-use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, SnapshotId, UnixMillis, WorkspaceId};
 
 use super::close::{open_files, place, repository};
@@ -139,8 +138,8 @@ struct Kept {
 }
 
 fn keep(ask: &IntoAsk) -> Result<Kept, KeepError> {
-    let ours =
-        place::judge(&ask.path, ask.project, ask.workspace, &ask.never).map_err(|place| refused(&ask.path, *place))?;
+    let ours = place::judge(&ask.path, ask.project, ask.workspace, &ask.never)
+        .map_err(|place| KeepError::of_place(&ask.path, *place))?;
     let root = ours.path;
     let repo = snapshot::open(&root)?;
     let wanted = wanted(&repo, &root, ask.id)?;
@@ -171,14 +170,6 @@ fn keep(ask: &IntoAsk) -> Result<Kept, KeepError> {
 /// Most open files that are looked at, and how long.
 const DESCRIPTORS_MAX: usize = 200_000;
 const OPEN_FILES_TIME: Duration = Duration::from_secs(5);
-
-fn refused(path: &Path, place: Place) -> KeepError {
-    match place {
-        Place::Gone => KeepError::Gone { path: path.to_owned() },
-        Place::NotOurs(why) | Place::Unknown(why) => KeepError::NotOurs { path: path.to_owned(), why },
-        Place::Ours => KeepError::NotOurs { path: path.to_owned(), why: "it was not looked at".to_owned() },
-    }
-}
 
 fn wanted(repo: &Repository, at: &Path, id: SnapshotId) -> Result<Snapshot, KeepError> {
     snapshot::find_in(repo, id)?.ok_or_else(|| KeepError::NoSnapshot { id: id.to_string(), path: at.to_owned() })

@@ -158,8 +158,11 @@ pub fn take(ask: &SnapshotAsk) -> Result<Snapshot, KeepError> {
     let until = Instant::now() + ask.limits.time;
     let survey = survey(&root, Some(&repo), &tracked, Bounds { entries: ask.limits.entries, until });
     if let Some(trouble) = survey.troubles.first() {
-        // A part of a work tree is not its snapshot.
-        return Err(KeepError::TooLarge { path: root, why: trouble.clone() });
+        return Err(if survey.cut {
+            KeepError::TooLarge { path: root, why: trouble.clone() }
+        } else {
+            KeepError::Unseen { path: root, why: trouble.clone() }
+        });
     }
     let mut writer = Writer::new(&repo)?;
     let mut tree = WorkTree::read(&repo, &root, &survey, &tracked, until, ask.limits.bytes, &mut writer)?;
@@ -265,6 +268,24 @@ fn is_same(repo: &Repository, one: &Snapshot, other: &Snapshot) -> Result<bool, 
 
 fn ref_name(id: SnapshotId) -> String {
     format!("{REFS}{id}")
+}
+
+/// That a checkout belongs to this repository, and to no other one.
+///
+/// # Errors
+/// It does not, or one of them cannot be opened.
+pub fn check_repository(path: &Path, repository: &Path) -> Result<(), KeepError> {
+    let common = |at: &Path| {
+        let repo = open(at)?;
+        let dir = repo.commondir();
+        dir.canonicalize().map_err(KeepError::io("resolve", dir))
+    };
+    let (own, expected) = (common(path)?, common(repository)?);
+    if own == expected {
+        return Ok(());
+    }
+    let why = format!("it is a checkout of {} by now, no more of {}", own.display(), expected.display());
+    Err(KeepError::NotOurs { path: path.to_owned(), why })
 }
 
 /// Opens the repository of a checkout's root, or of a git directory, without looking upwards.

@@ -154,6 +154,8 @@ pub(crate) struct Survey {
     pub newest: Option<i64>,
     /// What could not be looked at below what is ignored or a repository of its own.
     pub unseen: Vec<String>,
+    /// Whether a bound was reached.
+    pub cut: bool,
     /// What could not be looked at; where there is anything, the rest is not all.
     pub troubles: Vec<String>,
 }
@@ -219,15 +221,18 @@ impl Walk<'_> {
             // Of what git does not look into, the trash keeps any number.
             let left = if mode == Mode::Seen { bounds.entries.saturating_sub(self.found.entries) } else { STEPS_MAX };
             if steps > STEPS_MAX || left == 0 {
+                self.found.cut = true;
                 return self.trouble(&[], mode, &format!("it has more than {} entries", bounds.entries));
             }
             if Instant::now() > until {
+                self.found.cut = true;
                 return self.trouble(&[], mode, "it took too long");
             }
             let path = Path::new(OsStr::from_bytes(&dir));
             let opened = walk::below(first, path).and_then(|fd| names(&fd, left).map(|names| (fd, names)));
             match opened {
                 Ok((_, None)) => {
+                    self.found.cut = true;
                     return self.trouble(&[], mode, &format!("it has more than {} entries", bounds.entries));
                 }
                 Ok((fd, Some(names))) => self.dir(&fd, &dir, mode, names),

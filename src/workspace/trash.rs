@@ -21,7 +21,6 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, UnixMillis, WorkspaceId};
 
 use super::close::place::{self, Ours};
@@ -193,11 +192,8 @@ pub fn move_away(ask: &TrashAsk, git: &Git) -> Result<Record, KeepError> {
 
 /// The record, written before anything moves.
 fn begin(ask: &TrashAsk, trash_path: &Path) -> Result<Record, KeepError> {
-    let ours = place::judge(&ask.path, ask.project, ask.workspace, &ask.never).map_err(|place| match *place {
-        Place::Gone => KeepError::Gone { path: ask.path.clone() },
-        Place::NotOurs(why) | Place::Unknown(why) => KeepError::NotOurs { path: ask.path.clone(), why },
-        Place::Ours => KeepError::NotOurs { path: ask.path.clone(), why: "it was not looked at".to_owned() },
-    })?;
+    let ours = place::removable(&ask.path, ask.project, ask.workspace, &ask.never)
+        .map_err(|place| KeepError::of_place(&ask.path, *place))?;
     if trash_path.symlink_metadata().is_ok() {
         return Err(KeepError::Taken { path: trash_path.to_owned(), offer: None });
     }

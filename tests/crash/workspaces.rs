@@ -38,18 +38,27 @@ const LOST: &[&str] =
     &["workspace.entry_held", "workspace.entry_parked", "workspace.parked_told", "workspace.remove_committed"];
 
 fn config() -> String {
+    config_with("echo $$ >> $ROOT/cleanups", "cat made >> $ROOT/teardowns")
+}
+
+fn config_with(cleanup: &str, teardown: &str) -> String {
     let script = "echo made > made; echo changed > tracked; mkdir -p deep/er; echo kept > deep/er/ignored.log; \
                   ln -s ../made deep/link; printf '\\000\\377' > bytes";
-    let mut all = "[workspace]\ncleanup = \"echo $$ >> $ROOT/cleanups\"\nteardown = \"cat made >> $ROOT/teardowns\"\n\
-                   [[job]]\nname = \"wait\"\ncommand = \"echo $$ >> $ROOT/jobs; read line < $ROOT/gate; echo done; exit 3\"\n"
-        .to_owned();
+    let mut all = format!("[workspace]\ncleanup = '{cleanup}'\nteardown = '{teardown}'\n");
+    all.push_str(
+        "[[job]]\nname = \"wait\"\ncommand = \"echo $$ >> $ROOT/jobs; read line < $ROOT/gate; echo done; exit 3\"\n",
+    );
     all.push_str(&agent("worker", "", script));
     all
 }
 
 /// A site whose workspace has been left by its run, with nobody reigning.
 fn left() -> (Site, WorkspaceRow) {
-    let site = Site::git(&config());
+    left_of(&config())
+}
+
+fn left_of(config: &str) -> (Site, WorkspaceRow) {
+    let site = Site::git(config);
     fs::write(site.project.join("tracked"), "first\n").unwrap();
     fs::write(site.project.join(".gitignore"), "*.log\n").unwrap();
     site.commit();
@@ -304,6 +313,78 @@ fn restoring_survives_a_death_at_each_of_its_steps() {
 #[test]
 fn emptying_the_trash_survives_a_death_at_each_of_its_steps() {
     at_each(EMPTYING, dies_while_emptying);
+}
+
+/// The only snapshot of a workspace.
+fn only_snapshot(site: &Site, row: &WorkspaceRow, point: &str) -> SnapshotId {
+    let all = site.ask(|r| r.kept_snapshots(row.id));
+    assert_eq!(all.iter().map(|s| s.ordinal).collect::<Vec<_>>(), [1], "{point}: one snapshot");
+    all[0].id
+}
+
+fn commands_remove_work(point: &str) {
+    let (site, row) = left_of(&config_with("rm -r made deep/link; git checkout -q tracked", "rm bytes"));
+    let before = bytes(&root(&row));
+    let done = if point.is_empty() {
+        let reigning = site.start();
+        let done = site.finished(ask(&site, "workspace.archive", row.id));
+        reigning.stop();
+        done
+    } else {
+        dies_at(&site, point, || ask(&site, "workspace.archive", row.id))
+    };
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    let snapshot = only_snapshot(&site, &row, point);
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.restore", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    assert!(!root(&row).join("made").exists() && !root(&row).join("bytes").exists(), "{point}: they did");
+    let named = json!({ "snapshot": snapshot.text() });
+    let done = site.finished(site.send("workspace.restore", Some(("workspace", row.id.text())), named));
+    assert_eq!(done.status, RequestStatus::Done, "{point}: {:?}", done.error);
+    assert_eq!(bytes(&root(&row)), before, "{point}: byte by byte");
+    reigning.stop();
+}
+
+#[test]
+fn what_its_own_commands_remove_comes_back_from_the_snapshot() {
+    at_each(
+        &["", "workspace.snapshot_made", "workspace.snapshot_committed", "workspace.commands_run"],
+        commands_remove_work,
+    );
+}
+
+#[test]
+fn a_teardown_that_removes_the_directory_leaves_what_the_snapshot_holds() {
+    let (site, row) = left_of(&config_with("true", "rm -rf \"$WHARF_WORKSPACE_CWD\""));
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.archive", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{:?}", done.error);
+    let notes = done.result.unwrap()["notes"].to_string();
+    assert!(notes.contains("its commands removed") && notes.contains("in its snapshot"), "{notes}");
+    let now = workspace(&site);
+    assert_eq!((now.status, now.trash_path.clone()), (WorkspaceStatus::Archived, None));
+    only_snapshot(&site, &row, "teardown");
+    let done = site.finished(ask(&site, "workspace.restore", row.id));
+    assert_eq!(done.status, RequestStatus::Done, "{:?}", done.error);
+    let text = |name: &str| fs::read_to_string(root(&row).join(name)).unwrap();
+    assert_eq!((text("made").as_str(), text("tracked").as_str()), ("made\n", "changed\n"));
+    reigning.stop();
+}
+
+#[test]
+fn no_snapshot_is_written_into_a_repository_that_is_not_its_own() {
+    let (site, row) = left();
+    let other = site.path("other");
+    fs::create_dir(&other).unwrap();
+    site.run_git(&["init", "-q", &other.display().to_string()]);
+    fs::write(root(&row).join(".git"), format!("gitdir: {}/.git\n", other.display())).unwrap();
+    let reigning = site.start();
+    let done = site.finished(ask(&site, "workspace.snapshot", row.id));
+    assert_eq!(done.status, RequestStatus::Failed, "{:?}", done.result);
+    assert!(done.error.as_deref().is_some_and(|e| e.contains("left alone")), "{:?}", done.error);
+    assert!(!other.join(".git/refs/wharf").exists(), "nothing was written there");
+    reigning.stop();
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn nothing_is_lost(format: Format) {
         path: p.tree.clone(),
         repo: p.repo.clone(),
         mark: Mark::new(p.project, p.workspace, None, UnixMillis(5)),
+        parks: Uuid::now_v7(),
     };
     restore::into_fresh(&fresh, &p.builder()).unwrap();
     same(&state, &kept(&p));

@@ -153,7 +153,8 @@ fn show(context: &Context, previews: &[ArchivePreview], confirmed: bool, results
                 text.extend(lines(check, now, zone));
                 if preview.refused.is_none() {
                     text.push(String::new());
-                    text.push(format!("`wharf workspace restore {}` brings everything back.", preview.number));
+                    let how = format!("`wharf workspace restore {}`", preview.number);
+                    text.push(check.way_back().words(&how));
                 }
             }
             None => text.push(format!("{name}: {}", preview.refused.as_deref().unwrap_or_default())),

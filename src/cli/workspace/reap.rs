@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
+use wharf_model::rules::close_check::CloseItem;
 use wharf_model::rules::release::Judged;
 use wharf_model::{CompanyId, UnixMillis};
 use wharf_store::Reader;
@@ -57,6 +58,8 @@ struct One {
     goes: bool,
     /// Why it stays.
     reason: Option<String>,
+    /// What git ignores in it, where it goes: no snapshot has that.
+    ignored: Option<String>,
 }
 
 /// Judges all, asks, and archives those that are due.
@@ -140,6 +143,9 @@ fn show(context: &Context, judged: &[Reapable], args: &ReapArgs, answer: Option<
         if let Some(reason) = &row.reason {
             line.push_str(&format!("  {reason}"));
         }
+        if let Some(ignored) = &row.ignored {
+            line.push_str(&format!("  {ignored}, which no snapshot has"));
+        }
         if let Some(at) = reapable.eligible_at.filter(|at| *at > now) {
             line.push_str(&format!("; goes from {} on", until(at, now, zone)));
         }
@@ -169,6 +175,8 @@ fn one(reapable: &Reapable, answer: Option<&Value>) -> One {
         (Some(_), Some(stays)) => (false, stays["reason"].as_str().map(str::to_owned)),
         (Some(_), None) => (named("archived").is_some(), reapable.stays.clone()),
     };
+    let items = reapable.check.iter().flat_map(|check| &check.items);
+    let ignored = items.filter(|item| goes && item.code == "ignored").map(CloseItem::line).next();
     One {
         workspace: rows.number(),
         id,
@@ -178,5 +186,6 @@ fn one(reapable: &Reapable, answer: Option<&Value>) -> One {
         eligible_at: reapable.eligible_at.map(UnixMillis::rfc3339),
         goes,
         reason,
+        ignored,
     }
 }

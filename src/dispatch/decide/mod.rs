@@ -301,8 +301,9 @@ fn on_fact(d: &mut Deciding<'_, '_>, fact: &Fact) {
             };
             workspace::realised(d, *action, *run, *attempt, &made);
         }
-        Fact::WorkspaceFailed { action, run, attempt, message, cause } => {
-            workspace::failed(d, *action, *run, *attempt, message, cause.as_deref());
+        Fact::WorkspaceFailed { action, run, attempt, message, cause, stands } => {
+            let why = (message.as_str(), cause.as_deref());
+            workspace::failed(d, *action, *run, *attempt, why, stands.as_deref());
         }
         Fact::RunStarted { run, attempt, child, boot_id, at, adopted, limits: caps } => {
             steps::started(d, *run, *attempt, *child, boot_id, *at, *adopted);

@@ -121,7 +121,7 @@ fn given_up(d: &mut Deciding<'_, '_>, action: &ActionRow, error: &str) {
         }
         ActionKind::RealiseWorkspace => {
             if let Ok(run) = action.entity_id.parse::<RunId>() {
-                workspace::failed(d, action.id, run, action.attempt, error, None);
+                workspace::failed(d, action.id, run, action.attempt, (error, None), None);
             }
         }
         ActionKind::StartService => {

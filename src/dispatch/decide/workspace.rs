@@ -22,7 +22,9 @@ use wharf_model::{
 };
 
 use super::{Deciding, about, cancel, finish, lease, place, session, steps};
-use crate::dispatch::input::{Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation};
+use crate::dispatch::input::{
+    Actor, OperationEnd, OperationOwner, PlannedOperation, PlannedWorkspace, Realisation, StandingWorkspace,
+};
 
 pub(crate) use archive::archived;
 pub(crate) use job_stop::force as force_job;
@@ -504,8 +506,8 @@ pub(crate) fn failed(
     action: ActionId,
     run_id: RunId,
     attempt: u32,
-    message: &str,
-    cause: Option<&str>,
+    (message, cause): (&str, Option<&str>),
+    stands: Option<&StandingWorkspace>,
 ) {
     if is_superseded(d, action) {
         return;
@@ -513,6 +515,17 @@ pub(crate) fn failed(
     d.end_action(action, ActionStatus::Failed, Some(message.to_owned()));
     let Some(run) = steps::current(d, run_id, attempt) else { return };
     if let Some(workspace) = run.workspace_id {
+        // What was made is ours, whatever came after it: else nobody would ever remove it.
+        if let Some(StandingWorkspace { created, branch_created, base }) = stands {
+            d.tx.update::<WorkspaceRow>(workspace, |w| {
+                w.created_by_runtime |= created;
+                w.branch_created_by_runtime |= branch_created;
+                if let (Some((name, commit)), true) = (base, w.base_commit.is_none()) {
+                    w.base_ref = Some(name.clone());
+                    w.base_commit = Some(commit.clone());
+                }
+            });
+        }
         given_up(d, workspace, run_id, message);
     }
     if run.step != Some(Step::Realise) {

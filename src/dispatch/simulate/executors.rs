@@ -416,7 +416,7 @@ impl Sim {
                     self.books.saw("waited for a workspace");
                 }
                 let message = "the run waits, or has ended meanwhile".into();
-                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None });
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None, stands: None });
             }
             Stage::Prepare => {
                 let open = self
@@ -471,7 +471,14 @@ impl Sim {
                 }
             }
             Stage::Done if self.unlucky(60) => {
-                self.tell(Fact::WorkspaceFailed { action, run, attempt, message: "a conflict".into(), cause: None });
+                self.tell(Fact::WorkspaceFailed {
+                    action,
+                    run,
+                    attempt,
+                    message: "a conflict".into(),
+                    cause: None,
+                    stands: None,
+                });
             }
             Stage::Done => {
                 let cwd = row
@@ -494,7 +501,7 @@ impl Sim {
             }
             Stage::Failed => {
                 let message = "its set-up command failed".into();
-                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None });
+                self.tell(Fact::WorkspaceFailed { action, run, attempt, message, cause: None, stands: None });
             }
         }
     }

@@ -140,7 +140,14 @@ fn fail_in(step: Step, asked: bool) -> (RunStatus, Option<String>) {
             bench.grant(run);
             ask(&mut bench);
             let action = bench.action(ActionKind::RealiseWorkspace, &run.text()).unwrap();
-            bench.fact(Fact::WorkspaceFailed { action, run, attempt: 1, message: "no".into(), cause: None });
+            bench.fact(Fact::WorkspaceFailed {
+                action,
+                run,
+                attempt: 1,
+                message: "no".into(),
+                cause: None,
+                stands: None,
+            });
         }
         Step::Target => {
             bench.grant(run);

@@ -10,7 +10,7 @@ use super::bench::{Bench, exit};
 use super::setup;
 use crate::dispatch::decide::claim::{Gate, gate};
 use crate::dispatch::decide::place::Place;
-use crate::dispatch::input::{ConfigRead, Fact, Input, PlannedWorkspace, Prepared};
+use crate::dispatch::input::{ConfigRead, Fact, Input, PlannedWorkspace, Prepared, StandingWorkspace};
 
 /// A bench whose first project says this.
 fn bench(change: impl FnOnce(&mut ConfigRead)) -> Bench {
@@ -125,7 +125,14 @@ fn each_rule_decides_in_its_turn() {
     bench.grant(of_issue);
     bench.ask("run.cancel", &of_issue.text(), json!({}));
     let action = bench.action(ActionKind::RealiseWorkspace, &of_issue.text()).unwrap();
-    bench.fact(Fact::WorkspaceFailed { action, run: of_issue, attempt: 1, message: "no".into(), cause: None });
+    bench.fact(Fact::WorkspaceFailed {
+        action,
+        run: of_issue,
+        attempt: 1,
+        message: "no".into(),
+        cause: None,
+        stands: None,
+    });
     let asked = start(&mut bench, "plain", json!({ "issue": on, "environment": "pond" }));
     assert_eq!(chosen(&bench, asked), ("request".into(), "pond".into()));
 }
@@ -495,4 +502,22 @@ fn the_gate_is_named_by_the_rule_that_claims() {
     bench.state.concurrent_runs = 2;
     assert_eq!(gate(&bench.state, second), Some(Gate::Machine { limit: 2 }));
     assert_eq!(gate(&bench.state, first), None, "it does not wait");
+}
+
+#[test]
+fn what_was_made_stays_ours_although_its_provision_failed() {
+    let mut bench = bench(|_| {});
+    let on = bench.issue("SOLO", "high");
+    let run = start(&mut bench, "plain", json!({ "issue": on }));
+    bench.grant(run);
+    let action = bench.action(ActionKind::RealiseWorkspace, &run.text()).unwrap();
+    bench.fact(Fact::WorkspacePlanned { run, attempt: 1, plan: Box::new(plan(&format!("{on}-x"))) });
+    let base = Some(("main".to_owned(), "9f3a1c2".to_owned()));
+    let stands = Some(Box::new(StandingWorkspace { created: true, branch_created: true, base }));
+    let message = "provision exited with 7".to_owned();
+    bench.fact(Fact::WorkspaceFailed { action, run, attempt: 1, message, cause: None, stands });
+    let made = workspace(&bench, run);
+    assert_eq!(made.status, WorkspaceStatus::Failed);
+    assert!(made.created_by_runtime && made.branch_created_by_runtime);
+    assert_eq!(made.base_commit.as_deref(), Some("9f3a1c2"));
 }

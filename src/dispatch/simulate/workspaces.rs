@@ -39,6 +39,7 @@ pub fn found(dirty: bool) -> Found {
         conflicted: Listed::default(),
         untracked: Listed::default(),
         ignored: Listed::default(),
+        ignored_own: Listed::default(),
         stashed: Listed::default(),
         unpushed: Listed::default(),
         unmerged: Some(Listed::default()),

@@ -10,6 +10,7 @@ pub mod gitdir;
 pub mod hand;
 pub mod limits;
 pub mod mount;
+pub mod mounted;
 pub mod nested;
 pub mod place;
 pub mod program;

@@ -1,14 +1,14 @@
-//! Removal of what someone else filled.
+//! Removal of what someone else filled. It never crosses a mount point: what is mounted somewhere is somebody's own.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fchmod, fstat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fchmod, fstat, renameat, unlinkat};
 
-use super::walk;
+use super::walk::{self, open_here};
 
 /// Levels that are held open at once; what lies deeper is moved to the top first.
 const LEVELS_MAX: usize = 64;
@@ -21,10 +21,10 @@ struct Level {
 }
 
 /// Removes a tree without following links, however deep it is, also where directories in it were made unwritable.
-/// What went meanwhile is removed.
+/// What went meanwhile is removed. What is mounted in it, by whatever kind of mount, is left as it is.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says; a mount point on the way, by name.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     remove_tree_while(path, &mut || true).map(drop)
 }
@@ -42,7 +42,21 @@ pub fn remove_tree_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> io::Re
     if !meta.is_dir() {
         return gone(fs::remove_file(path)).map(|()| true);
     }
-    let Some(fd) = enter(CWD, path.as_os_str())? else { return Ok(true) };
+    // The way to it may lead through mounts; it itself must be none.
+    let (parent, top) = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => (OsStr::new("."), name),
+        (Some(parent), Some(name)) => (parent.as_os_str(), name),
+        _ => return Err(io::Error::new(ErrorKind::InvalidInput, format!("{} has no name", path.display()))),
+    };
+    let at = |levels: &[Level], name: &OsStr| -> PathBuf {
+        levels.iter().skip(1).map(|l| l.name.as_os_str()).chain([name]).fold(path.to_owned(), |at, name| at.join(name))
+    };
+    let above = walk::open_dir(parent)?;
+    let fd = match enter(&above, top) {
+        Ok(Some(fd)) => fd,
+        Ok(None) => return Ok(true),
+        Err(error) => return Err(mounted(error, path)),
+    };
     let Some(rest) = clear(&fd, go_on)? else { return Ok(false) };
     let mut levels = vec![Level { rest, name: OsString::new(), fd }];
     while let Some(level) = levels.last_mut() {
@@ -53,7 +67,12 @@ pub fn remove_tree_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> io::Re
             }
             continue;
         };
-        let Some(fd) = enter(&level.fd, &name)? else { continue };
+        let entered = enter(&level.fd, &name);
+        let fd = match entered {
+            Ok(Some(fd)) => fd,
+            Ok(None) => continue,
+            Err(error) => return Err(mounted(error, &at(&levels, &name))),
+        };
         if levels.len() < LEVELS_MAX {
             let Some(rest) = clear(&fd, go_on)? else { return Ok(false) };
             levels.push(Level { fd, name, rest });
@@ -70,6 +89,14 @@ pub fn remove_tree_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> io::Re
     gone(fs::remove_dir(path)).map(|()| true)
 }
 
+/// Names the mount point that stands in the way.
+fn mounted(error: io::Error, at: &Path) -> io::Error {
+    if error.kind() != ErrorKind::CrossesDevices {
+        return error;
+    }
+    io::Error::new(ErrorKind::ResourceBusy, format!("something is mounted at {}: unmount it first", at.display()))
+}
+
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -80,16 +107,17 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 /// Opens a directory and makes it one that its owner can empty; none when it went, or is something else, which is
 /// removed.
 fn enter(at: impl rustix::fd::AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
-    let mut opened = walk::open(&at, name);
+    let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut opened = open_here(&at, name, read);
     if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Ok(dir) = openat(&at, name, flags, Mode::empty()) {
+        if let Ok(dir) = open_here(&at, name, flags) {
             // A descriptor that was opened for its path alone cannot be changed; its entry in /proc leads to nothing
             // else.
             let own = format!("/proc/self/fd/{}", dir.as_raw_fd());
             chmodat(CWD, own.as_str(), Mode::RWXU, AtFlags::empty())?;
         }
-        opened = walk::open(&at, name);
+        opened = open_here(&at, name, read);
     }
     match opened {
         Ok(fd) => {
@@ -129,6 +157,7 @@ fn clear(dir: &OwnedFd, go_on: &mut dyn FnMut() -> bool) -> io::Result<Option<Ve
 mod tests {
     use rustix::fs::mkdirat;
 
+    use super::super::mounted::testing::Mounted;
     use super::*;
 
     #[test]
@@ -150,5 +179,28 @@ mod tests {
         remove_tree(&top).unwrap();
         remove_tree(&top).unwrap();
         assert!(!top.exists() && dir.path().join("outside").exists());
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_tree_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let precious = root.join("precious");
+        fs::create_dir_all(precious.join("deep")).unwrap();
+        fs::write(precious.join("gold"), "gold").unwrap();
+        let top = root.join("top");
+        fs::create_dir_all(top.join("a/mnt")).unwrap();
+        fs::create_dir_all(top.join("itself")).unwrap();
+        let Some(_bound) = Mounted::bind(&precious, &top.join("a/mnt")) else { return };
+        let Some(_own) = Mounted::bind(&precious, &top.join("itself")) else { return };
+        for tree in [top.clone(), top.join("a"), top.join("itself")] {
+            let error = remove_tree(&tree).unwrap_err().to_string();
+            assert!(error.contains("something is mounted at") && error.contains("unmount it first"), "{error}");
+            assert_eq!(fs::read_to_string(precious.join("gold")).unwrap(), "gold", "{}", tree.display());
+            assert!(precious.join("deep").exists());
+        }
+        // What lies inside of the mount is a tree like every other.
+        remove_tree(&top.join("a/mnt/deep")).unwrap();
+        assert!(!precious.join("deep").exists() && precious.join("gold").exists());
     }
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::io::Errno;
 
 /// Directories that are looked through, at most.
 const DIRECTORIES_MAX: usize = 200_000;
@@ -86,6 +87,37 @@ pub fn below(top: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
 pub fn open(at: impl rustix::fd::AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(openat(at, name, flags, Mode::empty())?)
+}
+
+/// Opens a directory by its path, links on the way followed.
+///
+/// # Errors
+/// What the system says.
+pub fn open_dir(path: &OsStr) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens an entry of a directory that lies in the same mount as the directory itself: a bind mount of the same file
+/// system is another one too.
+///
+/// # Errors
+/// [`io::ErrorKind::CrossesDevices`] for a mount point; else what the system says.
+pub fn open_here(at: impl AsFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+    match openat2(&at, name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+        // A kernel before 5.6, or a filter of calls that does not know this one.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let fd = openat(&at, name, flags, Mode::empty())?;
+            if mount_id(&fd)? == mount_id(&at)? { Ok(fd) } else { Err(Errno::XDEV.into()) }
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The number of the mount that a descriptor is in.
+fn mount_id(fd: impl AsFd) -> io::Result<u64> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
+    let id = info.lines().find_map(|l| l.strip_prefix("mnt_id:")).and_then(|id| id.trim().parse().ok());
+    id.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the system does not say in which mount a file is"))
 }
 
 /// What is in a directory, and of which kind.

@@ -150,6 +150,12 @@ async fn end_without(ctx: &Context, operation: OperationId, why: &str) {
     ctx.inbox.tell(Fact::OperationEnded { operation, end }).await;
 }
 
+/// Whether a command of an action has begun, in this reign or an earlier one.
+pub fn has_begun(ctx: &Context, action: ActionId, phase: OperationPhase, nth: usize) -> bool {
+    let dir = shim_dir("operation", &only(action, phase, nth).text(), 1);
+    dir.is_some_and(|dir| ctx.keeper.path(&dir).symlink_metadata().is_ok())
+}
+
 /// The one id of a command of an action: made of the action's, so that it is found again.
 fn only(action: ActionId, phase: OperationPhase, nth: usize) -> OperationId {
     let mut hash = Sha256::new();

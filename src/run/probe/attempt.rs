@@ -72,7 +72,7 @@ impl Attempt<'_> {
                 checks.push(Check::error("workspace", message, "make room in the data directory"));
             }
         }
-        if let Err(error) = std::fs::remove_dir_all(&dir) {
+        if let Err(error) = crate::environment::sandbox::tree::remove_tree(&dir) {
             tracing::warn!(%error, dir = %dir.display(), "the directory of a test cannot be removed");
         }
         checks

@@ -44,7 +44,7 @@ pub(super) async fn worktree(
     let home = ctx.operator.get("HOME").map(PathBuf::from);
     let parent_setting = config.workspace.parent.clone();
     let (repo_at, place, branch_at, home_at) = (repo.clone(), parent_setting.clone(), branch.clone(), home.clone());
-    let at = kept_at.clone();
+    let (at, data) = (kept_at.clone(), ctx.keeper.data.clone());
     let path = blocking(move || {
         if let Some(at) = at {
             return Ok(at);
@@ -52,6 +52,10 @@ pub(super) async fn worktree(
         let worktrees = inspect::worktrees(&repo_at).map_err(|e| e.to_string())?;
         let parent =
             parent::locate(Some(&place), &repo_at, &worktrees, home_at.as_deref()).map_err(|e| e.to_string())?;
+        if data.canonicalize().is_ok_and(|data| data == parent) {
+            let what = "set `parent` in [workspace] to a directory for worktrees alone";
+            return Err(format!("worktree parent {} is wharf's own data directory; {what}", parent.display()));
+        }
         Ok(parent.join(branch_at))
     })
     .await?;

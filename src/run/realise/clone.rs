@@ -9,6 +9,7 @@ use wharf_model::{Kind, OperationPhase, WorkspaceSource};
 
 use super::{Base, blocking};
 use crate::dispatch::perform::RunJob;
+use crate::environment::sandbox::tree;
 use crate::run::context::Context;
 use crate::run::operation;
 use crate::workspace::clone::{self, Standing};
@@ -87,11 +88,7 @@ async fn make(
 ) -> Result<(), String> {
     let made: PathBuf = clone::aside(aside, &job.run.id.text(), job.run.attempt);
     let mine = made.clone();
-    blocking(move || match std::fs::remove_dir_all(&mine) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(format!("cannot remove {}: {e}", mine.display())),
-        _ => Ok(()),
-    })
-    .await?;
+    blocking(move || tree::remove_tree(&mine).map_err(|e| format!("cannot remove {}: {e}", mine.display()))).await?;
     let command = asked(ctx, git(ctx, aside).clone_into(url, &made), limit);
     let cloned = operation::carry_out(ctx, job, PHASE, command).await;
     let (from, to, all) = (made, target.to_owned(), aside.to_owned());

@@ -52,6 +52,7 @@ pub(super) async fn realise(there: &There, request: RealiseAsk, watch: &Watch<'_
     let failed = |what: String, cause: String| Failed {
         message: format!("its workspace could not be made in {name}: {what}"),
         cause: Some(cause),
+        stands: None,
     };
     match watch.unless_stopped(asked).await {
         None => Err(format!("its workspace in {name} was not finished, since a stop was asked").into()),
@@ -94,11 +95,11 @@ pub(super) async fn provision(
         Answer::Done(target) => target,
         Answer::Refused { code, hint } => {
             let message = format!("no command can be run in {}: {hint}", there.name);
-            return Err(Failed { message, cause: Some(format!("{code}: {hint}")) });
+            return Err(Failed { message, cause: Some(format!("{code}: {hint}")), stands: None });
         }
         Answer::Unknown { evidence } => {
             let message = format!("no command could be run in {}: {evidence}", there.name);
-            return Err(Failed { message, cause: Some(evidence) });
+            return Err(Failed { message, cause: Some(evidence), stands: None });
         }
     };
     let shares = there.shares_files();

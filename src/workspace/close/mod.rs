@@ -11,12 +11,14 @@ pub(crate) mod repository;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use git2::{Oid, Repository};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use wharf_model::rules::close_check::{Found, Listed, Place};
+use wharf_model::rules::close_check::{Found, Listed, Place, is_made_again};
 use wharf_model::{ProjectId, WorkspaceId};
 
 use super::mark::PLAIN_FILE;
@@ -74,7 +76,7 @@ impl Default for Limits {
 pub fn look(ask: &LookAsk) -> Found {
     let until = Instant::now() + ask.limits.time;
     let mut found = nothing(Place::Ours);
-    match place::judge(&ask.path, ask.project, ask.workspace, &ask.never) {
+    match place::removable(&ask.path, ask.project, ask.workspace, &ask.never) {
         Ok(ours) => {
             let survey = look_inside(ask, &ours, until, &mut found);
             found.fingerprint = fingerprint(&found, Some(&survey));
@@ -97,6 +99,7 @@ fn nothing(place: Place) -> Found {
         conflicted: Listed::default(),
         untracked: Listed::default(),
         ignored: Listed::default(),
+        ignored_own: Listed::default(),
         stashed: Listed::default(),
         unpushed: Listed::default(),
         unmerged: None,
@@ -136,7 +139,9 @@ fn look_inside(ask: &LookAsk, ours: &Ours, until: Instant, found: &mut Found) ->
     let complete = survey.troubles.is_empty() && survey.unseen.is_empty();
     found.bytes = complete.then_some(survey.bytes);
     found.links_out = Listed::of(survey.links_out.iter().cloned());
-    found.ignored = Listed::of(survey.ignored_at_most_once().iter().map(|p| shown(p)));
+    let ignored: Vec<String> = survey.ignored_at_most_once().iter().map(|p| shown(p)).collect();
+    found.ignored_own = Listed::of(ignored.iter().filter(|path| !is_made_again(path)).cloned());
+    found.ignored = Listed::of(ignored);
     let own_mark = |path: &[u8]| ours.git.is_none() && path == PLAIN_FILE.as_bytes();
     // Without an index it is not known what is tracked.
     if indexed || ours.git.is_none() {
@@ -146,6 +151,7 @@ fn look_inside(ask: &LookAsk, ours: &Ours, until: Instant, found: &mut Found) ->
         new.sort_unstable();
         found.untracked = Listed::of(new.into_iter().map(shown));
     }
+    found.unknown.extend(unreadable(ours, &survey));
     let mut budget = ask.limits.repositories;
     look_at_nested(ask, ours, &survey, until, &mut budget, found);
     if let (Some(mut repo), Some(layout)) = (opened, &ours.git) {
@@ -164,6 +170,21 @@ fn look_inside(ask: &LookAsk, ours: &Ours, until: Instant, found: &mut Found) ->
     found.open = open.listed;
     found.unknown.extend(open.unknown);
     survey
+}
+
+/// Files that this user may not read: no snapshot can be made with them.
+fn unreadable(ours: &Ours, survey: &Survey) -> Option<String> {
+    // What everybody may read needs no question.
+    let doubtful = survey.items.iter().filter(|i| ours.git.is_some() && !i.link && i.stat.st_mode & 0o444 != 0o444);
+    let is_closed = |path: &Path| matches!(access(path, Access::READ_OK), Err(Errno::ACCESS | Errno::PERM));
+    let closed = doubtful.filter(|i| is_closed(&ours.path.join(OsStr::from_bytes(&i.path))));
+    let closed = Listed::of(closed.map(|i| shown(&i.path)));
+    let words = match closed.count {
+        0 => return None,
+        1 => "1 file cannot be read".to_owned(),
+        n => format!("{n} files cannot be read"),
+    };
+    Some(format!("{words}, so no snapshot can be made: {}", closed.names.join(", ")))
 }
 
 /// Looking at open files gets this much, however long the rest took.

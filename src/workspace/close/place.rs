@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use wharf_model::rules::close_check::Place;
 use wharf_model::{ProjectId, WorkspaceId};
 
+use crate::environment::sandbox::mounted;
 use crate::workspace::containment::resolve;
 use crate::workspace::inspect;
 use crate::workspace::mark::{self, Mark, WORKTREE_FILE};
 use crate::workspace::opening;
+use crate::workspace::presence;
 
 /// A directory that is ours.
 #[derive(Debug, Clone)]
@@ -90,6 +92,22 @@ pub(crate) fn judge(
     Ok(Ours { path: real, mark, inode: meta.ino(), mode: meta.mode() & 0o7777, git })
 }
 
+/// Judges a directory that is to be moved or removed: beside [`judge`], nothing may be mounted in it. What is mounted
+/// is somebody else's, and would be moved, and later removed, with it.
+pub(crate) fn removable(
+    path: &Path,
+    project: ProjectId,
+    workspace: WorkspaceId,
+    never: &[PathBuf],
+) -> Result<Ours, Box<Place>> {
+    let ours = judge(path, project, workspace, never)?;
+    match mounted::in_the_way(&ours.path) {
+        Ok(None) => Ok(ours),
+        Ok(Some(why)) => Err(Box::new(Place::NotOurs(why))),
+        Err(e) => Err(Box::new(Place::Unknown(format!("whether something is mounted in it: {e}")))),
+    }
+}
+
 /// Refuses a directory that is one of these, or that one of these lies in: by name after all links, and by number
 /// too, since a directory can be mounted twice.
 fn holds_none_of(real: &Path, meta: &fs::Metadata, never: &[PathBuf]) -> Result<(), Box<Place>> {
@@ -105,11 +123,30 @@ fn holds_none_of(real: &Path, meta: &fs::Metadata, never: &[PathBuf]) -> Result<
             return Err(Box::new(Place::NotOurs(format!("{} is a project's own checkout", real.display()))));
         }
         if resolved.starts_with(real) || resolved.ancestors().skip(1).any(same) {
+            match is_there(&resolved) {
+                Some(true) => {}
+                Some(false) => continue,
+                None => {
+                    let why = format!("whether it holds a project's checkout: {}", presence::untold(&resolved));
+                    return Err(Box::new(Place::Unknown(why)));
+                }
+            }
             let why = format!("{} holds {}, a project's own checkout", real.display(), resolved.display());
             return Err(Box::new(Place::NotOurs(why)));
         }
     }
     Ok(())
+}
+
+/// Whether a project's directory is there still; none where that cannot be told: the next directory on the way to it
+/// that is there is empty, and so may be where a disk belongs.
+fn is_there(kept: &Path) -> Option<bool> {
+    let not_there = |path: &Path| path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    if !not_there(kept) {
+        return Some(true);
+    }
+    let around = kept.ancestors().skip(1).find(|above| !not_there(above))?;
+    fs::read_dir(around).is_ok_and(|mut entries| entries.next().is_some()).then_some(false)
 }
 
 fn layout(real: &Path) -> Result<Layout, Box<Place>> {

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use wharf_model::{ProjectId, WorkspaceId};
 
 use super::{Record, held, record};
-use crate::environment::sandbox::tree;
+use crate::environment::sandbox::{mounted, tree};
 use crate::process::kill_point::kill_point;
+use crate::workspace::containment;
 use crate::workspace::keep_error::KeepError;
 use crate::workspace::lock::OUR_DIR;
 use crate::workspace::mark::{self, WORKTREE_FILE};
@@ -104,11 +105,11 @@ impl<'a> Pass<'a> {
 }
 
 /// Removes a directory of the trash for good, with its record, its worktree entry and the ref that held it. Never
-/// follows a link, and removes nothing that does not carry our mark. What is gone already is fine. Blocks the thread,
-/// so not for async tasks.
+/// follows a link, never crosses a mount point, and removes nothing that does not carry our mark. What is gone already is
+/// fine. Blocks the thread, so not for async tasks.
 ///
 /// # Errors
-/// A record that is damaged or of another workspace; what the system says.
+/// A record that is damaged or of another workspace; something that is mounted in it; what the system says.
 pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
     let Some(mut record) = record::read(&ask.trash_path)? else {
         return without_record(ask);
@@ -118,6 +119,10 @@ pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
     if there && !record.is_at(&record.trash_path)? {
         let why = "what lies there is another directory than the one that was moved".to_owned();
         return Err(KeepError::BadRecord { path: record::file(&ask.trash_path), why });
+    }
+    unmounted(&record.trash_path)?;
+    if let Some(parked) = record.parked() {
+        unmounted(&parked)?;
     }
     if !record.emptying {
         check_before_emptying(&record, there)?;
@@ -139,6 +144,15 @@ pub fn empty(ask: &EmptyAsk) -> Result<Emptied, KeepError> {
     }
     record::remove(&record.trash_path)?;
     Ok(pass.ends(true))
+}
+
+/// Before anything of it goes: what is mounted in it must be unmounted by whoever did that.
+fn unmounted(tree: &Path) -> Result<(), KeepError> {
+    let at = containment::resolve(tree)?;
+    match mounted::in_the_way(&at).map_err(KeepError::io("look for mounts in", &at))? {
+        Some(why) => Err(KeepError::Mounted { path: tree.to_owned(), why }),
+        None => Ok(()),
+    }
 }
 
 /// Somebody removed the record, and what it stood for with it: what the repository keeps of it goes too.
@@ -180,6 +194,9 @@ pub fn empty_entry(ask: &EntryAsk) -> Result<Emptied, KeepError> {
     }
     let mut pass = Pass::new(&ask.pass);
     let going = ask.place.with_extension(GOING);
+    for tree in [&ask.place, &going] {
+        unmounted(tree)?;
+    }
     if ask.place.symlink_metadata().is_ok() {
         check_entry(ask)?;
         fs::rename(&ask.place, &going).map_err(KeepError::io("move", &ask.place))?;

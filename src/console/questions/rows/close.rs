@@ -1,7 +1,7 @@
 //! The close check and what archiving would do, in the operator's words.
 
 use wharf_model::UnixMillis;
-use wharf_model::rules::close_check::{CloseEffect, CloseItem, CloseVerb, CloseVerdict, Level};
+use wharf_model::rules::close_check::{CloseEffect, CloseItem, CloseVerb, CloseVerdict, Level, WayBack};
 use wharf_ui::format::{self, Zone};
 use wharf_ui::glyph::Class;
 use wharf_ui::rows;
@@ -24,12 +24,19 @@ pub fn close_check(preview: &ArchivePreview, zone: Zone) -> rows::CloseCheck {
         items: check.items.iter().map(item).collect(),
         preview: Preview {
             lines: check.effects.iter().map(|e| effect(e, zone)).collect(),
-            note: "R brings everything back, u undoes within this session.".to_owned(),
+            note: note(check.way_back()),
             expect: preview.expect.clone(),
             at: preview.at,
             refused: preview.refused.clone(),
             args: fingerprint,
         },
+    }
+}
+
+fn note(back: WayBack) -> String {
+    match back {
+        WayBack::Everything => "R brings everything back, u undoes within this session.".to_owned(),
+        other => other.words("R"),
     }
 }
 

@@ -56,6 +56,9 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
             let when = row.closed_at.map_or_else(String::new, short);
             all.push(fact("rule", "it was archived", when));
             all.push(match (&row.trash_path, row.trash_until) {
+                (Some(_), Some(at)) if at <= of.now => {
+                    bad("kept until", format!("{}: its time is over", moment(at)), "it is being removed")
+                }
                 (Some(_), Some(at)) => fact("kept until", moment(at), "all of it, R brings it back"),
                 (Some(_), None) => fact("kept", "for ever: all of it is in the trash", "R brings it back"),
                 (None, _) if of.item.snapshots_kept > 0 => {
@@ -74,7 +77,7 @@ pub fn why(of: &Explained<'_>) -> Vec<Fact> {
         WorkspaceStatus::CleanupFailed => {
             let words = failure.clone().unwrap_or_else(|| "its directory could not be moved away".into());
             all.push(bad("failed", words, ""));
-            all.push(fact("", "Nothing of it is lost; x goes on where it stopped.", ""));
+            all.push(fact("", "wharf has removed nothing of it; x goes on where it stopped.", ""));
         }
         WorkspaceStatus::Missing => {
             all.push(bad("seen", failure.clone().unwrap_or_else(|| "its directory is not there".into()), ""));

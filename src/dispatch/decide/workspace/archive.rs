@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wharf_model::config::Retention;
-use wharf_model::rules::close_check::{AskedBy, CloseCheck, CloseRows, CloseVerdict, judge};
+use wharf_model::rules::close_check::{AskedBy, CloseCheck, CloseItem, CloseRows, CloseVerdict, judge};
 use wharf_model::rules::trash::{self, TrashItem, TrashKind};
 use wharf_model::{
     ActionId, ActionKind, ActionStatus, Kind, RequestId, RequestRow, ServiceRow, ServiceStatus, UnixMillis,
@@ -93,7 +93,10 @@ pub(super) fn begin(
         w.failure_reason = None;
         remember(w, KEY, serde_json::to_value(&memory).ok());
     });
-    let details = json!({ "asked": true, "verdict": check.verdict.as_str(), "warnings": check.warnings() });
+    let ignored = check.items.iter().find(|item| item.code == "ignored").map(CloseItem::line);
+    let details = json!({
+        "asked": true, "verdict": check.verdict.as_str(), "warnings": check.warnings(), "ignored": ignored,
+    });
     d.activity(actor, "workspace.archived", &about::workspace(workspace, None), Some(details));
     carry_on(d, workspace.id);
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use wharf_model::rules::trash;
 use wharf_model::{ProjectId, WorkspaceRow};
 
 use crate::dispatch::decide::Deciding;
@@ -19,25 +20,27 @@ pub(crate) type Stand<'a> = (&'a str, Option<&'a str>);
 /// Paths of workspaces below the old place of a project are those below the new one; others stay as they are.
 pub(crate) fn follow(d: &mut Deciding<'_, '_>, project: ProjectId, from: Stand<'_>, to: Stand<'_>) {
     let (from, to) = (root(from.0, from.1), root(to.0, to.1));
-    let moved = |path: &mut Option<String>| {
-        let below = path.as_deref().and_then(|p| Path::new(p).strip_prefix(from).ok());
-        let Some(new) = below.map(|below| if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) })
-        else {
-            return false;
-        };
-        // Both were text before.
-        *path = new.to_str().map(str::to_owned);
-        true
+    let now_at = |path: &str| -> Option<String> {
+        let below = Path::new(path).strip_prefix(from).ok()?;
+        let new = if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) };
+        new.to_str().map(str::to_owned)
     };
     let rows: Vec<WorkspaceRow> = d.state().workspaces.values().filter(|w| w.project_id == project).cloned().collect();
     for mut row in rows {
-        let paths = [&mut row.cwd, &mut row.repo_root, &mut row.provider_ref, &mut row.trash_path];
-        if paths.into_iter().fold(false, |any, path| moved(path) || any) {
+        let mut any = trash::relocate(&mut row, now_at);
+        for path in [&mut row.cwd, &mut row.repo_root, &mut row.provider_ref] {
+            if let Some(new) = path.as_deref().and_then(now_at) {
+                *path = Some(new);
+                any = true;
+            }
+        }
+        if any {
             d.tx.update::<WorkspaceRow>(row.id, |w| {
                 w.cwd.clone_from(&row.cwd);
                 w.repo_root.clone_from(&row.repo_root);
                 w.provider_ref.clone_from(&row.provider_ref);
                 w.trash_path.clone_from(&row.trash_path);
+                w.trash_more.clone_from(&row.trash_more);
             });
         }
     }

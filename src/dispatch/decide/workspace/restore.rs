@@ -10,7 +10,7 @@ use wharf_model::{
 
 use super::rows::{Restoring, gather, is_at, named, remember, remembered};
 use super::snapshot::request_of;
-use super::trash::is_going;
+use super::trash::going;
 use crate::dispatch::decide::{Deciding, about, is_open, release, request};
 use crate::dispatch::input::{Actor, Prepared, Refusal, RestoredWorkspace};
 
@@ -116,8 +116,13 @@ fn source(
     let last = workspace.trash_path.as_ref().filter(|_| workspace.status == WorkspaceStatus::Archived);
     let from_trash = trash.map(|item| item.place).or_else(|| last.filter(|_| asked.is_none()).cloned());
     if let Some(place) = from_trash {
-        if is_going(d.state(), &place) {
-            return refuse(format!("the trash of {number} is just being emptied: {place} does not come back"));
+        if let Some(emptying) = going(d.state(), &place) {
+            return refuse(match &emptying.last_error {
+                Some(why) => format!(
+                    "its time is over, and the trash of {number} could not be emptied: {why}; that is tried again, so name a snapshot instead"
+                ),
+                None => format!("the trash of {number} is just being emptied: {place} does not come back"),
+            });
         }
         return match workspace.status {
             WorkspaceStatus::Archived => Ok(From::Trash(place)),

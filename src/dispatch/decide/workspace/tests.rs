@@ -400,6 +400,18 @@ fn the_trash_is_emptied_once_its_time_is_over_and_not_while_it_is_needed() {
     let refused = ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
     assert!(refused.error.unwrap().contains("just being emptied"));
     assert!(bench.state.workspaces[&id].trash_path.is_some(), "the row says so once it is gone");
+    // Something is mounted in it: who asked is told, and who asks again does not wait for the hour.
+    let error = "something is mounted at /w/.trash/x/mnt: unmount it first".to_owned();
+    for _ in 0..9 {
+        bench.fact(Fact::ActionFailed { action, error: error.clone() });
+    }
+    let first = &bench.state.requests[&row.id];
+    assert!(first.status == RequestStatus::Failed && first.error.as_deref().unwrap().contains(&error), "{first:?}");
+    let refused = ask(&mut bench, "workspace.restore", id, json!({}), Prepared::Kept(kept()));
+    assert!(refused.error.unwrap().contains("could not be emptied: something is mounted at"));
+    let row = gc(&mut bench);
+    assert_eq!(row.result.as_ref().unwrap()["kept"].as_array().unwrap().len(), 1, "it is tried at once");
+    assert_eq!(bench.state.actions[&action].status, ActionStatus::Performing);
     bench.fact(Fact::TrashEmptied { action });
     assert_eq!(bench.state.workspaces[&id].trash_path, None);
     assert_eq!(bench.state.requests[&row.id].status, RequestStatus::Done);

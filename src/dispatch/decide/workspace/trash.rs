@@ -9,6 +9,7 @@ use wharf_model::{
 };
 
 use super::rows::open_actions;
+use crate::dispatch::decide::sweep::is_late;
 use crate::dispatch::decide::{Deciding, is_open};
 use crate::dispatch::input::{GcKept, KeptOf};
 
@@ -25,16 +26,30 @@ fn begin(d: &mut Deciding<'_, '_>, row: &RequestRow, kept: &GcKept) -> Option<Va
         KeptOf::Trash(id) => {
             let workspace = d.tx.get::<WorkspaceRow>(id)?;
             let item = trash::items(workspace).into_iter().find(|item| item.place == kept.place && item.is_due(now))?;
-            if is_going(d.state(), &item.place) || is_needed(d.state(), id, &item.place) {
-                return None;
+            let told = json!({ "entity": "trash", "id": id.text(), "number": kept.number, "place": kept.place,
+                "what": item.kind.as_str(), "bytes": kept.bytes });
+            match going(d.state(), &item.place).map(|a| (a.id, is_late(a))) {
+                None if is_needed(d.state(), id, &item.place) => return None,
+                None => {}
+                // It could not be emptied, and waits for its next hour: whoever asks now is told how it goes.
+                Some((emptying, true)) => {
+                    d.tx.update::<ActionRow>(emptying, |a| {
+                        a.status = ActionStatus::Performing;
+                        a.next_try_at = None;
+                        if let Some(Value::Object(args)) = &mut a.args {
+                            args.insert("request".into(), json!(request));
+                        }
+                    });
+                    return Some(told);
+                }
+                Some(_) => return None,
             }
             let args = json!({
                 "place": item.place, "repo": kept.repo, "request": request, "workspace": id.text(),
                 "what": item.kind.as_str(),
             });
             d.intend(ActionKind::EmptyTrash, "trash", item.name(), 1, None, Some(args));
-            return Some(json!({ "entity": "trash", "id": id.text(), "number": kept.number, "place": kept.place,
-                "what": item.kind.as_str(), "bytes": kept.bytes }));
+            return Some(told);
         }
         KeptOf::Snapshot(id) => {
             let row = d.tx.get::<SnapshotRow>(id)?;
@@ -59,10 +74,10 @@ fn place_of<'a>(action: &'a ActionRow, key: &str) -> Option<&'a str> {
     action.args.as_ref()?.get(key)?.as_str()
 }
 
-/// Whether what lies at a place of a trash is just being removed for good.
-pub(super) fn is_going(state: &State, place: &str) -> bool {
+/// What removes for good what lies at a place of a trash, if that is under way.
+pub(super) fn going<'s>(state: &'s State, place: &str) -> Option<&'s ActionRow> {
     let empties = |a: &&ActionRow| a.kind == ActionKind::EmptyTrash && is_open(a.status);
-    state.actions.values().filter(empties).any(|a| place_of(a, "place") == Some(place))
+    state.actions.values().filter(empties).find(|a| place_of(a, "place") == Some(place))
 }
 
 /// Whether it is just being brought back.

@@ -136,7 +136,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _left = std::fs::remove_dir_all(&self.0);
+        let _left = crate::environment::sandbox::tree::remove_tree(&self.0);
     }
 }
 

@@ -4,11 +4,15 @@
 //! judged by one pure rule, for the preview and for the acceptance alike.
 
 mod judge;
+mod made_again;
 mod rows;
 
 use serde::{Deserialize, Serialize};
 
-pub use judge::{AskedBy, CloseCheck, CloseEffect, CloseItem, ClosePlan, CloseVerb, CloseVerdict, Level, judge};
+pub use judge::{
+    AskedBy, CloseCheck, CloseEffect, CloseItem, ClosePlan, CloseVerb, CloseVerdict, Level, WayBack, judge,
+};
+pub use made_again::is_made_again;
 pub use rows::{CloseCommand, CloseRows, is_of, is_shared, root};
 
 /// Most names kept of one list: the rest is a count.
@@ -80,6 +84,9 @@ pub struct Found {
     pub untracked: Listed,
     /// Paths that git ignores; a directory of which everything is ignored counts once.
     pub ignored: Listed,
+    /// Those of them that no tool plainly makes again: see [`is_made_again`].
+    #[serde(default)]
+    pub ignored_own: Listed,
     /// Stashes made on this branch.
     pub stashed: Listed,
     /// Commits of HEAD that no remote branch has.

@@ -95,6 +95,24 @@ pub fn forget(row: &mut WorkspaceRow, place: &str) {
     set_more(row, &all);
 }
 
+/// Each place that has another one now gets that; says whether one had.
+pub fn relocate(row: &mut WorkspaceRow, now_at: impl Fn(&str) -> Option<String>) -> bool {
+    let mut any = false;
+    let mut follow = |place: &mut String| {
+        if let Some(new) = now_at(place) {
+            *place = new;
+            any = true;
+        }
+    };
+    if let Some(place) = &mut row.trash_path {
+        follow(place);
+    }
+    let mut all = more(row);
+    all.iter_mut().for_each(|item| follow(&mut item.place));
+    set_more(row, &all);
+    any
+}
+
 /// What the last archive left is that no more, and is kept for as long as it was to be.
 pub fn set_aside(row: &mut WorkspaceRow) {
     if let Some(before) = last(row) {

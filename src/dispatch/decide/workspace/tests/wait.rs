@@ -175,7 +175,7 @@ fn what_the_executor_says_that_came_too_early_ends_nothing() {
     comes_to(&mut bench, run, id);
     assert_eq!(bench.state.actions[&action].status, ActionStatus::Superseded);
     let message = "the run waits for it".to_owned();
-    let failed = Fact::WorkspaceFailed { action, run, attempt: 1, message, cause: None };
+    let failed = Fact::WorkspaceFailed { action, run, attempt: 1, message, cause: None, stands: None };
     bench.fact(failed.clone());
     assert_eq!(bench.status(run), RunStatus::Running);
     // Nor once another one is at it, and the action has left memory as it does with each commit.

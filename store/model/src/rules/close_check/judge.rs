@@ -114,7 +114,7 @@ pub struct ClosePlan {
     pub snapshot_until: Option<UnixMillis>,
     /// Until when the directory is kept in the trash; none keeps it for ever.
     pub trash_until: Option<UnixMillis>,
-    /// Commands that are run first, in their order, each with its limit.
+    /// Commands that are run once the snapshot is made, in their order, each with its limit.
     pub commands: Vec<(String, u64)>,
     /// Why there are commands that are not run.
     pub not_run: Option<String>,
@@ -126,6 +126,39 @@ pub struct ClosePlan {
     pub branch_is_ours: bool,
     /// What the branch began at: `main`.
     pub base: Option<String>,
+}
+
+/// What can be had back of a workspace that is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    /// All of it is in the trash, as it was.
+    Everything,
+    /// Its commands run first: what git keeps is in the snapshot, of the rest what they leave.
+    BeforeCommands,
+    /// Its commands run first, and nothing keeps what they remove.
+    AfterCommands,
+    /// There is no directory: only what an earlier snapshot has.
+    OlderSnapshot,
+}
+
+impl WayBack {
+    /// In words; `how` is what brings it back: a command, a key.
+    pub fn words(self, how: &str) -> String {
+        match self {
+            Self::Everything => format!("{how} brings everything back."),
+            Self::BeforeCommands => format!(
+                "{how} brings back what its commands leave, and the snapshot what they change or remove; nothing keeps ignored files that they remove."
+            ),
+            Self::AfterCommands => {
+                format!("{how} brings back what its commands leave; nothing keeps what they remove.")
+            }
+            Self::OlderSnapshot => {
+                format!(
+                    "Nothing of its files is kept now; {how} brings back what an earlier snapshot has, if there is one."
+                )
+            }
+        }
+    }
 }
 
 /// The close check of one workspace at one moment.
@@ -150,6 +183,21 @@ impl CloseCheck {
     /// What is warned of, in one line; empty when there is nothing.
     pub fn warnings(&self) -> String {
         self.of(Level::Warning)
+    }
+
+    /// What can be had back once it is archived.
+    pub fn way_back(&self) -> WayBack {
+        let does = |verb| self.effects.iter().any(|e| e.verb == verb);
+        let snapshot = self.effects.iter().any(|e| e.verb == CloseVerb::Keeps && e.words.contains(" as snapshot "));
+        if self.items.iter().any(|i| i.code == "gone") {
+            WayBack::OlderSnapshot
+        } else if !does(CloseVerb::Runs) {
+            WayBack::Everything
+        } else if snapshot {
+            WayBack::BeforeCommands
+        } else {
+            WayBack::AfterCommands
+        }
     }
 
     fn of(&self, level: Level) -> String {
@@ -228,6 +276,23 @@ impl Items {
         }
     }
 
+    /// No snapshot has what git ignores, and nobody reads what the reaper is going to do: what may be somebody's only
+    /// copy is left to an operator.
+    const fn ignored(&self, found: &Found) -> Level {
+        match self.asked {
+            AskedBy::Reaper if !found.ignored_own.is_empty() => Level::Warning,
+            _ => Level::Fine,
+        }
+    }
+
+    /// What is named of it: what stands in the reaper's way.
+    const fn ignored_shown<'f>(&self, found: &'f Found) -> &'f Listed {
+        match self.asked {
+            AskedBy::Reaper if !found.ignored_own.is_empty() => &found.ignored_own,
+            _ => &found.ignored,
+        }
+    }
+
     /// Runs, services, operations, leases, issues and open files.
     fn around(&mut self, found: &Found, around: &Around) {
         let quiet = around.live_runs.is_empty()
@@ -294,7 +359,7 @@ impl Items {
                 "submodule with work of its own",
                 "submodules with work of their own",
             ),
-            (Fine, "ignored", &found.ignored, "ignored", "ignored"),
+            (self.ignored(found), "ignored", self.ignored_shown(found), "ignored", "ignored"),
             (Fine, "links_out", &found.links_out, "link that leads out of it", "links that lead out of it"),
         ];
         for (level, code, listed, one, many) in kinds {
@@ -356,15 +421,17 @@ fn effects(found: &Found, around: &Around, plan: &ClosePlan) -> Vec<CloseEffect>
                 let words = format!("{what} as snapshot {}", plan.snapshot);
                 all.push(CloseEffect { until: plan.snapshot_until, ..effect(CloseVerb::Keeps, words) });
             }
+            // They may remove what no snapshot has.
+            let left = if plan.commands.is_empty() { "" } else { "what these leave of " };
+            all.extend(commands);
             match plan.trash_until {
-                None => all.push(effect(CloseVerb::Keeps, "its files: they stay in the trash".to_owned())),
+                None => all.push(effect(CloseVerb::Keeps, format!("{left}its files: they stay in the trash"))),
                 Some(_) if !found.ignored.is_empty() => {
-                    let keeps = effect(CloseVerb::Keeps, "the ignored files in the trash".to_owned());
+                    let keeps = effect(CloseVerb::Keeps, format!("{left}the ignored files in the trash"));
                     all.push(CloseEffect { until: plan.trash_until, ..keeps });
                 }
                 Some(_) => {}
             }
-            all.extend(commands);
             let what = if plan.is_worktree { "the worktree" } else { "the directory" };
             let removes = effect(CloseVerb::Removes, what.to_owned());
             all.push(CloseEffect { bytes: found.bytes, until: plan.trash_until, ..removes });

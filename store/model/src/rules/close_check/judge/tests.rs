@@ -10,6 +10,7 @@ fn found() -> Found {
         conflicted: Listed::default(),
         untracked: Listed::default(),
         ignored: Listed::default(),
+        ignored_own: Listed::default(),
         stashed: Listed::default(),
         unpushed: Listed::default(),
         unmerged: Some(Listed::default()),
@@ -71,6 +72,12 @@ fn each_finding_has_its_level_for_the_operator_and_for_the_reaper() {
         ("nested", |f, _| f.nested = names(&["vendor/x"]), Warnings, Warnings),
         ("submodules", |f, _| f.submodules = names(&["lib"]), Warnings, Warnings),
         ("ignored", |f, _| f.ignored = names(&["target/"]), Clean, Clean),
+        (
+            "ignored",
+            |f, _| (f.ignored, f.ignored_own) = (names(&["target/", ".env"]), names(&[".env"])),
+            Clean,
+            Warnings,
+        ),
         ("links_out", |f, _| f.links_out = names(&["data"]), Clean, Clean),
         ("unmerged", |f, _| f.unmerged = Some(names(&["b7710de"])), Warnings, Warnings),
         ("unmerged_unknown", |f, _| f.unmerged = None, Warnings, Blocked),
@@ -156,9 +163,37 @@ fn what_no_snapshot_has_is_not_said_to_be_in_it() {
     assert_eq!(keeps(&one, &plan), [("all of it as snapshot W-7.3".to_owned(), at(30))]);
     one.ignored = names(&["target"]);
     let but = ("all but ignored files as snapshot W-7.3".to_owned(), at(30));
+    let left = "what these leave of the ignored files in the trash".to_owned();
+    assert_eq!(keeps(&one, &plan), [but.clone(), (left, at(7))]);
+    plan.commands.clear();
     assert_eq!(keeps(&one, &plan), [but.clone(), ("the ignored files in the trash".to_owned(), at(7))]);
     plan.trash_until = None;
     assert_eq!(keeps(&one, &plan), [but, ("its files: they stay in the trash".to_owned(), None)]);
+}
+
+#[test]
+fn no_more_is_promised_than_what_can_be_had_back() {
+    let back = |found: &Found, plan: &ClosePlan| judge(found, &Around::default(), plan, AskedBy::Operator).way_back();
+    let quiet = ClosePlan { commands: Vec::new(), ..plan() };
+    assert_eq!(back(&found(), &quiet), WayBack::Everything);
+    assert_eq!(back(&found(), &plan()), WayBack::BeforeCommands);
+    assert_eq!(back(&Found { head: None, ..found() }, &plan()), WayBack::AfterCommands);
+    assert_eq!(back(&Found { place: Place::Gone, ..found() }, &plan()), WayBack::OlderSnapshot);
+}
+
+#[test]
+fn the_snapshot_is_made_before_any_command_runs() {
+    let mut one = found();
+    one.ignored = names(&[".env"]);
+    let check = judge(&one, &Around::default(), &plan(), AskedBy::Operator);
+    let effects: Vec<(&str, &str)> = check.effects.iter().map(|e| (e.verb.word(), e.words.as_str())).take(4).collect();
+    let expected = [
+        ("keeps", "all but ignored files as snapshot W-7.3"),
+        ("runs", "./scripts/teardown.sh"),
+        ("keeps", "what these leave of the ignored files in the trash"),
+        ("removes", "the worktree"),
+    ];
+    assert_eq!(effects, expected);
 }
 
 #[test]

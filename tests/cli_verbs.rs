@@ -225,7 +225,7 @@ fn every_command_says_what_it_is_for_with_an_example() {
         .filter_map(|l| l.split_whitespace().next())
         .collect();
     assert!(commands.len() > 20, "{help}");
-    let groups = ["lease", "env", "plugin", "service", "workspace", "issue", "project", "config"];
+    let groups = ["lease", "env", "plugin", "service", "workspace", "issue", "project", "config", "agent"];
     let grouped = ["lease release"];
     let services = ["start", "stop", "restart", "desired", "show", "why", "logs"].map(|verb| format!("service {verb}"));
     let workspaces = ["show", "archive", "snapshot", "restore", "job"].map(|verb| format!("workspace {verb}"));
@@ -233,7 +233,15 @@ fn every_command_says_what_it_is_for_with_an_example() {
     let leases = ["force-release", "destroy", "extend", "retain", "retry-cleanup"].map(|verb| format!("lease {verb}"));
     let env =
         ["list", "show", "add", "edit", "archive", "restore", "delete", "probe", "test"].map(|v| format!("env {v}"));
-    let more = ["plugin check", "issue new", "project add", "config check", "config show", "config accept"];
+    let more = [
+        "agent reset-session",
+        "plugin check",
+        "issue new",
+        "project add",
+        "config check",
+        "config show",
+        "config accept",
+    ];
     assert_eq!(place.wharf(&["help"]).expect(0).out, help, "what one types first shows the same");
     let commands = commands.into_iter().filter(|c| *c != "help");
     let all = commands.filter(|c| !groups.contains(c)).chain(grouped).chain(more);

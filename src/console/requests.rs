@@ -297,7 +297,7 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
         "environment.restore" => "in use again".to_owned(),
         "environment.delete" => "deleted".to_owned(),
         "service.start" | "service.restart" => "running".to_owned(),
-        "service.stop" => "stopped".to_owned(),
+        "service.stop" | "workspace.stop_job" => "stopped".to_owned(),
         "service.set_desired" => "written down; it is brought there".to_owned(),
         "config.accept" => "accepted".to_owned(),
         "workspace.snapshot" => match text("snapshot") {
@@ -308,7 +308,6 @@ fn done(kind: &str, row: &RequestRow, run: Option<&RunLine>) -> String {
             let is = text("snapshot").map_or_else(|| "is back".to_owned(), |name| format!("is as {name} was"));
             std::iter::once(is).chain(notes(row)).collect::<Vec<_>>().join("; ")
         }
-        "workspace.stop_job" => "stopped".to_owned(),
         "workspace.reap" => reaped(row),
         "issue.update" => match (row.result.as_ref().and_then(|r| r["changed"].as_object()), text("workspace")) {
             (Some(changed), None) if changed.is_empty() => "it is so already".to_owned(),

@@ -44,7 +44,7 @@ struct State {
     shown: Vec<Start>,
     /// The starts that were measured last, and when.
     measured: Vec<Start>,
-    samples: HashMap<Start, Sample>,
+    samples: BTreeMap<Start, Sample>,
     figures: HashMap<Start, ServiceFigures>,
     measured_at: Option<Instant>,
     ports: Vec<ServicePort>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use wharf_model::config::{CommandLine, JobConfig, ProjectConfig};
+use wharf_model::config::{CommandLine, JobConfig, ProjectConfig, show_duration};
 use wharf_model::rules::running_job;
 use wharf_model::shim::{LogSpec, ShimKind, Spec, StartMessage, StdinMode};
 use wharf_model::{ActionRow, OperationId, OperationStatus};
@@ -47,7 +47,7 @@ pub async fn run(ctx: &Context, action: &ActionRow, job: &WorkspaceJob) -> Fact 
         return Fact::ActionDone { action: action.id };
     }
     let shown = config.command.shown();
-    let limit = config.timeout_ms.map_or_else(|| "its limit".to_owned(), |ms| format!("{ms} ms"));
+    let limit = config.timeout_ms.map_or_else(|| "its limit".to_owned(), show_duration);
     let (its, ctx_at) = (job.clone(), ctx.clone());
     let build = move || build(&ctx_at, &its, id, &config);
     // How it ended stands in its operation; whoever asked reads that.

@@ -1,6 +1,6 @@
 //! What the processes of services take: processor and memory, each start found by the directory of its shim.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub type Start = (ServiceId, u32);
 ///
 /// # Errors
 /// What the kernel says when processes cannot be read.
-pub fn samples(data: &Path, starts: &[Start]) -> io::Result<HashMap<Start, Sample>> {
+pub fn samples(data: &Path, starts: &[Start]) -> io::Result<BTreeMap<Start, Sample>> {
     let processes = Processes::look()?;
     let sample = |start: &Start| {
         let dir = shim_dir("service", &start.0.text(), start.1)?;
@@ -27,26 +27,26 @@ pub fn samples(data: &Path, starts: &[Start]) -> io::Result<HashMap<Start, Sampl
 }
 
 /// What they take now, with the processor time of what lies between two looks.
-pub fn usages(before: &HashMap<Start, Sample>, now: &HashMap<Start, Sample>) -> HashMap<Start, Usage> {
+pub fn usages(before: &BTreeMap<Start, Sample>, now: &BTreeMap<Start, Sample>) -> BTreeMap<Start, Usage> {
     now.iter().map(|(start, sample)| (*start, between(before.get(start), sample))).collect()
 }
 
 /// Looks twice, with a pause between, since one look tells no processor. Nothing to look at takes no time; what
 /// cannot be looked at is not known, which is not nothing.
-pub fn measure(data: &Path, starts: &[Start], pause: Duration) -> HashMap<ServiceId, Usage> {
+pub fn measure(data: &Path, starts: &[Start], pause: Duration) -> BTreeMap<ServiceId, Usage> {
     let look = || match samples(data, starts) {
         Ok(found) => found,
         Err(error) => {
             tracing::debug!(%error, "processes cannot be read; services are not measured");
-            HashMap::new()
+            BTreeMap::new()
         }
     };
     if starts.is_empty() {
-        return HashMap::new();
+        return BTreeMap::new();
     }
     let before = look();
     if before.is_empty() {
-        return HashMap::new();
+        return BTreeMap::new();
     }
     std::thread::sleep(pause);
     usages(&before, &look()).into_iter().map(|(start, usage)| (start.0, usage)).collect()
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn a_start_seen_once_has_memory_and_no_processor() {
         let start = |n: u128| (ServiceId(uuid::Uuid::from_u128(n)), 1);
-        let before = HashMap::from([(start(1), sample(1_000, 100, 7)), (start(3), sample(1_000, 100, 9))]);
-        let now = HashMap::from([(start(1), sample(1_500, 350, 7)), (start(2), sample(1_500, 400, 8))]);
+        let before = BTreeMap::from([(start(1), sample(1_000, 100, 7)), (start(3), sample(1_000, 100, 9))]);
+        let now = BTreeMap::from([(start(1), sample(1_500, 350, 7)), (start(2), sample(1_500, 400, 8))]);
         let usages = usages(&before, &now);
         assert_eq!(usages[&start(1)].cpu_permille, Some(500));
         assert_eq!((usages[&start(2)].cpu_permille, usages[&start(2)].memory_bytes), (None, 1 << 20));

@@ -117,13 +117,13 @@ fn between(around: &Around<'_>, why: &mut Why) {
     let at = waits["asked_at"].as_i64().map(|at| format!("at {}", UnixMillis(at).rfc3339())).unwrap_or_default();
     let since = waits["asked_by"].as_str().map_or_else(String::new, |by| format!(", since {by} asked for that"));
     why.verdict = format!("{} WAITS for {workspace} to be {until}{since}.", number(around.detail));
-    why.rule = match until {
+    let rule = match until {
         "archived" => {
             "it goes on by itself then, in a workspace of its own; in this one where that could not be archived"
         }
         _ => "it goes on by itself then, in this workspace; in one of its own where that could not be brought back",
-    }
-    .to_owned();
+    };
+    rule.clone_into(&mut why.rule);
     why.since = waits["since"].as_i64().map(UnixMillis).or(why.since);
     why.evidence.push(Line::new("waits for", format!("{workspace} to be {until}"), at));
     why.evidence.push(Line::new("directory", text("place"), "where this run is to work"));

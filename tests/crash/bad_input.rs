@@ -103,7 +103,7 @@ fn cases() -> Vec<Case> {
             config: format!("[workspace]\nprovision = \"sleep 60\"\ntimeout = \"300ms\"\n{works}"),
             site: Site::git,
             code: "workspace_realization_failed",
-            words: &["took longer than 300 ms"],
+            words: &["took longer than 300ms"],
         },
         Case {
             name: "a branch that is checked out elsewhere",

@@ -446,7 +446,7 @@ fn a_job_that_was_asked_to_stop_ends_whenever_its_orchestrator_dies() {
 
 #[test]
 fn a_run_that_waits_for_an_archive_goes_on_whenever_its_orchestrator_dies() {
-    for point in ["workspace.snapshot_committed", "workspace.removed", "workspace.remove_committed"] {
+    for point in ["workspace.commands_run", "workspace.removed", "workspace.remove_committed"] {
         // Both come to the worktree of one branch.
         let slow = "echo $$ >> $ROOT/cleanups; read line < $ROOT/gate";
         let config = config().replace("echo $$ >> $ROOT/cleanups", slow);

@@ -211,8 +211,9 @@ fn on_the_port_board_verbs_act_on_the_port_under_the_cursor() {
     bench.keys("x");
     let Some(Overlay::Confirm(confirm)) = &bench.app.overlay else { panic!("{}", bench.text()) };
     assert_eq!(confirm.title, "Stop S-15");
+    // What is copied there is the port itself.
     bench.keys("Esc Y n");
-    assert!(bench.effects.contains(&Effect::Copy("S-15".into())), "{:?}", bench.effects);
+    assert!(bench.effects.contains(&Effect::Copy("3007".into())), "{:?}", bench.effects);
     bench.keys("o");
     assert!(bench.effects.contains(&Effect::OpenUrl("http://localhost:3007".into())), "{:?}", bench.effects);
     bench.keys("R");

@@ -1,6 +1,6 @@
 //! `wharf services`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wharf_model::filter::{Field, Status};
@@ -119,7 +119,7 @@ fn restarts(service: &ServiceRow) -> String {
 }
 
 /// What the processes of these take.
-pub fn measure(context: &Context, rows: &[ServiceItem]) -> HashMap<ServiceId, Usage> {
+pub fn measure(context: &Context, rows: &[ServiceItem]) -> BTreeMap<ServiceId, Usage> {
     let starts: Vec<Start> =
         rows.iter().map(|r| &r.service).filter(|s| s.status.is_open()).map(|s| (s.id, s.generation)).collect();
     figures::measure(&context.data, &starts, MEASURED)

@@ -16,8 +16,6 @@ use crate::config::text;
 pub(in crate::config) struct Taken {
     name: String,
     name_at: Option<Range<usize>>,
-    port: Option<(u16, Range<usize>)>,
-    is_off: bool,
 }
 
 /// Whether a port's variable would stand before one that the process needs for something else.
@@ -59,32 +57,14 @@ pub(super) fn check(reader: &mut Reader<'_>, section: &Section<'_, '_>, service:
 
 /// What this service takes.
 pub(super) fn taken(section: &Section<'_, '_>, service: &ServiceConfig) -> Taken {
-    let port = match service.port {
-        Port::Fixed { port, .. } => section.value("port").map(|value| (port, value.span())),
-        Port::None | Port::Auto { .. } => None,
-    };
-    Taken {
-        name: service.name.clone(),
-        name_at: section.value("name").map(toml::Spanned::span),
-        port,
-        is_off: service.disabled.is_some(),
-    }
+    Taken { name: service.name.clone(), name_at: section.value("name").map(toml::Spanned::span) }
 }
 
-/// Reports what two services of a file both take.
+/// Reports what two services of a file both take. One port may be that of several: they stand for each other, and whoever
+/// comes second is told who has it.
 pub(in crate::config) fn check_all(reader: &mut Reader<'_>, all: &[Taken]) {
-    let (mut ports, mut variables) = (BTreeMap::new(), BTreeMap::new());
+    let mut variables = BTreeMap::new();
     for taken in all {
-        // One that is switched off is not started, so it may stand for the other.
-        if let Some((port, at)) = taken.port.as_ref().filter(|_| !taken.is_off) {
-            match ports.get(port) {
-                Some(first) => {
-                    let message = format!("port {port} is the one of service {first:?} already");
-                    reader.wrong(at.clone(), message, "expected another port, or \"auto\"");
-                }
-                None => drop(ports.insert(*port, taken.name.clone())),
-            }
-        }
         let Some(at) = &taken.name_at else { continue };
         let variable = format!("WHARF_SERVICE_{}_URL", variable_part(&taken.name));
         match variables.get(&variable) {

@@ -69,7 +69,7 @@ pub(crate) fn stop(
             hurry(d, ActionKind::SpawnShim, &id.text());
         }
         Some(Step::Realise) if waits_for_retry(d, id) || workspace::waits(d.state(), id) => {
-            finish::conclude_stopped(d, id)
+            finish::conclude_stopped(d, id);
         }
         Some(Step::Realise) => stop_operations(d, id, grace, reason.as_str()),
         Some(Step::Target) => {

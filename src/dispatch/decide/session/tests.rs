@@ -364,12 +364,12 @@ fn whoever_follows_a_session_into_a_worktree_is_a_guest_there() {
     assert_eq!(detail["session"], json!({ "id": "s-1", "cwd": there.cwd, "said_by": "R-2" }));
     end(&mut bench, follower);
     assert_eq!(bench.state.workspaces[&id].status, WorkspaceStatus::Idle);
-    // While it is being archived nobody comes, and the way out is said.
+    // While it is being archived nobody comes: a follower waits for the end of that.
     bench.state.workspaces.get_mut(&id).unwrap().status = WorkspaceStatus::Archiving;
     let late = bench.start("plain", None);
     plan(&mut bench, late, &there);
-    let error = bench.run(late).error.clone().unwrap();
-    assert!(error.contains("W-1 is being archived") && error.contains("wharf agent reset-session plain"), "{error}");
+    let detail = bench.state.steps[&StepId(late, Step::Realise)].detail.clone().unwrap();
+    assert_eq!((&detail["waits_for"]["workspace"], bench.run(late).workspace_id), (&json!("W-1"), None), "{detail}");
 }
 
 #[test]

@@ -108,7 +108,9 @@ pub fn relocate(row: &mut WorkspaceRow, now_at: impl Fn(&str) -> Option<String>)
         follow(place);
     }
     let mut all = more(row);
-    all.iter_mut().for_each(|item| follow(&mut item.place));
+    for item in &mut all {
+        follow(&mut item.place);
+    }
     set_more(row, &all);
     any
 }

@@ -42,6 +42,10 @@ fn an_issue_is_changed_and_its_workspace_follows() {
         .map(|w| (w["number"].as_str().unwrap(), w["status"].as_str().unwrap()))
         .collect();
     assert_eq!(states, [("W-2", "idle"), ("W-1", "idle")]);
+    let shown = place.wharf(&["show", "SHOP-1"]).expect(0).out;
+    for words in ["workspace    W-2", "environment  Local", "branch       fix/{{slug}}", "provision    true"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
     let none = place.wharf(&["issue", "set", "SHOP-1", "--branch", "none"]).expect(0);
     assert!(none.err.contains("branch: fix/{{slug}} → none"), "{none:?}");
     let same = place.wharf(&["issue", "set", "SHOP-1", "--priority", "high"]).expect(0);

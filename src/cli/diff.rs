@@ -67,7 +67,16 @@ fn asked(reader: &Reader, args: &DiffArgs) -> Result<(Asked, Vec<Vec<u8>>)> {
     let found = reader.resolve(&named, None)?;
     let mut rest = args.rest.as_slice();
     let asked = match found.kind {
-        EntityKind::Workspace => Asked::Workspace(WorkspaceId(found.id)),
+        EntityKind::Workspace => {
+            if let Some(second) = rest.first().filter(|t| matches!(t.parse(), Ok(Named::Number(..)))) {
+                let words =
+                    format!("{} can be laid beside nothing: only two runs can, and {second} is no file", args.id);
+                return Err(
+                    CliError::usage(words).next(format!("wharf diff {second}    wharf diff {} ./{second}", args.id))
+                );
+            }
+            Asked::Workspace(WorkspaceId(found.id))
+        }
         EntityKind::Run => match rest.split_first() {
             // A file of such a name is written ./R-2.
             Some((second, files)) if matches!(second.parse(), Ok(Named::Number(Kind::Run, _))) => {

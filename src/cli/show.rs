@@ -346,12 +346,36 @@ fn last_errors(context: &Context, reader: &Reader, id: RunId) -> Vec<String> {
     window.lines.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect()
 }
 
+/// Where an issue's runs work, and what it says of that itself; a line each.
+fn own_of_issue(reader: &Reader, issue: &IssueRow) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    if let Some(item) = issue.execution_workspace_id.map(|id| reader.workspace(id)).transpose()?.flatten() {
+        let w = &item.workspace;
+        let name = w.branch_name.as_ref().unwrap_or(&w.name);
+        lines.push(format!("  {:<12} {}  {}\n", "workspace", Kind::Workspace.number(w.number), one_line(name)));
+    }
+    let settings = issue.execution_workspace_settings.as_ref().and_then(serde_json::Value::as_object);
+    for (key, value) in settings.into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let named = match text.parse() {
+            Ok(id) if key == "environment" => reader.environment(id)?.map(|e| e.environment.name),
+            _ => None,
+        };
+        lines.push(format!("  {key:<12} {}\n", one_line(&named.unwrap_or(text))));
+    }
+    Ok(lines)
+}
+
 fn issue(context: &Context, reader: &Reader, id: IssueId) -> Result<u8> {
     let item = reader.issue(id)?.ok_or_else(|| CliError::internal("the issue is not in the store any more"))?;
     let label = item.issue.identifier.clone();
     let next = [format!("wharf run AGENT --issue {label}"), format!("wharf runs issue:{label}")];
     facts(context, "issue", &label, Some(issue_state(&item)), &IssueDoc::new(&item), &next)?;
     if !context.global.json {
+        let own = own_of_issue(reader, &item.issue)?;
+        if !own.is_empty() {
+            print_tidy(context, &format!("\nfor its runs  (wharf issue set {label})\n{}", own.concat()))?;
+        }
         let mut comments = reader.comments(id, COMMENTS)?;
         comments.reverse();
         let (now, zone) = (clock::now(), context.zone());

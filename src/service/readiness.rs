@@ -96,15 +96,19 @@ pub async fn wait(check: &Check, child_exited: impl Future<Output = ()>) -> Read
         match answer {
             Ok(Ok(())) => return Readiness::Ready { tries, took: start.elapsed() },
             Ok(Err(miss)) if miss.is_final => return Readiness::Impossible { error: miss.words },
-            // One that the deadline has cut short says less than the one before.
-            Ok(Err(_)) if limit < check.try_timeout && last_error.is_some() => {}
+            // One that the deadline has cut short says less than the one before; a whole answer says more.
+            Ok(Err(_)) if limit < check.try_timeout && began.elapsed() >= limit && last_error.is_some() => {}
             Ok(Err(miss)) => last_error = Some(miss.words),
             Err(_) => {
                 last_error.get_or_insert_with(|| no_answer(check.timeout));
             }
         }
-        let next = (began + check.interval).max(Instant::now());
-        if next >= deadline {
+        // However long the pauses are, it is asked once more right before its time is over.
+        let last = deadline - MIN_INTERVAL;
+        let now = Instant::now();
+        let next = (began + check.interval).max(now);
+        let next = if next > last && now < last { last } else { next };
+        if next >= deadline || now >= last {
             let last_error = last_error.unwrap_or_else(|| no_answer(check.timeout));
             return Readiness::TimedOut { tries, last_error };
         }

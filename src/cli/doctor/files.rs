@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use wharf_model::rules::service_desired::is_reported;
 use wharf_model::{Named, RunStatus, Step};
 use wharf_store::log::{Item, LogReader, Tail};
 use wharf_store::view::{RunFilter, RunQuery, ServiceQuery};
@@ -240,7 +241,8 @@ pub fn missing_shims(data: &Path) -> Option<Check> {
             .rows
             .iter()
             .map(|s| &s.service)
-            .filter(|s| s.status == wharf_model::ServiceStatus::Running)
+            // One that an adapter keeps never had a shim.
+            .filter(|s| s.status == wharf_model::ServiceStatus::Running && !is_reported(s))
             .filter(|s| shim_dir("service", &s.id.text(), s.generation).is_some_and(|d| !data.join(d).exists()))
             .map(|s| format!("S-{}", s.number)),
     );

@@ -153,6 +153,28 @@ async fn the_last_word_is_that_of_a_whole_try() {
 }
 
 #[tokio::test]
+async fn a_long_pause_does_not_cut_the_time_short_and_the_last_whole_answer_counts() {
+    let first = |then: &'static str| {
+        Server::new(move |stream, n, _| {
+            answer(
+                stream,
+                if n == 0 { "HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" } else { then },
+            );
+        })
+    };
+    let slow = |server: &Server| {
+        let (timeout, interval) = (Duration::from_secs(2), Duration::from_secs(30));
+        Check::new(Probe::Http(server.url()), timeout, interval).unwrap().with_try_timeout(LONG)
+    };
+    let server = first(OK);
+    let end = wait(&slow(&server), std::future::pending()).await;
+    assert!(matches!(end, Readiness::Ready { tries: 2, .. }), "{end:?}");
+    let server = first("HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let Readiness::TimedOut { last_error, .. } = wait(&slow(&server), std::future::pending()).await else { panic!() };
+    assert!(last_error.contains("answered 404"), "{last_error}");
+}
+
+#[tokio::test]
 async fn a_silent_server_cannot_hold_a_try() {
     let server = Server::new(|stream, _, _| hang(stream));
     let (tries, error) = times_out(&server.url()).await;

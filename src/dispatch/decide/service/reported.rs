@@ -71,6 +71,13 @@ fn read(d: &Deciding<'_, '_>, run: &RunRow, project: &ProjectRow, body: &Value) 
     }
     let name = report.text(&["name", "service_name", "serviceName"]).ok_or("it has no name")?.to_owned();
     report::check(&name, report.text(&["url"]))?;
+    // One name is one thing: by it an operator stops and reads what wharf keeps.
+    let configured = project.config.as_ref().and_then(|c| c.get("services")?.as_array());
+    if configured.is_some_and(|all| all.iter().any(|service| service["name"] == name.as_str())) {
+        return Err(format!(
+            "wharf.toml has a service {name}, which wharf keeps itself; report this one by another name"
+        ));
+    }
     let scope = report.word(&["scope", "scope_type", "scopeType"], ReuseScope::parse)?.unwrap_or(ReuseScope::Run);
     let status = report.word(&["status"], ServiceStatus::parse)?.unwrap_or(ServiceStatus::Running);
     let lifecycle = report.word(&["lifecycle"], Lifecycle::parse)?.unwrap_or(Lifecycle::Ephemeral);

@@ -686,8 +686,10 @@ fn what_is_reported_never_stands_before_what_we_keep() {
     let mut bench = Bench::new(4);
     let web = bench.service("web").clone();
     let run = bench.executing("plain", None);
-    report(&mut bench, run, 1, json!({ "name": "web", "reuseKey": web.reuse_key }));
-    let reported = bench.service("web").clone();
+    let refused = report(&mut bench, run, 1, json!({ "name": "web", "reuseKey": web.reuse_key })).unwrap();
+    assert!(refused.contains("wharf.toml has a service web"), "{refused}");
+    report(&mut bench, run, 2, json!({ "name": "preview", "reuseKey": web.reuse_key }));
+    let reported = bench.service("preview").clone();
     assert!(is_reported(&reported) && reported.reuse_key == web.reuse_key);
     let set = bench.ask("service.set_desired", &web.id.text(), json!({ "desired": "running" }));
     assert_eq!(set.status, RequestStatus::Done, "{:?}", set.error);
@@ -746,7 +748,8 @@ fn a_report_that_is_wrong_changes_nothing() {
         (json!({ "name": "x", "port": 0 }), "port is no number from 1 to 65535"),
         (json!({ "name": "x\n", "url": "a" }), "has control characters"),
         (json!({ "name": "x", "url": "u".repeat(2_001) }), "longer than 2000 bytes"),
-        (json!({ "name": "web", "id": web.id.text() }), "is a service that wharf itself keeps"),
+        (json!({ "name": "x", "id": web.id.text() }), "is a service that wharf itself keeps"),
+        (json!({ "name": "web" }), "wharf.toml has a service web"),
     ];
     for (seq, (body, expected)) in (1..).zip(table) {
         let why = report(&mut bench, run, seq, body.clone()).unwrap_or_default();

@@ -34,6 +34,10 @@ const TAIL: usize = 800;
 const UNCHECKED_MS: i64 = 5_000;
 /// Shortest pause before a check that could not be made is made again.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
+/// After this time what a main process has left is told of; most of it is stopped sooner, and the end is told then.
+const LINGERS: Duration = Duration::from_secs(1);
+/// What is known of a service in that time.
+const ENDED: &str = "its main process has ended, and what it left behind is being stopped";
 
 /// Keeps one service until its end, and reports it.
 pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
@@ -103,6 +107,7 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
     let mut owned: Option<Owned> = None;
     let mut failed: Option<(String, String)> = None;
     let (mut left, mut child_ended) = (None, false);
+    let mut lingers: Option<tokio::time::Instant> = None;
     let (mut waits, mut was_ready) = (false, job.service.status == ServiceStatus::Running);
     let end = loop {
         tokio::select! {
@@ -161,6 +166,13 @@ pub async fn serve(ctx: &Context, action: &ActionRow, job: ServiceJob) -> Fact {
                 if let Some(watching) = tasks.health.take() {
                     watching.abort();
                 }
+                lingers = was_ready.then(|| tokio::time::Instant::now() + LINGERS);
+            }
+            () = tokio::time::sleep_until(lingers.unwrap_or_else(tokio::time::Instant::now)), if lingers.is_some() => {
+                lingers = None;
+                // Its shim may need all of the grace for what is left: until then nobody takes it for well.
+                let (health, evidence) = (Health::Unknown, noted(Some(ENDED.to_owned()), &notes));
+                ctx.inbox.tell(Fact::ServiceHealth { service, generation, health, evidence }).await;
             }
             answer = await_optional(&mut tasks.readiness), if tasks.readiness.is_some() => {
                 tasks.readiness = None;

@@ -44,3 +44,26 @@ fn one_that_ends_well_by_itself_is_no_daemon() {
     let ended = site.wait("its end", || Some(site.service("once").service).filter(|s| !s.status.is_live()));
     assert_eq!((ended.status, ended.error), (ServiceStatus::Stopped, None));
 }
+
+#[test]
+fn one_whose_main_process_is_gone_is_not_well_while_what_it_left_has_its_grace() {
+    // What it leaves does not go by being asked.
+    let command = "(trap '' TERM; echo stays > $ROOT/left; while :; do sleep 1; done) & echo $$ > $ROOT/main; wait";
+    let config = format!(
+        "[[service]]\nname = \"stick\"\ncommand = [\"sh\", \"-c\", {}]\nstop = {{ policy = \"manual\", grace = \"6s\" }}\n",
+        serde_json::to_string(command).unwrap()
+    );
+    let (site, _it) = accepted(&config);
+    start(&site, "stick");
+    let main = site.wait_and_look("both", || {
+        site.lines("left").first()?;
+        site.lines("main").first()?.parse::<i32>().ok()
+    });
+    rustix::process::kill_process(rustix::process::Pid::from_raw(main).unwrap(), rustix::process::Signal::KILL)
+        .unwrap();
+    let evidence = health(&site, "stick", Health::Unknown);
+    assert!(evidence.contains("its main process has ended"), "{evidence}");
+    let ended = site.wait("its end", || Some(site.service("stick").service).filter(|s| !s.status.is_live()));
+    assert_eq!(ended.status, ServiceStatus::Failed, "{ended:?}");
+    assert_eq!(site.processes_of_service(&ended), Vec::<String>::new());
+}

@@ -1,6 +1,7 @@
 //! One shape after another, each with everything that must be found in it, and nothing else.
 
 use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -474,7 +475,7 @@ fn what_has_a_format_that_nobody_reads_is_unknown_and_why_is_said() {
     let p = Place::new();
     let (made, _, why) = p.try_git(&p.tree, &["init", "-q", "--ref-format=reftable", "inner"]);
     if !made {
-        eprintln!("SKIPPED: git does not know reftables: {why}");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: git does not know reftables: {why}");
         return;
     }
     let found = p.look();

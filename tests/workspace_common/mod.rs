@@ -1,9 +1,10 @@
 //! Real repositories with a worktree of wharf's in a place of their own, untouched by the machine's git config.
-#![allow(dead_code, clippy::print_stderr, reason = "each test uses its part, and says why it skips")]
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -85,7 +86,8 @@ impl Place {
             let (known, _, why) = place.try_git(&place.root, &["init", "-q", word, "tried"]);
             if !known {
                 let test = std::thread::current();
-                eprintln!("SKIPPED {}: git does not know {word}: {why}", test.name().unwrap_or("a test"));
+                let name = test.name().unwrap_or("a test");
+                let _ = writeln!(std::io::stderr(), "SKIPPED {name}: git does not know {word}: {why}");
                 return None;
             }
             fs::remove_dir_all(place.root.join("tried")).expect("its own");
